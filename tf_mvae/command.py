@@ -1,0 +1,52 @@
+"""What the command modules share: parsing flags and telling a user's mistake in one line."""
+
+import os
+import sys
+from collections.abc import Callable, Sequence
+
+from absl import app, flags
+
+from tf_mvae.errors import UserError
+
+__all__ = ["quiet_tensorflow", "run"]
+
+
+def quiet_tensorflow() -> None:
+    """Keeps TensorFlow's start-up messages off the terminal, unless the user set a level."""
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+
+def run(main: Callable[[Sequence[str]], int | None]) -> None:
+    """Runs a command's `main` with parsed flags and exits with its status.
+
+    A wrong flag and a `UserError` are one line on standard error and status 2; an
+    interrupt is status 130.
+    """
+    quiet_tensorflow()
+    app.run(lambda arguments: _guarded(main, arguments), flags_parser=_parse)
+
+
+def _parse(arguments: Sequence[str]) -> Sequence[str]:
+    try:
+        rest = flags.FLAGS(arguments)
+    except (flags.Error, OSError) as error:
+        message = str(error).removeprefix("FATAL Flags parsing error:").strip()
+        _fail(f"{message.splitlines()[0]} (--help lists the flags)")
+    if len(rest) > 1:
+        _fail(f"unexpected argument {rest[1]!r}; flags are written --name=value")
+    return rest
+
+
+def _guarded(main: Callable[[Sequence[str]], int | None], arguments: Sequence[str]) -> int:
+    try:
+        return main(arguments) or 0
+    except UserError as error:
+        _fail(" ".join(str(error).split()))
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        return 130
+
+
+def _fail(message: str) -> None:
+    print(f"error: {message}", file=sys.stderr)
+    sys.exit(2)

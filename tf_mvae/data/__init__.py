@@ -1,0 +1,1 @@
+"""Data: the batch contract, the input pipeline and data sets."""

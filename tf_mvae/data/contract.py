@@ -1,0 +1,202 @@
+"""The batch contract: `{"x": {name: tensor}, "mask": {name: float32 [batch]}}`.
+
+`mask` may be left out, whole or by name: everything is present then. What stands in a
+masked-out entry is never looked at.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from tf_mvae.errors import UserError
+from tf_mvae.modality import Modality
+
+__all__ = ["check_arrays", "check_dataset", "check_element", "present_mask", "unpack"]
+
+
+def unpack(
+    batch: Any, modalities: Sequence[Modality], partial: bool = False
+) -> tuple[dict[str, tf.Tensor], dict[str, tf.Tensor]]:
+    """Takes a batch apart and checks what can be known without looking at values.
+
+    Args:
+        batch: `{"x": {...}, "mask": {...}}`, or just `{name: tensor}` where everything
+            is present.
+        modalities: The modalities of the model.
+        partial: Whether modalities may be left out altogether.
+
+    Returns:
+        `(x, mask)`, tensors by name; masks are float32 `[batch]`, one for each name in x.
+
+    Raises:
+        UserError: A key, shape, type or mask does not fit the modalities.
+    """
+    x, mask = _split(batch)
+    by_name = {modality.name: modality for modality in modalities}
+    _check_names("x", x, by_name)
+    _check_names("mask", mask, by_name)
+    missing = [name for name in by_name if name not in x]
+    if missing and (not partial or len(missing) == len(by_name)):
+        raise UserError(
+            f"modality {missing[0]!r} is not in the batch; its keys are {sorted(x)} (an example "
+            f"that lacks it has any placeholder in x and a 0 in mask[{missing[0]!r}])"
+        )
+    x = {name: tf.convert_to_tensor(value) for name, value in x.items()}
+    for name, value in x.items():
+        _check_value(by_name[name], value.shape, value.dtype)
+    first = next(iter(x.values()))
+    ones = tf.ones(tf.shape(first)[:1])
+    masks = {}
+    for name in x:
+        given = mask.get(name)
+        masks[name] = ones if given is None else tf.cast(tf.convert_to_tensor(given), tf.float32)
+    sizes = {value.shape[0] for value in (*x.values(), *masks.values())} - {None}
+    for name, value in masks.items():
+        _check_mask(name, value.shape)
+    if len(sizes) > 1:
+        shapes = {name: tuple(value.shape) for name, value in x.items()}
+        raise UserError(f"the batch's modalities and masks differ in length: {shapes}")
+    return x, masks
+
+
+def present_mask(mask: Mapping[str, tf.Tensor], modalities: Sequence[Modality]) -> tf.Tensor:
+    """Stacks masks in the order of the modalities, `[batch, modality]`; absent names are 0."""
+    nothing = tf.zeros_like(next(iter(mask.values())))
+    return tf.stack([mask.get(modality.name, nothing) for modality in modalities], axis=1)
+
+
+def check_arrays(data: Any, modalities: Sequence[Modality]) -> None:
+    """Checks whole arrays, values too.
+
+    Args:
+        data: A batch as in `unpack`, of numpy arrays or tensors.
+        modalities: The modalities of the model.
+
+    Raises:
+        UserError: Something does not fit.
+    """
+    x, mask = unpack(data, modalities)
+    if next(iter(x.values())).shape[0] == 0:
+        raise UserError("the data set is empty: its arrays have no rows")
+    for modality in modalities:
+        rows = np.asarray(mask[modality.name])
+        if not np.isin(rows, (0, 1)).all():
+            raise UserError(f"mask[{modality.name!r}] must hold 0 and 1 only")
+        value = np.asarray(x[modality.name])[rows > 0]
+        low, high = _raw_bounds(modality, tf.as_dtype(value.dtype))
+        if not ((value >= low) & (value <= high)).all():
+            raise UserError(_out_of_range(modality, value, low, high))
+
+
+def check_element(spec: Any, modalities: Sequence[Modality]) -> None:
+    """Checks the element specification of a batched `tf.data.Dataset`.
+
+    Raises:
+        UserError: A key, shape or type does not fit.
+    """
+    x, mask = _split(spec)
+    by_name = {modality.name: modality for modality in modalities}
+    _check_names("x", x, by_name)
+    _check_names("mask", mask, by_name)
+    for name, modality in by_name.items():
+        if name not in x:
+            raise UserError(f"modality {name!r} is not in the data set; its keys are {sorted(x)}")
+        _check_value(modality, x[name].shape, x[name].dtype)
+    for name, value in mask.items():
+        _check_mask(name, value.shape)
+
+
+def check_dataset(dataset: tf.data.Dataset, modalities: Sequence[Modality]) -> tf.data.Dataset:
+    """Checks a batched data set: its specification now, its values as they come.
+
+    Args:
+        dataset: Batches as in `unpack`.
+        modalities: The modalities of the model.
+
+    Returns:
+        The same data set, which stops with `tf.errors.InvalidArgumentError` at a batch
+        whose present values are out of range; the message begins with `tf_mvae:`.
+
+    Raises:
+        UserError: A key, shape or type does not fit.
+    """
+    check_element(dataset.element_spec, modalities)
+
+    def check(batch):
+        x, mask = unpack(batch, modalities)
+        checks = []
+        for modality in modalities:
+            value, there = x[modality.name], mask[modality.name] > 0
+            low, high = _raw_bounds(modality, value.dtype)
+            shaped = tf.reshape(there, [-1] + [1] * (value.shape.rank - 1))
+            if value.dtype == tf.bool:
+                continue
+            good = tf.logical_and(value >= tf.cast(low, value.dtype), value <= tf.cast(high, value.dtype))
+            message = f"tf_mvae: {_range_message(modality)}"
+            checks.append(tf.debugging.Assert(tf.reduce_all(good | ~shaped), [message]))
+        with tf.control_dependencies([c for c in checks if c is not None]):
+            return tf.nest.map_structure(tf.identity, batch)
+
+    return dataset.map(check, num_parallel_calls=1, deterministic=True)
+
+
+def _split(batch: Any) -> tuple[Mapping[str, Any], Mapping[str, Any]]:
+    if isinstance(batch, tuple | list) and len(batch) == 1:
+        batch = batch[0]
+    if not isinstance(batch, Mapping):
+        raise UserError(
+            'a batch is {"x": {name: array}, "mask": {name: array}}; this one is a '
+            f"{type(batch).__name__}"
+        )
+    if not isinstance(batch.get("x"), Mapping):
+        return batch, {}
+    unknown = set(batch) - {"x", "mask"}
+    if unknown:
+        raise UserError(f"a batch has the keys 'x' and 'mask', and not {sorted(unknown)}")
+    return batch["x"], batch.get("mask") or {}
+
+
+def _check_names(part: str, given: Mapping[str, Any], by_name: Mapping[str, Modality]) -> None:
+    for name in given:
+        if name not in by_name:
+            raise UserError(f"{part} has the key {name!r}; the modalities are {list(by_name)}")
+
+
+def _check_value(modality: Modality, shape: tf.TensorShape, dtype: tf.DType) -> None:
+    likelihood = modality.likelihood
+    if shape.rank is None or not shape[1:].is_compatible_with(likelihood.event_shape):
+        expected = ", ".join(["batch", *map(str, likelihood.event_shape)])
+        raise UserError(f"modality {modality.name!r} has shape [{expected}], not {shape}")
+    if not likelihood.accepts(dtype):
+        raise UserError(
+            f"modality {modality.name!r} holds {likelihood.describe_range()}, "
+            f"which cannot be read from {dtype.name}"
+        )
+
+
+def _check_mask(name: str, shape: tf.TensorShape) -> None:
+    if shape.rank != 1:
+        raise UserError(f"mask[{name!r}] must have shape [batch], not {shape}")
+
+
+def _raw_bounds(modality: Modality, dtype: tf.DType) -> tuple[float, float]:
+    """Returns the bounds of raw values of a type: uint8 images run to 255."""
+    likelihood = modality.likelihood
+    if likelihood.dtype.is_floating and dtype == tf.uint8:
+        return 0, 255
+    if dtype.is_integer:
+        return max(likelihood.low, dtype.min), min(likelihood.high, dtype.max)
+    if dtype.is_floating:
+        return max(likelihood.low, dtype.min), min(likelihood.high, dtype.max)
+    return likelihood.low, likelihood.high
+
+
+def _range_message(modality: Modality) -> str:
+    return f"modality {modality.name!r} must hold {modality.likelihood.describe_range()}"
+
+
+def _out_of_range(modality: Modality, value: np.ndarray, low: float, high: float) -> str:
+    bad = value[~((value >= low) & (value <= high))]
+    return f"{_range_message(modality)}; it holds {bad.flat[0]}"

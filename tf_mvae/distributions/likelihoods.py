@@ -1,0 +1,330 @@
+"""Likelihoods `p(x_i | z)`: from a decoder's output to a TFP distribution over one modality.
+
+A likelihood says what one modality's data look like (shape, type, range), what a
+decoder must put out for it, and which distribution that output stands for.
+"""
+
+import math
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+import tensorflow_probability as tfp
+
+__all__ = ["Bernoulli", "CallableLikelihood", "Categorical", "Laplace", "Likelihood", "Normal", "Poisson"]
+
+tfd = tfp.distributions
+_PACKAGE = "tf_mvae"
+
+
+class Likelihood:
+    """What every likelihood offers; subclasses fill in `distribution`.
+
+    Attributes:
+        event_shape: Shape of one example of the modality, without the batch.
+        parameter_shape: Shape that a decoder must put out for one example.
+        low: The least value an entry may have.
+        high: The largest value an entry may have.
+        dtype: The type of prepared data.
+    """
+
+    low: float = -float(np.finfo(np.float32).max)
+    high: float = float(np.finfo(np.float32).max)
+    dtype: tf.DType = tf.float32
+
+    def __init__(self, event_shape: Sequence[int], parameter_shape: Sequence[int] | None = None):
+        """Creates a likelihood for examples of `event_shape`."""
+        self.event_shape = tuple(int(size) for size in event_shape)
+        self.parameter_shape = (
+            self.event_shape
+            if parameter_shape is None
+            else tuple(int(size) for size in parameter_shape)
+        )
+
+    def get_config(self) -> dict[str, Any]:
+        """Returns the arguments that make this likelihood again."""
+        return {"event_shape": list(self.event_shape)}
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> "Likelihood":
+        """Makes a likelihood from `get_config`'s answer."""
+        return cls(**config)
+
+    def distribution(self, parameters: tf.Tensor) -> tfd.Distribution:
+        """Returns `p(x | z)` for decoder outputs.
+
+        Args:
+            parameters: `[..., *parameter_shape]`.
+
+        Returns:
+            A distribution with batch `[...]` and events of `event_shape`.
+        """
+        raise NotImplementedError
+
+    def log_prob(self, parameters: tf.Tensor, value: tf.Tensor) -> tf.Tensor:
+        """Returns `log p(x | z)` in nats, `[...]`.
+
+        Args:
+            parameters: Decoder outputs, `[..., *parameter_shape]`.
+            value: Prepared data that broadcast against them, `[..., *event_shape]`.
+        """
+        return self.distribution(parameters).log_prob(value)
+
+    def expected_value(self, parameters: tf.Tensor) -> tf.Tensor:
+        """Returns the mean of `p(x | z)`, `[..., *event_shape]`."""
+        return self.distribution(parameters).mean()
+
+    def prepare(self, value: tf.Tensor) -> tf.Tensor:
+        """Casts raw data; uint8 is taken for an image and scaled to [0, 1]."""
+        scale = 1 / 255 if value.dtype == tf.uint8 else 1.0
+        value = tf.cast(value, self.dtype)
+        return value * scale if scale != 1.0 else value
+
+    def accepts(self, dtype: tf.DType) -> bool:
+        """Says whether raw data of a type can be prepared."""
+        return dtype.is_floating or dtype.is_integer or dtype.is_bool
+
+    def describe_range(self) -> str:
+        """Says in words which values are possible."""
+        return "finite numbers"
+
+    @property
+    def is_image(self) -> bool:
+        """Whether one example can be drawn: `[height, width, 1 or 3]`."""
+        return len(self.event_shape) == 3 and self.event_shape[-1] in (1, 3)
+
+    def _independent(self, distribution: tfd.Distribution) -> tfd.Distribution:
+        return tfd.Independent(distribution, reinterpreted_batch_ndims=len(self.event_shape))
+
+
+@keras.saving.register_keras_serializable(_PACKAGE)
+class Bernoulli(Likelihood):
+    """Bernoulli likelihood; a decoder puts out logits, one an entry.
+
+    Entries are 0 or 1, or real numbers between (pixels): then `log_prob` is the
+    cross-entropy that Wu and Goodman's tables report, not the log-density of
+    discrete data.
+
+    Example:
+
+    ```python
+    likelihood = Bernoulli([28, 28, 1])
+    likelihood.log_prob(tf.zeros([4, 28, 28, 1]), tf.ones([4, 28, 28, 1]))  # 784 * log 0.5 each
+    ```
+    """
+
+    low, high = 0.0, 1.0
+
+    def distribution(self, parameters: tf.Tensor) -> tfd.Distribution:
+        """See `Likelihood.distribution`; samples are float32 zeros and ones."""
+        return self._independent(tfd.Bernoulli(logits=parameters, dtype=self.dtype))
+
+    def log_prob(self, parameters: tf.Tensor, value: tf.Tensor) -> tf.Tensor:
+        """See `Likelihood.log_prob`.
+
+        Written out as `x * logit - softplus(logit)`: TFP's form evaluates softplus
+        twice an entry and guards products with 0, which an image does not need.
+        """
+        axes = list(range(-len(self.event_shape), 0))
+        return tf.reduce_sum(value * parameters - tf.math.softplus(parameters), axis=axes)
+
+    def describe_range(self) -> str:
+        """See `Likelihood.describe_range`."""
+        return "numbers in [0, 1] (or uint8 in 0..255)"
+
+
+class _LocationScale(Likelihood):
+    """What `Normal` and `Laplace` share: a location and a scale, given or learned."""
+
+    _family: type[tfd.Distribution]
+
+    def __init__(self, event_shape: Sequence[int], scale: float | None = 1.0):
+        """Creates the likelihood.
+
+        Args:
+            event_shape: Shape of one example.
+            scale: The scale of every entry, in the data's units; None lets the
+                decoder put it out, one an entry.
+
+        Raises:
+            ValueError: `scale` is not positive.
+        """
+        if scale is not None and not scale > 0:
+            raise ValueError(f"scale must be positive or None; it is {scale}")
+        event_shape = tuple(event_shape)
+        super().__init__(event_shape, event_shape if scale is not None else (2, *event_shape))
+        self.scale = scale
+
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), "scale": self.scale}
+
+    def distribution(self, parameters: tf.Tensor) -> tfd.Distribution:
+        if self.scale is not None:
+            return self._independent(self._family(parameters, tf.cast(self.scale, parameters.dtype)))
+        axis = -1 - len(self.event_shape)
+        loc, raw_scale = tf.unstack(parameters, 2, axis=axis)
+        return self._independent(self._family(loc, tf.math.softplus(raw_scale) + 1e-3))
+
+
+@keras.saving.register_keras_serializable(_PACKAGE)
+class Normal(_LocationScale):
+    """Normal likelihood with a given scale, or one that the decoder puts out.
+
+    With `scale=None` the decoder's output is `[2, *event_shape]`: the means, and
+    numbers whose softplus plus 1e-3 is the standard deviation.
+    """
+
+    _family = tfd.Normal
+
+
+@keras.saving.register_keras_serializable(_PACKAGE)
+class Laplace(_LocationScale):
+    """Laplace likelihood with a given scale, or one that the decoder puts out (see `Normal`)."""
+
+    _family = tfd.Laplace
+
+
+@keras.saving.register_keras_serializable(_PACKAGE)
+class Poisson(Likelihood):
+    """Poisson likelihood of counts; a decoder puts out logarithms of rates."""
+
+    low = 0.0
+
+    def distribution(self, parameters: tf.Tensor) -> tfd.Distribution:
+        """See `Likelihood.distribution`."""
+        return self._independent(tfd.Poisson(log_rate=parameters))
+
+    def prepare(self, value: tf.Tensor) -> tf.Tensor:
+        """Casts counts, of any numeric type, to float32; nothing is scaled."""
+        return tf.cast(value, self.dtype)
+
+    def describe_range(self) -> str:
+        """See `Likelihood.describe_range`."""
+        return "counts, 0 or more"
+
+
+@keras.saving.register_keras_serializable(_PACKAGE)
+class Categorical(Likelihood):
+    """Categorical likelihood of integer classes; a decoder puts out logits.
+
+    Examples are scalars, 0 to `num_classes - 1`. `expected_value` gives the
+    probabilities, `[..., num_classes]`.
+    """
+
+    low = 0.0
+    dtype = tf.int32
+
+    def __init__(self, num_classes: int, class_names: Sequence[str] | None = None):
+        """Creates the likelihood.
+
+        Args:
+            num_classes: How many classes there are.
+            class_names: Their names, in order; their numbers where left out.
+
+        Raises:
+            ValueError: The names are not as many as the classes.
+        """
+        super().__init__((), (num_classes,))
+        self.num_classes = int(num_classes)
+        self.class_names = tuple(class_names or map(str, range(num_classes)))
+        if len(self.class_names) != num_classes:
+            raise ValueError(
+                f"class_names has {len(self.class_names)} names for {num_classes} classes"
+            )
+        self.high = float(num_classes - 1)
+
+    def get_config(self) -> dict[str, Any]:
+        """See `Likelihood.get_config`."""
+        return {"num_classes": self.num_classes, "class_names": list(self.class_names)}
+
+    def distribution(self, parameters: tf.Tensor) -> tfd.Distribution:
+        """See `Likelihood.distribution`."""
+        return tfd.Categorical(logits=parameters, dtype=self.dtype)
+
+    def log_prob(self, parameters: tf.Tensor, value: tf.Tensor) -> tf.Tensor:
+        """See `Likelihood.log_prob`.
+
+        Written with a one-hot product: TFP gathers, which XLA compiles to a slow
+        scatter in the gradient.
+        """
+        log_probabilities = tf.nn.log_softmax(parameters)
+        one_hot = tf.one_hot(value, self.num_classes, dtype=log_probabilities.dtype)
+        return tf.reduce_sum(one_hot * log_probabilities, axis=-1)
+
+    def expected_value(self, parameters: tf.Tensor) -> tf.Tensor:
+        """Returns the classes' probabilities, `[..., num_classes]`."""
+        return tf.nn.softmax(parameters)
+
+    def prepare(self, value: tf.Tensor) -> tf.Tensor:
+        """Casts class numbers to int32."""
+        return tf.cast(value, self.dtype)
+
+    def accepts(self, dtype: tf.DType) -> bool:
+        """Says yes to integers only."""
+        return dtype.is_integer
+
+    def describe_range(self) -> str:
+        """See `Likelihood.describe_range`."""
+        return f"integers in 0..{self.num_classes - 1}"
+
+
+@keras.saving.register_keras_serializable(_PACKAGE)
+class CallableLikelihood(Likelihood):
+    """Any function from decoder outputs to a TFP distribution.
+
+    Example:
+
+    ```python
+    @keras.saving.register_keras_serializable("my_package")
+    def student_t(parameters):                      # [..., 3]
+        return tfd.Independent(tfd.StudentT(4.0, parameters, 1.0), 1)
+
+    likelihood = CallableLikelihood(student_t, event_shape=[3], parameter_shape=[3])
+    ```
+
+    A registered function is saved with the model; a lambda trains but cannot be
+    loaded again in Keras' safe mode.
+    """
+
+    def __init__(
+        self,
+        make_distribution: Callable[[tf.Tensor], tfd.Distribution],
+        event_shape: Sequence[int],
+        parameter_shape: Sequence[int] | None = None,
+    ):
+        """Creates the likelihood.
+
+        Args:
+            make_distribution: Takes `[..., *parameter_shape]` and returns a
+                distribution with batch `[...]` and events of `event_shape`.
+            event_shape: Shape of one example.
+            parameter_shape: Shape of a decoder's output for one example;
+                `event_shape` where left out.
+        """
+        super().__init__(event_shape, parameter_shape)
+        self.make_distribution = make_distribution
+
+    def get_config(self) -> dict[str, Any]:
+        """See `Likelihood.get_config`."""
+        return {
+            **super().get_config(),
+            "make_distribution": keras.saving.serialize_keras_object(self.make_distribution),
+            "parameter_shape": list(self.parameter_shape),
+        }
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> "CallableLikelihood":
+        """See `Likelihood.from_config`."""
+        function = keras.saving.deserialize_keras_object(config["make_distribution"])
+        return cls(**{**config, "make_distribution": function})
+
+    def distribution(self, parameters: tf.Tensor) -> tfd.Distribution:
+        """See `Likelihood.distribution`."""
+        return self.make_distribution(parameters)
+
+
+def parameter_size(likelihood: Likelihood) -> int:
+    """Returns how many numbers a decoder puts out for one example."""
+    return math.prod(likelihood.parameter_shape)

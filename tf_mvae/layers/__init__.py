@@ -1,0 +1,17 @@
+"""Keras layers: the product of experts, and encoder and decoder networks."""
+
+from tf_mvae.layers.batch_normalization import MaskedBatchNormalization
+from tf_mvae.layers.conv import conv_decoder, conv_encoder
+from tf_mvae.layers.mlp import mlp_decoder, mlp_encoder
+from tf_mvae.layers.product_of_experts import ProductOfExperts
+from tf_mvae.layers.sequential import MaskedSequential
+
+__all__ = [
+    "MaskedBatchNormalization",
+    "MaskedSequential",
+    "ProductOfExperts",
+    "conv_decoder",
+    "conv_encoder",
+    "mlp_decoder",
+    "mlp_encoder",
+]

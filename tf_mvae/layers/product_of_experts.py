@@ -1,0 +1,47 @@
+"""The product of experts as a Keras layer."""
+
+import keras
+import tensorflow as tf
+
+from tf_mvae.ops import gaussian_product
+
+__all__ = ["ProductOfExperts"]
+
+
+@keras.saving.register_keras_serializable("tf_mvae")
+class ProductOfExperts(keras.layers.Layer):
+    """Multiplies the prior expert and the Gaussian experts that a mask leaves in.
+
+    The layer has no weights and takes and returns tensors, so that it stands in
+    functional and Sequential models; `tf_mvae.distributions.gaussian_product_of_experts`
+    gives the same product as a distribution. The formula, and what keeps it finite,
+    stand in `tf_mvae.ops.gaussian_product` (Wu and Goodman, NeurIPS 2018, section 2.1).
+
+    Example:
+
+    ```python
+    loc, log_variance = ProductOfExperts()(
+        tf.ones([4, 2, 8]), tf.zeros([4, 2, 8]), tf.ones([4, 2]))   # [4, 8] each
+    ```
+    """
+
+    def call(
+        self, loc: tf.Tensor, log_variance: tf.Tensor, expert_mask: tf.Tensor | None = None
+    ) -> tuple[tf.Tensor, tf.Tensor]:
+        """Returns the products' `(loc, log_variance)`.
+
+        Args:
+            loc: Means of the experts, `[batch, modality, latent]`.
+            log_variance: Logarithms of their variances, the same shape.
+            expert_mask: `[batch, modality]`, or `[term, batch, modality]` for many subsets at
+                once; all experts where left out.
+        """
+        if expert_mask is None:
+            expert_mask = tf.ones(tf.shape(loc)[:2], loc.dtype)
+        return gaussian_product(loc, log_variance, expert_mask)
+
+    def compute_output_shape(self, loc_shape, log_variance_shape=None, expert_mask_shape=None):
+        """Returns the two shapes that `call` gives."""
+        terms = () if expert_mask_shape is None or len(expert_mask_shape) == 2 else expert_mask_shape[:1]
+        shape = (*terms, loc_shape[0], loc_shape[2])
+        return shape, shape

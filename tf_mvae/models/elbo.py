@@ -1,0 +1,143 @@
+"""The ELBOs of many subsets, from experts that were computed once."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import tensorflow as tf
+
+from tf_mvae.distributions import gaussian_kl_to_prior
+from tf_mvae.modality import Modality
+from tf_mvae.models.subsets import SubsetTerms
+from tf_mvae.ops import gaussian_product
+
+__all__ = ["Elbo", "decoded_terms", "elbo_of_terms"]
+
+
+class Elbo(NamedTuple):
+    """The ELBO of every term of every example, and what it is made of, in nats.
+
+    Attributes:
+        subset: Which modalities a term's posterior sees, `[term, batch, modality]`.
+        valid: 1 where the term counts for the example, `[term, batch]`.
+        loc: Means of the posteriors, `[term, batch, latent]`.
+        log_variance: Logarithms of their variances, the same shape.
+        z: The samples that were decoded, `[sample, term, batch, latent]`.
+        log_likelihood: By modality, `E_q[log p(x_i | z)]` without a weight,
+            `[term, batch]`; 0 where the example lacks the modality or the term does
+            not reconstruct it.
+        kl: `KL(q(z | subset) || p(z))`, `[term, batch]`.
+        elbo: Weighted log-likelihoods less the weighted divergence, `[term, batch]`.
+    """
+
+    subset: tf.Tensor
+    valid: tf.Tensor
+    loc: tf.Tensor
+    log_variance: tf.Tensor
+    z: tf.Tensor
+    log_likelihood: dict[str, tf.Tensor]
+    kl: tf.Tensor
+    elbo: tf.Tensor
+
+    @property
+    def loss(self) -> tf.Tensor:
+        """Minus the sum of each example's own terms, averaged over the examples."""
+        return -tf.reduce_mean(tf.reduce_sum(self.valid * self.elbo, axis=0))
+
+
+def decoded_terms(modality: Modality, index: int, num_modalities: int, num_terms: int) -> list[int]:
+    """Returns the terms in which a modality may be reconstructed.
+
+    Without a cross weight these are: everything, itself alone, and the random ones.
+
+    Args:
+        modality: The modality.
+        index: Its place among the modalities.
+        num_modalities: How many there are.
+        num_terms: How many terms there are.
+    """
+    if modality.cross_weight:
+        return list(range(num_terms))
+    return [0, 1 + index, *range(1 + num_modalities, num_terms)]
+
+
+def elbo_of_terms(
+    modalities: Sequence[Modality],
+    x: dict[str, tf.Tensor],
+    present: tf.Tensor,
+    terms: SubsetTerms,
+    experts: tuple[tf.Tensor, tf.Tensor],
+    num_samples: int,
+    kl_weight: tf.Tensor | float,
+    seed: tf.Tensor,
+    training: bool = False,
+) -> Elbo:
+    """Evaluates the ELBO of every term.
+
+        ELBO(S) = E_q(z|S)[ sum_i w_i log p(x_i | z) ] - kl_weight * KL(q(z|S) || p(z))
+
+    over the modalities that the example has, where `w_i` is `likelihood_weight` if `S`
+    contains modality i and `cross_weight` if not (Wu and Goodman, NeurIPS 2018,
+    equations 2 and 4, have the first kind only).
+
+    Args:
+        modalities: The modalities, in the order of the experts.
+        x: Raw data by name, `[batch, *event_shape]`.
+        present: 1 where an example has a modality, `[batch, modality]`.
+        terms: The subsets.
+        experts: `loc` and `log_variance`, each `[batch, modality, latent]`.
+        num_samples: Samples of z a term.
+        kl_weight: The paper's beta.
+        seed: Two integers.
+        training: Whether this is a training step.
+    """
+    loc, log_variance = gaussian_product(*experts, terms.subset)
+    noise = tf.random.stateless_normal(tf.concat([[num_samples], tf.shape(loc)], 0), seed, dtype=loc.dtype)
+    z = loc + tf.exp(log_variance / 2) * noise
+    kl = gaussian_kl_to_prior(loc, log_variance)
+
+    elbo = -kl_weight * kl
+    log_likelihood = {}
+    num_terms, num_modalities = terms.subset.shape[0], len(modalities)
+    for index, modality in enumerate(modalities):
+        which = decoded_terms(modality, index, num_modalities, num_terms)
+        inside = terms.subset[:, :, index]
+        weight = modality.likelihood_weight * inside + modality.cross_weight * (1 - inside)
+        counts = _pick(weight * terms.valid, which, axis=0) * present[:, index]
+        value = modality.prepare(x[modality.name], present[:, index])
+        decoded = _log_likelihood(modality, value, _pick(z, which, axis=1), counts, training)
+        full = _put(decoded * present[:, index], which, num_terms)
+        log_likelihood[modality.name] = full
+        elbo += weight * full
+    return Elbo(
+        terms.subset, terms.valid, loc, log_variance, z, log_likelihood, kl, elbo
+    )
+
+
+def _log_likelihood(
+    modality: Modality, value: tf.Tensor, z: tf.Tensor, counts: tf.Tensor, training: bool
+) -> tf.Tensor:
+    """Returns log p(value | z), averaged over samples, `[term, batch]`."""
+    lead = tf.shape(z)[:3]
+    rows = tf.reshape(z, [-1, z.shape[-1]])
+    mask = tf.reshape(tf.broadcast_to(tf.cast(counts > 0, z.dtype), lead), [-1])
+    parameters = modality.decode(rows, mask, training)
+    shape = tf.concat([lead, modality.likelihood.parameter_shape], 0)
+    log_prob = modality.likelihood.log_prob(tf.reshape(parameters, shape), value)
+    return tf.reduce_mean(log_prob, axis=0)
+
+
+def _pick(tensor: tf.Tensor, which: list[int], axis: int) -> tf.Tensor:
+    """Takes some terms, with slices, whose gradient is cheaper than a gather's."""
+    if which == list(range(tensor.shape[axis])):
+        return tensor
+    before = (slice(None),) * axis
+    return tf.concat([tensor[(*before, slice(i, i + 1))] for i in which], axis)
+
+
+def _put(tensor: tf.Tensor, which: list[int], num_terms: int) -> tf.Tensor:
+    """Puts terms that `_pick` took back in their places, zeros elsewhere."""
+    if len(which) == num_terms:
+        return tensor
+    nothing = tf.zeros_like(tensor[0])
+    place = {term: row for row, term in enumerate(which)}
+    return tf.stack([tensor[place[t]] if t in place else nothing for t in range(num_terms)])

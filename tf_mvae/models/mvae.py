@@ -1,0 +1,124 @@
+"""The multimodal variational autoencoder of Wu and Goodman."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from tf_mvae.data import contract
+from tf_mvae.modality import Modality
+from tf_mvae.models.base import MultimodalVAE
+from tf_mvae.models.elbo import Elbo, elbo_of_terms
+from tf_mvae.models.subsets import SUBSET_DISTRIBUTIONS, check_num_random, subset_terms
+
+__all__ = ["MVAE"]
+
+
+@keras.saving.register_keras_serializable("tf_mvae")
+class MVAE(MultimodalVAE):
+    """A product-of-experts posterior, trained on the ELBOs of many subsets at once.
+
+    For each example the objective adds up the ELBO of everything it has, of each
+    modality it has alone, and of `num_random_subsets` random subsets of what it has
+    (Wu and Goodman, NeurIPS 2018, equation 4). What a term reconstructs is said by each
+    modality's `likelihood_weight` and `cross_weight`: with `cross_weight=0` everywhere
+    it is the paper's objective.
+
+    Example:
+
+    ```python
+    model = MVAE([
+        Modality("image", likelihoods.Bernoulli([28, 28, 1])),
+        Modality("label", likelihoods.Categorical(10)),
+    ])
+    model.compile(keras.optimizers.Adam(1e-3))
+    model.fit({"x": {"image": images, "label": labels}}, epochs=10, batch_size=100)
+    model.generate({"label": [7]}, num_samples=16)["image"]   # [16, 1, 28, 28, 1]
+    ```
+    """
+
+    def __init__(
+        self,
+        modalities: Sequence[Modality],
+        latent_dim: int = 64,
+        num_random_subsets: int = 0,
+        subset_distribution: str = "uniform_sizes",
+        **kwargs,
+    ):
+        """Creates the model and all its weights.
+
+        Args:
+            modalities: What an example may consist of.
+            latent_dim: Size of the latent.
+            num_random_subsets: The paper's k. There are `2^N - N - 2` such subsets of N
+                modalities: none of two.
+            subset_distribution: `'uniform_sizes'` (the published code's) or
+                `'uniform_subsets'`; see `tf_mvae.models.subsets.random_subsets`.
+            **kwargs: Those of `MultimodalVAE`: `kl_weight`, `num_samples`, `seed`, `name`.
+
+        Raises:
+            ValueError: There are fewer such subsets than `num_random_subsets`, or the
+                distribution is not known.
+        """
+        check_num_random(num_random_subsets, len(modalities))
+        if subset_distribution not in SUBSET_DISTRIBUTIONS:
+            raise ValueError(
+                f"subset_distribution must be one of {SUBSET_DISTRIBUTIONS}, "
+                f"not {subset_distribution!r}"
+            )
+        super().__init__(modalities, latent_dim, **kwargs)
+        self.num_random_subsets = int(num_random_subsets)
+        self.subset_distribution = subset_distribution
+
+    def elbo(
+        self,
+        batch: Any,
+        kl_weight: tf.Tensor | float = 1.0,
+        num_samples: int | None = None,
+        seed: int | Sequence[int] | tf.Tensor | None = None,
+        training: bool = False,
+    ) -> Elbo:
+        """Returns the objective of a batch, by term, example and modality.
+
+        Args:
+            batch: `{"x": ..., "mask": ...}`.
+            kl_weight: Weight of the KL divergence.
+            num_samples: Samples of the latent a term; the model's where left out.
+            seed: A number (or two) for subsets and noise; the model's where left out.
+            training: Whether this is a training step.
+
+        Returns:
+            An `Elbo`; its `loss` is what `fit` minimises.
+
+        Raises:
+            UserError: A key, shape, type or mask does not fit.
+        """
+        x, mask = contract.unpack(batch, self.modalities)
+        present = contract.present_mask(mask, self.modalities)
+        subset_seed, noise_seed = tf.unstack(tf.random.split(self._seed(seed), 2))
+        terms = subset_terms(
+            present, self.num_random_subsets, self.subset_distribution, subset_seed
+        )
+        replica = tf.distribute.get_replica_context()
+        if replica is not None and replica.num_replicas_in_sync > 1:
+            noise_seed = tf.random.fold_in(noise_seed, replica.replica_id_in_sync_group)
+        return elbo_of_terms(
+            self.modalities,
+            x,
+            present,
+            terms,
+            self._encode(x, mask, training),
+            self.num_samples if num_samples is None else num_samples,
+            kl_weight,
+            noise_seed,
+            training,
+        )
+
+    def get_config(self) -> dict[str, Any]:
+        """Returns the arguments that make this model again."""
+        return {
+            **super().get_config(),
+            "num_random_subsets": self.num_random_subsets,
+            "subset_distribution": self.subset_distribution,
+        }

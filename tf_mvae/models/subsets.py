@@ -1,0 +1,173 @@
+"""The subsets of an example's modalities whose ELBOs a training step adds up.
+
+An example that has `n` modalities has these terms: everything it has; each modality
+that it has alone; and `k` random subsets of what it has, of 2 to `n - 1` modalities,
+no two of them the same. They are drawn inside the graph, and never listed: there are
+`2^n - n - 2` of the last kind.
+"""
+
+import math
+from typing import NamedTuple
+
+import numpy as np
+import tensorflow as tf
+
+__all__ = ["SUBSET_DISTRIBUTIONS", "SubsetTerms", "num_proper_subsets", "random_subsets", "subset_terms"]
+
+SUBSET_DISTRIBUTIONS = ("uniform_sizes", "uniform_subsets")
+
+
+class SubsetTerms(NamedTuple):
+    """Which subsets a step evaluates.
+
+    Attributes:
+        subset: 1 where a term's subset contains a modality, `[term, batch, modality]`.
+        valid: 1 where the term counts for the example, `[term, batch]`: 0 where the
+            example has no such subset, or has it already as another term.
+    """
+
+    subset: tf.Tensor
+    valid: tf.Tensor
+
+
+def num_proper_subsets(num_modalities: int) -> int:
+    """Returns how many subsets have at least 2 modalities and not all of them."""
+    return max(0, 2**num_modalities - num_modalities - 2)
+
+
+def subset_terms(
+    present: tf.Tensor,
+    num_random: int = 0,
+    distribution: str = "uniform_sizes",
+    seed: tf.Tensor | None = None,
+) -> SubsetTerms:
+    """Returns every example's own terms: everything, each alone, and random subsets.
+
+    Term 0 is everything, terms 1 to `modality` are the modalities alone, and
+    `num_random` random ones follow. For an example with one modality "everything" and
+    "alone" are the same subset, and only the first counts.
+
+    Args:
+        present: 1 where an example has a modality, `[batch, modality]`.
+        num_random: The paper's k.
+        distribution: See `random_subsets`.
+        seed: Two integers; needed where `num_random` is not 0.
+    """
+    num_modalities = present.shape[1]
+    count = tf.reduce_sum(present, axis=1)
+    alone = tf.eye(num_modalities)[:, tf.newaxis, :] * present
+    subset = [present[tf.newaxis], alone]
+    valid = [
+        tf.cast(count > 0, tf.float32)[tf.newaxis],
+        tf.transpose(present) * tf.cast(count > 1, tf.float32),
+    ]
+    if num_random:
+        drawn = random_subsets(present, num_random, distribution, seed)
+        subset.append(drawn.subset)
+        valid.append(drawn.valid)
+    return SubsetTerms(tf.concat(subset, 0), tf.concat(valid, 0))
+
+
+def random_subsets(
+    present: tf.Tensor, num_random: int, distribution: str, seed: tf.Tensor
+) -> SubsetTerms:
+    """Draws proper subsets of what each example has, without replacement.
+
+    One draw (a random order of all the modalities and a random number in [0, 1))
+    serves the whole batch, as in the published code, so examples with the same
+    modalities get the same subsets, on every replica: a size is read off the number,
+    and the subset is the first so many modalities of the order that the example has.
+    A subset that an example already has is drawn again, for that example.
+
+    Args:
+        present: 1 where an example has a modality, `[batch, modality]`.
+        num_random: How many subsets an example gets, if it has so many.
+        distribution: `'uniform_sizes'`, the published code's: every size from 2 to
+            `n - 1` is equally likely, then every subset of that size.
+            `'uniform_subsets'`: every proper subset is equally likely.
+        seed: Two integers for `tf.random.stateless_uniform`.
+
+    Returns:
+        `SubsetTerms` with `num_random` terms. An example with fewer such subsets has
+        each of them once, and the rest of its terms do not count.
+
+    Raises:
+        ValueError: There are not so many subsets even of all the modalities.
+    """
+    num_modalities = present.shape[1]
+    check_num_random(num_random, num_modalities)
+    size_cdf = tf.constant(_size_cdf(num_modalities, distribution), tf.float32)
+    count = tf.cast(tf.round(tf.reduce_sum(present, axis=1)), tf.int32)
+    available = tf.constant(
+        [min(num_proper_subsets(n), num_random) for n in range(num_modalities + 1)], tf.int32
+    )
+    cdf = tf.gather(size_cdf, count)
+    available = tf.gather(available, count)
+
+    def draw(attempt):
+        seeds = tf.random.split(tf.random.fold_in(seed, attempt), 2)
+        order = tf.random.stateless_uniform([num_modalities], seeds[0])
+        number = tf.random.stateless_uniform([], seeds[1])
+        size = tf.reduce_sum(tf.cast(number >= cdf, tf.int32), axis=1)
+        keys = tf.where(present > 0, order, 2.0)
+        ranks = tf.argsort(tf.argsort(keys, axis=1, stable=True), axis=1, stable=True)
+        return tf.cast(ranks < size[:, tf.newaxis], tf.float32) * present
+
+    drawn = [draw(0)]
+    attempt = tf.constant(1)
+    for index in range(1, num_random):
+
+        def is_new(candidate, earlier=tuple(drawn)):
+            same = [tf.reduce_all(candidate == other, axis=1) for other in earlier]
+            return tf.logical_not(tf.reduce_any(tf.stack(same), axis=0))
+
+        def unfinished(attempt, candidate, done):
+            return tf.logical_not(tf.reduce_all(done))
+
+        def again(attempt, candidate, done, is_new=is_new):
+            fresh = draw(attempt)
+            take = tf.logical_and(tf.logical_not(done), is_new(fresh))
+            candidate = tf.where(take[:, tf.newaxis], fresh, candidate)
+            return attempt + 1, candidate, tf.logical_or(done, take)
+
+        state = (attempt, tf.zeros_like(present), available <= index)
+        attempt, candidate, _ = tf.while_loop(unfinished, again, state)
+        drawn.append(candidate)
+    valid = tf.range(num_random)[:, tf.newaxis] < available
+    subset = tf.stack(drawn) * tf.cast(valid, tf.float32)[..., tf.newaxis]
+    return SubsetTerms(tf.stop_gradient(subset), tf.cast(valid, tf.float32))
+
+
+def check_num_random(num_random: int, num_modalities: int) -> None:
+    """Raises ValueError where there are fewer proper subsets than `num_random`."""
+    if num_random < 0 or num_random > num_proper_subsets(num_modalities):
+        raise ValueError(
+            f"{num_random} random subsets of {num_modalities} modalities were asked for, but "
+            f"only {num_proper_subsets(num_modalities)} have at least 2 modalities and not all"
+        )
+
+
+def _size_cdf(num_modalities: int, distribution: str) -> np.ndarray:
+    """Cumulative probability of subset sizes by how many modalities are present.
+
+    Returns:
+        `[count, size]`: the probability of at most `size` of `count` modalities, so that
+        the number of entries not above u in [0, 1) is a size. Rows of fewer than 3
+        modalities, which have no proper subset, give size 2.
+    """
+    if distribution not in SUBSET_DISTRIBUTIONS:
+        raise ValueError(f"distribution must be one of {SUBSET_DISTRIBUTIONS}, not {distribution!r}")
+    table = np.ones([num_modalities + 1, num_modalities + 1])
+    for count in range(num_modalities + 1):
+        sizes = np.arange(2, max(count, 3))
+        if distribution == "uniform_sizes" or count < 3:
+            log_weight = np.zeros(len(sizes))
+        else:
+            log_weight = -np.array(
+                [math.lgamma(size + 1) + math.lgamma(count - size + 1) for size in sizes]
+            )
+        weight = np.exp(log_weight - log_weight.max())
+        table[count, :2] = 0.0
+        table[count, 2 : 2 + len(sizes)] = np.cumsum(weight) / weight.sum()
+        table[count, 1 + len(sizes) :] = 1.0
+    return table

@@ -4,7 +4,7 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 
-from absl import app, flags
+from absl import app, flags, logging
 
 from tf_mvae.errors import UserError
 
@@ -23,6 +23,7 @@ def run(main: Callable[[Sequence[str]], int | None]) -> None:
     interrupt is status 130.
     """
     quiet_tensorflow()
+    logging.set_verbosity(logging.WARNING)
     app.run(lambda arguments: _guarded(main, arguments), flags_parser=_parse)
 
 

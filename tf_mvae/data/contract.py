@@ -4,6 +4,7 @@
 masked-out entry is never looked at.
 """
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -13,7 +14,7 @@ import tensorflow as tf
 from tf_mvae.errors import UserError
 from tf_mvae.modality import Modality
 
-__all__ = ["check_arrays", "check_dataset", "check_element", "present_mask", "unpack"]
+__all__ = ["check_arrays", "check_dataset", "check_element", "out_of_range", "present_mask", "unpack"]
 
 
 def unpack(
@@ -117,7 +118,7 @@ def check_dataset(dataset: tf.data.Dataset, modalities: Sequence[Modality]) -> t
 
     Returns:
         The same data set, which stops with `tf.errors.InvalidArgumentError` at a batch
-        whose present values are out of range; the message begins with `tf_mvae:`.
+        whose present values are out of range; `out_of_range` reads its message.
 
     Raises:
         UserError: A key, shape or type does not fit.
@@ -134,12 +135,18 @@ def check_dataset(dataset: tf.data.Dataset, modalities: Sequence[Modality]) -> t
             if value.dtype == tf.bool:
                 continue
             good = tf.logical_and(value >= tf.cast(low, value.dtype), value <= tf.cast(high, value.dtype))
-            message = f"tf_mvae: {_range_message(modality)}"
+            message = f"tf_mvae<{_range_message(modality)}>"
             checks.append(tf.debugging.Assert(tf.reduce_all(good | ~shaped), [message]))
         with tf.control_dependencies([c for c in checks if c is not None]):
             return tf.nest.map_structure(tf.identity, batch)
 
-    return dataset.map(check, num_parallel_calls=1, deterministic=True)
+    return dataset.map(check)
+
+
+def out_of_range(error: tf.errors.InvalidArgumentError) -> Exception:
+    """Returns the `UserError` behind an error that `check_dataset` caused, or the error itself."""
+    found = re.search(r"tf_mvae<(.*?)>", str(error))
+    return UserError(found.group(1)) if found else error
 
 
 def _split(batch: Any) -> tuple[Mapping[str, Any], Mapping[str, Any]]:

@@ -1,0 +1,98 @@
+"""Finding prepared TFDS data, and saying what to do where there are none."""
+
+import pathlib
+from collections.abc import Mapping
+
+import tensorflow as tf
+import tensorflow_datasets as tfds
+
+from tf_mvae.data.pipeline import Split
+from tf_mvae.errors import UserError
+
+__all__ = ["embedded_builder", "image_and_label", "prepared_builder"]
+
+
+def prepared_builder(name: str, data_dir: str | None = None) -> tfds.core.DatasetBuilder:
+    """Returns the builder of a data set that lies prepared on disk; nothing is downloaded.
+
+    Args:
+        name: TFDS's name of the data set.
+        data_dir: Where TFDS keeps data; its own default where left out.
+
+    Raises:
+        UserError: It is not there.
+    """
+    if data_dir is not None and not pathlib.Path(data_dir).expanduser().is_dir():
+        raise UserError(f"--data_dir={data_dir} is no directory")
+    place = str(pathlib.Path(data_dir or tfds.core.constants.DATA_DIR).expanduser())
+    try:
+        builder = tfds.builder(name, data_dir=place, try_gcs=False)
+        prepared = builder.is_prepared()
+    except (tfds.core.DatasetNotFoundError, AssertionError, ValueError, OSError) as error:
+        raise UserError(f"data set {name!r} in {place} cannot be read: {error}") from error
+    if not prepared:
+        raise UserError(
+            f"data set {name!r} is not prepared in {place}: run `tfds build {name} "
+            f"--data_dir={place}` (needs a network), give --data_dir of a prepared copy, or take "
+            "--experiment=digits, which needs neither"
+        )
+    return builder
+
+
+def embedded_builder(
+    builder_class: type[tfds.core.DatasetBuilder], data_dir: str | None = None
+) -> tfds.core.DatasetBuilder:
+    """Returns a builder of data that come with the package, preparing them at first use.
+
+    Args:
+        builder_class: One of this package's builders.
+        data_dir: Where to keep them; TFDS's own default where left out.
+
+    Raises:
+        UserError: They can be kept nowhere there.
+    """
+    try:
+        builder = builder_class(data_dir=data_dir)
+        if not builder.is_prepared():
+            tfds.disable_progress_bar()
+            builder.download_and_prepare()
+    except OSError as error:
+        raise UserError(
+            f"data set {builder_class.name!r} cannot be written: {error}; give a --data_dir that "
+            "can be"
+        ) from error
+    return builder
+
+
+def image_and_label(
+    builder: tfds.core.DatasetBuilder, instructions: Mapping[str, str], split: str
+) -> Split:
+    """Reads an `(image, label)` data set in the package's form, in a fixed order.
+
+    Args:
+        builder: A prepared data set.
+        instructions: By our name of a split, TFDS's: `{"validation": "train[55000:]"}`.
+        split: Our name.
+
+    Raises:
+        UserError: There is no such split, or it is empty.
+    """
+    if split not in instructions:
+        raise UserError(f"split {split!r} is none of {sorted(instructions)}")
+    try:
+        dataset = builder.as_dataset(
+            split=instructions[split],
+            shuffle_files=False,
+            read_config=tfds.ReadConfig(interleave_cycle_length=1, try_autocache=False),
+        )
+        number = builder.info.splits[instructions[split]].num_examples
+    except (AssertionError, ValueError, KeyError, OSError) as error:
+        raise UserError(f"split {split!r} of {builder.name!r} cannot be read: {error}") from error
+    if not number:
+        raise UserError(f"split {split!r} of data set {builder.name!r} is empty")
+
+    def to_contract(example):
+        label = tf.cast(example["label"], tf.int32)
+        return {"x": {"image": example["image"], "label": label}}
+
+    return Split(dataset.map(to_contract), number)

@@ -1,0 +1,56 @@
+"""What an experiment declares, and the list of experiments."""
+
+import dataclasses
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from tf_mvae.data.pipeline import Split
+from tf_mvae.errors import UserError
+from tf_mvae.modality import Modality
+
+__all__ = ["Experiment", "get", "names", "register"]
+
+_EXPERIMENTS: dict[str, "Experiment"] = {}
+
+
+@dataclasses.dataclass(frozen=True)
+class Experiment:
+    """Data, modalities and settings of one experiment.
+
+    Attributes:
+        name: What `--experiment` says.
+        description: One line.
+        load: From a split's name (`train`, `validation`, `test`) and a data directory to
+            its examples.
+        modalities: Makes the modalities, with the paper's networks; keyword arguments
+            `likelihood_weight` and `cross_weight`, by name.
+        defaults: Values of flags that this experiment sets itself.
+    """
+
+    name: str
+    description: str
+    load: Callable[[str, str | None], Split]
+    modalities: Callable[[Mapping[str, float], Mapping[str, float]], list[Modality]]
+    defaults: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+
+
+def register(experiment: Experiment) -> Experiment:
+    """Puts an experiment on the list."""
+    _EXPERIMENTS[experiment.name] = experiment
+    return experiment
+
+
+def names() -> list[str]:
+    """Returns the experiments' names."""
+    return sorted(_EXPERIMENTS)
+
+
+def get(name: str) -> Experiment:
+    """Returns an experiment.
+
+    Raises:
+        UserError: There is none of that name.
+    """
+    if name not in _EXPERIMENTS:
+        raise UserError(f"--experiment={name} is not known; there are {', '.join(names())}")
+    return _EXPERIMENTS[name]

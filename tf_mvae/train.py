@@ -1,0 +1,59 @@
+"""Trains a model: `python -m tf_mvae.train --flagfile=configs/quickstart.cfg`."""
+
+from absl import flags
+
+from tf_mvae import command
+
+__all__ = ["main"]
+
+FLAGS = flags.FLAGS
+
+flags.DEFINE_string("experiment", "digits", "Experiment: digits, mnist, binary_mnist, "
+                    "binary_mnist_threshold or fashion_mnist.")  # fmt: skip
+flags.DEFINE_string("model", "mvae", "Model: mvae.")
+flags.DEFINE_string("run_dir", None, "Where the run lives; runs/EXPERIMENT-MODEL where left out.")
+flags.DEFINE_string("data_dir", None, "Where TFDS keeps data; TFDS's own default where left out.")
+flags.DEFINE_bool("resume", True, "Whether a run that is in run_dir may be taken up.")
+flags.DEFINE_integer("latent_dim", 64, "Size of the latent.")
+flags.DEFINE_list("likelihood_weight", [], "Weights of log-likelihoods in the terms whose subset "
+                  "contains the modality: image=1,label=50. 1 where left out.")  # fmt: skip
+flags.DEFINE_list("cross_weight", [], "The same in the terms whose subset does not contain it; the "
+                  "likelihood weight where left out, 0 in the paper's objective.")  # fmt: skip
+flags.DEFINE_integer("num_random_subsets", 0, "Random subsets a step, the paper's k.")
+flags.DEFINE_enum("subset_distribution", "uniform_sizes", ["uniform_sizes", "uniform_subsets"],
+                  "How random subsets are drawn.")  # fmt: skip
+flags.DEFINE_integer("num_samples", 1, "Samples of the latent for each term of a step.")
+flags.DEFINE_integer("epochs", 20, "Passes over the training split.")
+flags.DEFINE_integer("annealing_epochs", 10, "Passes over which the KL weight rises from 0 to 1.")
+flags.DEFINE_integer("batch_size", 100, "Examples a step.")
+flags.DEFINE_float("learning_rate", 1e-3, "Adam's learning rate.")
+flags.DEFINE_integer("shuffle_buffer", 100_000, "Examples held for shuffling.")
+flags.DEFINE_integer("seed", 0, "Seed of weights, order, subsets and noise.")
+flags.DEFINE_bool("jit_compile", True, "Whether XLA compiles the step.")
+flags.DEFINE_integer("checkpoint_steps", 1000, "Steps between checkpoints within an epoch.", 1)
+flags.DEFINE_integer("picture_epochs", 5, "Epochs between pictures in TensorBoard.", 1)
+
+
+def main(_) -> int:
+    """Trains the run that the flags describe; returns the exit status."""
+    import dataclasses
+
+    from tf_mvae.training import RunConfig, train
+    from tf_mvae.training.callbacks import Stopped
+    from tf_mvae.training.config import parse_weights
+
+    given = {field.name: FLAGS[field.name].value for field in dataclasses.fields(RunConfig)}
+    for name in ("likelihood_weight", "cross_weight"):
+        given[name] = parse_weights(given[name])
+    config = RunConfig(**given)
+    run_dir = FLAGS.run_dir or f"runs/{config.experiment}-{config.model}"
+    try:
+        train(config, run_dir, FLAGS.resume, FLAGS.checkpoint_steps, FLAGS.picture_epochs)
+    except Stopped as stopped:
+        print(f"stopped at step {stopped.step}; the same command goes on from there")
+        return 128 + stopped.signal
+    return 0
+
+
+if __name__ == "__main__":
+    command.run(main)

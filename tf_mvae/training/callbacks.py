@@ -1,0 +1,218 @@
+"""Keras callbacks of a run: checkpoints, progress, metrics, and stopping when asked."""
+
+import math
+import signal
+import sys
+import time
+from collections.abc import Callable
+from typing import Any
+
+import keras
+import tensorflow as tf
+import tqdm
+
+from tf_mvae.errors import UserError
+from tf_mvae.training.checkpoints import Checkpoints, Position
+from tf_mvae.training.run_directory import RunDirectory
+
+__all__ = ["CheckpointWriter", "MetricsWriter", "Progress", "Stopped"]
+
+
+class Stopped(Exception):
+    """Training was asked to stop, and a checkpoint has been written.
+
+    Attributes:
+        signal: The signal's number.
+        step: The optimizer step that the checkpoint holds.
+    """
+
+    def __init__(self, number: int, step: int):
+        """Keeps the signal's number and the step."""
+        super().__init__(f"stopped by signal {number} at step {step}")
+        self.signal = number
+        self.step = step
+
+
+class CheckpointWriter(keras.callbacks.Callback):
+    """Writes a checkpoint at the end of every epoch, every so many steps, and when asked to stop.
+
+    On SIGINT and SIGTERM the step in progress is finished, a checkpoint is written and
+    `Stopped` is raised. The metrics gathered so far in an epoch are part of a
+    checkpoint, and taken up again after Keras has reset them.
+    """
+
+    def __init__(
+        self, checkpoints: Checkpoints, start: Position, steps_per_epoch: int, every_steps: int
+    ):
+        """Creates the callback.
+
+        Args:
+            checkpoints: Where to write.
+            start: Where training begins.
+            steps_per_epoch: Steps of a whole epoch.
+            every_steps: Steps between checkpoints within an epoch.
+        """
+        super().__init__()
+        self._checkpoints = checkpoints
+        self._steps_per_epoch = steps_per_epoch
+        self._every_steps = every_steps
+        self.position = start
+        self._restored_metrics: list[Any] | None = None
+        self._signal: int | None = None
+
+    def on_train_begin(self, logs: Any = None) -> None:
+        """Keeps restored metrics and takes over the signals."""
+        if self.position.step_in_epoch:
+            self._restored_metrics = [
+                v.numpy() for metric in self.model.metrics for v in metric.variables
+            ]
+        self._handlers = {
+            number: signal.signal(number, self._ask_to_stop)
+            for number in (signal.SIGINT, signal.SIGTERM)
+        }
+
+    def on_train_end(self, logs: Any = None) -> None:
+        """Gives the signals back."""
+        for number, handler in self._handlers.items():
+            signal.signal(number, handler)
+
+    def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
+        """Puts back the metrics of an epoch that was interrupted."""
+        if self._restored_metrics is not None:
+            variables = [v for metric in self.model.metrics for v in metric.variables]
+            for variable, value in zip(variables, self._restored_metrics, strict=True):
+                variable.assign(value)
+            self._restored_metrics = None
+
+    def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
+        """Counts the step; writes where it is time."""
+        here = self.position
+        here = Position(here.step + 1, here.epoch, here.step_in_epoch + 1)
+        self.position = here
+        due = here.step_in_epoch % self._every_steps == 0
+        if self._signal is not None or (due and here.step_in_epoch < self._steps_per_epoch):
+            self._checkpoints.save(here)
+        if self._signal is not None:
+            self.on_train_end()
+            raise Stopped(self._signal, here.step)
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
+        """Writes the epoch's checkpoint."""
+        metrics = {name: float(value) for name, value in (logs or {}).items()}
+        self.position = Position(self.position.step, epoch + 1, 0, metrics)
+        self._checkpoints.save(self.position)
+
+    def _ask_to_stop(self, number: int, frame: Any) -> None:
+        self._signal = number
+
+
+class Progress(keras.callbacks.Callback):
+    """One bar for the whole run, with the ELBO and the time that is left.
+
+    Where standard error is no terminal, one line an epoch instead.
+    """
+
+    def __init__(self, total_steps: int, start: Position, epochs: int):
+        """Creates the bar.
+
+        Args:
+            total_steps: Steps of the whole run.
+            start: Where training begins.
+            epochs: Epochs of the whole run.
+        """
+        super().__init__()
+        self._epochs = epochs
+        self._terminal = sys.stderr.isatty()
+        self._start, self._begun = start.step, time.monotonic()
+        self._total = total_steps
+        self._shown = 0.0
+        self._bar = tqdm.tqdm(
+            total=total_steps,
+            initial=start.step,
+            unit="step",
+            dynamic_ncols=True,
+            disable=not self._terminal,
+            bar_format="{desc} {percentage:3.0f}%|{bar}| {n_fmt}/{total_fmt} "
+            "[{rate_fmt}, ETA {remaining}]{postfix}",
+        )
+        self._done = start.step
+
+    def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
+        """Names the epoch."""
+        self._bar.set_description_str(f"epoch {epoch + 1}/{self._epochs}")
+
+    def on_train_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
+        """Advances the bar."""
+        self._done += 1
+        self._bar.update(1)
+        if self._terminal and time.monotonic() - self._shown > 0.5 and logs:
+            self._shown = time.monotonic()
+            self._bar.set_postfix_str(f"ELBO {float(logs['elbo']):.2f}, KL {float(logs['kl']):.2f}")
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
+        """Prints the epoch's line where there is no bar."""
+        if self._terminal or not logs:
+            return
+        rate = (self._done - self._start) / (time.monotonic() - self._begun)
+        left = int((self._total - self._done) / rate)
+        print(
+            f"epoch {epoch + 1}/{self._epochs}: ELBO {logs['elbo']:.2f}, validation "
+            f"{logs['val_elbo']:.2f} nats; {rate:.1f} steps/s, ETA {left // 60}:{left % 60:02d}",
+            file=sys.stderr,
+            flush=True,
+        )
+
+    def close(self) -> None:
+        """Leaves the bar as it is and ends its line."""
+        self._bar.close()
+
+
+class MetricsWriter(keras.callbacks.Callback):
+    """Writes an epoch's metrics to `metrics.jsonl` and TensorBoard, and pictures now and then."""
+
+    def __init__(
+        self,
+        directory: RunDirectory,
+        draw: Callable[[], dict[str, Any]],
+        picture_epochs: int,
+    ):
+        """Creates the callback.
+
+        Args:
+            directory: The run's.
+            draw: Returns images for TensorBoard by name, uint8 `[height, width, 3]`.
+            picture_epochs: Epochs between pictures; they are drawn after the last, too.
+        """
+        super().__init__()
+        self._directory = directory
+        self._draw = draw
+        self._picture_epochs = picture_epochs
+        self._writer = tf.summary.create_file_writer(str(directory.tensorboard))
+        self._began = time.monotonic()
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
+        """Writes the epoch.
+
+        Raises:
+            UserError: The loss is not a finite number any more.
+        """
+        metrics = {name: float(value) for name, value in (logs or {}).items()}
+        step = int(self.model.optimizer.iterations)
+        if not math.isfinite(metrics["loss"]):
+            raise UserError(
+                f"training diverged: the loss of epoch {epoch + 1} is {metrics['loss']}; start "
+                "again with a lower --learning_rate and another --run_dir"
+            )
+        seconds = round(time.monotonic() - self._began, 3)
+        self._directory.add_metrics(
+            {"epoch": epoch + 1, "step": step, "seconds": seconds, **metrics}
+        )
+        last = epoch + 1 == self.params["epochs"]
+        with self._writer.as_default(step=step):
+            for name, value in metrics.items():
+                group = "validation" if name.startswith("val_") else "training"
+                tf.summary.scalar(f"{group}/{name.removeprefix('val_')}", value)
+            if last or (epoch + 1) % self._picture_epochs == 0:
+                for name, image in self._draw().items():
+                    tf.summary.image(name, image[tf.newaxis])
+        self._writer.flush()

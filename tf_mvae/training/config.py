@@ -1,0 +1,139 @@
+"""The settings of a run, and the flagfile that keeps them."""
+
+import dataclasses
+import pathlib
+import typing
+from typing import Any
+
+from tf_mvae.errors import UserError
+
+__all__ = ["MODELS", "RunConfig"]
+
+MODELS = ("mvae",)
+
+
+@dataclasses.dataclass(frozen=True)
+class RunConfig:
+    """Everything that decides what a run computes. Each field is a flag of `tf_mvae.train`.
+
+    Attributes:
+        experiment: Name of the experiment: data and modalities.
+        model: Name of the model.
+        data_dir: Where TFDS keeps data; TFDS's own default where None.
+        latent_dim: Size of the latent.
+        likelihood_weight: By modality, weight in the terms that contain it; 1 where left out.
+        cross_weight: By modality, weight in the terms that do not; its likelihood weight
+            where left out. 0 is the paper's objective.
+        num_random_subsets: The paper's k.
+        subset_distribution: How random subsets are drawn.
+        num_samples: Samples of the latent for each term of a step.
+        epochs: Passes over the training split.
+        annealing_epochs: Passes over which the KL weight rises from 0 to 1.
+        batch_size: Examples a step.
+        learning_rate: Adam's.
+        shuffle_buffer: Examples held for shuffling.
+        seed: Of weights, order, subsets and noise.
+        jit_compile: Whether XLA compiles the step.
+    """
+
+    experiment: str
+    model: str = "mvae"
+    data_dir: str | None = None
+    latent_dim: int = 64
+    likelihood_weight: dict[str, float] = dataclasses.field(default_factory=dict)
+    cross_weight: dict[str, float] = dataclasses.field(default_factory=dict)
+    num_random_subsets: int = 0
+    subset_distribution: str = "uniform_sizes"
+    num_samples: int = 1
+    epochs: int = 20
+    annealing_epochs: int = 10
+    batch_size: int = 100
+    learning_rate: float = 1e-3
+    shuffle_buffer: int = 100_000
+    seed: int = 0
+    jit_compile: bool = True
+
+    def __post_init__(self):
+        """Checks the numbers."""
+        for name in ("latent_dim", "num_samples", "epochs", "batch_size", "shuffle_buffer"):
+            if getattr(self, name) < 1:
+                raise UserError(f"--{name} must be at least 1; it is {getattr(self, name)}")
+        for name in ("annealing_epochs", "num_random_subsets", "seed"):
+            if getattr(self, name) < 0:
+                raise UserError(f"--{name} must not be negative; it is {getattr(self, name)}")
+        if not self.learning_rate > 0:
+            raise UserError(f"--learning_rate must be positive; it is {self.learning_rate}")
+        if self.model not in MODELS:
+            raise UserError(f"--model={self.model} is not known; there are {', '.join(MODELS)}")
+
+    def write(self, path: pathlib.Path) -> None:
+        """Writes a flagfile that gives this configuration again."""
+        lines = [f"--{name}={_to_text(value)}" for name, value in self._given().items()]
+        path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+
+    @classmethod
+    def read(cls, path: pathlib.Path) -> "RunConfig":
+        """Reads what `write` wrote.
+
+        Raises:
+            UserError: The file is missing or damaged.
+        """
+        kinds = typing.get_type_hints(cls)
+        values = {}
+        try:
+            for line in path.read_text(encoding="utf-8").splitlines():
+                name, _, text = line.removeprefix("--").partition("=")
+                values[name] = _from_text(text, kinds[name])
+            return cls(**values)
+        except OSError as error:
+            raise UserError(f"{path} cannot be read: {error.strerror}") from error
+        except (KeyError, TypeError, ValueError) as error:
+            raise UserError(f"{path} is no run's flagfile: {error}") from error
+
+    def differences(self, other: "RunConfig") -> list[str]:
+        """Names the flags in which another configuration computes something else."""
+        own, others = dataclasses.asdict(self), dataclasses.asdict(other)
+        return [
+            f"--{name}={_to_text(others[name])} (was {_to_text(own[name])})"
+            for name in own
+            if own[name] != others[name] and name != "data_dir"
+        ]
+
+    def _given(self) -> dict[str, Any]:
+        return {k: v for k, v in dataclasses.asdict(self).items() if v is not None and v != {}}
+
+
+def _to_text(value: Any) -> str:
+    if isinstance(value, dict):
+        return ",".join(f"{name}={number!r}" for name, number in value.items())
+    if isinstance(value, bool):
+        return str(value).lower()
+    return str(value)
+
+
+def _from_text(text: str, kind: Any) -> Any:
+    if kind is bool:
+        return {"true": True, "false": False}[text]
+    if kind in (int, float, str):
+        return kind(text)
+    if kind == dict[str, float]:
+        return parse_weights(text.split(","))
+    return text
+
+
+def parse_weights(items: list[str]) -> dict[str, float]:
+    """Reads `['image=1', 'label=50']`.
+
+    Raises:
+        UserError: An item is not of this form, or a weight is negative or no number.
+    """
+    weights = {}
+    for item in items:
+        name, equals, number = item.partition("=")
+        try:
+            weights[name.strip()] = float(number)
+        except ValueError:
+            equals = ""
+        if not equals or not 0 <= weights[name.strip()] < float("inf"):
+            raise UserError(f"weights are written image=1,label=50 (0 or more); {item!r} is not")
+    return weights

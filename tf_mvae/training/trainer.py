@@ -1,0 +1,168 @@
+"""Training a run to its end, from wherever it stands."""
+
+import dataclasses
+import json
+import pathlib
+import tempfile
+from typing import Any
+
+import tensorflow as tf
+
+from tf_mvae.data import contract
+from tf_mvae.data.pipeline import evaluation_batches, training_batches
+from tf_mvae.experiments import registry
+from tf_mvae.models import MultimodalVAE
+from tf_mvae.serving import export_saved_model
+from tf_mvae.training.callbacks import CheckpointWriter, MetricsWriter, Progress
+from tf_mvae.training.checkpoints import Checkpoints, Position
+from tf_mvae.training.config import RunConfig
+from tf_mvae.training.run import build_model
+from tf_mvae.training.run_directory import RunDirectory, write_atomically
+from tf_mvae.visualization import write_curves, write_pictures
+
+__all__ = ["train"]
+
+
+def train(
+    config: RunConfig,
+    run_dir: str | pathlib.Path,
+    resume: bool = True,
+    checkpoint_steps: int = 1000,
+    picture_epochs: int = 5,
+) -> dict[str, Any]:
+    """Trains a run, or goes on with it, and leaves everything in its directory.
+
+    A finished run is left as it is.
+
+    Args:
+        config: What to run.
+        run_dir: Where.
+        resume: Whether a run that is there may be taken up.
+        checkpoint_steps: Steps between checkpoints within an epoch.
+        picture_epochs: Epochs between pictures in TensorBoard.
+
+    Returns:
+        The run's summary, what `finished.json` holds.
+
+    Raises:
+        UserError: The data, the directory or the configuration is not usable.
+        Stopped: A signal asked to stop; a checkpoint has been written.
+    """
+    if not config.jit_compile:
+        # Under XLA a step is repeatable on a CPU as it is, and Keras refuses to combine the two.
+        tf.config.experimental.enable_op_determinism()
+    experiment = registry.get(config.experiment)
+    splits = {
+        name: experiment.load(name, config.data_dir) for name in ("train", "validation", "test")
+    }
+    directory = RunDirectory(run_dir)
+    directory.claim(config, resume)
+    if directory.finished.exists():
+        print(f"this run is finished; nothing to do: {directory.path}")
+        return json.loads(directory.finished.read_text(encoding="utf-8"))
+
+    steps_per_epoch = splits["train"].num_examples // config.batch_size
+    model = build_model(config, max(1, steps_per_epoch))
+    checkpoints = Checkpoints(directory.checkpoints, model)
+    start = checkpoints.restore()
+    if start is not None:
+        print(f"going on from step {start.step} (epoch {start.epoch + 1})")
+    start = start or Position()
+    directory.keep_metrics(start.epoch)
+
+    test_batch = next(iter(evaluation_batches(splits["test"], 100, config.seed)))
+    writer = CheckpointWriter(checkpoints, start, steps_per_epoch, checkpoint_steps)
+    progress = Progress(config.epochs * steps_per_epoch, start, config.epochs)
+    metrics = MetricsWriter(
+        directory, lambda: _draw(model, test_batch, config.seed), picture_epochs
+    )
+    validation = evaluation_batches(splits["validation"], config.batch_size, config.seed)
+    try:
+        while writer.position.epoch < config.epochs:
+            _fit(model, config, splits, writer, validation, [progress, metrics])
+    except tf.errors.InvalidArgumentError as error:
+        raise contract.out_of_range(error) from error
+    finally:
+        progress.close()
+    return _finish(config, directory, model, checkpoints, test_batch)
+
+
+def _fit(model, config, splits, writer, validation, callbacks) -> None:
+    """Runs Keras' `fit`: to the end of an epoch that was interrupted, or to the very end."""
+    here = writer.position
+    batches = training_batches(
+        splits["train"],
+        config.batch_size,
+        config.epochs,
+        config.seed,
+        config.shuffle_buffer,
+        here.epoch,
+        here.step_in_epoch,
+    )
+    steps = splits["train"].num_examples // config.batch_size
+    model.fit(
+        batches,
+        validation_data=validation,
+        initial_epoch=here.epoch,
+        epochs=here.epoch + 1 if here.step_in_epoch else config.epochs,
+        steps_per_epoch=steps - here.step_in_epoch,
+        # Metrics are written before the checkpoint: a kill between the two makes the
+        # resumed run drop the line and write it again.
+        callbacks=[*callbacks, writer],
+        verbose=0,
+    )
+
+
+def _draw(model: MultimodalVAE, batch: Any, seed: int) -> dict[str, tf.Tensor]:
+    """Draws the run's pictures for TensorBoard."""
+    with tempfile.TemporaryDirectory() as folder:
+        paths = write_pictures(model, batch, pathlib.Path(folder), seed)
+        return {p.stem: tf.io.decode_png(p.read_bytes(), channels=3) for p in paths}
+
+
+def _finish(
+    config: RunConfig,
+    directory: RunDirectory,
+    model: MultimodalVAE,
+    checkpoints: Checkpoints,
+    test_batch: Any,
+) -> dict[str, Any]:
+    """Writes what a finished run leaves, all from the best checkpoint."""
+    best = checkpoints.restore("best", model_only=True)
+    write_pictures(model, test_batch, directory.pictures, config.seed)
+    write_curves(directory.metric_rows(), directory.pictures / "curves.png")
+    model.save(directory.path / ".model.tmp.keras")
+    (directory.path / ".model.tmp.keras").replace(directory.keras_model)
+    if not directory.saved_model.exists():
+        export_saved_model(model, directory.saved_model)
+    summary = {
+        "best_checkpoint": dataclasses.asdict(best),
+        "epochs": config.epochs,
+        "steps": int(model.optimizer.iterations),
+    }
+    write_atomically(directory.finished, json.dumps(summary, indent=1))
+    _print_summary(directory, best)
+    return summary
+
+
+def _print_summary(directory: RunDirectory, best: Position) -> None:
+    metrics = best.metrics
+    print(
+        f"\nfinished. Best epoch {best.epoch}: validation ELBO {metrics['val_elbo']:.2f} nats "
+        f"(loss {metrics['val_loss']:.2f}). In {directory.path}/:"
+    )
+    for path, meaning in [
+        (directory.flags, "the run's flags; --flagfile with it repeats the run"),
+        (directory.pictures, "samples, reconstructions, each modality from each other one, curves"),
+        (directory.metrics, "metrics, a line an epoch"),
+        (directory.tensorboard, "tensorboard --logdir of this"),
+        (directory.checkpoints, "the newest checkpoints and the best"),
+        (directory.keras_model, "keras.models.load_model (after import tf_mvae)"),
+        (directory.saved_model, "tf.saved_model.load, TensorFlow Serving; needs no tf_mvae"),
+    ]:
+        print(f"  {path.name:14s} {meaning}")
+    print(
+        f"next: python -m tf_mvae.generate --run_dir={directory.path} --condition='label=7'\n"
+        f"      python -m tf_mvae.evaluate --run_dir={directory.path} "
+        "--analysis=accuracy,coherence"
+    )

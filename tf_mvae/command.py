@@ -40,12 +40,26 @@ def _parse(arguments: Sequence[str]) -> Sequence[str]:
 
 def _guarded(main: Callable[[Sequence[str]], int | None], arguments: Sequence[str]) -> int:
     try:
+        _import_tensorflow()
         return main(arguments) or 0
     except UserError as error:
         _fail(" ".join(str(error).split()))
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         return 130
+
+
+def _import_tensorflow() -> None:
+    """Imports TensorFlow without the lines that it prints before its log level is read."""
+    sys.stderr.flush()
+    terminal = os.dup(2)
+    try:
+        with open(os.devnull, "w") as nowhere:
+            os.dup2(nowhere.fileno(), 2)
+        import tensorflow  # noqa: F401
+    finally:
+        os.dup2(terminal, 2)
+        os.close(terminal)
 
 
 def _fail(message: str) -> None:

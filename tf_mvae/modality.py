@@ -109,6 +109,9 @@ class Modality(keras.layers.Layer):
     ) -> tuple[tf.Tensor, tf.Tensor]:
         """Returns the modality's expert, `loc` and `log_variance`, each `[batch, latent]`.
 
+        They are float32 whatever type the networks compute in (Keras' mixed precision):
+        densities and divergences are sums that bfloat16 cannot hold.
+
         Args:
             value: Raw data, `[batch, *event_shape]`.
             mask: `[batch]`, 0 where the example lacks the modality.
@@ -116,7 +119,7 @@ class Modality(keras.layers.Layer):
         """
         features = call_network(self.encoder, self.prepare(value, mask), mask, training)
         features = tf.reshape(features, [tf.shape(features)[0], math.prod(features.shape[1:])])
-        loc, log_variance = tf.split(self.expert_head(features), 2, axis=-1)
+        loc, log_variance = tf.split(tf.cast(self.expert_head(features), tf.float32), 2, axis=-1)
         return loc, log_variance
 
     def prepare(self, value: tf.Tensor, mask: tf.Tensor) -> tf.Tensor:
@@ -129,7 +132,7 @@ class Modality(keras.layers.Layer):
         return self.likelihood.prepare(tf.where(there, value, tf.zeros([], value.dtype)))
 
     def decode(self, z: tf.Tensor, mask: tf.Tensor | None = None, training: bool = False) -> tf.Tensor:
-        """Returns the likelihood's parameters, `[rows, *parameter_shape]`.
+        """Returns the likelihood's parameters, float32 `[rows, *parameter_shape]`.
 
         Args:
             z: Latents, `[rows, latent]`.
@@ -141,7 +144,7 @@ class Modality(keras.layers.Layer):
         """
         if mask is None:
             mask = tf.ones(tf.shape(z)[:1])
-        parameters = call_network(self.decoder, z, mask, training)
+        parameters = tf.cast(call_network(self.decoder, z, mask, training), tf.float32)
         wanted = self.likelihood.parameter_shape
         if math.prod(parameters.shape[1:]) != math.prod(wanted):
             raise ValueError(

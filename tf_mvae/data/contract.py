@@ -44,7 +44,7 @@ def unpack(
             f"modality {missing[0]!r} is not in the batch; its keys are {sorted(x)} (an example "
             f"that lacks it has any placeholder in x and a 0 in mask[{missing[0]!r}])"
         )
-    x = {name: tf.convert_to_tensor(value) for name, value in x.items()}
+    x = {name: _to_tensor(value, f"modality {name!r}") for name, value in x.items()}
     for name, value in x.items():
         _check_value(by_name[name], value.shape, value.dtype)
     first = next(iter(x.values()))
@@ -52,13 +52,16 @@ def unpack(
     masks = {}
     for name in x:
         given = mask.get(name)
-        masks[name] = ones if given is None else tf.cast(tf.convert_to_tensor(given), tf.float32)
-    sizes = {value.shape[0] for value in (*x.values(), *masks.values())} - {None}
-    for name, value in masks.items():
-        _check_mask(name, value.shape)
-    if len(sizes) > 1:
-        shapes = {name: tuple(value.shape) for name, value in x.items()}
-        raise UserError(f"the batch's modalities and masks differ in length: {shapes}")
+        if given is None:
+            masks[name] = ones
+            continue
+        given = _to_tensor(given, f"mask[{name!r}]")
+        _check_mask(name, given.shape, given.dtype)
+        masks[name] = tf.cast(given, tf.float32)
+    lengths = {name: value.shape[0] for name, value in x.items()}
+    lengths.update({f"mask[{name!r}]": value.shape[0] for name, value in masks.items()})
+    if len(set(lengths.values()) - {None}) > 1:
+        raise UserError(f"the batch's modalities and masks differ in length: {lengths}")
     return x, masks
 
 
@@ -106,7 +109,7 @@ def check_element(spec: Any, modalities: Sequence[Modality]) -> None:
             raise UserError(f"modality {name!r} is not in the data set; its keys are {sorted(x)}")
         _check_value(modality, x[name].shape, x[name].dtype)
     for name, value in mask.items():
-        _check_mask(name, value.shape)
+        _check_mask(name, value.shape, value.dtype)
 
 
 def check_dataset(dataset: tf.data.Dataset, modalities: Sequence[Modality]) -> tf.data.Dataset:
@@ -162,7 +165,19 @@ def _split(batch: Any) -> tuple[Mapping[str, Any], Mapping[str, Any]]:
     unknown = set(batch) - {"x", "mask"}
     if unknown:
         raise UserError(f"a batch has the keys 'x' and 'mask', and not {sorted(unknown)}")
-    return batch["x"], batch.get("mask") or {}
+    mask = {} if batch.get("mask") is None else batch["mask"]
+    if not isinstance(mask, Mapping):
+        raise UserError(
+            f'a batch\'s "mask" is {{name: array}} like its "x"; it is a {type(mask).__name__}'
+        )
+    return batch["x"], mask
+
+
+def _to_tensor(value: Any, what: str) -> tf.Tensor:
+    try:
+        return tf.convert_to_tensor(value)
+    except (TypeError, ValueError) as error:
+        raise UserError(f"{what} is no array of numbers: {str(error).splitlines()[0]}") from error
 
 
 def _check_names(part: str, given: Mapping[str, Any], by_name: Mapping[str, Modality]) -> None:
@@ -173,7 +188,8 @@ def _check_names(part: str, given: Mapping[str, Any], by_name: Mapping[str, Moda
 
 def _check_value(modality: Modality, shape: tf.TensorShape, dtype: tf.DType) -> None:
     likelihood = modality.likelihood
-    if shape.rank is None or not shape[1:].is_compatible_with(likelihood.event_shape):
+    rank = 1 + len(likelihood.event_shape)
+    if shape.rank != rank or not shape[1:].is_compatible_with(likelihood.event_shape):
         expected = ", ".join(["batch", *map(str, likelihood.event_shape)])
         raise UserError(f"modality {modality.name!r} has shape [{expected}], not {shape}")
     if not likelihood.accepts(dtype):
@@ -183,9 +199,11 @@ def _check_value(modality: Modality, shape: tf.TensorShape, dtype: tf.DType) -> 
         )
 
 
-def _check_mask(name: str, shape: tf.TensorShape) -> None:
+def _check_mask(name: str, shape: tf.TensorShape, dtype: tf.DType) -> None:
     if shape.rank != 1:
         raise UserError(f"mask[{name!r}] must have shape [batch], not {shape}")
+    if not (dtype.is_floating or dtype.is_integer or dtype.is_bool):
+        raise UserError(f"mask[{name!r}] must hold 0 and 1, not {dtype.name}")
 
 
 def _raw_bounds(modality: Modality, dtype: tf.DType) -> tuple[float, float]:

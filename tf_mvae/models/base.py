@@ -157,10 +157,26 @@ class MultimodalVAE(keras.Model):
             probabilities for classes, unless sampled).
         """
         seeds = tf.random.split(self._seed(seed), 2)
+        z = self.latent_samples(given, num_samples, mask, seeds[0], temperature)
+        return self.from_latent(z, seeds[1] if return_samples else None)
+
+    def latent_samples(
+        self,
+        given: Mapping[str, Any],
+        num_samples: int | tf.Tensor = 1,
+        mask: Mapping[str, Any] | None = None,
+        seed: int | Sequence[int] | tf.Tensor | None = None,
+        temperature: float | tf.Tensor = 1.0,
+    ) -> tf.Tensor:
+        """Samples `q(z | given)`; see `generate` for the arguments.
+
+        Returns:
+            `[num_samples, batch, latent]`.
+        """
         posterior = self.posterior(given, mask)
         loc, scale = posterior.mean(), posterior.stddev()
-        noise = tf.random.stateless_normal(tf.concat([[num_samples], tf.shape(loc)], 0), seeds[0])
-        return self._from_latent(loc + temperature * scale * noise, seeds[1], return_samples)
+        shape = tf.concat([[num_samples], tf.shape(loc)], 0)
+        return loc + temperature * scale * tf.random.stateless_normal(shape, self._seed(seed))
 
     def sample(
         self,
@@ -176,7 +192,29 @@ class MultimodalVAE(keras.Model):
         """
         seeds = tf.random.split(self._seed(seed), 2)
         z = temperature * tf.random.stateless_normal([num_samples, self.latent_dim], seeds[0])
-        return self._from_latent(z, seeds[1], return_samples)
+        return self.from_latent(z, seeds[1] if return_samples else None)
+
+    def from_latent(self, z: Any, seed: tf.Tensor | None = None) -> dict[str, tf.Tensor]:
+        """Returns every modality's expected value, or samples, given latents.
+
+        Args:
+            z: Latents, `[..., latent]`.
+            seed: Two integers; samples of the likelihoods are drawn where given.
+
+        Returns:
+            Tensors by name, `[..., *event_shape]` (with a last axis of probabilities for
+            classes, unless sampled).
+        """
+        parameters = self._parameters(tf.convert_to_tensor(z, tf.float32))
+        if seed is None:
+            return {
+                m.name: m.likelihood.expected_value(parameters[m.name]) for m in self.modalities
+            }
+        seeds = tf.random.split(seed, len(self.modalities))
+        return {
+            m.name: m.likelihood.distribution(parameters[m.name]).sample(seed=seeds[i])
+            for i, m in enumerate(self.modalities)
+        }
 
     def call(self, inputs: Any, training: bool = False) -> dict[str, tf.Tensor]:
         """Reconstructs and completes a batch from the posterior's mean.
@@ -191,9 +229,7 @@ class MultimodalVAE(keras.Model):
         x, mask = contract.unpack(inputs, self.modalities, partial=True)
         present = contract.present_mask(mask, self.modalities)
         loc, _ = self.product_of_experts(*self._encode(x, mask, training), present)
-        parameters = self._parameters(loc, training)
-        means = {m.name: m.likelihood.expected_value(parameters[m.name]) for m in self.modalities}
-        return {"z": loc, **means}
+        return {"z": loc, **self.from_latent(loc)}
 
     # Training -----------------------------------------------------------------------
 
@@ -333,18 +369,6 @@ class MultimodalVAE(keras.Model):
             shape = tf.concat([lead, tf.constant(modality.likelihood.parameter_shape, tf.int32)], 0)
             parameters[modality.name] = tf.reshape(modality.decode(rows, training=training), shape)
         return parameters
-
-    def _from_latent(self, z: tf.Tensor, seed: tf.Tensor, return_samples: bool) -> dict[str, tf.Tensor]:
-        parameters = self._parameters(z)
-        if not return_samples:
-            return {
-                m.name: m.likelihood.expected_value(parameters[m.name]) for m in self.modalities
-            }
-        seeds = tf.random.split(seed, len(self.modalities))
-        return {
-            m.name: m.likelihood.distribution(parameters[m.name]).sample(seed=seeds[i])
-            for i, m in enumerate(self.modalities)
-        }
 
     def _seed(self, seed: int | Sequence[int] | tf.Tensor | None) -> tf.Tensor:
         """Returns a seed of two integers; a missing one is the model's own."""

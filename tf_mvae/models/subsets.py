@@ -77,7 +77,8 @@ def random_subsets(
     serves the whole batch, as in the published code, so examples with the same
     modalities get the same subsets, on every replica: a size is read off the number,
     and the subset is the first so many modalities of the order that the example has.
-    A subset that an example already has is drawn again, for that example.
+    A subset that an example already has is drawn again, for that example; what the rest
+    of the batch holds has no influence.
 
     Args:
         present: 1 where an example has a modality, `[batch, modality]`.
@@ -104,8 +105,8 @@ def random_subsets(
     cdf = tf.gather(size_cdf, count)
     available = tf.gather(available, count)
 
-    def draw(attempt):
-        seeds = tf.random.split(tf.random.fold_in(seed, attempt), 2)
+    def draw(index, attempt):
+        seeds = tf.random.split(tf.random.fold_in(tf.random.fold_in(seed, index), attempt), 2)
         order = tf.random.stateless_uniform([num_modalities], seeds[0])
         number = tf.random.stateless_uniform([], seeds[1])
         size = tf.reduce_sum(tf.cast(number >= cdf, tf.int32), axis=1)
@@ -113,8 +114,7 @@ def random_subsets(
         ranks = tf.argsort(tf.argsort(keys, axis=1, stable=True), axis=1, stable=True)
         return tf.cast(ranks < size[:, tf.newaxis], tf.float32) * present
 
-    drawn = [draw(0)]
-    attempt = tf.constant(1)
+    drawn = [draw(0, 0)]
     for index in range(1, num_random):
 
         def is_new(candidate, earlier=tuple(drawn)):
@@ -124,14 +124,14 @@ def random_subsets(
         def unfinished(attempt, candidate, done):
             return tf.logical_not(tf.reduce_all(done))
 
-        def again(attempt, candidate, done, is_new=is_new):
-            fresh = draw(attempt)
+        def again(attempt, candidate, done, index=index, is_new=is_new):
+            fresh = draw(index, attempt)
             take = tf.logical_and(tf.logical_not(done), is_new(fresh))
             candidate = tf.where(take[:, tf.newaxis], fresh, candidate)
             return attempt + 1, candidate, tf.logical_or(done, take)
 
-        state = (attempt, tf.zeros_like(present), available <= index)
-        attempt, candidate, _ = tf.while_loop(unfinished, again, state)
+        state = (0, tf.zeros_like(present), available <= index)
+        _, candidate, _ = tf.while_loop(unfinished, again, state)
         drawn.append(candidate)
     valid = tf.range(num_random)[:, tf.newaxis] < available
     subset = tf.stack(drawn) * tf.cast(valid, tf.float32)[..., tf.newaxis]

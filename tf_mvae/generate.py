@@ -1,0 +1,53 @@
+"""Draws what a run's model generates: `python -m tf_mvae.generate --condition=label=7 …`."""
+
+from absl import flags
+
+from tf_mvae import command
+
+__all__ = ["main"]
+
+FLAGS = flags.FLAGS
+
+flags.DEFINE_string("run_dir", None, "The run.", required=True)
+flags.DEFINE_multi_string("condition", [], "What is given, NAME=VALUE: the name or number of a "
+                          "class, or a PNG file's path. May be repeated; samples from the prior "
+                          "where left out.")  # fmt: skip
+flags.DEFINE_integer("num_samples", 64, "How many samples.", 1, 10_000)
+flags.DEFINE_string("output", None, "The PNG file; RUN_DIR/generated/CONDITION.png where left out.")
+flags.DEFINE_integer("seed", 0, "Seed of the samples.", 0)
+flags.DEFINE_float("temperature", 1.0, "Factor on the latent's standard deviation.", 0.0)
+flags.DEFINE_enum("checkpoint", "best", ["best", "last"], "Which checkpoint's weights.")
+
+
+def main(_) -> int:
+    """Generates what the flags describe; returns the exit status."""
+    import pathlib
+    import re
+
+    from tf_mvae.data.conditions import parse_conditions
+    from tf_mvae.errors import UserError
+    from tf_mvae.training import load_run
+    from tf_mvae.visualization import condition_figure, most_probable, save_figure
+
+    run = load_run(FLAGS.run_dir, FLAGS.checkpoint)
+    given = parse_conditions(FLAGS.condition, run.model.modalities)
+    words = ", ".join(FLAGS.condition) or "the prior"
+    figure, generated = condition_figure(
+        run.model, given, FLAGS.num_samples, f"given {words}", FLAGS.seed, FLAGS.temperature
+    )
+    for name, share in most_probable(run.model, given, generated):
+        print(f"{name}: {share}")
+    if figure is None:
+        return 0
+    file_name = re.sub(r"[^\w=.-]+", "_", "+".join(FLAGS.condition) or "prior") + ".png"
+    path = pathlib.Path(FLAGS.output or run.directory / "generated" / file_name).expanduser()
+    try:
+        save_figure(figure, path)
+    except OSError as error:
+        raise UserError(f"{path} cannot be written: {error.strerror}; give --output") from error
+    print(f"{FLAGS.num_samples} samples given {words}: {path}")
+    return 0
+
+
+if __name__ == "__main__":
+    command.run(main)

@@ -1,0 +1,7 @@
+"""Pictures: grids of images, curves, what a model has learned."""
+
+from tf_mvae.visualization.curves import write_curves
+from tf_mvae.visualization.grids import image_grid, save_figure
+from tf_mvae.visualization.pictures import condition_figure, most_probable, write_pictures
+
+__all__ = ["condition_figure", "image_grid", "most_probable", "save_figure", "write_curves", "write_pictures"]

@@ -1,0 +1,45 @@
+"""Training curves."""
+
+import pathlib
+from collections.abc import Mapping, Sequence
+
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+
+from tf_mvae.visualization.grids import save_figure
+
+__all__ = ["write_curves"]
+
+
+def write_curves(rows: Sequence[Mapping[str, float]], path: pathlib.Path) -> pathlib.Path:
+    """Draws each metric against the epoch, training and validation in one panel.
+
+    Args:
+        rows: Lines of `metrics.jsonl`: `epoch` and metrics in nats an example, those of
+            the validation split prefixed with `val_`.
+        path: The PNG file to write.
+    """
+    names = [key.removeprefix("val_") for key in rows[0] if key.startswith("val_")]
+    names.sort(key=_order)
+    figure = Figure(figsize=(3.4 * len(names), 2.9), dpi=110, layout="constrained")
+    FigureCanvasAgg(figure)
+    epochs = [row["epoch"] for row in rows]
+    for name, axes in zip(names, figure.subplots(1, len(names), squeeze=False)[0], strict=True):
+        for prefix, label in (("", "training"), ("val_", "validation")):
+            axes.plot(epochs, [row[prefix + name] for row in rows], label=label, linewidth=1.3)
+        axes.set_title(_title(name), fontsize=10)
+        axes.set_xlabel("epoch")
+        axes.set_ylabel("nats an example")
+        axes.grid(alpha=0.3)
+    axes.legend(fontsize=8, frameon=False)
+    return save_figure(figure, path)
+
+
+def _order(name: str) -> tuple[int, str]:
+    return {"elbo": 0, "kl": 2, "loss": 3}.get(name, 1), name
+
+
+def _title(name: str) -> str:
+    if name.endswith("_log_likelihood"):
+        return f"log p({name.removesuffix('_log_likelihood')} | z), joint term"
+    return {"elbo": "ELBO, joint term", "kl": "KL, joint term", "loss": "loss, all terms"}[name]

@@ -1,0 +1,218 @@
+"""The pictures of what a model has learned: samples, reconstructions, each from each other."""
+
+import pathlib
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+
+from tf_mvae.distributions.likelihoods import Categorical
+from tf_mvae.modality import Modality
+from tf_mvae.models import MultimodalVAE
+from tf_mvae.visualization.grids import image_grid, save_figure
+
+__all__ = ["condition_figure", "most_probable", "write_pictures"]
+
+_MOST_CLASSES = 20
+_MOST_PAIRS = 30
+
+
+def write_pictures(
+    model: MultimodalVAE, batch: Mapping[str, Any], directory: pathlib.Path, seed: int = 0
+) -> list[pathlib.Path]:
+    """Writes the pictures that a person would want after training.
+
+    `samples.png` from the prior, `reconstructions.png`, and `B_given_A.png` for every
+    pair of modalities that can be drawn (images and classes; at most 30 pairs, images
+    as targets first).
+
+    Args:
+        model: A trained model.
+        batch: Some test examples, `{"x": {name: [batch, ...]}, "mask": ...}`.
+        directory: Where to write.
+        seed: Of the samples.
+
+    Returns:
+        The files' paths.
+    """
+    directory = pathlib.Path(directory)
+    images = [m for m in model.modalities if m.likelihood.is_image]
+    classes = [m for m in model.modalities if isinstance(m.likelihood, Categorical)]
+    figures = {}
+    if images:
+        figures["samples"] = _samples(model, images[0], classes[:1], seed)
+        figures["reconstructions"] = _reconstructions(model, images[0], batch, seed)
+    pairs = [(g, t) for t in images + classes for g in images + classes if g is not t]
+    for given, target in pairs[:_MOST_PAIRS]:
+        figure = _given(model, given, target, batch, seed)
+        if figure is not None:
+            figures[f"{target.name}_given_{given.name}"] = figure
+    return [save_figure(figure, directory / f"{name}.png") for name, figure in figures.items()]
+
+
+def condition_figure(
+    model: MultimodalVAE,
+    given: Mapping[str, Any],
+    num_samples: int,
+    title: str,
+    seed: int = 0,
+    temperature: float = 1.0,
+) -> tuple[Figure | None, dict[str, np.ndarray]]:
+    """Draws samples of the first image modality given one example's parts, or nothing.
+
+    Args:
+        model: A trained model.
+        given: Parts by name, `[1, ...]`; empty for samples from the prior.
+        num_samples: How many.
+        title: The figure's title.
+        seed: Of the samples.
+        temperature: Factor on the standard deviation of the latent.
+
+    Returns:
+        The figure (None where no modality is an image), and what was generated, by name,
+        `[num_samples, ...]`.
+    """
+    if given:
+        generated = model.generate(given, num_samples, seed=seed, temperature=temperature)
+        generated = {name: value[:, 0].numpy() for name, value in generated.items()}
+    else:
+        generated = model.sample(num_samples, seed=seed, temperature=temperature)
+        generated = {name: value.numpy() for name, value in generated.items()}
+    images = [m.name for m in model.modalities if m.likelihood.is_image]
+    targets = [name for name in images if name not in given] or images
+    if not targets:
+        return None, generated
+    columns = max(1, min(num_samples, round(num_samples**0.5)))
+    columns = max(columns, min(num_samples, 8))
+    return image_grid(generated[targets[0]], columns, title), generated
+
+
+def most_probable(
+    model: MultimodalVAE, given: Mapping[str, Any], generated: Mapping[str, np.ndarray]
+) -> list[tuple[str, str]]:
+    """Says in words which classes are most probable.
+
+    Args:
+        model: The model.
+        given: What was given, by name.
+        generated: What `condition_figure` returned.
+
+    Returns:
+        For each class modality that was not given its name and the three most probable
+        classes with their probabilities, averaged over the samples.
+    """
+    found = []
+    for modality in model.modalities:
+        if isinstance(modality.likelihood, Categorical) and modality.name not in given:
+            probabilities = generated[modality.name].mean(0)
+            best = np.argsort(-probabilities)[:3]
+            names = modality.likelihood.class_names
+            words = [f"{names[place]} {probabilities[place]:.1%}" for place in best]
+            found.append((modality.name, ", ".join(words)))
+    return found
+
+
+def _samples(model: MultimodalVAE, image: Modality, classes: list[Modality], seed: int) -> Figure:
+    drawn = model.sample(64, seed=seed)
+    captions = []
+    for label in classes:
+        best = drawn[label.name].numpy().argmax(-1)
+        captions = [label.likelihood.class_names[index] for index in best]
+    title = "samples from the prior"
+    if classes:
+        title += f", and the most probable {classes[0].name}"
+    return image_grid(drawn[image.name].numpy(), 8, title, captions=captions)
+
+
+def _reconstructions(model: MultimodalVAE, image: Modality, batch: Any, seed: int) -> Figure:
+    x, mask = _rows(batch, [image.name], 10)
+    original = _as_images(x[image.name])
+    everything = model.generate(x, 1, mask, seed=seed)[image.name][0].numpy()
+    alone = model.generate({image.name: x[image.name]}, 1, seed=seed)[image.name][0].numpy()
+    rows = {
+        "original": original,
+        "from everything": everything,
+        f"from {image.name} alone": alone,
+    }
+    if len(model.modalities) == 1:
+        del rows["from everything"]
+    stacked = np.concatenate(list(rows.values()))
+    return image_grid(stacked, len(original), "reconstructions of test examples", list(rows))
+
+
+def _given(
+    model: MultimodalVAE, given: Modality, target: Modality, batch: Any, seed: int
+) -> Figure | None:
+    if not target.likelihood.is_image:
+        return _classes_given(model, given, target, batch, seed) if given.likelihood.is_image else None
+    title = f"{target.name} given {given.name}"
+    if isinstance(given.likelihood, Categorical):
+        names = given.likelihood.class_names[:_MOST_CLASSES]
+        drawn = model.generate({given.name: np.arange(len(names))}, 10, seed=seed)[target.name]
+        images = drawn.numpy().swapaxes(0, 1).reshape(-1, *target.likelihood.event_shape)
+        return image_grid(images, 10, title, list(names))
+    x, _ = _rows(batch, [given.name], 8)
+    originals = _as_images(x[given.name])
+    drawn = model.generate({given.name: x[given.name]}, 8, seed=seed)[target.name].numpy()
+    if originals.shape[1:3] != drawn.shape[2:4]:
+        images = drawn.swapaxes(0, 1).reshape(-1, *drawn.shape[2:])
+        return image_grid(images, 8, f"{title} (a row for each given one)")
+    rgb = [np.broadcast_to(part, (*part.shape[:-1], 3)) for part in (originals, drawn)]
+    images = np.concatenate([rgb[0][:, np.newaxis], rgb[1].swapaxes(0, 1)], 1)
+    title = f"{title} (the given one, then samples)"
+    return image_grid(images.reshape(-1, *images.shape[2:]), 9, title)
+
+
+def _classes_given(
+    model: MultimodalVAE, given: Modality, target: Modality, batch: Any, seed: int
+) -> Figure:
+    """Draws test images, each with the probabilities of the classes given it."""
+    x, mask = _rows(batch, [given.name], 12)
+    images = _as_images(x[given.name])
+    drawn = model.generate({given.name: x[given.name]}, 32, seed=seed)[target.name]
+    probabilities = drawn.numpy().mean(0)
+    names = target.likelihood.class_names
+    columns, rows = 4, -(-len(images) // 4)
+    figure = Figure(figsize=(2.5 * columns, 0.5 + 1.5 * rows), dpi=110, layout="constrained")
+    FigureCanvasAgg(figure)
+    figure.suptitle(
+        f"p({target.name} | {given.name}) of test examples; the true {target.name} in orange",
+        fontsize=10,
+        weight="bold",
+    )
+    axes = figure.subplots(rows, 2 * columns, squeeze=False).reshape(-1, 2)
+    for pair in axes[len(images) :]:
+        for panel in pair:
+            panel.set_axis_off()
+    there = np.asarray(mask.get(target.name, np.ones(len(images)))) > 0
+    for index, (picture, bars) in enumerate(axes[: len(images)]):
+        image = images[index]
+        picture.imshow(np.broadcast_to(image, (*image.shape[:2], 3)))
+        picture.set_axis_off()
+        order = np.sort(np.argsort(-probabilities[index])[:10])
+        true = int(x[target.name][index]) if target.name in x and there[index] else -1
+        colours = ["tab:orange" if place == true else "tab:blue" for place in order]
+        bars.barh(range(len(order)), probabilities[index][order], color=colours)
+        bars.set_yticks(range(len(order)), [names[place] for place in order], fontsize=6)
+        bars.set_xlim(0, 1)
+        bars.set_xticks([0, 1], ["0", "1"], fontsize=6)
+        bars.invert_yaxis()
+        bars.spines[["top", "right"]].set_visible(False)
+    return figure
+
+
+def _rows(batch: Any, needed: list[str], number: int) -> tuple[dict, dict]:
+    """Takes the first examples that have what is needed."""
+    x = {name: np.asarray(value) for name, value in batch["x"].items()}
+    mask = {name: np.asarray(value) for name, value in (batch.get("mask") or {}).items()}
+    there = np.ones(len(next(iter(x.values()))), bool)
+    for name in needed:
+        there &= np.asarray(mask.get(name, there)) > 0
+    chosen = np.flatnonzero(there)[:number]
+    return {k: v[chosen] for k, v in x.items()}, {k: v[chosen] for k, v in mask.items()}
+
+
+def _as_images(value: np.ndarray) -> np.ndarray:
+    return value / 255.0 if value.dtype == np.uint8 else value.astype(np.float32)

@@ -49,6 +49,7 @@ def unpack(
         _check_value(by_name[name], value.shape, value.dtype)
     first = next(iter(x.values()))
     ones = tf.ones(tf.shape(first)[:1])
+    lengths = {name: value.shape[0] for name, value in x.items()}
     masks = {}
     for name in x:
         given = mask.get(name)
@@ -57,9 +58,8 @@ def unpack(
             continue
         given = _to_tensor(given, f"mask[{name!r}]")
         _check_mask(name, given.shape, given.dtype)
+        lengths[f"mask[{name!r}]"] = given.shape[0]
         masks[name] = tf.cast(given, tf.float32)
-    lengths = {name: value.shape[0] for name, value in x.items()}
-    lengths.update({f"mask[{name!r}]": value.shape[0] for name, value in masks.items()})
     if len(set(lengths.values()) - {None}) > 1:
         raise UserError(f"the batch's modalities and masks differ in length: {lengths}")
     return x, masks

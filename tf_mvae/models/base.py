@@ -1,6 +1,6 @@
 """What every multimodal VAE offers: infer, decode, generate, train, save."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from typing import Any
 
 import keras
@@ -194,26 +194,28 @@ class MultimodalVAE(keras.Model):
         z = temperature * tf.random.stateless_normal([num_samples, self.latent_dim], seeds[0])
         return self.from_latent(z, seeds[1] if return_samples else None)
 
-    def from_latent(self, z: Any, seed: tf.Tensor | None = None) -> dict[str, tf.Tensor]:
-        """Returns every modality's expected value, or samples, given latents.
+    def from_latent(
+        self, z: Any, seed: tf.Tensor | None = None, names: Sequence[str] | None = None
+    ) -> dict[str, tf.Tensor]:
+        """Returns modalities' expected values, or samples, given latents.
 
         Args:
             z: Latents, `[..., latent]`.
             seed: Two integers; samples of the likelihoods are drawn where given.
+            names: The modalities to decode; all where left out.
 
         Returns:
             Tensors by name, `[..., *event_shape]` (with a last axis of probabilities for
             classes, unless sampled).
         """
-        parameters = self._parameters(tf.convert_to_tensor(z, tf.float32))
+        parameters = self._parameters(tf.convert_to_tensor(z, tf.float32), names=names)
+        wanted = self._given(parameters)
         if seed is None:
-            return {
-                m.name: m.likelihood.expected_value(parameters[m.name]) for m in self.modalities
-            }
-        seeds = tf.random.split(seed, len(self.modalities))
+            return {m.name: m.likelihood.expected_value(parameters[m.name]) for m in wanted}
+        seeds = dict(zip(self._names, tf.random.split(seed, len(self.modalities)), strict=True))
         return {
-            m.name: m.likelihood.distribution(parameters[m.name]).sample(seed=seeds[i])
-            for i, m in enumerate(self.modalities)
+            m.name: m.likelihood.distribution(parameters[m.name]).sample(seed=seeds[m.name])
+            for m in wanted
         }
 
     def call(self, inputs: Any, training: bool = False) -> dict[str, tf.Tensor]:
@@ -347,8 +349,12 @@ class MultimodalVAE(keras.Model):
 
     # Parts --------------------------------------------------------------------------
 
-    def _given(self, x: Mapping[str, Any]) -> list[Modality]:
-        return [modality for modality in self.modalities if modality.name in x]
+    @property
+    def _names(self) -> list[str]:
+        return [modality.name for modality in self.modalities]
+
+    def _given(self, names: Container[str]) -> list[Modality]:
+        return [modality for modality in self.modalities if modality.name in names]
 
     def _encode(
         self, x: Mapping[str, tf.Tensor], mask: Mapping[str, tf.Tensor], training: bool
@@ -360,12 +366,14 @@ class MultimodalVAE(keras.Model):
         loc, log_variance = zip(*experts, strict=True)
         return tf.stack(loc, axis=1), tf.stack(log_variance, axis=1)
 
-    def _parameters(self, z: tf.Tensor, training: bool = False) -> dict[str, tf.Tensor]:
+    def _parameters(
+        self, z: tf.Tensor, training: bool = False, names: Sequence[str] | None = None
+    ) -> dict[str, tf.Tensor]:
         """Decodes `[..., latent]` to every likelihood's parameters."""
         lead = tf.shape(z)[:-1]
         rows = tf.reshape(z, [-1, self.latent_dim])
         parameters = {}
-        for modality in self.modalities:
+        for modality in self._given(self._names if names is None else names):
             shape = tf.concat([lead, tf.constant(modality.likelihood.parameter_shape, tf.int32)], 0)
             parameters[modality.name] = tf.reshape(modality.decode(rows, training=training), shape)
         return parameters

@@ -28,7 +28,7 @@ def train(
     run_dir: str | pathlib.Path,
     resume: bool = True,
     checkpoint_steps: int = 1000,
-    picture_epochs: int = 5,
+    picture_epochs: int = 10,
 ) -> dict[str, Any]:
     """Trains a run, or goes on with it, and leaves everything in its directory.
 

@@ -1,0 +1,89 @@
+"""How well a class is read off the other modalities."""
+
+import math
+from collections.abc import Iterable
+from typing import Any
+
+import tensorflow as tf
+
+from tf_mvae.data import contract
+from tf_mvae.distributions.likelihoods import Categorical
+from tf_mvae.evaluation.settings import Settings
+from tf_mvae.models import MultimodalVAE
+
+__all__ = ["analyze", "cross_modal_accuracy", "share"]
+
+
+def share(right: float, number: float) -> dict[str, float]:
+    """Returns a share with its binomial standard error and how many it is of."""
+    value = right / number if number else math.nan
+    error = math.sqrt(value * (1 - value) / number) if number else math.nan
+    return {"value": value, "standard_error": error, "examples": int(number)}
+
+
+def cross_modal_accuracy(
+    model: MultimodalVAE, batches: Iterable[Any], num_samples: int = 16, seed: int = 0
+) -> dict[str, dict[str, float]]:
+    """Measures how often the most probable class given other modalities is the true one.
+
+    `p(target | given)` is the mean of `p(target | z)` over samples `z ~ q(z | given)`
+    (samples, not the posterior's mean).
+
+    Args:
+        model: The model.
+        batches: Batches of `{"x": ..., "mask": ...}`.
+        num_samples: Samples of z for an example.
+        seed: Their seed; a batch's draws depend on its place.
+
+    Returns:
+        `"TARGET | GIVEN"` to `share`, for each class modality given each other modality,
+        and given all the others where there are several. Examples that lack one of
+        them do not count.
+    """
+    questions = _questions(model)
+    functions = {q: _counter(model, *q, num_samples) for q in questions}
+    totals = {q: [0.0, 0.0] for q in questions}
+    for place, batch in enumerate(batches):
+        x, mask = contract.unpack(batch, model.modalities)
+        stream = tf.random.fold_in(tf.constant([seed, 21]), place)
+        for question, function in functions.items():
+            for index, count in enumerate(function(x, mask, stream)):
+                totals[question][index] += float(count)
+    return {f"{t} | {', '.join(given)}": share(*totals[t, given]) for t, given in questions}
+
+
+def analyze(run: Any, settings: Settings) -> dict[str, Any]:
+    """Runs `cross_modal_accuracy` on a run's split; the `accuracy` analysis."""
+    batches = run.batches(settings.split, settings.batch_size)
+    number = run.split(settings.split).num_examples
+    if settings.max_examples is not None:
+        number = min(number, settings.max_examples)
+        batches = batches.unbatch().take(number).batch(settings.batch_size)
+    total = -(-number // settings.batch_size)
+    batches = settings.progress(batches, desc="accuracy", total=total)
+    return cross_modal_accuracy(run.model, batches, settings.num_samples, settings.seed)
+
+
+def _questions(model: MultimodalVAE) -> list[tuple[str, tuple[str, ...]]]:
+    names = [modality.name for modality in model.modalities]
+    questions = []
+    for modality in model.modalities:
+        if isinstance(modality.likelihood, Categorical):
+            others = [name for name in names if name != modality.name]
+            questions += [(modality.name, (other,)) for other in others]
+            questions += [(modality.name, tuple(others))] * (len(others) > 1)
+    return questions
+
+
+def _counter(model: MultimodalVAE, target: str, given: tuple[str, ...], num_samples: int):
+    @tf.function(autograph=False)
+    def count(x, mask, seed):
+        chosen = {name: x[name] for name in given}
+        z = model.latent_samples(chosen, num_samples, {n: mask[n] for n in given}, seed)
+        probabilities = tf.reduce_mean(model.from_latent(z, names=[target])[target], axis=0)
+        guess = tf.argmax(probabilities, axis=-1, output_type=tf.int32)
+        right = tf.cast(guess == tf.cast(x[target], tf.int32), tf.float32)
+        counts = tf.reduce_prod(tf.stack([mask[name] for name in (target, *given)]), axis=0)
+        return tf.reduce_sum(right * counts), tf.reduce_sum(counts)
+
+    return count

@@ -1,0 +1,95 @@
+"""A small classifier of real images, which judges generated ones."""
+
+import pathlib
+from collections.abc import Iterable
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+from absl import logging
+
+from tf_mvae.modality import Modality
+
+__all__ = ["judge_accuracy", "load_or_train", "train_classifier"]
+
+
+def train_classifier(
+    batches: tf.data.Dataset, image: Modality, label: Modality, seed: int = 0
+) -> keras.Model:
+    """Trains a classifier from images to classes on real examples.
+
+    Two convolutions and two dense layers; no augmentation.
+
+    Args:
+        batches: Batches of the training split, `{"x": {...}}`, every modality present, as
+            often as they are to be seen.
+        image: The image modality.
+        label: The class modality.
+        seed: Seed of its weights.
+
+    Returns:
+        A compiled Keras model from `[batch, height, width, channels]` in [0, 1] to logits.
+    """
+    keras.utils.set_random_seed(seed)
+    model = keras.Sequential(
+        [
+            keras.Input(image.likelihood.event_shape),
+            keras.layers.Conv2D(32, 5, strides=2, padding="same", activation="silu"),
+            keras.layers.Conv2D(64, 3, strides=2, padding="same", activation="silu"),
+            keras.layers.Flatten(),
+            keras.layers.Dropout(0.3, seed=seed),
+            keras.layers.Dense(128, activation="silu"),
+            keras.layers.Dense(label.likelihood.num_classes),
+        ]
+    )
+    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    model.compile(keras.optimizers.Adam(1e-3), loss, metrics=["accuracy"], jit_compile=True)
+
+    def pair(batch):
+        return image.likelihood.prepare(batch["x"][image.name]), batch["x"][label.name]
+
+    model.fit(batches.map(pair), verbose=0, shuffle=False)
+    return model
+
+
+def judge_accuracy(classifier: keras.Model, batches: Iterable[Any], image: Modality, label: Modality):
+    """Counts how many real images the classifier names right.
+
+    Returns:
+        `(right, number)`.
+    """
+    right = number = 0
+    for batch in batches:
+        logits = classifier(image.likelihood.prepare(batch["x"][image.name]), training=False)
+        true = np.asarray(batch["x"][label.name])
+        right += int(np.sum(np.argmax(logits, -1) == true))
+        number += len(true)
+    return right, number
+
+
+def load_or_train(
+    path: pathlib.Path, batches: tf.data.Dataset, image: Modality, label: Modality, seed: int = 0
+) -> keras.Model:
+    """Loads a classifier from a file, or trains it and writes the file, whole or not at all.
+
+    A file that cannot be read or does not fit is made again, and said so.
+    """
+    if path.exists():
+        try:
+            classifier = keras.models.load_model(path)
+            wanted = (None, label.likelihood.num_classes)
+            if classifier.output_shape == wanted and classifier.input_shape[1:] == tuple(
+                image.likelihood.event_shape
+            ):
+                return classifier
+            problem = "it is for other images or classes"
+        except (ValueError, OSError, KeyError, TypeError) as error:
+            problem = str(error).splitlines()[0]
+        logging.warning("classifier %s is trained again: %s", path, problem)
+    classifier = train_classifier(batches, image, label, seed=seed)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.stem}.tmp.keras")
+    classifier.save(temporary)
+    temporary.replace(path)
+    return classifier

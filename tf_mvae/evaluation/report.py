@@ -1,0 +1,50 @@
+"""Evaluations in a file and on the terminal."""
+
+import json
+import os
+import pathlib
+from collections.abc import Mapping
+from typing import Any
+
+__all__ = ["table", "update_report"]
+
+
+def update_report(path: pathlib.Path, analyses: Mapping[str, Any]) -> dict[str, Any]:
+    """Writes analyses into a JSON file, beside those that are there under other names.
+
+    The file is written whole or not at all; one that cannot be read is replaced.
+
+    Args:
+        path: The file.
+        analyses: By name, `{"settings": ..., "results": ...}`.
+
+    Returns:
+        What the file holds now.
+    """
+    report: dict[str, Any] = {}
+    if path.exists():
+        try:
+            report = json.loads(path.read_text(encoding="utf-8"))
+        except json.JSONDecodeError:
+            report = {}
+    report = {**report, **analyses}
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    temporary.write_text(json.dumps(report, indent=1, sort_keys=True), encoding="utf-8")
+    temporary.replace(path)
+    return report
+
+
+def table(analyses: Mapping[str, Any]) -> str:
+    """Returns the shares of some analyses as aligned lines, in per cent."""
+    rows = [("analysis", "what", "share", "error", "of")]
+    for analysis, content in analyses.items():
+        for name, result in content["results"].items():
+            value, error = 100 * result["value"], 100 * result["standard_error"]
+            rows.append((analysis, name, f"{value:.2f} %", f"{error:.2f}", str(result["examples"])))
+    widths = [max(len(row[column]) for row in rows) for column in range(5)]
+    lines = []
+    for row in rows:
+        left = [cell.ljust(width) for cell, width in zip(row[:2], widths[:2], strict=True)]
+        right = [cell.rjust(width) for cell, width in zip(row[2:], widths[2:], strict=True)]
+        lines.append("  ".join(left + right))
+    return "\n".join(lines)

@@ -9,8 +9,12 @@ __all__ = ["main"]
 FLAGS = flags.FLAGS
 
 flags.DEFINE_string("run_dir", None, "The run.", required=True)
-flags.DEFINE_list("analysis", ["accuracy", "coherence"], "Analyses: accuracy (classes read off "
-                  "other modalities), coherence (generated images named by a classifier).")  # fmt: skip
+flags.DEFINE_list(
+    "analysis",
+    ["accuracy", "coherence"],
+    "Analyses: accuracy (classes read off "
+    "other modalities), coherence (generated images named by a classifier).",
+)
 flags.DEFINE_enum("split", "test", ["train", "validation", "test"], "The split to evaluate on.")
 flags.DEFINE_string("data_dir", None, "Where the data are, if not where the run had them.")
 flags.DEFINE_integer("num_samples", 16, "Samples of the latent for an example.", 1)

@@ -9,8 +9,9 @@ __all__ = ["main"]
 FLAGS = flags.FLAGS
 
 flags.DEFINE_string("run_dir", None, "The run.", required=True)
-flags.DEFINE_string("output_dir", None, "Where the SavedModel goes; it must not exist.",
-                    required=True)  # fmt: skip
+flags.DEFINE_string(
+    "output_dir", None, "Where the SavedModel goes; it must not exist.", required=True
+)
 flags.DEFINE_enum("checkpoint", "best", ["best", "last"], "Which checkpoint's weights.")
 
 

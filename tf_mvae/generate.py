@@ -9,9 +9,13 @@ __all__ = ["main"]
 FLAGS = flags.FLAGS
 
 flags.DEFINE_string("run_dir", None, "The run.", required=True)
-flags.DEFINE_multi_string("condition", [], "What is given, NAME=VALUE: the name or number of a "
-                          "class, or a PNG file's path. May be repeated; samples from the prior "
-                          "where left out.")  # fmt: skip
+flags.DEFINE_multi_string(
+    "condition",
+    [],
+    "What is given, NAME=VALUE: the name or number of a "
+    "class, or a PNG file's path. May be repeated; samples from the prior "
+    "where left out.",
+)
 flags.DEFINE_integer("num_samples", 64, "How many samples.", 1, 10_000)
 flags.DEFINE_string("output", None, "The PNG file; RUN_DIR/generated/CONDITION.png where left out.")
 flags.DEFINE_integer("seed", 0, "Seed of the samples.", 0)

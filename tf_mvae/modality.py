@@ -28,7 +28,6 @@ class Modality(keras.layers.Layer):
             decoded at all.
 
     Example:
-
     ```python
     image = Modality("image", likelihoods.Bernoulli([28, 28, 1]))
     label = Modality("label", likelihoods.Categorical(10), likelihood_weight=50, cross_weight=0)
@@ -131,7 +130,9 @@ class Modality(keras.layers.Layer):
         there = tf.reshape(mask > 0, [-1] + [1] * len(self.likelihood.event_shape))
         return self.likelihood.prepare(tf.where(there, value, tf.zeros([], value.dtype)))
 
-    def decode(self, z: tf.Tensor, mask: tf.Tensor | None = None, training: bool = False) -> tf.Tensor:
+    def decode(
+        self, z: tf.Tensor, mask: tf.Tensor | None = None, training: bool = False
+    ) -> tf.Tensor:
         """Returns the likelihood's parameters, float32 `[rows, *parameter_shape]`.
 
         Args:

@@ -8,20 +8,35 @@ __all__ = ["main"]
 
 FLAGS = flags.FLAGS
 
-flags.DEFINE_string("experiment", "digits", "Experiment: digits, mnist, binary_mnist, "
-                    "binary_mnist_threshold or fashion_mnist.")  # fmt: skip
+flags.DEFINE_string(
+    "experiment",
+    "digits",
+    "Experiment: digits, mnist, binary_mnist, binary_mnist_threshold or fashion_mnist.",
+)
 flags.DEFINE_string("model", "mvae", "Model: mvae.")
 flags.DEFINE_string("run_dir", None, "Where the run lives; runs/EXPERIMENT-MODEL where left out.")
 flags.DEFINE_string("data_dir", None, "Where TFDS keeps data; TFDS's own default where left out.")
 flags.DEFINE_bool("resume", True, "Whether a run that is in run_dir may be taken up.")
 flags.DEFINE_integer("latent_dim", 64, "Size of the latent.")
-flags.DEFINE_list("likelihood_weight", [], "Weights of log-likelihoods in the terms whose subset "
-                  "contains the modality: image=1,label=50. 1 where left out.")  # fmt: skip
-flags.DEFINE_list("cross_weight", [], "The same in the terms whose subset does not contain it; the "
-                  "likelihood weight where left out, 0 in the paper's objective.")  # fmt: skip
+flags.DEFINE_list(
+    "likelihood_weight",
+    [],
+    "Weights of log-likelihoods in the terms whose subset "
+    "contains the modality: image=1,label=50. 1 where left out.",
+)
+flags.DEFINE_list(
+    "cross_weight",
+    [],
+    "The same in the terms whose subset does not contain it; the "
+    "likelihood weight where left out, 0 in the paper's objective.",
+)
 flags.DEFINE_integer("num_random_subsets", 0, "Random subsets a step, the paper's k.")
-flags.DEFINE_enum("subset_distribution", "uniform_sizes", ["uniform_sizes", "uniform_subsets"],
-                  "How random subsets are drawn.")  # fmt: skip
+flags.DEFINE_enum(
+    "subset_distribution",
+    "uniform_sizes",
+    ["uniform_sizes", "uniform_subsets"],
+    "How random subsets are drawn.",
+)
 flags.DEFINE_integer("num_samples", 1, "Samples of the latent for each term of a step.")
 flags.DEFINE_integer("epochs", 20, "Passes over the training split.")
 flags.DEFINE_integer("annealing_epochs", 10, "Passes over which the KL weight rises from 0 to 1.")

@@ -34,7 +34,9 @@ def parse_conditions(
     for condition in conditions:
         name, equals, text = condition.partition("=")
         if not equals or not text:
-            raise UserError(f"a condition is written NAME=VALUE, as in label=7; {condition!r} is not")
+            raise UserError(
+                f"a condition is written NAME=VALUE, as in label=7; {condition!r} is not"
+            )
         if name not in by_name:
             raise UserError(f"condition {condition!r}: the modalities are {', '.join(by_name)}")
         likelihood = by_name[name].likelihood

@@ -71,12 +71,15 @@ def present_mask(mask: Mapping[str, tf.Tensor], modalities: Sequence[Modality]) 
     return tf.stack([mask.get(modality.name, nothing) for modality in modalities], axis=1)
 
 
-def check_arrays(data: Any, modalities: Sequence[Modality]) -> None:
+def check_arrays(data: Any, modalities: Sequence[Modality]) -> dict[str, dict[str, Any]]:
     """Checks whole arrays, values too.
 
     Args:
         data: A batch as in `unpack`, of numpy arrays or tensors.
         modalities: The modalities of the model.
+
+    Returns:
+        The batch with every mask, float32: a bool one breaks `fit` on two replicas.
 
     Raises:
         UserError: Something does not fit.
@@ -92,6 +95,10 @@ def check_arrays(data: Any, modalities: Sequence[Modality]) -> None:
         low, high = _raw_bounds(modality, tf.as_dtype(value.dtype))
         if not ((value >= low) & (value <= high)).all():
             raise UserError(_out_of_range(modality, value, low, high))
+    return {
+        "x": {name: np.asarray(value) for name, value in x.items()},
+        "mask": {name: np.asarray(value) for name, value in mask.items()},
+    }
 
 
 def check_element(spec: Any, modalities: Sequence[Modality]) -> None:
@@ -126,6 +133,8 @@ def check_dataset(dataset: tf.data.Dataset, modalities: Sequence[Modality]) -> t
     Raises:
         UserError: A key, shape or type does not fit.
     """
+    if dataset.cardinality() == 0:
+        raise UserError("the data set is empty: it has no batch")
     check_element(dataset.element_spec, modalities)
 
     def check(batch):
@@ -149,7 +158,7 @@ def check_dataset(dataset: tf.data.Dataset, modalities: Sequence[Modality]) -> t
 def out_of_range(error: tf.errors.InvalidArgumentError) -> Exception:
     """Returns the `UserError` behind an error that `check_dataset` caused, or the error itself."""
     found = re.search(r"tf_mvae<(.*?)>", str(error))
-    return UserError(found.group(1)) if found else error
+    return UserError(found.group(1).replace("\\'", "'")) if found else error
 
 
 def _split(batch: Any) -> tuple[Mapping[str, Any], Mapping[str, Any]]:

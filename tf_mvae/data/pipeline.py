@@ -6,8 +6,6 @@ from typing import Any
 
 import tensorflow as tf
 
-from tf_mvae.errors import UserError
-
 __all__ = ["Split", "evaluation_batches", "training_batches"]
 
 _TRAINING_STREAM, _EVALUATION_STREAM = 11, 12
@@ -55,21 +53,13 @@ def training_batches(
         shuffle_buffer: Examples held for shuffling.
         first_epoch: The epoch to begin with.
         skip_batches: Batches of the first epoch to leave out.
-
-    Raises:
-        UserError: The split has less than a batch.
     """
-    if split.num_examples < batch_size:
-        raise UserError(
-            f"the training split has {split.num_examples} examples, less than one batch of "
-            f"{batch_size}; lower --batch_size"
-        )
     examples = split.dataset.cache()
     buffer = min(shuffle_buffer, split.num_examples)
 
     def one_epoch(epoch):
         stream = tf.random.fold_in(tf.constant([seed, _TRAINING_STREAM]), epoch)
-        order = tf.cast(stream[0], tf.int64)
+        order = tf.random.stateless_uniform([], stream, None, None, tf.int64)
         # This function's graph gets a seed of its own: `shuffle` mixes in the graph's,
         # which is the user's global one otherwise, and cannot compare a tensor with 0.
         tf.compat.v1.set_random_seed(_TRAINING_STREAM)

@@ -53,7 +53,9 @@ def train_classifier(
     return model
 
 
-def judge_accuracy(classifier: keras.Model, batches: Iterable[Any], image: Modality, label: Modality):
+def judge_accuracy(
+    classifier: keras.Model, batches: Iterable[Any], image: Modality, label: Modality
+) -> tuple[int, int]:
     """Counts how many real images the classifier names right.
 
     Returns:

@@ -25,6 +25,18 @@ class ProductOfExperts(keras.layers.Layer):
     ```
     """
 
+    def __init__(self, **kwargs):
+        """Creates the layer, which is built from the start: it has no weights.
+
+        (Keras would build a model that holds an unbuilt layer once more under a
+        distribution strategy, on the mean of a batch: classes are no integers then.)
+
+        Args:
+            **kwargs: Keras' own arguments for a layer.
+        """
+        super().__init__(**kwargs)
+        self.built = True
+
     def call(
         self, loc: tf.Tensor, log_variance: tf.Tensor, expert_mask: tf.Tensor | None = None
     ) -> tuple[tf.Tensor, tf.Tensor]:

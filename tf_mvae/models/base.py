@@ -12,6 +12,7 @@ from tf_mvae.distributions.product_of_experts import diagonal_normal, standard_n
 from tf_mvae.layers import ProductOfExperts
 from tf_mvae.modality import Modality
 from tf_mvae.models.elbo import Elbo
+from tf_mvae.ops import random
 
 __all__ = ["MultimodalVAE"]
 
@@ -156,7 +157,7 @@ class MultimodalVAE(keras.Model):
             Tensors by name, `[num_samples, batch, *event_shape]` (with a last axis of
             probabilities for classes, unless sampled).
         """
-        seeds = tf.random.split(self._seed(seed), 2)
+        seeds = random.split(self._seed(seed), 2)
         z = self.latent_samples(given, num_samples, mask, seeds[0], temperature)
         return self.from_latent(z, seeds[1] if return_samples else None)
 
@@ -176,7 +177,7 @@ class MultimodalVAE(keras.Model):
         posterior = self.posterior(given, mask)
         loc, scale = posterior.mean(), posterior.stddev()
         shape = tf.concat([[num_samples], tf.shape(loc)], 0)
-        return loc + temperature * scale * tf.random.stateless_normal(shape, self._seed(seed))
+        return loc + temperature * scale * random.stateless_normal(shape, self._seed(seed))
 
     def sample(
         self,
@@ -190,8 +191,8 @@ class MultimodalVAE(keras.Model):
         Returns:
             Tensors by name, `[num_samples, *event_shape]`.
         """
-        seeds = tf.random.split(self._seed(seed), 2)
-        z = temperature * tf.random.stateless_normal([num_samples, self.latent_dim], seeds[0])
+        seeds = random.split(self._seed(seed), 2)
+        z = temperature * random.stateless_normal([num_samples, self.latent_dim], seeds[0])
         return self.from_latent(z, seeds[1] if return_samples else None)
 
     def from_latent(
@@ -212,7 +213,7 @@ class MultimodalVAE(keras.Model):
         wanted = self._given(parameters)
         if seed is None:
             return {m.name: m.likelihood.expected_value(parameters[m.name]) for m in wanted}
-        seeds = dict(zip(self._names, tf.random.split(seed, len(self.modalities)), strict=True))
+        seeds = dict(zip(self._names, random.split(seed, len(self.modalities)), strict=True))
         return {
             m.name: m.likelihood.distribution(parameters[m.name]).sample(seed=seeds[m.name])
             for m in wanted
@@ -384,14 +385,12 @@ class MultimodalVAE(keras.Model):
         return tf.stack([tf.cast(seed, tf.int32), 0]) if seed.shape.rank == 0 else seed
 
     def _step_seed(self, step: tf.Tensor) -> tf.Tensor:
-        return tf.random.fold_in(tf.constant([self.seed, 0]), step)
+        return random.fold_in(tf.constant([self.seed, 0]), step)
 
     def _checked(self, data: Any) -> Any:
         if isinstance(data, tf.data.Dataset):
             return contract.check_dataset(data, self.modalities)
-        if isinstance(data, Mapping):
-            contract.check_arrays(data, self.modalities)
-        return data
+        return contract.check_arrays(data, self.modalities) if isinstance(data, Mapping) else data
 
     def _update_metrics(self, loss: tf.Tensor, elbo: Elbo) -> dict[str, tf.Tensor]:
         everything = elbo.valid[0]

@@ -8,7 +8,7 @@ import tensorflow as tf
 from tf_mvae.distributions import gaussian_kl_to_prior
 from tf_mvae.modality import Modality
 from tf_mvae.models.subsets import SubsetTerms
-from tf_mvae.ops import gaussian_product
+from tf_mvae.ops import gaussian_product, random
 
 __all__ = ["Elbo", "decoded_terms", "elbo_of_terms"]
 
@@ -91,7 +91,7 @@ def elbo_of_terms(
         training: Whether this is a training step.
     """
     loc, log_variance = gaussian_product(*experts, terms.subset)
-    noise = tf.random.stateless_normal(tf.concat([[num_samples], tf.shape(loc)], 0), seed, dtype=loc.dtype)
+    noise = random.stateless_normal(tf.concat([[num_samples], tf.shape(loc)], 0), seed)
     z = loc + tf.exp(log_variance / 2) * noise
     kl = gaussian_kl_to_prior(loc, log_variance)
 

@@ -11,6 +11,7 @@ from tf_mvae.modality import Modality
 from tf_mvae.models.base import MultimodalVAE
 from tf_mvae.models.elbo import Elbo, elbo_of_terms
 from tf_mvae.models.subsets import SUBSET_DISTRIBUTIONS, check_num_random, subset_terms
+from tf_mvae.ops import random
 
 __all__ = ["MVAE"]
 
@@ -96,13 +97,13 @@ class MVAE(MultimodalVAE):
         """
         x, mask = contract.unpack(batch, self.modalities)
         present = contract.present_mask(mask, self.modalities)
-        subset_seed, noise_seed = tf.unstack(tf.random.split(self._seed(seed), 2))
+        subset_seed, noise_seed = tf.unstack(random.split(self._seed(seed), 2))
         terms = subset_terms(
             present, self.num_random_subsets, self.subset_distribution, subset_seed
         )
         replica = tf.distribute.get_replica_context()
         if replica is not None and replica.num_replicas_in_sync > 1:
-            noise_seed = tf.random.fold_in(noise_seed, replica.replica_id_in_sync_group)
+            noise_seed = random.fold_in(noise_seed, replica.replica_id_in_sync_group)
         return elbo_of_terms(
             self.modalities,
             x,

@@ -12,6 +12,8 @@ from typing import NamedTuple
 import numpy as np
 import tensorflow as tf
 
+from tf_mvae.ops import random
+
 __all__ = ["SUBSET_DISTRIBUTIONS", "SubsetTerms", "num_proper_subsets", "random_subsets", "subset_terms"]
 
 SUBSET_DISTRIBUTIONS = ("uniform_sizes", "uniform_subsets")
@@ -86,7 +88,7 @@ def random_subsets(
         distribution: `'uniform_sizes'`, the published code's: every size from 2 to
             `n - 1` is equally likely, then every subset of that size.
             `'uniform_subsets'`: every proper subset is equally likely.
-        seed: Two integers for `tf.random.stateless_uniform`.
+        seed: Two integers; the same ones draw the same subsets, compiled or not.
 
     Returns:
         `SubsetTerms` with `num_random` terms. An example with fewer such subsets has
@@ -106,9 +108,9 @@ def random_subsets(
     available = tf.gather(available, count)
 
     def draw(index, attempt):
-        seeds = tf.random.split(tf.random.fold_in(tf.random.fold_in(seed, index), attempt), 2)
-        order = tf.random.stateless_uniform([num_modalities], seeds[0])
-        number = tf.random.stateless_uniform([], seeds[1])
+        own_seed = random.fold_in(seed, attempt * num_random + index)
+        numbers = random.stateless_uniform([num_modalities + 1], own_seed)
+        order, number = numbers[:-1], numbers[-1]
         size = tf.reduce_sum(tf.cast(number >= cdf, tf.int32), axis=1)
         keys = tf.where(present > 0, order, 2.0)
         ranks = tf.argsort(tf.argsort(keys, axis=1, stable=True), axis=1, stable=True)

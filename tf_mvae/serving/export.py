@@ -30,7 +30,6 @@ def export_saved_model(model: MultimodalVAE, directory: str | os.PathLike) -> No
         UserError: Something is there already, or nothing can be written there.
 
     Example:
-
     ```python
     export_saved_model(model, "exported")
     served = tf.saved_model.load("exported")

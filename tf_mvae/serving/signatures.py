@@ -96,4 +96,6 @@ def _batch(model: MultimodalVAE, inputs: Mapping[str, tf.Tensor]) -> dict[str, d
 
 def _concrete(function: Callable, specs: list[tf.TensorSpec]) -> Callable:
     """Traces a function for named inputs."""
-    return tf.function(function, autograph=False).get_concrete_function(**{spec.name: spec for spec in specs})
+    return tf.function(function, autograph=False).get_concrete_function(
+        **{spec.name: spec for spec in specs}
+    )

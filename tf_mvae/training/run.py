@@ -96,7 +96,6 @@ def load_run(
         UserError: There is no run, or it has no whole checkpoint yet.
 
     Example:
-
     ```python
     run = load_run("runs/quickstart")
     run.model.sample(4)["image"]

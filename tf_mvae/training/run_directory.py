@@ -95,7 +95,9 @@ class RunDirectory:
         if self.path.exists() and not self.path.is_dir():
             raise UserError(f"--run_dir={self.path} is a file; choose another")
         if self.path.is_dir() and not self.flags.exists():
-            foreign = [entry.name for entry in self.path.iterdir() if not entry.name.startswith(".")]
+            foreign = [
+                entry.name for entry in self.path.iterdir() if not entry.name.startswith(".")
+            ]
             if foreign:
                 raise UserError(
                     f"--run_dir={self.path} is not a run's and not empty (it has {foreign[0]!r}); "

@@ -6,10 +6,12 @@ import pathlib
 import tempfile
 from typing import Any
 
+import keras
 import tensorflow as tf
 
 from tf_mvae.data import contract
-from tf_mvae.data.pipeline import evaluation_batches, training_batches
+from tf_mvae.data.pipeline import Split, evaluation_batches, training_batches
+from tf_mvae.errors import UserError
 from tf_mvae.experiments import registry
 from tf_mvae.models import MultimodalVAE
 from tf_mvae.serving import export_saved_model
@@ -55,14 +57,19 @@ def train(
     splits = {
         name: experiment.load(name, config.data_dir) for name in ("train", "validation", "test")
     }
+    steps_per_epoch = splits["train"].num_examples // config.batch_size
+    if not steps_per_epoch:
+        raise UserError(
+            f"the training split has {splits['train'].num_examples} examples, less than one batch "
+            f"of {config.batch_size}; lower --batch_size"
+        )
+    model = build_model(config, steps_per_epoch)
     directory = RunDirectory(run_dir)
     directory.claim(config, resume)
     if directory.finished.exists():
         print(f"this run is finished; nothing to do: {directory.path}")
         return json.loads(directory.finished.read_text(encoding="utf-8"))
 
-    steps_per_epoch = splits["train"].num_examples // config.batch_size
-    model = build_model(config, max(1, steps_per_epoch))
     checkpoints = Checkpoints(directory.checkpoints, model)
     start = checkpoints.restore()
     if start is not None:
@@ -87,7 +94,14 @@ def train(
     return _finish(config, directory, model, checkpoints, test_batch)
 
 
-def _fit(model, config, splits, writer, validation, callbacks) -> None:
+def _fit(
+    model: MultimodalVAE,
+    config: RunConfig,
+    splits: dict[str, Split],
+    writer: CheckpointWriter,
+    validation: tf.data.Dataset,
+    callbacks: list[keras.callbacks.Callback],
+) -> None:
     """Runs Keras' `fit`: to the end of an epoch that was interrupted, or to the very end."""
     here = writer.position
     batches = training_batches(

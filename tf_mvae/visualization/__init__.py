@@ -4,4 +4,11 @@ from tf_mvae.visualization.curves import write_curves
 from tf_mvae.visualization.grids import image_grid, save_figure
 from tf_mvae.visualization.pictures import condition_figure, most_probable, write_pictures
 
-__all__ = ["condition_figure", "image_grid", "most_probable", "save_figure", "write_curves", "write_pictures"]
+__all__ = [
+    "condition_figure",
+    "image_grid",
+    "most_probable",
+    "save_figure",
+    "write_curves",
+    "write_pictures",
+]

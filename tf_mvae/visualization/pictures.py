@@ -146,7 +146,9 @@ def _given(
     model: MultimodalVAE, given: Modality, target: Modality, batch: Any, seed: int
 ) -> Figure | None:
     if not target.likelihood.is_image:
-        return _classes_given(model, given, target, batch, seed) if given.likelihood.is_image else None
+        return (
+            _classes_given(model, given, target, batch, seed) if given.likelihood.is_image else None
+        )
     title = f"{target.name} given {given.name}"
     if isinstance(given.likelihood, Categorical):
         names = given.likelihood.class_names[:_MOST_CLASSES]

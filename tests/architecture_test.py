@@ -1,0 +1,89 @@
+"""The rooms of the house: imports go downward only, and every module says what is public."""
+
+import ast
+import importlib
+import pathlib
+
+import pytest
+
+import tf_mvae
+
+ROOT = pathlib.Path(tf_mvae.__file__).parent
+
+# A module or package may import those of a lower rank, and its own package.
+RANKS = [
+    ["errors"],
+    ["ops"],
+    ["distributions", "layers"],
+    ["modality"],
+    ["data"],
+    ["models"],
+    ["evaluation", "serving", "visualization"],
+    ["experiments"],
+    ["training"],
+    ["command"],
+    ["train", "evaluate", "generate", "export", "sweep", "serve"],
+]
+COMMANDS = {"command", *RANKS[-1]}
+RANK = {unit: rank for rank, units in enumerate(RANKS) for unit in units}
+MODULES = sorted(path.relative_to(ROOT) for path in ROOT.rglob("*.py"))
+
+
+def unit_of(path):
+    return path.with_suffix("").parts[0]
+
+
+def imports_of(path):
+    """Yields the full name of everything that a file imports, inside functions too."""
+    for node in ast.walk(ast.parse((ROOT / path).read_text())):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}: relative imports hide where they lead"
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+def units_imported(path):
+    names = [name.split(".") for name in imports_of(path)]
+    return {parts[1] for parts in names if parts[0] == "tf_mvae" and len(parts) > 1}
+
+
+@pytest.mark.parametrize("path", MODULES, ids=str)
+def test_every_module_has_a_rank(path):
+    assert path.name == "__init__.py" and len(path.parts) == 1 or unit_of(path) in RANK
+
+
+@pytest.mark.parametrize("path", [p for p in MODULES if p.parts != ("__init__.py",)], ids=str)
+def test_imports_go_downward_only(path):
+    own = unit_of(path)
+    for other in units_imported(path) - {own}:
+        assert RANK[other] < RANK[own], f"{path} imports tf_mvae.{other}"
+
+
+@pytest.mark.parametrize("path", MODULES, ids=str)
+def test_only_the_commands_read_flags(path):
+    reads = any(name.startswith(("absl.flags", "absl.app")) for name in imports_of(path))
+    assert not reads or unit_of(path) in COMMANDS
+
+
+@pytest.mark.parametrize("path", MODULES, ids=str)
+def test_nothing_unpickles(path):
+    roots = {name.split(".")[0] for name in imports_of(path)}
+    assert not roots & {"pickle", "cPickle", "dill", "cloudpickle", "joblib", "marshal", "shelve"}
+
+
+@pytest.mark.parametrize("path", [p for p in MODULES if unit_of(p) not in COMMANDS], ids=str)
+def test_every_module_lists_what_is_public(path):
+    name = ".".join(["tf_mvae", *path.with_suffix("").parts]).removesuffix(".__init__")
+    module = importlib.import_module(name)
+    assert isinstance(module.__all__, list) and module.__all__
+    assert sorted(set(module.__all__)) == sorted(module.__all__)
+    assert [entry for entry in module.__all__ if not hasattr(module, entry)] == []
+    assert module.__doc__
+
+
+def test_the_rule_would_notice_an_import_upward():
+    """What `test_imports_go_downward_only` reads is there to be read."""
+    assert {"ops", "distributions", "modality"} <= units_imported(pathlib.Path("models/elbo.py"))
+    assert "tf_mvae.data.contract" in set(imports_of(pathlib.Path("models/mvae.py")))
+    assert RANK["ops"] < RANK["models"] < RANK["training"]

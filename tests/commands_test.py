@@ -1,0 +1,124 @@
+"""The commands as a user types them: what they print, and how they end."""
+
+import json
+import pathlib
+import subprocess
+import sys
+
+import pytest
+import tensorflow as tf
+
+from tests.training import tiny_experiment  # noqa: F401  registers the experiment
+from tf_mvae.training import RunConfig, train
+
+ROOT = pathlib.Path(__file__).parents[1]
+COMMANDS = ("train", "generate", "evaluate", "export")
+
+
+def run(*arguments):
+    return subprocess.run(
+        [sys.executable, *map(str, arguments)], cwd=ROOT, capture_output=True, text=True
+    )
+
+
+def run_on_tiny(name, *flags):
+    """Runs a command in a Python that knows the tiny experiment."""
+    program = (
+        "import sys; sys.argv[0] = '-m'; import tests.training.tiny_experiment; "
+        f"from tf_mvae import command, {name}; command.run({name}.main)"
+    )
+    return run("-c", program, *flags)
+
+
+def assert_one_line(result, *words):
+    assert result.returncode == 2, result.stderr
+    lines = result.stderr.strip().splitlines()
+    assert len(lines) == 1 and lines[0].startswith("error: "), result.stderr
+    for word in words:
+        assert word in lines[0]
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    run_dir = tmp_path_factory.mktemp("run") / "run"
+    train(RunConfig("tiny", latent_dim=3, epochs=2, annealing_epochs=1, batch_size=10), run_dir)
+    return run_dir
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_help_names_the_flags_and_loads_no_tensorflow(name):
+    result = run("-X", "importtime", "-m", f"tf_mvae.{name}", "--help")
+    assert "--run_dir" in result.stdout
+    assert "import time" in result.stderr
+    assert "tensorflow" not in result.stderr and "keras" not in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("flags", "words"),
+    [
+        (["train", "--epoch=3"], ["epoch"]),
+        (["train", "--epochs=many"], ["--epochs", "many"]),
+        (["train", "--flagfile=/no/such.cfg"], ["/no/such.cfg"]),
+        (["train", "epochs=3"], ["epochs=3", "--name=value"]),
+        (["generate"], ["--run_dir"]),
+        (["evaluate", "--run_dir=x", "--split=tset"], ["--split", "tset"]),
+    ],
+)
+def test_a_wrong_flag_is_one_line(flags, words):
+    assert_one_line(run("-m", f"tf_mvae.{flags[0]}", *flags[1:]), *words)
+
+
+def test_an_unknown_experiment_and_missing_data_are_one_line(tmp_path):
+    result = run("-m", "tf_mvae.train", "--experiment=mnits", f"--run_dir={tmp_path}/run")
+    assert_one_line(result, "mnits", "digits")
+    result = run(
+        "-m", "tf_mvae.train", "--experiment=mnist", f"--data_dir={tmp_path}",
+        f"--run_dir={tmp_path}/run",
+    )  # fmt: skip
+    assert_one_line(result, "tfds build mnist", "--experiment=digits")
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("name", ["generate", "evaluate", "export"])
+def test_a_directory_without_a_run_is_one_line(tmp_path, name):
+    flags = [f"--run_dir={tmp_path}"]
+    flags += [f"--output_dir={tmp_path}/out"] * (name == "export")
+    assert_one_line(run("-m", f"tf_mvae.{name}", *flags), str(tmp_path), "no run")
+
+
+def test_generate_draws_what_was_asked_for(finished):
+    result = run_on_tiny("generate", f"--run_dir={finished}", "--condition=label=2")
+    assert result.returncode == 0, result.stderr
+    path = finished / "generated" / "label=2.png"
+    assert str(path) in result.stdout
+    assert tf.io.decode_png(path.read_bytes()).shape[-1] == 4
+    result = run_on_tiny("generate", f"--run_dir={finished}", "--num_samples=5")
+    assert "label: " in result.stdout
+    assert (finished / "generated" / "prior.png").exists()
+
+
+def test_generate_names_a_wrong_condition(finished):
+    result = run_on_tiny("generate", f"--run_dir={finished}", "--condition=label=9")
+    assert_one_line(result, "label=9", "0, 1, 2")
+
+
+def test_evaluate_writes_what_it_prints(finished):
+    result = run_on_tiny("evaluate", f"--run_dir={finished}", "--analysis=accuracy,coherence")
+    assert result.returncode == 0, result.stderr
+    report = json.loads((finished / "evaluation.json").read_text())
+    assert set(report) == {"accuracy", "coherence"}
+    value = report["accuracy"]["results"]["label | image"]["value"]
+    assert f"{100 * value:.2f} %" in result.stdout
+    assert report["accuracy"]["settings"]["split"] == "test"
+
+
+def test_evaluate_names_an_unknown_analysis(finished):
+    result = run_on_tiny("evaluate", f"--run_dir={finished}", "--analysis=beauty")
+    assert_one_line(result, "beauty", "accuracy, coherence")
+
+
+def test_export_writes_the_saved_model_again_and_once(finished, tmp_path):
+    flags = [f"--run_dir={finished}", f"--output_dir={tmp_path}/out"]
+    assert run_on_tiny("export", *flags).returncode == 0
+    assert (tmp_path / "out" / "saved_model.pb").exists()
+    assert_one_line(run_on_tiny("export", *flags), "there already")

@@ -1,0 +1,121 @@
+"""The list of likelihoods, layers and models that the conformance checks run through."""
+
+import dataclasses
+from collections.abc import Callable
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+import tensorflow_probability as tfp
+
+from tests import tiny
+from tf_mvae import MVAE, LinearAnnealing, Modality, likelihoods
+from tf_mvae.layers import (
+    MaskedBatchNormalization,
+    MaskedSequential,
+    ProductOfExperts,
+    conv_decoder,
+    conv_encoder,
+    mlp_decoder,
+    mlp_encoder,
+)
+
+__all__ = ["DESCRIPTORS", "Descriptor"]
+
+_BATCH = 6
+
+
+@keras.saving.register_keras_serializable("tf_mvae_tests")
+def conformance_logistic(parameters: tf.Tensor) -> tfp.distributions.Distribution:
+    """A likelihood that the package does not have."""
+    return tfp.distributions.Independent(tfp.distributions.Logistic(parameters, 1.0), 1)
+
+
+@dataclasses.dataclass(frozen=True)
+class Descriptor:
+    """One thing to check.
+
+    Attributes:
+        name: Its name in the tests' names.
+        make_part: Makes the thing, which has a config.
+        make_model: Makes a Keras model of the thing.
+        loss: A scalar of the model that is a function of its weights alone.
+    """
+
+    name: str
+    make_part: Callable[[], Any]
+    make_model: Callable[[Any], keras.Model]
+    loss: Callable[[keras.Model], tf.Tensor]
+
+
+def _data(*shape: int) -> np.ndarray:
+    return np.random.default_rng(3).normal(size=[_BATCH, *shape]).astype(np.float32)
+
+
+def _likelihood(name: str, make: Callable[[], likelihoods.Likelihood], value: np.ndarray):
+    """A likelihood is checked as the only one of a model."""
+
+    def make_model(likelihood: likelihoods.Likelihood) -> keras.Model:
+        classes = getattr(likelihood, "num_classes", None)
+        decoder = mlp_decoder(likelihood.parameter_shape, [4])
+        return MVAE([Modality("thing", likelihood, mlp_encoder([4], classes), decoder)], 2)
+
+    return Descriptor(name, make, make_model, lambda model: model.elbo({"thing": value}).loss)
+
+
+def _layer(name: str, make: Callable[[], keras.layers.Layer], *inputs: np.ndarray):
+    """A layer is checked as a functional model, by a sum in which every output counts."""
+
+    def make_model(layer: keras.layers.Layer) -> keras.Model:
+        symbols = [keras.Input(x.shape[1:], dtype=x.dtype.name) for x in inputs]
+        return keras.Model(symbols, layer(*symbols))
+
+    def loss(model: keras.Model) -> tf.Tensor:
+        outputs = tf.nest.flatten(model(inputs[0] if len(inputs) == 1 else list(inputs)))
+        outputs = [tf.reshape(tf.cast(o, tf.float32), [-1]) for o in outputs]
+        return tf.add_n([tf.reduce_sum(o * tf.sin(tf.range(tf.size(o), dtype=o.dtype))) for o in outputs])
+
+    return Descriptor(name, make, make_model, loss)
+
+
+def _model(name: str, **kwargs: Any):
+    """A model is checked by its loss on every presence pattern."""
+    batch = tiny.make_batch()
+    return Descriptor(
+        name,
+        lambda: tiny.make_model(**kwargs),
+        lambda model: model,
+        lambda model: model.elbo(batch, kl_weight=tf.constant(0.5), seed=2, training=True).loss,
+    )
+
+
+_PIXELS = np.abs(np.sin(_data(2, 3)))
+
+DESCRIPTORS = [
+    _likelihood("Bernoulli", lambda: likelihoods.Bernoulli([2, 3]), _PIXELS),
+    _likelihood("Categorical", lambda: likelihoods.Categorical(4), np.arange(_BATCH) % 4),
+    _likelihood("Normal", lambda: likelihoods.Normal([2, 3], scale=0.5), _data(2, 3)),
+    _likelihood("NormalLearned", lambda: likelihoods.Normal([2, 3], scale=None), _data(2, 3)),
+    _likelihood("Laplace", lambda: likelihoods.Laplace([3]), _data(3)),
+    _likelihood("Poisson", lambda: likelihoods.Poisson([3]), np.round(np.abs(_data(3)))),
+    _likelihood(
+        "CallableLikelihood",
+        lambda: likelihoods.CallableLikelihood(conformance_logistic, [3]),
+        _data(3),
+    ),
+    _layer("ProductOfExperts", ProductOfExperts, _data(3, 2), _data(3, 2), np.ones([_BATCH, 3], "float32")),
+    _layer("MaskedBatchNormalization", MaskedBatchNormalization, _data(3)),
+    _layer(
+        "MaskedSequential",
+        lambda: MaskedSequential([keras.layers.Dense(4), MaskedBatchNormalization()]),
+        _data(3),
+    ),
+    _layer("mlp_encoder", lambda: mlp_encoder([5, 4]), _data(2, 3)),
+    _layer("mlp_decoder", lambda: mlp_decoder([2, 3], [4]), _data(2)),
+    _layer("conv_encoder", lambda: conv_encoder([2, 3], units=4), _data(8, 8, 1)),
+    _layer("conv_decoder", lambda: conv_decoder([8, 8, 1], [3, 2], units=4), _data(2)),
+    _model("MVAE", kl_weight=LinearAnnealing(10)),
+    _model("MVAE_paper", cross_weight=0, num_random_subsets=1),
+    _model("MVAE_batch_norm", batch_norm=True, num_random_subsets=2, num_samples=2),
+]

@@ -1,0 +1,45 @@
+"""What all tests share: quiet TensorFlow, fixed seeds, two logical CPUs, a tiny model."""
+
+import os
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+import keras
+import pytest
+import tensorflow as tf
+
+from tests import tiny
+
+# Two replicas need two devices, and these can be made only before TensorFlow starts.
+tf.config.set_logical_device_configuration(
+    tf.config.list_physical_devices("CPU")[0], [tf.config.LogicalDeviceConfiguration()] * 2
+)
+
+
+@pytest.fixture(autouse=True)
+def _fixed_seeds():
+    keras.utils.set_random_seed(1234)
+
+
+@pytest.fixture(params=tiny.MODES)
+def mode(request):
+    """One of the ways to run a function: `mode(function)` runs it so."""
+    return tiny.MODES[request.param]
+
+
+@pytest.fixture
+def tiny_model():
+    """A model of an image, a label and a reading; every term reconstructs everything."""
+    return tiny.make_model()
+
+
+@pytest.fixture
+def tiny_batch():
+    """Eight examples, one of every presence pattern of the tiny model's modalities."""
+    return tiny.make_batch()
+
+
+@pytest.fixture(scope="session")
+def digits_dir(tmp_path_factory):
+    """A TFDS directory for the embedded digits, prepared at first use."""
+    return str(tmp_path_factory.mktemp("tfds"))

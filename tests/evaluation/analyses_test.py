@@ -1,0 +1,113 @@
+"""Accuracy and coherence against plain computations, and the report."""
+
+import json
+import math
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from tests import tiny
+from tf_mvae.evaluation import table, update_report
+from tf_mvae.evaluation.accuracy import cross_modal_accuracy, share
+from tf_mvae.evaluation.classifier import judge_accuracy, load_or_train
+from tf_mvae.evaluation.coherence import conditional_coherence, joint_coherence
+
+
+def test_accuracy_equals_a_plain_loop():
+    model = tiny.make_model()
+    batch = tiny.repeat(tiny.make_batch(), 6)
+    got = cross_modal_accuracy(model, [batch, batch], num_samples=4, seed=7)
+    assert set(got) == {"label | image", "label | reading", "label | image, reading"}
+    x, mask = batch["x"], batch["mask"]
+    for given in (["image"], ["reading"], ["image", "reading"]):
+        right = number = 0
+        for place in range(2):
+            seed = tf.random.fold_in(tf.constant([7, 21]), place)
+            chosen = {name: x[name] for name in given}
+            masks = {name: mask[name] for name in given}
+            z = model.latent_samples(chosen, 4, masks, seed)
+            probabilities = model.decode(z)["label"].probs_parameter().numpy().mean(0)
+            for row in range(len(x["label"])):
+                if mask["label"][row] and all(mask[name][row] for name in given):
+                    number += 1
+                    right += int(probabilities[row].argmax() == x["label"][row])
+        assert got[f"label | {', '.join(given)}"] == pytest.approx(share(right, number))
+        assert 0 < number < 2 * len(x["label"])
+
+
+def test_share_has_the_binomial_error():
+    assert share(3, 4) == {
+        "value": 0.75,
+        "standard_error": math.sqrt(0.75 * 0.25 / 4),
+        "examples": 4,
+    }
+    assert math.isnan(share(0, 0)["value"])
+
+
+class FixedClassifier:
+    """Names every image the same class."""
+
+    def __init__(self, named):
+        self.named = named
+
+    def __call__(self, images, training):
+        return tf.one_hot([self.named] * len(images), tiny.NUM_CLASSES)
+
+
+def test_conditional_coherence_counts_by_class():
+    model = tiny.make_model()
+    image, label, _ = model.modalities
+    got = conditional_coherence(model, FixedClassifier(2), image, label, images_of_a_class=25)
+    assert got["value"] == pytest.approx(1 / tiny.NUM_CLASSES)
+    assert got["by_class"] == {"0": 0.0, "1": 0.0, "2": 1.0, "3": 0.0, "4": 0.0}
+    assert got["examples"] == 25 * tiny.NUM_CLASSES
+
+
+def test_joint_coherence_compares_image_and_class_of_one_latent():
+    model = tiny.make_model()
+    image, label, _ = model.modalities
+    got = joint_coherence(model, FixedClassifier(1), image, label, number=250, seed=4)
+    drawn = [model.sample(200, seed=[4, 0]), model.sample(50, seed=[4, 200])]
+    classes = np.concatenate([part["label"].numpy().argmax(-1) for part in drawn])
+    assert got["value"] == pytest.approx((classes == 1).mean())
+
+
+def test_a_classifier_is_trained_kept_and_made_again_when_damaged(tmp_path, caplog):
+    image, label, _ = tiny.make_modalities()
+    rng = np.random.default_rng(0)
+    classes = rng.integers(0, tiny.NUM_CLASSES, 500).astype(np.int32)
+    images = np.broadcast_to(classes[:, None, None, None] / tiny.NUM_CLASSES, [500, 4, 4, 1])
+    part = {"x": {"image": images.astype(np.float32), "label": classes}}
+    batches = tf.data.Dataset.from_tensor_slices(part).batch(50)
+    path = tmp_path / "judge.keras"
+    first = load_or_train(path, batches.repeat(30), image, label)
+    right, number = judge_accuracy(first, batches, image, label)
+    assert number == 500 and right > 400
+    again = load_or_train(path, None, image, label)  # no data: it can only have been loaded
+    for one, other in zip(first.get_weights(), again.get_weights(), strict=True):
+        np.testing.assert_array_equal(one, other)
+    path.write_bytes(b"junk")
+    made = load_or_train(path, batches, image, label)
+    assert isinstance(made, keras.Model)
+    assert "trained again" in caplog.text
+
+
+def test_a_report_keeps_other_analyses(tmp_path):
+    path = tmp_path / "evaluation.json"
+    one = {"settings": {"seed": 0}, "results": {"label | image": share(3, 4)}}
+    two = {"settings": {"seed": 1}, "results": {"image | label": share(1, 4)}}
+    update_report(path, {"accuracy": one})
+    update_report(path, {"coherence": two})
+    assert json.loads(path.read_text()) == {"accuracy": one, "coherence": two}
+    update_report(path, {"accuracy": two})
+    assert json.loads(path.read_text())["accuracy"] == two
+    path.write_text("{")
+    assert update_report(path, {"accuracy": one}) == {"accuracy": one}
+
+
+def test_the_table_has_a_line_a_result():
+    lines = table({"accuracy": {"results": {"label | image": share(3, 4)}}}).splitlines()
+    assert len(lines) == 2
+    assert "75.00 %" in lines[1] and "21.65" in lines[1]

@@ -1,0 +1,102 @@
+"""Batch normalisation over the examples that are there."""
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from tests.tiny import assert_close
+from tf_mvae.layers import MaskedBatchNormalization
+
+RNG = np.random.default_rng(0)
+# Keras divides masked sums by the count plus its epsilon, 1e-7: relative to a count of
+# one or more that is below float32's own rounding of about 1e-7.
+TOLERANCE = 1e-5
+
+
+def make_layer(layer_class=MaskedBatchNormalization, rank=2, **kwargs):
+    layer = layer_class(**kwargs)
+    layer.build((*[None] * (rank - 1), 3))
+    return layer
+
+
+@pytest.fixture(params=[[8, 3], [8, 4, 5, 3]], ids=["vectors", "images"])
+def inputs(request):
+    return (2 + 3 * RNG.normal(size=request.param)).astype(np.float32)
+
+
+def test_equals_keras_own_on_the_rows_that_are_there(inputs, mode):
+    mask = np.array([1, 0, 1, 1, 0, 0, 1, 1], np.float32)
+    masked = make_layer(rank=inputs.ndim)
+    plain = make_layer(keras.layers.BatchNormalization, inputs.ndim)
+    outputs = mode(lambda x, m: masked(x, training=True, example_mask=m))(
+        tf.constant(inputs), tf.constant(mask)
+    )
+    expected = plain(inputs[mask > 0], training=True)
+    np.testing.assert_allclose(outputs[mask > 0], expected, rtol=TOLERANCE, atol=TOLERANCE)
+    assert_close(masked.get_weights(), plain.get_weights(), TOLERANCE, TOLERANCE)
+
+
+def test_no_mask_is_keras_own(inputs):
+    masked = make_layer(rank=inputs.ndim)
+    plain = make_layer(keras.layers.BatchNormalization, inputs.ndim)
+    np.testing.assert_array_equal(masked(inputs, training=True), plain(inputs, training=True))
+    assert_close(masked.get_weights(), plain.get_weights(), 0, 0)
+
+
+@pytest.mark.parametrize("placeholder", [0.0, -7.0, 1e6])
+def test_masked_rows_change_nothing(placeholder):
+    mask = np.array([1, 1, 0, 1], np.float32)
+    clean = RNG.normal(size=[4, 3]).astype(np.float32)
+    spoilt = clean.copy()
+    spoilt[2] = placeholder
+    results = []
+    for values in (clean, spoilt):
+        layer = make_layer()
+        tensor = tf.constant(values)
+        with tf.GradientTape() as tape:
+            tape.watch(tensor)
+            outputs = layer(tensor, training=True, example_mask=tf.constant(mask))
+            total = tf.reduce_sum(tf.boolean_mask(outputs**3, mask > 0))
+        gradient = tape.gradient(total, tensor)
+        assert not np.any(gradient[2])
+        results.append((outputs.numpy()[mask > 0], gradient, layer.get_weights()))
+    assert_close(results[1], results[0])
+
+
+def test_a_batch_with_nothing_leaves_the_moving_statistics(inputs, mode):
+    layer = make_layer(rank=inputs.ndim)
+    layer(inputs, training=True)
+    before = layer.get_weights()
+    assert np.any(before[2])
+    outputs = mode(lambda x, m: layer(x, training=True, example_mask=m))(
+        tf.constant(inputs), tf.zeros([8])
+    )
+    assert np.all(np.isfinite(outputs))
+    assert_close(layer.get_weights(), before, 0, 0)
+
+
+def test_one_example_alone_is_enough():
+    layer = make_layer(momentum=0.0)
+    value = np.array([[1.0, 2.0, 3.0], [9.0, 9.0, 9.0]], np.float32)
+    outputs = layer(value, training=True, example_mask=tf.constant([1.0, 0.0]))
+    np.testing.assert_allclose(outputs[0], np.zeros(3), atol=1e-3)
+    np.testing.assert_allclose(layer.moving_mean, value[0], rtol=TOLERANCE)
+    np.testing.assert_allclose(layer.moving_variance, np.zeros(3), atol=TOLERANCE)
+
+
+def test_inference_uses_the_moving_statistics_whatever_the_mask(inputs):
+    layer = make_layer(rank=inputs.ndim)
+    layer(inputs, training=True)
+    before = layer.get_weights()
+    mask = tf.constant([1.0, 0.0] * 4)
+    np.testing.assert_array_equal(layer(inputs, example_mask=mask), layer(inputs))
+    assert_close(layer.get_weights(), before, 0, 0)
+
+
+def test_a_frozen_layer_keeps_its_statistics(inputs):
+    layer = make_layer(rank=inputs.ndim)
+    layer.trainable = False
+    before = layer.get_weights()
+    layer(inputs, training=True, example_mask=tf.ones([8]))
+    assert_close(layer.get_weights(), before, 0, 0)

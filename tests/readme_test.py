@@ -1,0 +1,35 @@
+"""The README's program runs, and its commands are those that there are."""
+
+import pathlib
+import re
+
+import numpy as np
+
+ROOT = pathlib.Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text()
+
+
+def test_the_program_trains_on_three_arrays_one_half_missing(tmp_path, monkeypatch):
+    program = re.search(r"<!-- a test runs this -->\n```python\n(.*?)```", README, re.S).group(1)
+    lines = [line for line in program.splitlines() if line.strip()]
+    assert len(lines) <= 25
+    monkeypatch.chdir(tmp_path)
+    names = {}
+    exec(compile(program, "README.md", "exec"), names)
+    missing = ~names["has_kind"]
+    right = names["guess"] == names["kind"]
+    assert right[missing].mean() > 0.9  # a third by chance
+    np.testing.assert_allclose(
+        names["again"].posterior({"sensor": names["sensor"][:3]}).mean(),
+        names["model"].posterior({"sensor": names["sensor"][:3]}).mean(),
+        atol=1e-5,
+    )
+
+
+def test_every_file_and_command_that_is_named_exists():
+    for path in re.findall(r"--flagfile=(configs/\S+?\.cfg)", README):
+        assert (ROOT / path).exists(), path
+    for name in re.findall(r"python -m tf_mvae\.(\w+)", README):
+        assert (ROOT / "tf_mvae" / f"{name}.py").exists(), name
+    for path in re.findall(r"\]\(([\w./]+)\)", README):
+        assert (ROOT / path).exists(), path

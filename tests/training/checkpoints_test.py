@@ -1,0 +1,120 @@
+"""Checkpoints: whole or passed over, the newest and the best kept."""
+
+import keras
+import numpy as np
+import pytest
+
+from tests import tiny
+from tf_mvae.errors import UserError
+from tf_mvae.training.checkpoints import Checkpoints, Position
+
+
+def make_model(seed=0):
+    keras.utils.set_random_seed(seed)
+    model = tiny.make_model()
+    model.compile(keras.optimizers.Adam(1e-2))
+    model.optimizer.build(model.trainable_variables)
+    return model
+
+
+def state(model):
+    return [np.array(v) for v in (*model.variables, *model.optimizer.variables)]
+
+
+def save_some(directory, losses):
+    """Saves one checkpoint an epoch, each after a step of training."""
+    model = make_model()
+    checkpoints = Checkpoints(directory, model)
+    states = []
+    for epoch, loss in enumerate(losses, 1):
+        model.fit(tiny.make_batch(), batch_size=8, epochs=1, verbose=0)
+        checkpoints.save(Position(epoch, epoch, 0, {"val_loss": loss}))
+        states.append(state(model))
+    return states
+
+
+def assert_same(first, second):
+    for one, other in zip(first, second, strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+def test_everything_comes_back(tmp_path):
+    states = save_some(tmp_path, [3.0, 2.0])
+    model = make_model(seed=5)
+    assert Checkpoints(tmp_path, model).restore() == Position(2, 2, 0, {"val_loss": 2.0})
+    assert_same(state(model), states[-1])
+
+
+def test_the_newest_two_and_the_best_are_kept(tmp_path):
+    states = save_some(tmp_path, [3.0, 1.0, 2.0, 4.0, 5.0])
+    assert sorted(p.name for p in tmp_path.iterdir()) == [
+        f"step-{step:08d}" for step in (2, 4, 5)
+    ]
+    model = make_model(seed=5)
+    assert Checkpoints(tmp_path, model).restore("best", model_only=True).epoch == 2
+    number = len(model.variables)
+    assert_same(state(model)[:number], states[1][:number])
+
+
+def test_a_checkpoint_within_an_epoch_is_never_the_best(tmp_path):
+    model = make_model()
+    checkpoints = Checkpoints(tmp_path, model)
+    checkpoints.save(Position(1, 1, 0, {"val_loss": 9.0}))
+    checkpoints.save(Position(2, 1, 1))
+    assert checkpoints.restore("best").step == 1
+    assert checkpoints.restore("last").step == 2
+
+
+def _cut_short(folder):
+    path = folder / "variables.data-00000-of-00001"
+    path.write_bytes(path.read_bytes()[:-7])
+
+
+def _flip_a_bit(folder):
+    path = folder / "variables.data-00000-of-00001"
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 1
+    path.write_bytes(bytes(data))
+
+
+DAMAGES = {
+    "cut short": _cut_short,
+    "one bit flipped": _flip_a_bit,
+    "no index": lambda folder: (folder / "variables.index").unlink(),
+    "no manifest": lambda folder: (folder / "manifest.json").unlink(),
+    "manifest cut short": lambda folder: (folder / "manifest.json").write_text('{"position'),
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGES.values(), ids=DAMAGES.keys())
+def test_a_damaged_checkpoint_is_passed_over_and_named(tmp_path, caplog, damage):
+    states = save_some(tmp_path, [3.0, 2.0, 1.0])
+    damage(tmp_path / "step-00000003")
+    model = make_model(seed=5)
+    checkpoints = Checkpoints(tmp_path, model)
+    assert checkpoints.restore().step == 2
+    assert "step-00000003" in caplog.text
+    assert_same(state(model), states[1])
+    # It is replaced when the run gets there again, not lost before.
+    checkpoints.save(Position(3, 3, 0, {"val_loss": 1.0}))
+    assert checkpoints.restore().step == 3
+
+
+def test_nothing_whole_is_one_line(tmp_path):
+    save_some(tmp_path, [1.0])
+    _cut_short(tmp_path / "step-00000001")
+    with pytest.raises(UserError, match="whole"):
+        Checkpoints(tmp_path, make_model()).restore()
+
+
+def test_no_checkpoint_is_none(tmp_path):
+    assert Checkpoints(tmp_path / "nothing", make_model()).restore() is None
+
+
+def test_a_write_that_was_cut_off_is_ignored_and_cleared_away(tmp_path):
+    save_some(tmp_path, [1.0])
+    (tmp_path / ".step-00000002.tmp").mkdir()
+    model = make_model()
+    assert Checkpoints(tmp_path, model).restore().step == 1
+    Checkpoints(tmp_path, model).save(Position(2, 2))
+    assert not list(tmp_path.glob(".step-*"))

@@ -1,0 +1,55 @@
+"""The configuration of a run and its flagfile."""
+
+import pytest
+
+from tf_mvae.errors import UserError
+from tf_mvae.training import RunConfig
+from tf_mvae.training.config import parse_weights
+
+CONFIG = RunConfig(
+    "mnist", data_dir="/data", likelihood_weight={"image": 1.0, "label": 0.1}, jit_compile=False
+)
+
+
+def test_a_flagfile_gives_the_same_configuration(tmp_path):
+    CONFIG.write(tmp_path / "flags.cfg")
+    assert RunConfig.read(tmp_path / "flags.cfg") == CONFIG
+
+
+def test_differences_name_the_flags_but_not_where_the_data_are():
+    other = RunConfig("mnist", data_dir="/elsewhere", seed=3)
+    words = " ".join(CONFIG.differences(other))
+    assert "--seed=3 (was 0)" in words
+    assert "data_dir" not in words
+    assert CONFIG.differences(CONFIG) == []
+
+
+@pytest.mark.parametrize("text", ["--seed", "--seed=x", "--colour=3", "--jit_compile=maybe", "junk"])
+def test_a_damaged_flagfile_is_named(tmp_path, text):
+    (tmp_path / "flags.cfg").write_text("--experiment=mnist\n" + text)
+    with pytest.raises(UserError, match=r"flags\.cfg"):
+        RunConfig.read(tmp_path / "flags.cfg")
+
+
+@pytest.mark.parametrize("item", ["image", "image=", "image=x", "image=-1", "image=nan", "=1=2"])
+def test_a_wrong_weight_is_named(item):
+    with pytest.raises(UserError, match="image=1,label=50"):
+        parse_weights([item])
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("epochs", 0),
+        ("batch_size", 0),
+        ("latent_dim", -1),
+        ("learning_rate", 0.0),
+        ("seed", -1),
+        ("annealing_epochs", -1),
+        ("num_random_subsets", -1),
+        ("model", "nonsense"),
+    ],
+)
+def test_a_wrong_number_is_named(name, value):
+    with pytest.raises(UserError, match=f"--{name}"):
+        RunConfig("mnist", **{name: value})

@@ -1,0 +1,225 @@
+"""Runs: what they leave, how they resume, and what they refuse."""
+
+import json
+import pathlib
+import random
+import signal
+import subprocess
+import sys
+import time
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+import tf_mvae  # noqa: F401  registers what a .keras file holds
+from tests.training import tiny_experiment  # noqa: F401  registers the experiment
+from tf_mvae.errors import UserError
+from tf_mvae.training import RunConfig, load_run, train
+
+CONFIG = RunConfig("tiny", latent_dim=3, epochs=3, annealing_epochs=1, batch_size=10)
+ROOT = pathlib.Path(__file__).parents[2]
+
+
+def tiny_command(run_dir, *flags):
+    return [
+        sys.executable, "-m", "tests.training.tiny_experiment", "--experiment=tiny",
+        "--latent_dim=3", "--batch_size=10", "--checkpoint_steps=2", "--picture_epochs=1000",
+        f"--run_dir={run_dir}", *flags,
+    ]  # fmt: skip
+
+
+def spawn(run_dir, *flags):
+    return subprocess.Popen(
+        tiny_command(run_dir, *flags), cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+        text=True,
+    )  # fmt: skip
+
+
+def last_checkpoint(run_dir):
+    """Returns the newest checkpoint's files, bytes by name."""
+    folder = max((run_dir / "checkpoints").glob("step-*"))
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+def metric_rows(run_dir):
+    rows = [json.loads(line) for line in (run_dir / "metrics.jsonl").read_text().splitlines()]
+    return [{k: v for k, v in row.items() if k != "seconds"} for row in rows]
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    run_dir = tmp_path_factory.mktemp("finished") / "run"
+    train(CONFIG, run_dir)
+    return run_dir
+
+
+def test_a_run_leaves_everything(finished):
+    names = {path.name for path in finished.iterdir()}
+    assert names >= {
+        "flags.cfg", "checkpoints", "tensorboard", "metrics.jsonl", "pictures", "saved_model",
+        "model.keras", "finished.json",
+    }  # fmt: skip
+    assert {path.name for path in (finished / "pictures").iterdir()} == {
+        "samples.png", "reconstructions.png", "curves.png", "image_given_label.png",
+        "label_given_image.png",
+    }  # fmt: skip
+    assert [row["epoch"] for row in metric_rows(finished)] == [1, 2, 3]
+    assert RunConfig.read(finished / "flags.cfg") == CONFIG
+
+
+def test_tensorboard_has_scalars_and_images(finished):
+    tags = set()
+    for path in (finished / "tensorboard").iterdir():
+        for event in tf.compat.v1.train.summary_iterator(str(path)):
+            tags |= {value.tag for value in event.summary.value}
+    assert tags >= {"training/elbo", "validation/elbo", "training/kl", "samples"}
+
+
+def test_the_models_of_a_run_agree(finished):
+    run = load_run(finished)
+    batch = next(iter(run.batches("test", 20)))
+    expected = run.model(batch)
+    loaded = keras.models.load_model(finished / "model.keras")(batch)
+    served = tf.saved_model.load(str(finished / "saved_model")).signatures["serving_default"]
+    mask = tf.ones([20])
+    image = tf.cast(batch["x"]["image"], tf.float32) / 255
+    label = batch["x"]["label"]
+    answer = served(image=image, label=label, image_mask=mask, label_mask=mask)
+    for name, value in expected.items():
+        np.testing.assert_allclose(loaded[name], value, atol=1e-6)
+        np.testing.assert_allclose(answer[name], value, atol=1e-5)
+
+
+def test_the_best_checkpoint_is_the_least_validation_loss(finished):
+    best = min(metric_rows(finished), key=lambda row: row["val_loss"])
+    assert load_run(finished, "best").checkpoint_step == best["step"]
+    assert load_run(finished, "last").checkpoint_step == 18
+
+
+def test_a_finished_run_started_again_does_no_harm(finished, capsys):
+    def stamps():
+        return {
+            path: path.stat().st_mtime_ns
+            for path in finished.rglob("*")
+            if path.is_file() and path.name != ".lock"
+        }
+
+    before = stamps()
+    train(CONFIG, finished)
+    assert "finished" in capsys.readouterr().out
+    assert stamps() == before
+
+
+def test_another_configuration_is_refused(finished):
+    other = RunConfig("tiny", latent_dim=3, epochs=3, annealing_epochs=1, batch_size=20)
+    with pytest.raises(UserError, match=r"--batch_size=20 \(was 10\)"):
+        train(other, finished)
+    with pytest.raises(UserError, match="--resume"):
+        train(CONFIG, finished, resume=False)
+
+
+def test_a_directory_of_something_else_is_refused(tmp_path):
+    (tmp_path / "thesis.tex").write_text("mine")
+    with pytest.raises(UserError, match=r"thesis\.tex"):
+        train(CONFIG, tmp_path)
+    with pytest.raises(UserError, match="file"):
+        train(CONFIG, tmp_path / "thesis.tex")
+    with pytest.raises(UserError, match="cannot be written"):
+        train(CONFIG, tmp_path / "thesis.tex" / "run")
+    assert [path.name for path in tmp_path.iterdir()] == ["thesis.tex"]
+
+
+@pytest.mark.parametrize(
+    ("change", "word"),
+    [
+        ({"experiment": "nonsense"}, "digits"),
+        ({"data_dir": "wrong"}, "no data"),
+        ({"batch_size": 61}, "--batch_size"),
+        ({"likelihood_weight": {"lable": 1.0}}, "lable"),
+        ({"num_random_subsets": 1}, "subsets"),
+    ],
+)
+def test_a_mistake_leaves_no_directory(tmp_path, change, word):
+    config = RunConfig(**{"experiment": "tiny", "latent_dim": 3, "batch_size": 10, **change})
+    with pytest.raises(UserError, match=word):
+        train(config, tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+def test_data_out_of_range_are_one_line(tmp_path):
+    config = RunConfig("tiny", latent_dim=3, batch_size=10, data_dir="out_of_range")
+    with pytest.raises(UserError, match=r"'label' must hold integers in 0\.\.2") as caught:
+        train(config, tmp_path / "run")
+    assert "\n" not in str(caught.value)
+
+
+def test_a_run_killed_five_times_ends_as_one_never_killed(tmp_path):
+    """SIGKILL at random moments; weights, optimizer and metrics are the same to the bit."""
+    flags = ["--epochs=40", "--annealing_epochs=20"]
+    whole, killed = tmp_path / "whole", tmp_path / "killed"
+    reference = spawn(whole, *flags)
+    assert reference.wait() == 0, reference.stderr.read()
+
+    moments = random.Random(0)
+    steps = []
+    while len(steps) < 5:
+        process = spawn(killed, *flags)
+        known = set((killed / "checkpoints").glob("step-*"))
+        deadline = time.monotonic() + 120
+        while set((killed / "checkpoints").glob("step-*")) <= known:
+            assert process.poll() is None, process.stderr.read()
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+        time.sleep(moments.uniform(0, 0.5))
+        assert process.poll() is None, "the run ended before it could be killed"
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+        steps.append(max((killed / "checkpoints").glob("step-*")).name)
+    assert steps == sorted(steps) and len(set(steps)) > 1
+    last = spawn(killed, *flags)
+    assert last.wait() == 0, last.stderr.read()
+
+    assert last_checkpoint(killed) == last_checkpoint(whole)
+    assert metric_rows(killed) == metric_rows(whole)
+    assert (killed / "pictures" / "samples.png").read_bytes() == (
+        whole / "pictures" / "samples.png"
+    ).read_bytes()
+
+
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_leaves_a_checkpoint_and_says_so(tmp_path, number, status):
+    process = spawn(tmp_path / "run", "--epochs=100000", "--checkpoint_steps=1000000")
+    while not list((tmp_path / "run" / "checkpoints").glob("step-*")):
+        assert process.poll() is None, process.stderr.read()
+        time.sleep(0.02)
+    process.send_signal(number)
+    output, errors = process.communicate(timeout=60)
+    assert process.returncode == status
+    assert "goes on from there" in output
+    assert "Traceback" not in errors
+
+
+def test_two_processes_do_not_share_a_directory(tmp_path):
+    process = spawn(tmp_path / "run", "--epochs=100000")
+    try:
+        while not (tmp_path / "run" / "flags.cfg").exists():
+            assert process.poll() is None, process.stderr.read()
+            time.sleep(0.02)
+        with pytest.raises(UserError, match="another process"):
+            train(CONFIG, tmp_path / "run")
+    finally:
+        process.kill()
+        process.wait()
+
+
+def test_a_loss_that_is_not_finite_is_told(tmp_path):
+    config = RunConfig("tiny", latent_dim=3, batch_size=10, epochs=30, learning_rate=1e12)
+    with pytest.raises(UserError, match="--learning_rate"):
+        train(config, tmp_path / "run")
+
+
+def test_an_unwritable_directory_is_named():
+    with pytest.raises(UserError, match="/proc/run cannot be written"):
+        train(CONFIG, "/proc/run")

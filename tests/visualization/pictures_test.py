@@ -1,0 +1,93 @@
+"""Pictures: which are written, and that they show what they say."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from tests import tiny
+from tf_mvae.distributions import likelihoods
+from tf_mvae.layers import mlp_decoder, mlp_encoder
+from tf_mvae.modality import Modality
+from tf_mvae.models import MVAE
+from tf_mvae.visualization import condition_figure, write_curves, write_pictures
+from tf_mvae.visualization.grids import tile
+from tf_mvae.visualization.pictures import most_probable
+
+
+def read(path):
+    picture = tf.io.decode_png(path.read_bytes()).numpy()
+    assert picture.min() < picture.max()
+    return picture
+
+
+def test_image_label_and_vector(tmp_path):
+    paths = write_pictures(tiny.make_model(), tiny.make_batch(np.ones([9, 3])), tmp_path)
+    assert {path.name for path in paths} == {
+        "samples.png", "reconstructions.png", "image_given_label.png", "label_given_image.png",
+    }  # fmt: skip
+    for path in paths:
+        assert read(path).shape[1] <= 1300
+
+
+def test_two_images_of_different_size_with_parts_missing(tmp_path):
+    parts = {"small": [4, 4, 1], "large": [8, 8, 3]}
+    model = MVAE(
+        [
+            Modality(
+                name, likelihoods.Bernoulli(shape), mlp_encoder([8]), mlp_decoder(shape, [8])
+            )
+            for name, shape in parts.items()
+        ],
+        latent_dim=2,
+    )
+    batch = {
+        "x": {name: np.random.default_rng(0).random([6, *shape]) for name, shape in parts.items()},
+        "mask": {"small": np.array([1, 1, 0, 1, 1, 1.0]), "large": np.array([0, 1, 1, 1, 1, 1.0])},
+    }
+    batch["x"] = {name: value.astype(np.float32) for name, value in batch["x"].items()}
+    batch["x"]["small"][2] = np.nan
+    names = {path.name for path in write_pictures(model, batch, tmp_path)}
+    assert {"small_given_large.png", "large_given_small.png"} <= names
+
+
+def test_a_model_of_vectors_has_no_pictures(tmp_path):
+    model = MVAE([Modality("reading", likelihoods.Normal([3]))], latent_dim=2)
+    batch = {"x": {"reading": np.zeros([4, 3], np.float32)}}
+    assert write_pictures(model, batch, tmp_path) == []
+
+
+def test_tile_puts_images_in_rows():
+    images = np.stack([np.full([2, 3, 1], grey) for grey in (0.1, 0.2, 0.3)])
+    canvas = tile(images, 2)
+    assert canvas.shape == (2 * 4 - 2, 2 * 5 - 2, 3)
+    np.testing.assert_allclose(canvas[0:2, 0:3], 0.1, atol=1e-6)
+    np.testing.assert_allclose(canvas[0:2, 5:8], 0.2, atol=1e-6)
+    np.testing.assert_allclose(canvas[4:6, 0:3], 0.3, atol=1e-6)
+    np.testing.assert_allclose(canvas[4:6, 5:8], 1.0)
+
+
+@pytest.mark.parametrize("given", [{}, {"label": np.array([2], np.int32)}])
+def test_what_is_generated_is_the_models(given):
+    model = tiny.make_model()
+    figure, generated = condition_figure(model, given, 5, "title", seed=3)
+    assert figure is not None
+    drawn = model.generate(given, 5, seed=3) if given else model.sample(5, seed=3)
+    expected = drawn["image"][:, 0] if given else drawn["image"]
+    np.testing.assert_allclose(generated["image"], expected, atol=1e-6)
+
+
+def test_the_most_probable_classes_are_named():
+    model = tiny.make_model()
+    probabilities = np.tile([0.1, 0.5, 0.2, 0.15, 0.05], [4, 1])
+    words = most_probable(model, {}, {"label": probabilities})
+    assert words == [("label", "1 50.0%, 2 20.0%, 3 15.0%")]
+    assert most_probable(model, {"label": np.array([1])}, {}) == []
+
+
+def test_curves(tmp_path):
+    names = ["loss", "elbo", "kl", "image_log_likelihood"]
+    rows = [
+        {"epoch": e, **{p + n: -1.0 / e for n in names for p in ("", "val_")}} for e in (1, 2, 3)
+    ]
+    picture = read(write_curves(rows, tmp_path / "curves.png"))
+    assert picture.shape[1] > 3 * picture.shape[0]  # four panels side by side

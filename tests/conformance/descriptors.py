@@ -61,7 +61,15 @@ def _likelihood(name: str, make: Callable[[], likelihoods.Likelihood], value: np
         decoder = mlp_decoder(likelihood.parameter_shape, [4])
         return MVAE([Modality("thing", likelihood, mlp_encoder([4], classes), decoder)], 2)
 
-    return Descriptor(name, make, make_model, lambda model: model.elbo({"thing": value}).loss)
+    def loss(model: keras.Model) -> tf.Tensor:
+        (modality,) = model.modalities
+        there = tf.ones([_BATCH])
+        loc, log_variance = modality.encode(value, there)
+        parameters = modality.decode(loc + tf.exp(log_variance / 2))
+        prepared = modality.prepare(value, there)
+        return -tf.reduce_mean(modality.likelihood.log_prob(parameters, prepared))
+
+    return Descriptor(name, make, make_model, loss)
 
 
 def _layer(name: str, make: Callable[[], keras.layers.Layer], *inputs: np.ndarray):
@@ -69,12 +77,13 @@ def _layer(name: str, make: Callable[[], keras.layers.Layer], *inputs: np.ndarra
 
     def make_model(layer: keras.layers.Layer) -> keras.Model:
         symbols = [keras.Input(x.shape[1:], dtype=x.dtype.name) for x in inputs]
-        return keras.Model(symbols, layer(*symbols))
+        return keras.Model(symbols[0] if len(symbols) == 1 else symbols, layer(*symbols))
 
     def loss(model: keras.Model) -> tf.Tensor:
         outputs = tf.nest.flatten(model(inputs[0] if len(inputs) == 1 else list(inputs)))
         outputs = [tf.reshape(tf.cast(o, tf.float32), [-1]) for o in outputs]
-        return tf.add_n([tf.reduce_sum(o * tf.sin(tf.range(tf.size(o), dtype=o.dtype))) for o in outputs])
+        weights = [tf.sin(tf.range(tf.size(o), dtype=o.dtype)) for o in outputs]
+        return tf.add_n([tf.reduce_sum(w * o) for w, o in zip(weights, outputs, strict=True)])
 
     return Descriptor(name, make, make_model, loss)
 
@@ -91,6 +100,7 @@ def _model(name: str, **kwargs: Any):
 
 
 _PIXELS = np.abs(np.sin(_data(2, 3)))
+_ONES = np.ones([_BATCH, 3], np.float32)
 
 DESCRIPTORS = [
     _likelihood("Bernoulli", lambda: likelihoods.Bernoulli([2, 3]), _PIXELS),
@@ -104,7 +114,7 @@ DESCRIPTORS = [
         lambda: likelihoods.CallableLikelihood(conformance_logistic, [3]),
         _data(3),
     ),
-    _layer("ProductOfExperts", ProductOfExperts, _data(3, 2), _data(3, 2), np.ones([_BATCH, 3], "float32")),
+    _layer("ProductOfExperts", ProductOfExperts, _data(3, 2), _data(3, 2), _ONES),
     _layer("MaskedBatchNormalization", MaskedBatchNormalization, _data(3)),
     _layer(
         "MaskedSequential",
@@ -116,6 +126,6 @@ DESCRIPTORS = [
     _layer("conv_encoder", lambda: conv_encoder([2, 3], units=4), _data(8, 8, 1)),
     _layer("conv_decoder", lambda: conv_decoder([8, 8, 1], [3, 2], units=4), _data(2)),
     _model("MVAE", kl_weight=LinearAnnealing(10)),
-    _model("MVAE_paper", cross_weight=0, num_random_subsets=1),
-    _model("MVAE_batch_norm", batch_norm=True, num_random_subsets=2, num_samples=2),
+    _model("MVAE_paper", cross_weight=0, num_samples=2),
+    _model("MVAE_batch_norm", batch_norm=True, num_random_subsets=1),
 ]

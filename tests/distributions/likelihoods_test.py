@@ -48,7 +48,8 @@ def location_scale_case(likelihood_class, family, learned):
     value = normal_parameters(*SHAPE)[0, 0]
     if learned:
         parameters = normal_parameters(2, *SHAPE)
-        loc, scale = parameters[..., 0, :, :], softplus(parameters[..., 1, :, :].astype(float)) + 1e-3
+        loc = parameters[..., 0, :, :]
+        scale = softplus(parameters[..., 1, :, :].astype(np.float64)) + 1e-3
     else:
         loc = parameters = normal_parameters(*SHAPE)
         scale = 0.3
@@ -61,7 +62,8 @@ def poisson_case():
     log_rate = normal_parameters(*SHAPE)
     value = RNG.integers(6, size=SHAPE).astype(np.float32)
     rate = np.exp(log_rate.astype(np.float64))
-    return likelihoods.Poisson(SHAPE), log_rate, value, of_entries(scipy.stats.poisson.logpmf(value, rate)), rate
+    log_prob = of_entries(scipy.stats.poisson.logpmf(value, rate))
+    return likelihoods.Poisson(SHAPE), log_rate, value, log_prob, rate
 
 
 def categorical_case():

@@ -70,7 +70,7 @@ def test_product_distribution(terms):
 
 
 def test_product_density_is_the_normalised_product_of_the_densities():
-    """log q(z) less the sum of the experts' and the prior's log-densities is constant in z."""
+    """Log q(z) less the sum of the experts' and the prior's log-densities is constant in z."""
     z = RNG.normal(size=[7, 1, 4])
     mask = all_patterns(3).astype(np.float64)
     loc, log_variance = np.tile(LOC[:1, :3], [8, 1, 1]), np.tile(LOG_VARIANCE[:1, :3], [8, 1, 1])

@@ -72,12 +72,12 @@ def test_what_is_there_does_change_them(spoilable):
     clean = spoilable(**tf.nest.map_structure(tf.constant, batch))
     for name in tiny.NAMES:
         other = tf.nest.map_structure(np.copy, batch)
-        other["x"][name][2] = 1 - other["x"][name][2] if name != "label" else (
-            (other["x"][name][2] + 1) % tiny.NUM_CLASSES
-        )
+        value = other["x"][name][2]
+        other["x"][name][2] = (value + 1) % tiny.NUM_CLASSES if name == "label" else 1 - value
         changed = spoilable(**tf.nest.map_structure(tf.constant, other))
         assert changed["loss"] != clean["loss"]
-        assert any(np.any(a != b) for a, b in zip(changed["statistics"], clean["statistics"], strict=True))
+        moved = zip(changed["statistics"], clean["statistics"], strict=True)
+        assert any(np.any(one != other) for one, other in moved)
         assert np.any(changed["image"] != clean["image"])
 
 
@@ -136,10 +136,12 @@ def test_shapes_of_what_is_generated(tiny_model, tiny_batch):
 
 @pytest.mark.parametrize("return_samples", [False, True])
 def test_seeds_decide_what_is_generated(tiny_model, tiny_batch, return_samples):
-    generate = lambda seed: tiny_model.generate(
-        tiny_batch["x"], 4, seed=seed, return_samples=return_samples
-    )
-    sample = lambda seed: tiny_model.sample(4, seed=seed, return_samples=return_samples)
+    def generate(seed):
+        return tiny_model.generate(tiny_batch["x"], 4, seed=seed, return_samples=return_samples)
+
+    def sample(seed):
+        return tiny_model.sample(4, seed=seed, return_samples=return_samples)
+
     for draw in (generate, sample):
         tiny.assert_close(draw(3), draw(3), 0, 0)
         tiny.assert_close(draw(3), draw((3, 0)), 0, 0)
@@ -195,23 +197,25 @@ def test_calling_the_model_reconstructs_from_the_mean(tiny_model, tiny_batch):
 # Training as a Keras model ----------------------------------------------------------
 
 
-def compiled(optimizer=None, **kwargs):
+def compiled(optimizer=None, run_eagerly=True, **kwargs):
+    """A compiled model; a few eager steps are faster than tracing a graph."""
     keras.utils.set_random_seed(5)
     model = tiny.make_model(**kwargs)
-    model.compile(optimizer or keras.optimizers.Adam(0.01))
+    model.compile(optimizer or keras.optimizers.Adam(0.02), run_eagerly=run_eagerly)
     return model
 
 
-def test_fit_of_arrays_equals_fit_of_a_dataset_and_lowers_the_loss():
+def test_fit_of_arrays_in_a_graph_equals_eager_fit_of_a_dataset_and_lowers_the_loss():
     data = tiny.repeat(tiny.make_batch(), 3)
     histories, weights = [], []
-    for x, kwargs in ((data, {"batch_size": 8, "shuffle": False}), (batches(data, 8), {})):
-        model = compiled(num_random_subsets=1)
-        histories.append(model.fit(x, epochs=8, verbose=0, **kwargs).history)
+    in_order = {"batch_size": 8, "shuffle": False}
+    for x, kwargs, eagerly in ((data, in_order, False), (batches(data, 8), {}, True)):
+        model = compiled(num_random_subsets=1, run_eagerly=eagerly)
+        histories.append(model.fit(x, epochs=3, verbose=0, **kwargs).history)
         weights.append(weights_copy(model))
     assert histories[0].keys() == histories[1].keys()
-    tiny.assert_close(histories[0], histories[1], 1e-5, 1e-5)
-    tiny.assert_close(weights[0], weights[1], 1e-5, 1e-6)
+    tiny.assert_close(histories[0], histories[1], 1e-4, 1e-4)
+    tiny.assert_close(weights[0], weights[1], 1e-3, 1e-4)
     assert histories[0]["loss"][-1] < histories[0]["loss"][0] - 0.5
 
 
@@ -243,8 +247,9 @@ def test_evaluate_reports_the_terms_that_see_everything():
 def test_predict_equals_a_call():
     model = compiled()
     data = tiny.make_batch()
-    for predicted in (model.predict(data, batch_size=3, verbose=0), model.predict(batches(data, 5), verbose=0)):
-        tiny.assert_close(predicted, model(data))
+    expected = model(data)
+    tiny.assert_close(model.predict(data, batch_size=3, verbose=0), expected)
+    tiny.assert_close(model.predict(batches(data, 5), verbose=0), expected)
 
 
 def test_no_mask_is_everything_present():
@@ -281,8 +286,9 @@ def test_regularisation_of_a_network_joins_the_loss():
     for weight in (0.0, 0.5):
         keras.utils.set_random_seed(0)
         decoder = keras.layers.Dense(3, kernel_regularizer=keras.regularizers.L2(weight))
-        model = MVAE([Modality("reading", likelihoods.Normal([3]), keras.layers.Identity(), decoder)], 2)
-        model.compile()
+        encoder = keras.layers.Identity()
+        model = MVAE([Modality("reading", likelihoods.Normal([3]), encoder, decoder)], 2)
+        model.compile(run_eagerly=True)
         data = {"reading": np.ones([4, 3], np.float32)}
         losses.append(model.evaluate(data, verbose=0, return_dict=True)["loss"])
     penalty = 0.5 * np.sum(decoder.kernel.numpy() ** 2)
@@ -351,7 +357,7 @@ def test_two_replicas_train_as_one():
     results = []
     for scope in (tf.distribute.get_strategy().scope(), strategy.scope()):
         with scope:
-            model = compiled(keras.optimizers.SGD(0.01), num_random_subsets=2)
+            model = compiled(keras.optimizers.SGD(0.01), run_eagerly=False, num_random_subsets=1)
             tiny.make_posterior_sharp(model)
             start = weights_copy(model)
             dataset = tf.data.Dataset.from_tensors(data).repeat(3)

@@ -38,13 +38,13 @@ def test_split_mix_64_gives_the_published_numbers():
 @pytest.mark.parametrize("derive", [fold_in, lambda seed, data: split(seed, 8)[data]])
 def test_derived_seeds_differ_and_do_not_depend_on_how_they_are_computed(derive, mode):
     seeds = set()
+    run = mode(lambda s: tf.stack([derive(s, data) for data in range(8)]))
     for seed in [[0, 0], [0, 1], [1, 0], [-1, 5]]:
-        seed = tf.constant(seed)
-        for data in range(8):
-            derived = mode(lambda s, d=data: derive(s, d))(seed)
-            assert derived.shape == [2] and derived.dtype == tf.int32
-            np.testing.assert_array_equal(derived, derive(seed, data))
-            seeds.add(tuple(derived.numpy()))
+        derived = run(tf.constant(seed))
+        assert derived.shape == [8, 2] and derived.dtype == tf.int32
+        expected = [derive(tf.constant(seed), data) for data in range(8)]
+        np.testing.assert_array_equal(derived, expected)
+        seeds.update(map(tuple, derived.numpy()))
     assert len(seeds) == 4 * 8
 
 
@@ -80,7 +80,8 @@ def test_distribution(draw, distribution):
     other = draw([200, 100], tf.constant([7, -2])).numpy()
     size = numbers.size
     bound = scipy.stats.norm.isf(1e-4) / np.sqrt(size - 200)
-    for one, two in [(numbers, other), (numbers[1:], numbers[:-1]), (numbers[:, 1:], numbers[:, :-1])]:
+    below, beside = (numbers[1:], numbers[:-1]), (numbers[:, 1:], numbers[:, :-1])
+    for one, two in [(numbers, other), below, beside]:
         assert abs(np.corrcoef(one.ravel(), two.ravel())[0, 1]) < bound
 
 

@@ -3,7 +3,6 @@
 import numpy as np
 import tensorflow as tf
 
-from tf_mvae import command, train
 from tf_mvae.data.pipeline import Split
 from tf_mvae.distributions import likelihoods
 from tf_mvae.errors import UserError
@@ -43,4 +42,6 @@ def _modalities(likelihood_weight, cross_weight):
 register(Experiment("tiny", "A tiny experiment", _load, _modalities))
 
 if __name__ == "__main__":
+    from tf_mvae import command, train
+
     command.run(train.main)

@@ -1,10 +1,12 @@
 """Finding prepared TFDS data, and saying what to do where there are none."""
 
+import contextlib
 import pathlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 import tensorflow as tf
 import tensorflow_datasets as tfds
+from absl import logging
 
 from tf_mvae.data.pipeline import Split
 from tf_mvae.errors import UserError
@@ -26,8 +28,9 @@ def prepared_builder(name: str, data_dir: str | None = None) -> tfds.core.Datase
         raise UserError(f"--data_dir={data_dir} is no directory")
     place = str(pathlib.Path(data_dir or tfds.core.constants.DATA_DIR).expanduser())
     try:
-        builder = tfds.builder(name, data_dir=place, try_gcs=False)
-        prepared = builder.is_prepared()
+        with _without_warnings():
+            builder = tfds.builder(name, data_dir=place, try_gcs=False)
+            prepared = builder.is_prepared()
     except (tfds.core.DatasetNotFoundError, AssertionError, ValueError, OSError) as error:
         raise UserError(f"data set {name!r} in {place} cannot be read: {error}") from error
     if not prepared:
@@ -37,6 +40,17 @@ def prepared_builder(name: str, data_dir: str | None = None) -> tfds.core.Datase
             "--experiment=digits, which needs neither"
         )
     return builder
+
+
+@contextlib.contextmanager
+def _without_warnings() -> Iterator[None]:
+    """Keeps TFDS from warning of what this module says in its own words."""
+    verbosity = logging.get_verbosity()
+    logging.set_verbosity(logging.ERROR)
+    try:
+        yield
+    finally:
+        logging.set_verbosity(verbosity)
 
 
 def embedded_builder(

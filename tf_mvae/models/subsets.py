@@ -14,7 +14,14 @@ import tensorflow as tf
 
 from tf_mvae.ops import random
 
-__all__ = ["SUBSET_DISTRIBUTIONS", "SubsetTerms", "num_proper_subsets", "random_subsets", "subset_terms"]
+__all__ = [
+    "SUBSET_DISTRIBUTIONS",
+    "SubsetTerms",
+    "check_num_random",
+    "num_proper_subsets",
+    "random_subsets",
+    "subset_terms",
+]
 
 SUBSET_DISTRIBUTIONS = ("uniform_sizes", "uniform_subsets")
 

@@ -90,6 +90,13 @@ def make_batch(present: np.ndarray | None = None, seed: int = 0) -> dict[str, An
     return {"x": x, "mask": {name: present[:, i].copy() for i, name in enumerate(NAMES)}}
 
 
+def batches(data: Any, size: int) -> tf.data.Dataset:
+    """Returns a data set of batches, without autotuning, whose end can take seconds."""
+    options = tf.data.Options()
+    options.autotune.enabled = False
+    return tf.data.Dataset.from_tensor_slices(data).batch(size).with_options(options)
+
+
 def repeat(batch: Any, times: int) -> Any:
     """Repeats every example of a batch, the whole batch after itself."""
     return tf.nest.map_structure(lambda v: np.concatenate([v] * times), batch)

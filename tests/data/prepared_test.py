@@ -76,9 +76,7 @@ def test_stock_data_sets_fit_their_experiment(name):
         dataset = builder.as_dataset(split="test")
     from tf_mvae.data.pipeline import Split
 
-    split = Split(
-        dataset.map(lambda e: {"x": {"image": e["image"], "label": e["label"]}}), 7
-    )
+    split = Split(dataset.map(lambda e: {"x": {"image": e["image"], "label": e["label"]}}), 7)
     batch = next(iter(evaluation_batches(split, 7)))
     contract.check_arrays(batch, experiment.modalities({}, {}))
 

@@ -40,8 +40,8 @@ def test_training_takes_the_weight_of_its_step_and_evaluation_takes_one():
     batch = tiny.make_batch(np.ones([4, 3]))
     elbo = model.elbo(batch, seed=0)
     divergence = np.mean(np.sum(elbo.valid * elbo.kl, axis=0))
-    losses = model.fit(batch, batch_size=4, epochs=6, verbose=0).history["loss"]
+    losses = model.fit(tiny.batches(batch, 4), epochs=6, verbose=0).history["loss"]
     expected = float(elbo.loss) + divergence * (np.array([0, 0.25, 0.5, 0.75, 1, 1]) - 1)
     np.testing.assert_allclose(losses, expected, rtol=1e-5)
-    report = model.evaluate(batch, verbose=0, return_dict=True)
+    report = model.evaluate(tiny.batches(batch, 4), verbose=0, return_dict=True)
     np.testing.assert_allclose(report["loss"], elbo.loss, rtol=1e-5)

@@ -12,7 +12,7 @@ from tests import tiny
 from tf_mvae.errors import UserError
 from tf_mvae.serving import export_saved_model
 
-# Runs every signature that takes masks on arrays in a file, in a Python that cannot see this package.
+# Runs every signature that takes masks, in a Python that cannot see this package.
 STRANGER = """
 import sys
 import numpy as np

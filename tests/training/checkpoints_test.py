@@ -47,9 +47,7 @@ def test_everything_comes_back(tmp_path):
 
 def test_the_newest_two_and_the_best_are_kept(tmp_path):
     states = save_some(tmp_path, [3.0, 1.0, 2.0, 4.0, 5.0])
-    assert sorted(p.name for p in tmp_path.iterdir()) == [
-        f"step-{step:08d}" for step in (2, 4, 5)
-    ]
+    assert sorted(p.name for p in tmp_path.iterdir()) == [f"step-{step:08d}" for step in (2, 4, 5)]
     model = make_model(seed=5)
     assert Checkpoints(tmp_path, model).restore("best", model_only=True).epoch == 2
     number = len(model.variables)

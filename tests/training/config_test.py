@@ -24,7 +24,9 @@ def test_differences_name_the_flags_but_not_where_the_data_are():
     assert CONFIG.differences(CONFIG) == []
 
 
-@pytest.mark.parametrize("text", ["--seed", "--seed=x", "--colour=3", "--jit_compile=maybe", "junk"])
+@pytest.mark.parametrize(
+    "text", ["--seed", "--seed=x", "--colour=3", "--jit_compile=maybe", "junk"]
+)
 def test_a_damaged_flagfile_is_named(tmp_path, text):
     (tmp_path / "flags.cfg").write_text("--experiment=mnist\n" + text)
     with pytest.raises(UserError, match=r"flags\.cfg"):

@@ -33,9 +33,7 @@ def test_two_images_of_different_size_with_parts_missing(tmp_path):
     parts = {"small": [4, 4, 1], "large": [8, 8, 3]}
     model = MVAE(
         [
-            Modality(
-                name, likelihoods.Bernoulli(shape), mlp_encoder([8]), mlp_decoder(shape, [8])
-            )
+            Modality(name, likelihoods.Bernoulli(shape), mlp_encoder([8]), mlp_decoder(shape, [8]))
             for name, shape in parts.items()
         ],
         latent_dim=2,

@@ -14,7 +14,14 @@ import tensorflow as tf
 from tf_mvae.errors import UserError
 from tf_mvae.modality import Modality
 
-__all__ = ["check_arrays", "check_dataset", "check_element", "out_of_range", "present_mask", "unpack"]
+__all__ = [
+    "check_arrays",
+    "check_dataset",
+    "check_element",
+    "out_of_range",
+    "present_mask",
+    "unpack",
+]
 
 
 def unpack(
@@ -146,7 +153,9 @@ def check_dataset(dataset: tf.data.Dataset, modalities: Sequence[Modality]) -> t
             shaped = tf.reshape(there, [-1] + [1] * (value.shape.rank - 1))
             if value.dtype == tf.bool:
                 continue
-            good = tf.logical_and(value >= tf.cast(low, value.dtype), value <= tf.cast(high, value.dtype))
+            good = tf.logical_and(
+                value >= tf.cast(low, value.dtype), value <= tf.cast(high, value.dtype)
+            )
             message = f"tf_mvae<{_range_message(modality)}>"
             checks.append(tf.debugging.Assert(tf.reduce_all(good | ~shaped), [message]))
         with tf.control_dependencies([c for c in checks if c is not None]):

@@ -68,7 +68,9 @@ def training_batches(
         return batches.map(lambda index, batch: _randomized(split, batch, stream, index))
 
     epochs = tf.data.Dataset.range(first_epoch, num_epochs).flat_map(one_epoch)
-    return epochs.skip(skip_batches).prefetch(2).with_options(_options())
+    number = (num_epochs - first_epoch) * (split.num_examples // batch_size) - skip_batches
+    batches = epochs.skip(skip_batches).apply(tf.data.experimental.assert_cardinality(number))
+    return batches.prefetch(2).with_options(_options())
 
 
 def evaluation_batches(split: Split, batch_size: int, seed: int = 0) -> tf.data.Dataset:

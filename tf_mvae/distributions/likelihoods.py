@@ -13,7 +13,15 @@ import numpy as np
 import tensorflow as tf
 import tensorflow_probability as tfp
 
-__all__ = ["Bernoulli", "CallableLikelihood", "Categorical", "Laplace", "Likelihood", "Normal", "Poisson"]
+__all__ = [
+    "Bernoulli",
+    "CallableLikelihood",
+    "Categorical",
+    "Laplace",
+    "Likelihood",
+    "Normal",
+    "Poisson",
+]
 
 tfd = tfp.distributions
 _PACKAGE = "tf_mvae"
@@ -162,7 +170,9 @@ class _LocationScale(Likelihood):
 
     def distribution(self, parameters: tf.Tensor) -> tfd.Distribution:
         if self.scale is not None:
-            return self._independent(self._family(parameters, tf.cast(self.scale, parameters.dtype)))
+            return self._independent(
+                self._family(parameters, tf.cast(self.scale, parameters.dtype))
+            )
         axis = -1 - len(self.event_shape)
         loc, raw_scale = tf.unstack(parameters, 2, axis=axis)
         return self._independent(self._family(loc, tf.math.softplus(raw_scale) + 1e-3))

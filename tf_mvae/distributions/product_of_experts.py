@@ -5,7 +5,12 @@ import tensorflow_probability as tfp
 
 from tf_mvae.ops import gaussian_product
 
-__all__ = ["diagonal_normal", "gaussian_kl_to_prior", "gaussian_product_of_experts", "standard_normal"]
+__all__ = [
+    "diagonal_normal",
+    "gaussian_kl_to_prior",
+    "gaussian_product_of_experts",
+    "standard_normal",
+]
 
 
 def diagonal_normal(loc: tf.Tensor, log_variance: tf.Tensor) -> tfp.distributions.Distribution:
@@ -18,7 +23,9 @@ def diagonal_normal(loc: tf.Tensor, log_variance: tf.Tensor) -> tfp.distribution
     return tfp.distributions.MultivariateNormalDiag(loc, tf.exp(log_variance / 2))
 
 
-def standard_normal(latent_dim: int, dtype: tf.DType = tf.float32) -> tfp.distributions.Distribution:
+def standard_normal(
+    latent_dim: int, dtype: tf.DType = tf.float32
+) -> tfp.distributions.Distribution:
     """Returns the prior, `N(0, I)` with events `[latent_dim]`."""
     zeros = tf.zeros([latent_dim], dtype)
     return diagonal_normal(zeros, zeros)
@@ -61,6 +68,4 @@ def gaussian_kl_to_prior(loc: tf.Tensor, log_variance: tf.Tensor) -> tf.Tensor:
     Returns:
         A tensor of shape `[...]`, never below 0 but for rounding.
     """
-    return 0.5 * tf.reduce_sum(
-        tf.math.expm1(log_variance) - log_variance + tf.square(loc), axis=-1
-    )
+    return 0.5 * tf.reduce_sum(tf.math.expm1(log_variance) - log_variance + tf.square(loc), axis=-1)

@@ -52,8 +52,10 @@ class ProductOfExperts(keras.layers.Layer):
             expert_mask = tf.ones(tf.shape(loc)[:2], loc.dtype)
         return gaussian_product(loc, log_variance, expert_mask)
 
-    def compute_output_shape(self, loc_shape, log_variance_shape=None, expert_mask_shape=None):
+    def compute_output_shape(
+        self, loc_shape: tuple, log_variance_shape: tuple = (), expert_mask_shape: tuple = ()
+    ) -> tuple[tuple, tuple]:
         """Returns the two shapes that `call` gives."""
-        terms = () if expert_mask_shape is None or len(expert_mask_shape) == 2 else expert_mask_shape[:1]
+        terms = expert_mask_shape[:1] if len(expert_mask_shape or ()) == 3 else ()
         shape = (*terms, loc_shape[0], loc_shape[2])
         return shape, shape

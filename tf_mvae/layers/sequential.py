@@ -67,14 +67,14 @@ class MaskedSequential(keras.layers.Layer):
             inputs = call_network(layer, inputs, example_mask, training)
         return inputs
 
-    def build(self, input_shape):
+    def build(self, input_shape: tuple[int | None, ...]) -> None:
         """Builds every layer for inputs of `input_shape`."""
         for layer in self.layers:
             if not layer.built:
                 layer.build(input_shape)
             input_shape = layer.compute_output_shape(input_shape)
 
-    def compute_output_shape(self, input_shape):
+    def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple:
         """Returns the last layer's output shape."""
         for layer in self.layers:
             input_shape = layer.compute_output_shape(input_shape)

@@ -296,9 +296,7 @@ class MultimodalVAE(keras.Model):
         step = tf.cast(self.optimizer.iterations.value, tf.int32)
         kl_weight = self.kl_weight(step) if callable(self.kl_weight) else self.kl_weight
         with tf.GradientTape() as tape:
-            elbo = self.elbo(
-                data, kl_weight=kl_weight, seed=self._step_seed(step), training=True
-            )
+            elbo = self.elbo(data, kl_weight=kl_weight, seed=self._step_seed(step), training=True)
             loss = elbo.loss + tf.add_n([tf.zeros([]), *self.losses])
             replicas = tf.distribute.get_strategy().num_replicas_in_sync
             scaled = self.optimizer.scale_loss(loss / replicas)
@@ -334,7 +332,9 @@ class MultimodalVAE(keras.Model):
             "name": self.name,
             "modalities": [keras.saving.serialize_keras_object(m) for m in self.modalities],
             "latent_dim": self.latent_dim,
-            "kl_weight": keras.saving.serialize_keras_object(weight) if callable(weight) else weight,
+            "kl_weight": keras.saving.serialize_keras_object(weight)
+            if callable(weight)
+            else weight,
             "num_samples": self.num_samples,
             "seed": self.seed,
         }

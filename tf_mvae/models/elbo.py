@@ -108,9 +108,7 @@ def elbo_of_terms(
         full = _put(decoded * present[:, index], which, num_terms)
         log_likelihood[modality.name] = full
         elbo += weight * full
-    return Elbo(
-        terms.subset, terms.valid, loc, log_variance, z, log_likelihood, kl, elbo
-    )
+    return Elbo(terms.subset, terms.valid, loc, log_variance, z, log_likelihood, kl, elbo)
 
 
 def _log_likelihood(

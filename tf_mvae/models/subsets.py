@@ -165,7 +165,9 @@ def _size_cdf(num_modalities: int, distribution: str) -> np.ndarray:
         modalities, which have no proper subset, give size 2.
     """
     if distribution not in SUBSET_DISTRIBUTIONS:
-        raise ValueError(f"distribution must be one of {SUBSET_DISTRIBUTIONS}, not {distribution!r}")
+        raise ValueError(
+            f"distribution must be one of {SUBSET_DISTRIBUTIONS}, not {distribution!r}"
+        )
     table = np.ones([num_modalities + 1, num_modalities + 1])
     for count in range(num_modalities + 1):
         sizes = np.arange(2, max(count, 3))

@@ -67,7 +67,8 @@ class RunDirectory:
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
             raise UserError(
-                f"another process is training in {self.path}; wait for it or choose another --run_dir"
+                f"another process is training in {self.path}; wait for it or choose another "
+                "--run_dir"
             ) from error
         except OSError as error:
             raise UserError(

@@ -125,7 +125,12 @@ DESCRIPTORS = [
     _layer("mlp_decoder", lambda: mlp_decoder([2, 3], [4]), _data(2)),
     _layer("conv_encoder", lambda: conv_encoder([2, 3], units=4), _data(8, 8, 1)),
     _layer("conv_decoder", lambda: conv_decoder([8, 8, 1], [3, 2], units=4), _data(2)),
-    _model("MVAE", kl_weight=LinearAnnealing(10)),
     _model("MVAE_paper", cross_weight=0, num_samples=2),
-    _model("MVAE_batch_norm", batch_norm=True, num_random_subsets=1),
+    _model(
+        "MVAE_batch_norm",
+        batch_norm=True,
+        num_random_subsets=1,
+        kl_weight=LinearAnnealing(10),
+        subset_distribution="uniform_subsets",
+    ),
 ]

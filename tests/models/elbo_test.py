@@ -174,6 +174,34 @@ def test_encoders_run_once_and_decoders_for_the_needed_terms_only(num_random, cr
         assert m.decoder.rows == [2 * terms * 8]
 
 
+def test_batch_norm_in_an_encoder_sees_the_examples_that_have_the_modality_only(tiny_batch):
+    model = tiny.make_model(batch_norm=True)
+    model.elbo(tiny_batch, training=True)
+    for m in model.modalities:
+        features = tiny_batch["x"][m.name][tiny_batch["mask"][m.name] > 0]
+        *before, batch_norm = m.encoder.layers
+        for layer in before:
+            features = layer(features)
+        expected = (1 - batch_norm.momentum) * np.mean(features, axis=0)
+        np.testing.assert_allclose(batch_norm.moving_mean, expected, rtol=1e-4, atol=1e-7)
+
+
+@pytest.mark.parametrize("cross_weight", [0, None])
+def test_batch_norm_in_a_decoder_sees_the_rows_that_count_only(cross_weight, tiny_batch):
+    """Terms that the example does not have, or that do not reconstruct it, do not count."""
+    model = tiny.make_model(cross_weight, batch_norm=True, num_random_subsets=2)
+    elbo = model.elbo(tiny_batch, num_samples=2, seed=5, training=True)
+    for index, m in enumerate(model.modalities):
+        counts = elbo.valid * tiny_batch["mask"][m.name]
+        if cross_weight == 0:
+            counts *= elbo.subset[:, :, index]
+        assert 0 < np.sum(counts) < np.size(counts)
+        rows = elbo.z.numpy()[:, counts.numpy() > 0]
+        batch_norm = m.decoder.layers[0]
+        expected = (1 - batch_norm.momentum) * rows.mean(axis=(0, 1))
+        np.testing.assert_allclose(batch_norm.moving_mean, expected, rtol=1e-4, atol=1e-7)
+
+
 def test_importance_weights_of_the_exact_posterior_do_not_vary():
     """A linear-Gaussian model: x_i = A_i z + s_i e, the columns of A_i orthogonal.
 

@@ -202,7 +202,7 @@ def compiled(optimizer=None, run_eagerly=True, **kwargs):
 
 
 def test_fit_of_arrays_in_a_graph_equals_eager_fit_of_a_dataset_and_lowers_the_loss():
-    data = tiny.repeat(tiny.make_batch(), 3)
+    data = tiny.repeat(tiny.make_batch(), 2)
     histories, weights = [], []
     in_order = {"batch_size": 8, "shuffle": False}
     for x, kwargs, eagerly in ((data, in_order, False), (tiny.batches(data, 8), {}, True)):
@@ -212,7 +212,7 @@ def test_fit_of_arrays_in_a_graph_equals_eager_fit_of_a_dataset_and_lowers_the_l
     assert histories[0].keys() == histories[1].keys()
     tiny.assert_close(histories[0], histories[1], 1e-4, 1e-4)
     tiny.assert_close(weights[0], weights[1], 1e-3, 1e-4)
-    assert histories[0]["loss"][-1] < histories[0]["loss"][0] - 0.5
+    assert histories[0]["loss"][-1] < histories[0]["loss"][0] - 0.3
 
 
 def test_evaluate_reports_the_terms_that_see_everything():

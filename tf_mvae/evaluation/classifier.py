@@ -19,7 +19,10 @@ def train_classifier(
 ) -> keras.Model:
     """Trains a classifier from images to classes on real examples.
 
-    Two convolutions and two dense layers; no augmentation.
+    Two convolutions and two dense layers. A generated image is a mean, softer and paler
+    than a real one, so the classifier standardises every image and sees each real one
+    blurred by a random amount: it has to go by the shape. (One that does neither names
+    whole classes of such means wrong, others all right.)
 
     Args:
         batches: Batches of the training split, `{"x": {...}}`, every modality present, as
@@ -35,8 +38,9 @@ def train_classifier(
     model = keras.Sequential(
         [
             keras.Input(image.likelihood.event_shape),
-            keras.layers.Conv2D(32, 5, strides=2, padding="same", activation="silu"),
-            keras.layers.Conv2D(64, 3, strides=2, padding="same", activation="silu"),
+            keras.layers.LayerNormalization(axis=[1, 2, 3], center=False, scale=False),
+            keras.layers.Conv2D(16, 5, strides=2, padding="same", activation="silu"),
+            keras.layers.Conv2D(32, 3, strides=2, padding="same", activation="silu"),
             keras.layers.Flatten(),
             keras.layers.Dropout(0.3, seed=seed),
             keras.layers.Dense(128, activation="silu"),
@@ -44,12 +48,17 @@ def train_classifier(
         ]
     )
     loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
-    model.compile(keras.optimizers.Adam(1e-3), loss, metrics=["accuracy"], jit_compile=True)
+    # Not compiled by XLA: its convolutions take six times as long on a CPU.
+    model.compile(keras.optimizers.Adam(1e-3), loss, metrics=["accuracy"])
 
-    def pair(batch):
-        return image.likelihood.prepare(batch["x"][image.name]), batch["x"][label.name]
+    def pair(index, batch):
+        pixels = image.likelihood.prepare(batch["x"][image.name])
+        shape = [tf.shape(pixels)[0], 1, 1, 1]
+        amount = tf.random.stateless_uniform(shape, tf.stack([seed, tf.cast(index, tf.int32)]))
+        blurred = tf.nn.avg_pool2d(pixels, 5, 1, "SAME")
+        return (1 - amount) * pixels + amount * blurred, batch["x"][label.name]
 
-    model.fit(batches.map(pair), verbose=0, shuffle=False)
+    model.fit(batches.enumerate().map(pair), verbose=0, shuffle=False)
     return model
 
 

@@ -121,7 +121,9 @@ def test_negative_weights_are_refused(weights):
         make_modality(**weights)
 
 
-@pytest.mark.parametrize("name", ["", "two words", "1st", "_hidden", "a.b", "a/b"])
+@pytest.mark.parametrize(
+    "name", ["", "z", "image_mask", "two words", "1st", "_hidden", "a.b", "a/b"]
+)
 def test_names_are_identifiers(name):
     with pytest.raises(ValueError, match="a modality's name is"):
         Modality(name, likelihoods.Normal([2]))

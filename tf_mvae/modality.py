@@ -14,6 +14,9 @@ from tf_mvae.layers.sequential import MaskedSequential, call_network
 
 __all__ = ["Modality"]
 
+# Names of other tensors in what models give and in the signatures of exported ones.
+_RESERVED = ("loc", "log_variance", "num_samples", "seed", "temperature", "z")
+
 
 @keras.saving.register_keras_serializable("tf_mvae")
 class Modality(keras.layers.Layer):
@@ -63,11 +66,13 @@ class Modality(keras.layers.Layer):
             **kwargs: Keras' own arguments for a layer.
 
         Raises:
-            ValueError: The name is no identifier, a weight is negative.
+            ValueError: The name is no identifier or is taken, a weight is negative.
             TypeError: The likelihood is not one.
         """
         if not re.fullmatch(r"[A-Za-z][A-Za-z0-9_]*", name):
             raise ValueError(f"a modality's name is letters, digits and underscores, not {name!r}")
+        if name in _RESERVED or name.endswith("_mask"):
+            raise ValueError(f"a modality's name is not {name!r}, which stands for something else")
         if not isinstance(likelihood, Likelihood):
             raise TypeError(
                 f"modality {name!r}: likelihood must be a tf_mvae.likelihoods.Likelihood, not "

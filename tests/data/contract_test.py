@@ -138,7 +138,11 @@ def test_other_errors_are_not_taken_for_out_of_range():
 def test_masks_hold_0_and_1(value):
     batch = good_batch()
     batch["mask"]["label"][2] = value
-    assert_refused(lambda: contract.check_arrays(batch, MODALITIES), ["mask['label']", "0 and 1"])
+    words = ["mask['label']", "0 and 1"]
+    assert_refused(lambda: contract.check_arrays(batch, MODALITIES), words)
+    with pytest.raises(tf.errors.InvalidArgumentError) as caught:
+        list(contract.check_dataset(tf.data.Dataset.from_tensors(batch), MODALITIES))
+    assert all(word in str(contract.out_of_range(caught.value)) for word in words)
 
 
 def test_empty_data_are_refused():

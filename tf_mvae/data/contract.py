@@ -149,6 +149,9 @@ def check_dataset(dataset: tf.data.Dataset, modalities: Sequence[Modality]) -> t
         checks = []
         for modality in modalities:
             value, there = x[modality.name], mask[modality.name] > 0
+            binary = tf.reduce_all((mask[modality.name] == 0) | (mask[modality.name] == 1))
+            message = f"tf_mvae<mask[{modality.name!r}] must hold 0 and 1 only>"
+            checks.append(tf.debugging.Assert(binary, [message]))
             low, high = _raw_bounds(modality, value.dtype)
             shaped = tf.reshape(there, [-1] + [1] * (value.shape.rank - 1))
             if value.dtype == tf.bool:

@@ -10,6 +10,7 @@ from tf_mvae.data import contract
 from tf_mvae.distributions.likelihoods import Categorical
 from tf_mvae.evaluation.settings import Settings
 from tf_mvae.models import MultimodalVAE
+from tf_mvae.ops import random
 
 __all__ = ["analyze", "cross_modal_accuracy", "share"]
 
@@ -45,7 +46,7 @@ def cross_modal_accuracy(
     totals = {q: [0.0, 0.0] for q in questions}
     for place, batch in enumerate(batches):
         x, mask = contract.unpack(batch, model.modalities)
-        stream = tf.random.fold_in(tf.constant([seed, 21]), place)
+        stream = random.fold_in(tf.constant([seed, 21]), place)
         for question, function in functions.items():
             for index, count in enumerate(function(x, mask, stream)):
                 totals[question][index] += float(count)

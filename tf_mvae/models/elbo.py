@@ -23,8 +23,8 @@ class Elbo(NamedTuple):
         log_variance: Logarithms of their variances, the same shape.
         z: The samples that were decoded, `[sample, term, batch, latent]`.
         log_likelihood: By modality, `E_q[log p(x_i | z)]` without a weight,
-            `[term, batch]`; 0 where the example lacks the modality or the term does
-            not reconstruct it.
+            `[term, batch]`; 0 where the example lacks the modality or the term is
+            never decoded to it.
         kl: `KL(q(z | subset) || p(z))`, `[term, batch]`.
         elbo: Weighted log-likelihoods less the weighted divergence, `[term, batch]`.
     """

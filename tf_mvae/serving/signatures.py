@@ -6,6 +6,7 @@ import tensorflow as tf
 
 from tf_mvae.data import contract
 from tf_mvae.models import MultimodalVAE
+from tf_mvae.ops import random
 
 __all__ = ["ServedModel", "signatures"]
 
@@ -58,11 +59,13 @@ def signatures(model: MultimodalVAE) -> dict[str, Callable]:
 
     def generate(num_samples, seed, temperature, **inputs):
         batch = _batch(model, inputs)
+        seed = random.split(seed, 2)[0]  # as `model.generate` does
         z = model.latent_samples(batch["x"], num_samples, batch["mask"], seed, temperature)
         return {"z": z, **model.from_latent(z)}
 
     def sample(num_samples, seed, temperature):
-        z = temperature * tf.random.stateless_normal([num_samples, model.latent_dim], seed)
+        seed = random.split(seed, 2)[0]  # as `model.sample` does
+        z = temperature * random.stateless_normal([num_samples, model.latent_dim], seed)
         return {"z": z, **model.from_latent(z)}
 
     draw = [_COUNT, _SEED, _TEMPERATURE]

@@ -23,9 +23,10 @@ def run(*arguments):
 
 def run_on_tiny(name, *flags):
     """Runs a command in a Python that knows the tiny experiment."""
-    program = (
-        "import sys; sys.argv[0] = '-m'; import tests.training.tiny_experiment; "
-        f"from tf_mvae import command, {name}; command.run({name}.main)"
+    program = (  # as the command itself, which imports TensorFlow without its first lines
+        "import os, sys; sys.argv[0] = '-m'; errors = os.dup(2); "
+        "os.dup2(os.open(os.devnull, os.O_WRONLY), 2); import tests.training.tiny_experiment; "
+        f"os.dup2(errors, 2); from tf_mvae import command, {name}; command.run({name}.main)"
     )
     return run("-c", program, *flags)
 

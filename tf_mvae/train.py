@@ -42,6 +42,12 @@ flags.DEFINE_integer("epochs", 20, "Passes over the training split.")
 flags.DEFINE_integer("annealing_epochs", 10, "Passes over which the KL weight rises from 0 to 1.")
 flags.DEFINE_integer("batch_size", 100, "Examples a step.")
 flags.DEFINE_float("learning_rate", 1e-3, "Adam's learning rate.")
+flags.DEFINE_enum(
+    "learning_rate_schedule",
+    "constant",
+    ["constant", "cosine"],
+    "How the learning rate goes: cosine lets it fall to 0 over the run.",
+)
 flags.DEFINE_integer("shuffle_buffer", 100_000, "Examples held for shuffling.")
 flags.DEFINE_integer("seed", 0, "Seed of weights, order, subsets and noise.")
 flags.DEFINE_bool("jit_compile", True, "Whether XLA compiles the step.")

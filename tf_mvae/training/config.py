@@ -7,9 +7,10 @@ from typing import Any
 
 from tf_mvae.errors import UserError
 
-__all__ = ["MODELS", "RunConfig"]
+__all__ = ["LEARNING_RATE_SCHEDULES", "MODELS", "RunConfig"]
 
 MODELS = ("mvae",)
+LEARNING_RATE_SCHEDULES = ("constant", "cosine")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -31,6 +32,8 @@ class RunConfig:
         annealing_epochs: Passes over which the KL weight rises from 0 to 1.
         batch_size: Examples a step.
         learning_rate: Adam's.
+        learning_rate_schedule: `'constant'`, or `'cosine'`: it falls to 0 over the run along
+            half a cosine.
         shuffle_buffer: Examples held for shuffling.
         seed: Of weights, order, subsets and noise.
         jit_compile: Whether XLA compiles the step.
@@ -49,6 +52,7 @@ class RunConfig:
     annealing_epochs: int = 10
     batch_size: int = 100
     learning_rate: float = 1e-3
+    learning_rate_schedule: str = "constant"
     shuffle_buffer: int = 100_000
     seed: int = 0
     jit_compile: bool = True
@@ -63,8 +67,14 @@ class RunConfig:
                 raise UserError(f"--{name} must not be negative; it is {getattr(self, name)}")
         if not self.learning_rate > 0:
             raise UserError(f"--learning_rate must be positive; it is {self.learning_rate}")
-        if self.model not in MODELS:
-            raise UserError(f"--model={self.model} is not known; there are {', '.join(MODELS)}")
+        for name, known in (
+            ("model", MODELS),
+            ("learning_rate_schedule", LEARNING_RATE_SCHEDULES),
+        ):
+            if getattr(self, name) not in known:
+                raise UserError(
+                    f"--{name}={getattr(self, name)} is not known; there are {', '.join(known)}"
+                )
 
     def write(self, path: pathlib.Path) -> None:
         """Writes a flagfile that gives this configuration again."""

@@ -51,7 +51,7 @@ def build_model(config: RunConfig, steps_per_epoch: int) -> MultimodalVAE:
 
     Args:
         config: The run's configuration.
-        steps_per_epoch: For the annealing of the KL weight.
+        steps_per_epoch: For the annealing of the KL weight and the learning rate.
 
     Raises:
         UserError: The configuration does not fit the experiment.
@@ -77,7 +77,10 @@ def build_model(config: RunConfig, steps_per_epoch: int) -> MultimodalVAE:
         )
     except ValueError as error:
         raise UserError(str(error)) from error
-    model.compile(keras.optimizers.Adam(config.learning_rate), jit_compile=config.jit_compile)
+    rate = config.learning_rate
+    if config.learning_rate_schedule == "cosine":
+        rate = keras.optimizers.schedules.CosineDecay(rate, config.epochs * steps_per_epoch)
+    model.compile(keras.optimizers.Adam(rate), jit_compile=config.jit_compile)
     model.optimizer.build(model.trainable_variables)
     return model
 

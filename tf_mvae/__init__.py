@@ -13,12 +13,29 @@ if TYPE_CHECKING:
     from tf_mvae.errors import UserError
     from tf_mvae.layers import ProductOfExperts
     from tf_mvae.modality import Modality
-    from tf_mvae.models import MVAE, Elbo, LinearAnnealing, MultimodalVAE
+    from tf_mvae.models import (
+        CVAE,
+        JMVAE,
+        MVAE,
+        MVAEQ,
+        TELBO,
+        VAE,
+        BiVCCA,
+        Elbo,
+        LinearAnnealing,
+        MultimodalVAE,
+    )
 
 __version__ = "0.1.0"
 
 _HOMES = {
     "Elbo": "tf_mvae.models",
+    "BiVCCA": "tf_mvae.models",
+    "CVAE": "tf_mvae.models",
+    "JMVAE": "tf_mvae.models",
+    "MVAEQ": "tf_mvae.models",
+    "TELBO": "tf_mvae.models",
+    "VAE": "tf_mvae.models",
     "LinearAnnealing": "tf_mvae.models",
     "MVAE": "tf_mvae.models",
     "Modality": "tf_mvae.modality",
@@ -29,6 +46,12 @@ _HOMES = {
 }
 
 __all__ = [
+    "VAE",
+    "TELBO",
+    "MVAEQ",
+    "JMVAE",
+    "CVAE",
+    "BiVCCA",
     "Elbo",
     "LinearAnnealing",
     "MVAE",

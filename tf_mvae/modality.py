@@ -10,7 +10,7 @@ from absl import logging
 
 from tf_mvae.distributions.likelihoods import Categorical, Likelihood
 from tf_mvae.layers import mlp_decoder, mlp_encoder
-from tf_mvae.layers.sequential import MaskedSequential, call_network
+from tf_mvae.layers.sequential import MaskedSequential, call_network, flat
 
 __all__ = ["Modality"]
 
@@ -121,8 +121,7 @@ class Modality(keras.layers.Layer):
             mask: `[batch]`, 0 where the example lacks the modality.
             training: Whether this is a training step.
         """
-        features = call_network(self.encoder, self.prepare(value, mask), mask, training)
-        features = tf.reshape(features, [tf.shape(features)[0], math.prod(features.shape[1:])])
+        features = flat(call_network(self.encoder, self.prepare(value, mask), mask, training))
         loc, log_variance = tf.split(tf.cast(self.expert_head(features), tf.float32), 2, axis=-1)
         return loc, log_variance
 

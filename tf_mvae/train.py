@@ -13,7 +13,7 @@ flags.DEFINE_string(
     "digits",
     "Experiment: digits, mnist, binary_mnist, binary_mnist_threshold or fashion_mnist.",
 )
-flags.DEFINE_string("model", "mvae", "Model: mvae.")
+flags.DEFINE_string("model", "mvae", "Model: mvae, mvae_q, vae, cvae, bivcca, jmvae or telbo.")
 flags.DEFINE_string("run_dir", None, "Where the run lives; runs/EXPERIMENT-MODEL where left out.")
 flags.DEFINE_string("data_dir", None, "Where TFDS keeps data; TFDS's own default where left out.")
 flags.DEFINE_bool("resume", True, "Whether a run that is in run_dir may be taken up.")
@@ -30,6 +30,12 @@ flags.DEFINE_list(
     "The same in the terms whose subset does not contain it; the "
     "likelihood weight where left out, 0 in the paper's objective.",
 )
+flags.DEFINE_string(
+    "modality",
+    None,
+    "What a vae models and a cvae generates; the experiment's first modality where left out.",
+)
+flags.DEFINE_float("alpha", 0.1, "A jmvae's weight of the divergences from unimodal posteriors.")
 flags.DEFINE_integer("num_random_subsets", 0, "Random subsets a step, the paper's k.")
 flags.DEFINE_enum(
     "subset_distribution",

@@ -1,7 +1,7 @@
 """From a split's examples to batches, in an order that can be taken up anywhere."""
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import tensorflow as tf
@@ -27,6 +27,26 @@ class Split:
     dataset: tf.data.Dataset
     num_examples: int
     randomize: Callable[[dict[str, Any], tf.Tensor], dict[str, Any]] | None = None
+
+    def only(self, names: Sequence[str]) -> "Split":
+        """Returns the same examples with some of their modalities.
+
+        What is random about them is drawn as before.
+
+        Args:
+            names: The modalities to keep.
+        """
+
+        def keep(example):
+            return {
+                part: {name: values[name] for name in names if name in values}
+                for part, values in example.items()
+            }
+
+        def randomize(x, seed):
+            return {name: value for name, value in self.randomize(x, seed).items() if name in names}
+
+        return Split(self.dataset.map(keep), self.num_examples, self.randomize and randomize)
 
 
 def training_batches(

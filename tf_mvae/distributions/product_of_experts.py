@@ -7,6 +7,7 @@ from tf_mvae.ops import gaussian_product
 
 __all__ = [
     "diagonal_normal",
+    "gaussian_kl",
     "gaussian_kl_to_prior",
     "gaussian_product_of_experts",
     "standard_normal",
@@ -53,6 +54,28 @@ def gaussian_product_of_experts(
     ```
     """
     return diagonal_normal(*gaussian_product(loc, log_variance, mask))
+
+
+def gaussian_kl(
+    loc: tf.Tensor, log_variance: tf.Tensor, other_loc: tf.Tensor, other_log_variance: tf.Tensor
+) -> tf.Tensor:
+    """Returns the divergence of a diagonal normal from another, in nats.
+
+    `KL(N(m, V) || N(n, W)) = sum(log W - log V + (V + (m - n)^2) / W - 1) / 2`. (TFP has
+    no closed form that takes log-variances.)
+
+    Args:
+        loc: Means of the first, `[..., latent]`.
+        log_variance: Logarithms of its variances, the same shape.
+        other_loc: Means of the second; shapes broadcast.
+        other_log_variance: Logarithms of its variances.
+
+    Returns:
+        A tensor of shape `[...]`, never below 0 but for rounding.
+    """
+    ratio = log_variance - other_log_variance
+    distance = tf.square(loc - other_loc) * tf.exp(-other_log_variance)
+    return 0.5 * tf.reduce_sum(tf.math.expm1(ratio) - ratio + distance, axis=-1)
 
 
 def gaussian_kl_to_prior(loc: tf.Tensor, log_variance: tf.Tensor) -> tf.Tensor:

@@ -8,6 +8,7 @@ import tensorflow as tf
 
 from tf_mvae.data import contract
 from tf_mvae.distributions.likelihoods import Categorical
+from tf_mvae.errors import UserError
 from tf_mvae.evaluation.settings import Settings
 from tf_mvae.models import MultimodalVAE
 from tf_mvae.ops import random
@@ -54,7 +55,16 @@ def cross_modal_accuracy(
 
 
 def analyze(run: Any, settings: Settings) -> dict[str, Any]:
-    """Runs `cross_modal_accuracy` on a run's split; the `accuracy` analysis."""
+    """Runs `cross_modal_accuracy` on a run's split; the `accuracy` analysis.
+
+    Raises:
+        UserError: The model has no class to read off anything.
+    """
+    if not _questions(run.model):
+        raise UserError(
+            f"--analysis=accuracy needs a model that infers a class from something else; "
+            f"{run.config.model} does not; leave it out"
+        )
     batches = run.batches(settings.split, settings.batch_size)
     number = run.split(settings.split).num_examples
     if settings.max_examples is not None:
@@ -68,12 +78,12 @@ def analyze(run: Any, settings: Settings) -> dict[str, Any]:
 def _questions(model: MultimodalVAE) -> list[tuple[str, tuple[str, ...]]]:
     names = [modality.name for modality in model.modalities]
     questions = []
-    for modality in model.modalities:
+    for modality in model.targets:
         if isinstance(modality.likelihood, Categorical):
             others = [name for name in names if name != modality.name]
             questions += [(modality.name, (other,)) for other in others]
             questions += [(modality.name, tuple(others))] * (len(others) > 1)
-    return questions
+    return [(target, given) for target, given in questions if set(model.conditions) <= set(given)]
 
 
 def _counter(model: MultimodalVAE, target: str, given: tuple[str, ...], num_samples: int):
@@ -81,7 +91,7 @@ def _counter(model: MultimodalVAE, target: str, given: tuple[str, ...], num_samp
     def count(x, mask, seed):
         chosen = {name: x[name] for name in given}
         z = model.latent_samples(chosen, num_samples, {n: mask[n] for n in given}, seed)
-        probabilities = tf.reduce_mean(model.from_latent(z, names=[target])[target], axis=0)
+        probabilities = tf.reduce_mean(model.from_latent(z, None, [target], chosen)[target], axis=0)
         guess = tf.argmax(probabilities, axis=-1, output_type=tf.int32)
         right = tf.cast(guess == tf.cast(x[target], tf.int32), tf.float32)
         counts = tf.reduce_prod(tf.stack([mask[name] for name in (target, *given)]), axis=0)

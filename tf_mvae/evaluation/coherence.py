@@ -38,11 +38,12 @@ def conditional_coherence(
         `share` over all images, and under `"by_class"` the shares by the class's name.
     """
     classes = np.arange(label.likelihood.num_classes, dtype=np.int32)
+    given = {label.name: classes}
     right = np.zeros(len(classes))
     for start in range(0, images_of_a_class, _CHUNK):
         number = min(_CHUNK, images_of_a_class - start)
-        z = model.latent_samples({label.name: classes}, number, seed=[seed, start])
-        images = model.from_latent(z, names=[image.name])[image.name].numpy()
+        z = model.latent_samples(given, number, seed=[seed, start])
+        images = model.from_latent(z, None, [image.name], given)[image.name].numpy()
         named = _names(classifier, images.reshape(-1, *images.shape[2:]))
         right += (named.reshape(number, -1) == classes).sum(0)
     by_class = dict(zip(label.likelihood.class_names, right / images_of_a_class, strict=True))
@@ -80,9 +81,14 @@ def analyze(run: Any, settings: Settings) -> dict[str, Any]:
         UserError: There is no such pair.
     """
     model = run.model
-    images = [m for m in model.modalities if m.likelihood.is_image]
+    images = [m for m in model.targets if m.likelihood.is_image]
     labels = [m for m in model.modalities if isinstance(m.likelihood, Categorical)]
-    pairs = [(image, label) for image in images for label in labels]
+    pairs = [
+        (image, label)
+        for image in images
+        for label in labels
+        if set(model.conditions) <= {label.name}
+    ]
     if not pairs:
         raise UserError("--analysis=coherence needs an image and a class modality; leave it out")
     results: dict[str, Any] = {}
@@ -98,9 +104,10 @@ def analyze(run: Any, settings: Settings) -> dict[str, Any]:
         results[f"{image.name} | {label.name}"] = conditional_coherence(
             model, judge, image, label, seed=settings.seed
         )
-        results[f"{image.name}, {label.name} from the prior"] = joint_coherence(
-            model, judge, image, label, seed=settings.seed
-        )
+        if not model.conditions:
+            results[f"{image.name}, {label.name} from the prior"] = joint_coherence(
+                model, judge, image, label, seed=settings.seed
+            )
         results[f"judge on real {image.name}"] = share(right, number)
     return results
 

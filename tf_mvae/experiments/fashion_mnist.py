@@ -2,6 +2,8 @@
 
 from collections.abc import Mapping
 
+import keras
+
 from tf_mvae.data.pipeline import Split
 from tf_mvae.data.prepared import image_and_label, prepared_builder
 from tf_mvae.distributions import likelihoods
@@ -33,6 +35,14 @@ def _modalities(
     ]
 
 
+def _joint_trunks() -> dict[str, keras.layers.Layer]:
+    return {"image": conv_encoder([64, 128], 512), "label": mlp_encoder([512], num_classes=10)}
+
+
+def _conditional_encoder() -> tuple[keras.layers.Layer, list[int]]:
+    return conv_encoder([64, 128], units=None), [512]
+
+
 def _load(split: str, data_dir: str | None) -> Split:
     return image_and_label(prepared_builder("fashion_mnist", data_dir), MNIST_SPLITS, split)
 
@@ -43,5 +53,7 @@ register(
         description="FashionMNIST: image and label",
         load=_load,
         modalities=_modalities,
+        joint_trunks=_joint_trunks,
+        conditional_encoder=_conditional_encoder,
     )
 )

@@ -4,6 +4,8 @@ import dataclasses
 from collections.abc import Callable, Mapping
 from typing import Any
 
+import keras
+
 from tf_mvae.data.pipeline import Split
 from tf_mvae.errors import UserError
 from tf_mvae.modality import Modality
@@ -24,6 +26,10 @@ class Experiment:
             its examples.
         modalities: Makes the modalities, with the paper's networks; keyword arguments
             `likelihood_weight` and `cross_weight`, by name.
+        joint_trunks: Makes the trunks of a joint network (JMVAE, TELBO), by modality; the
+            models' own where None.
+        conditional_encoder: Makes the trunk and gives the widths of a CVAE's encoder; the
+            model's own where None.
         defaults: Values of flags that this experiment sets itself.
     """
 
@@ -31,6 +37,8 @@ class Experiment:
     description: str
     load: Callable[[str, str | None], Split]
     modalities: Callable[[Mapping[str, float], Mapping[str, float]], list[Modality]]
+    joint_trunks: Callable[[], dict[str, keras.layers.Layer]] | None = None
+    conditional_encoder: Callable[[], tuple[keras.layers.Layer, list[int]]] | None = None
     defaults: Mapping[str, Any] = dataclasses.field(default_factory=dict)
 
 

@@ -11,7 +11,7 @@ __all__ = ["conv_decoder", "conv_encoder"]
 
 
 def conv_encoder(
-    filters: Sequence[int] = (64, 128), units: int = 512, activation: str = "silu"
+    filters: Sequence[int] = (64, 128), units: int | None = 512, activation: str = "silu"
 ) -> MaskedSequential:
     """Returns a convolutional network from an image to features.
 
@@ -21,7 +21,7 @@ def conv_encoder(
 
     Args:
         filters: Number of filters of each convolution.
-        units: Width of the last, fully connected layer.
+        units: Width of the last, fully connected layer; none where None.
         activation: Keras' name of the activation.
 
     Returns:
@@ -39,9 +39,10 @@ def conv_encoder(
             keras.layers.ZeroPadding2D(1),
             keras.layers.Conv2D(number, 4, strides=2, use_bias=False, activation=activation),
         ]
-    return MaskedSequential(
-        [*layers, keras.layers.Flatten(), keras.layers.Dense(units, activation)]
-    )
+    layers.append(keras.layers.Flatten())
+    if units is not None:
+        layers.append(keras.layers.Dense(units, activation))
+    return MaskedSequential(layers)
 
 
 def conv_decoder(

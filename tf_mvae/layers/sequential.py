@@ -1,6 +1,7 @@
 """A stack of layers that hands the mask over examples to those that want it."""
 
 import inspect
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -9,7 +10,7 @@ import tensorflow as tf
 
 from tf_mvae.layers.batch_normalization import MaskedBatchNormalization
 
-__all__ = ["MaskedSequential", "call_network"]
+__all__ = ["MaskedSequential", "call_network", "flat"]
 
 
 def _accepts(layer: keras.layers.Layer, argument: str) -> bool:
@@ -32,6 +33,11 @@ def call_network(
     if isinstance(network, MaskedSequential | MaskedBatchNormalization):
         arguments["example_mask"] = mask
     return network(inputs, **arguments)
+
+
+def flat(features: tf.Tensor) -> tf.Tensor:
+    """Returns features as `[batch, size]`, with a static size, whatever their shape."""
+    return tf.reshape(features, [tf.shape(features)[0], math.prod(features.shape[1:])])
 
 
 @keras.saving.register_keras_serializable("tf_mvae")

@@ -2,7 +2,24 @@
 
 from tf_mvae.models.annealing import LinearAnnealing
 from tf_mvae.models.base import MultimodalVAE
+from tf_mvae.models.bivcca import BiVCCA
+from tf_mvae.models.cvae import CVAE
 from tf_mvae.models.elbo import Elbo
+from tf_mvae.models.jmvae import JMVAE
 from tf_mvae.models.mvae import MVAE
+from tf_mvae.models.mvae_q import MVAEQ
+from tf_mvae.models.telbo import TELBO
+from tf_mvae.models.vae import VAE
 
-__all__ = ["Elbo", "LinearAnnealing", "MVAE", "MultimodalVAE"]
+__all__ = [
+    "BiVCCA",
+    "CVAE",
+    "Elbo",
+    "JMVAE",
+    "LinearAnnealing",
+    "MVAE",
+    "MVAEQ",
+    "MultimodalVAE",
+    "TELBO",
+    "VAE",
+]

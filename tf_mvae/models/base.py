@@ -68,12 +68,22 @@ class MultimodalVAE(keras.Model):
         self.seed = int(seed)
         self.product_of_experts = ProductOfExperts()
         for modality in self.modalities:
-            modality.connect(self.latent_dim)
+            self._connect(modality)
         self._trackers = {
             name: keras.metrics.Mean(name=name)
-            for name in ["loss", "elbo", "kl", *(f"{name}_log_likelihood" for name in names)]
+            for name in ["loss", "elbo", "kl", *(f"{m.name}_log_likelihood" for m in self.targets)]
         }
         self.built = True
+
+    @property
+    def targets(self) -> list[Modality]:
+        """The modalities that the model generates; mostly all."""
+        return self.modalities
+
+    @property
+    def conditions(self) -> tuple[str, ...]:
+        """Names of modalities that have to be given, whatever is asked; mostly none."""
+        return ()
 
     # Inference and generation -------------------------------------------------------
 
@@ -93,7 +103,9 @@ class MultimodalVAE(keras.Model):
             training: Whether layers such as dropout act as in training.
         """
         x, mask = contract.unpack({"x": x, "mask": mask or {}}, self.modalities, partial=True)
-        encoded = {m.name: m.encode(x[m.name], mask[m.name], training) for m in self._given(x)}
+        encoded = {
+            m.name: self._encode_one(m, x[m.name], mask[m.name], training) for m in self._given(x)
+        }
         return {name: diagonal_normal(*expert) for name, expert in encoded.items()}
 
     def posterior(
@@ -114,21 +126,26 @@ class MultimodalVAE(keras.Model):
             UserError: A key, shape, type or mask does not fit.
         """
         x, mask = contract.unpack({"x": x, "mask": mask or {}}, self.modalities, partial=True)
-        present = contract.present_mask(mask, self.modalities)
-        return diagonal_normal(*self.product_of_experts(*self._encode(x, mask, training), present))
+        return diagonal_normal(*self._infer(x, mask, training))
 
-    def decode(self, z: Any, training: bool = False) -> dict[str, tfp.distributions.Distribution]:
+    def decode(
+        self, z: Any, training: bool = False, given: Mapping[str, Any] | None = None
+    ) -> dict[str, tfp.distributions.Distribution]:
         """Returns the likelihood of every modality.
 
         Args:
             z: Latents, `[..., latent]`.
             training: Whether layers such as dropout act as in training.
+            given: For models whose decoders see data beside the latent (`conditions`),
+                these by name, `[batch, *event_shape]`, for z of `[..., batch, latent]`.
 
         Returns:
             TFP distributions by name, with batch `[...]` and the modality's events.
         """
-        parameters = self._parameters(tf.convert_to_tensor(z, tf.float32), training)
-        return {m.name: m.likelihood.distribution(parameters[m.name]) for m in self.modalities}
+        z = tf.convert_to_tensor(z, tf.float32)
+        parameters = self.likelihood_parameters(z, given=given, training=training)
+        wanted = self._given(parameters)
+        return {m.name: m.likelihood.distribution(parameters[m.name]) for m in wanted}
 
     def generate(
         self,
@@ -159,7 +176,7 @@ class MultimodalVAE(keras.Model):
         """
         seeds = random.split(self._seed(seed), 2)
         z = self.latent_samples(given, num_samples, mask, seeds[0], temperature)
-        return self.from_latent(z, seeds[1] if return_samples else None)
+        return self.from_latent(z, seeds[1] if return_samples else None, given=given)
 
     def latent_samples(
         self,
@@ -196,7 +213,11 @@ class MultimodalVAE(keras.Model):
         return self.from_latent(z, seeds[1] if return_samples else None)
 
     def from_latent(
-        self, z: Any, seed: tf.Tensor | None = None, names: Sequence[str] | None = None
+        self,
+        z: Any,
+        seed: tf.Tensor | None = None,
+        names: Sequence[str] | None = None,
+        given: Mapping[str, Any] | None = None,
     ) -> dict[str, tf.Tensor]:
         """Returns modalities' expected values, or samples, given latents.
 
@@ -204,12 +225,14 @@ class MultimodalVAE(keras.Model):
             z: Latents, `[..., latent]`.
             seed: Two integers; samples of the likelihoods are drawn where given.
             names: The modalities to decode; all where left out.
+            given: See `decode`.
 
         Returns:
             Tensors by name, `[..., *event_shape]` (with a last axis of probabilities for
             classes, unless sampled).
         """
-        parameters = self._parameters(tf.convert_to_tensor(z, tf.float32), names=names)
+        z = tf.convert_to_tensor(z, tf.float32)
+        parameters = self.likelihood_parameters(z, names, given)
         wanted = self._given(parameters)
         if seed is None:
             return {m.name: m.likelihood.expected_value(parameters[m.name]) for m in wanted}
@@ -218,6 +241,32 @@ class MultimodalVAE(keras.Model):
             m.name: m.likelihood.distribution(parameters[m.name]).sample(seed=seeds[m.name])
             for m in wanted
         }
+
+    def likelihood_parameters(
+        self,
+        z: tf.Tensor,
+        names: Sequence[str] | None = None,
+        given: Mapping[str, Any] | None = None,
+        training: bool = False,
+    ) -> dict[str, tf.Tensor]:
+        """Decodes latents to the parameters of likelihoods.
+
+        Args:
+            z: Latents, `[..., latent]`.
+            names: The modalities to decode; all where left out.
+            given: See `decode`.
+            training: Whether layers such as dropout act as in training.
+
+        Returns:
+            Decoder outputs by name, `[..., *parameter_shape]`.
+        """
+        lead = tf.shape(z)[:-1]
+        rows = tf.reshape(z, [-1, self.latent_dim])
+        parameters = {}
+        for modality in self._given(self._names if names is None else names):
+            shape = tf.concat([lead, tf.constant(modality.likelihood.parameter_shape, tf.int32)], 0)
+            parameters[modality.name] = tf.reshape(modality.decode(rows, training=training), shape)
+        return parameters
 
     def call(self, inputs: Any, training: bool = False) -> dict[str, tf.Tensor]:
         """Reconstructs and completes a batch from the posterior's mean.
@@ -230,9 +279,8 @@ class MultimodalVAE(keras.Model):
             `"z"`, the posterior's mean, and every modality's expected value, by name.
         """
         x, mask = contract.unpack(inputs, self.modalities, partial=True)
-        present = contract.present_mask(mask, self.modalities)
-        loc, _ = self.product_of_experts(*self._encode(x, mask, training), present)
-        return {"z": loc, **self.from_latent(loc)}
+        loc, _ = self._infer(x, mask, training)
+        return {"z": loc, **self.from_latent(loc, given=x)}
 
     # Training -----------------------------------------------------------------------
 
@@ -361,23 +409,34 @@ class MultimodalVAE(keras.Model):
         self, x: Mapping[str, tf.Tensor], mask: Mapping[str, tf.Tensor], training: bool
     ) -> tuple[tf.Tensor, tf.Tensor]:
         """Encodes what is given, once: `loc` and `log_variance`, `[batch, modality, latent]`."""
-        found = {m.name: m.encode(x[m.name], mask[m.name], training) for m in self._given(x)}
+        found = {
+            m.name: self._encode_one(m, x[m.name], mask[m.name], training) for m in self._given(x)
+        }
         nothing = (tf.zeros_like(next(iter(found.values()))[0]),) * 2
         experts = [found.get(modality.name, nothing) for modality in self.modalities]
         loc, log_variance = zip(*experts, strict=True)
         return tf.stack(loc, axis=1), tf.stack(log_variance, axis=1)
 
-    def _parameters(
-        self, z: tf.Tensor, training: bool = False, names: Sequence[str] | None = None
-    ) -> dict[str, tf.Tensor]:
-        """Decodes `[..., latent]` to every likelihood's parameters."""
-        lead = tf.shape(z)[:-1]
-        rows = tf.reshape(z, [-1, self.latent_dim])
-        parameters = {}
-        for modality in self._given(self._names if names is None else names):
-            shape = tf.concat([lead, tf.constant(modality.likelihood.parameter_shape, tf.int32)], 0)
-            parameters[modality.name] = tf.reshape(modality.decode(rows, training=training), shape)
-        return parameters
+    def _connect(self, modality: Modality) -> None:
+        """Builds a modality's networks."""
+        modality.connect(self.latent_dim)
+
+    def _encode_one(
+        self, modality: Modality, value: tf.Tensor, mask: tf.Tensor, training: bool
+    ) -> tuple[tf.Tensor, tf.Tensor]:
+        """Returns one modality's expert, `loc` and `log_variance`, `[batch, latent]`."""
+        return modality.encode(value, mask, training)
+
+    def _infer(
+        self, x: Mapping[str, tf.Tensor], mask: Mapping[str, tf.Tensor], training: bool = False
+    ) -> tuple[tf.Tensor, tf.Tensor]:
+        """Returns the posterior's `loc` and `log_variance`, `[batch, latent]`.
+
+        Here it is the product of the prior and the experts; models that infer in another
+        way override this.
+        """
+        present = contract.present_mask(mask, self.modalities)
+        return self.product_of_experts(*self._encode(x, mask, training), present)
 
     def _seed(self, seed: int | Sequence[int] | tf.Tensor | None) -> tf.Tensor:
         """Returns a seed of two integers; a missing one is the model's own."""
@@ -387,6 +446,13 @@ class MultimodalVAE(keras.Model):
     def _step_seed(self, step: tf.Tensor) -> tf.Tensor:
         return random.fold_in(tf.constant([self.seed, 0]), step)
 
+    def _noise_seed(self, seed: tf.Tensor) -> tf.Tensor:
+        """Returns a seed of a replica's own: its examples are its own, and so is the noise."""
+        replica = tf.distribute.get_replica_context()
+        if replica is not None and replica.num_replicas_in_sync > 1:
+            return random.fold_in(seed, replica.replica_id_in_sync_group)
+        return seed
+
     def _checked(self, data: Any) -> Any:
         if isinstance(data, tf.data.Dataset):
             return contract.check_dataset(data, self.modalities)
@@ -394,12 +460,14 @@ class MultimodalVAE(keras.Model):
 
     def _update_metrics(self, loss: tf.Tensor, elbo: Elbo) -> dict[str, tf.Tensor]:
         everything = elbo.valid[0]
-        total = tf.add_n([elbo.log_likelihood[m.name][0] for m in self.modalities]) - elbo.kl[0]
+        total = tf.add_n([elbo.log_likelihood[m.name][0] for m in self.targets]) - elbo.kl[0]
         trackers = self._trackers
         trackers["loss"].update_state(loss, sample_weight=tf.shape(everything)[0])
         trackers["elbo"].update_state(total, sample_weight=everything)
         trackers["kl"].update_state(elbo.kl[0], sample_weight=everything)
         for index, modality in enumerate(self.modalities):
+            if modality.name not in elbo.log_likelihood:
+                continue
             trackers[f"{modality.name}_log_likelihood"].update_state(
                 elbo.log_likelihood[modality.name][0], sample_weight=elbo.subset[0, :, index]
             )

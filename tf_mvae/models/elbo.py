@@ -1,6 +1,6 @@
 """The ELBOs of many subsets, from experts that were computed once."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import tensorflow as tf
@@ -10,7 +10,7 @@ from tf_mvae.modality import Modality
 from tf_mvae.models.subsets import SubsetTerms
 from tf_mvae.ops import gaussian_product, random
 
-__all__ = ["Elbo", "decoded_terms", "elbo_of_terms"]
+__all__ = ["Elbo", "decoded_terms", "elbo_of_posteriors", "elbo_of_terms"]
 
 
 class Elbo(NamedTuple):
@@ -18,13 +18,14 @@ class Elbo(NamedTuple):
 
     Attributes:
         subset: Which modalities a term's posterior sees, `[term, batch, modality]`.
-        valid: 1 where the term counts for the example, `[term, batch]`.
+        valid: The weight with which the term counts for the example, `[term, batch]`: 0
+            where it does not, 1 where it does, but for models that weigh their terms.
         loc: Means of the posteriors, `[term, batch, latent]`.
         log_variance: Logarithms of their variances, the same shape.
         z: The samples that were decoded, `[sample, term, batch, latent]`.
-        log_likelihood: By modality, `E_q[log p(x_i | z)]` without a weight,
-            `[term, batch]`; 0 where the example lacks the modality or the term is
-            never decoded to it.
+        log_likelihood: By modality that the model generates, `E_q[log p(x_i | z)]` without
+            a weight, `[term, batch]`; 0 where the example lacks the modality or the term
+            is never decoded to it.
         kl: `KL(q(z | subset) || p(z))`, `[term, batch]`.
         elbo: Weighted log-likelihoods less the weighted divergence, `[term, batch]`.
     """
@@ -91,21 +92,65 @@ def elbo_of_terms(
         training: Whether this is a training step.
     """
     loc, log_variance = gaussian_product(*experts, terms.subset)
+    num_terms, number = terms.subset.shape[0], len(modalities)
+    return elbo_of_posteriors(
+        modalities,
+        x,
+        present,
+        terms,
+        (loc, log_variance),
+        {m.name: decoded_terms(m, i, number, num_terms) for i, m in enumerate(modalities)},
+        {m.name: m.cross_weight for m in modalities},
+        num_samples,
+        kl_weight,
+        seed,
+        training,
+    )
+
+
+def elbo_of_posteriors(
+    modalities: Sequence[Modality],
+    x: Mapping[str, tf.Tensor],
+    present: tf.Tensor,
+    terms: SubsetTerms,
+    posteriors: tuple[tf.Tensor, tf.Tensor],
+    decoded: Mapping[str, list[int]],
+    cross_weight: Mapping[str, float],
+    num_samples: int,
+    kl_weight: tf.Tensor | float,
+    seed: tf.Tensor,
+    training: bool = False,
+) -> Elbo:
+    """Evaluates the ELBO of terms whose posteriors are there, however they were made.
+
+    Args:
+        modalities: The modalities.
+        x: Raw data by name, `[batch, *event_shape]`.
+        present: 1 where an example has a modality, `[batch, modality]`.
+        terms: The subsets.
+        posteriors: `loc` and `log_variance`, each `[term, batch, latent]`.
+        decoded: By modality, the terms that are decoded to it.
+        cross_weight: By modality, its weight in terms that do not contain it.
+        num_samples: Samples of z a term.
+        kl_weight: The paper's beta.
+        seed: Two integers.
+        training: Whether this is a training step.
+    """
+    loc, log_variance = posteriors
     noise = random.stateless_normal(tf.concat([[num_samples], tf.shape(loc)], 0), seed)
     z = loc + tf.exp(log_variance / 2) * noise
     kl = gaussian_kl_to_prior(loc, log_variance)
 
     elbo = -kl_weight * kl
     log_likelihood = {}
-    num_terms, num_modalities = terms.subset.shape[0], len(modalities)
     for index, modality in enumerate(modalities):
-        which = decoded_terms(modality, index, num_modalities, num_terms)
+        which = decoded[modality.name]
         inside = terms.subset[:, :, index]
-        weight = modality.likelihood_weight * inside + modality.cross_weight * (1 - inside)
+        weight = modality.likelihood_weight * inside + cross_weight[modality.name] * (1 - inside)
         counts = _pick(weight * terms.valid, which, axis=0) * present[:, index]
         value = modality.prepare(x[modality.name], present[:, index])
-        decoded = _log_likelihood(modality, value, _pick(z, which, axis=1), counts, training)
-        full = _put(decoded * present[:, index], which, num_terms)
+        decoded_value = _log_likelihood(modality, value, _pick(z, which, axis=1), counts, training)
+        full = _put(decoded_value * present[:, index], which, terms.subset.shape[0])
         log_likelihood[modality.name] = full
         elbo += weight * full
     return Elbo(terms.subset, terms.valid, loc, log_variance, z, log_likelihood, kl, elbo)

@@ -101,9 +101,6 @@ class MVAE(MultimodalVAE):
         terms = subset_terms(
             present, self.num_random_subsets, self.subset_distribution, subset_seed
         )
-        replica = tf.distribute.get_replica_context()
-        if replica is not None and replica.num_replicas_in_sync > 1:
-            noise_seed = random.fold_in(noise_seed, replica.replica_id_in_sync_group)
         return elbo_of_terms(
             self.modalities,
             x,
@@ -112,7 +109,7 @@ class MVAE(MultimodalVAE):
             self._encode(x, mask, training),
             self.num_samples if num_samples is None else num_samples,
             kl_weight,
-            noise_seed,
+            self._noise_seed(noise_seed),
             training,
         )
 

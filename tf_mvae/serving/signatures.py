@@ -34,10 +34,12 @@ def signatures(model: MultimodalVAE) -> dict[str, Callable]:
     - `serving_default`: the posterior's mean `z` `[batch, latent]` and every modality's
       expected value.
     - `encode`: `loc` and `log_variance` of the posterior, `[batch, latent]`.
-    - `decode`: from `z` `[batch, latent]` to every modality's expected value.
+    - `decode`: from `z` `[batch, latent]` (and the conditions of a model that has some) to
+      every modality's expected value.
     - `generate`: also takes `num_samples`, `seed` `[2]` and `temperature`; every
       modality's expected value, `[num_samples, batch, ...]`, and `z`.
-    - `sample`: the same from the prior, `[num_samples, ...]`.
+    - `sample`: the same from the prior, `[num_samples, ...]`; not for a model that has
+      conditions.
     - `serving_default_all_present` and `encode_all_present` take no masks.
 
     Args:
@@ -54,14 +56,14 @@ def signatures(model: MultimodalVAE) -> dict[str, Callable]:
         posterior = model.posterior(batch["x"], batch["mask"])
         return {"loc": posterior.mean(), "log_variance": 2 * tf.math.log(posterior.stddev())}
 
-    def decode(z):
-        return model.from_latent(z)
+    def decode(z, **inputs):
+        return model.from_latent(z, given=inputs)
 
     def generate(num_samples, seed, temperature, **inputs):
         batch = _batch(model, inputs)
         seed = random.split(seed, 2)[0]  # as `model.generate` does
         z = model.latent_samples(batch["x"], num_samples, batch["mask"], seed, temperature)
-        return {"z": z, **model.from_latent(z)}
+        return {"z": z, **model.from_latent(z, given=batch["x"])}
 
     def sample(num_samples, seed, temperature):
         seed = random.split(seed, 2)[0]  # as `model.sample` does
@@ -69,15 +71,19 @@ def signatures(model: MultimodalVAE) -> dict[str, Callable]:
         return {"z": z, **model.from_latent(z)}
 
     draw = [_COUNT, _SEED, _TEMPERATURE]
-    return {
+    latent = tf.TensorSpec([None, model.latent_dim], name="z")
+    conditions = [spec for spec in values if spec.name in model.conditions]
+    found = {
         "serving_default": _concrete(complete, given),
         "serving_default_all_present": _concrete(complete, values),
         "encode": _concrete(encode, given),
         "encode_all_present": _concrete(encode, values),
-        "decode": _concrete(decode, [tf.TensorSpec([None, model.latent_dim], name="z")]),
+        "decode": _concrete(decode, [latent, *conditions]),
         "generate": _concrete(generate, [*given, *draw]),
-        "sample": _concrete(sample, draw),
     }
+    if not conditions:
+        found["sample"] = _concrete(sample, draw)
+    return found
 
 
 def _input_specs(model: MultimodalVAE) -> tuple[list[tf.TensorSpec], list[tf.TensorSpec]]:

@@ -9,7 +9,7 @@ from tf_mvae.errors import UserError
 
 __all__ = ["LEARNING_RATE_SCHEDULES", "MODELS", "RunConfig"]
 
-MODELS = ("mvae",)
+MODELS = ("mvae", "mvae_q", "vae", "cvae", "bivcca", "jmvae", "telbo")
 LEARNING_RATE_SCHEDULES = ("constant", "cosine")
 
 
@@ -25,6 +25,9 @@ class RunConfig:
         likelihood_weight: By modality, weight in the terms that contain it; 1 where left out.
         cross_weight: By modality, weight in the terms that do not; its likelihood weight
             where left out. 0 is the paper's objective.
+        modality: What a vae models, and a cvae generates; the experiment's first modality
+            where None.
+        alpha: A jmvae's weight of the divergences from its unimodal posteriors.
         num_random_subsets: The paper's k.
         subset_distribution: How random subsets are drawn.
         num_samples: Samples of the latent for each term of a step.
@@ -45,6 +48,8 @@ class RunConfig:
     latent_dim: int = 64
     likelihood_weight: dict[str, float] = dataclasses.field(default_factory=dict)
     cross_weight: dict[str, float] = dataclasses.field(default_factory=dict)
+    modality: str | None = None
+    alpha: float = 0.1
     num_random_subsets: int = 0
     subset_distribution: str = "uniform_sizes"
     num_samples: int = 1
@@ -65,6 +70,8 @@ class RunConfig:
         for name in ("annealing_epochs", "num_random_subsets", "seed"):
             if getattr(self, name) < 0:
                 raise UserError(f"--{name} must not be negative; it is {getattr(self, name)}")
+        if not self.alpha >= 0:
+            raise UserError(f"--alpha must not be negative; it is {self.alpha}")
         if not self.learning_rate > 0:
             raise UserError(f"--learning_rate must be positive; it is {self.learning_rate}")
         for name, known in (

@@ -11,14 +11,14 @@ import tensorflow as tf
 
 from tf_mvae.data import contract
 from tf_mvae.data.pipeline import Split, evaluation_batches, training_batches
+from tf_mvae.distributions.likelihoods import Categorical
 from tf_mvae.errors import UserError
-from tf_mvae.experiments import registry
 from tf_mvae.models import MultimodalVAE
 from tf_mvae.serving import export_saved_model
+from tf_mvae.training.build import build_model, load_split
 from tf_mvae.training.callbacks import CheckpointWriter, MetricsWriter, Progress
 from tf_mvae.training.checkpoints import Checkpoints, Position
 from tf_mvae.training.config import RunConfig
-from tf_mvae.training.run import build_model
 from tf_mvae.training.run_directory import RunDirectory, write_atomically
 from tf_mvae.visualization import write_curves, write_pictures
 
@@ -53,10 +53,7 @@ def train(
     if not config.jit_compile:
         # Under XLA a step is repeatable on a CPU as it is, and Keras refuses to combine the two.
         tf.config.experimental.enable_op_determinism()
-    experiment = registry.get(config.experiment)
-    splits = {
-        name: experiment.load(name, config.data_dir) for name in ("train", "validation", "test")
-    }
+    splits = {name: load_split(config, name) for name in ("train", "validation", "test")}
     steps_per_epoch = splits["train"].num_examples // config.batch_size
     if not steps_per_epoch:
         raise UserError(
@@ -155,11 +152,11 @@ def _finish(
         "steps": int(model.optimizer.iterations),
     }
     write_atomically(directory.finished, json.dumps(summary, indent=1))
-    _print_summary(directory, best)
+    _print_summary(directory, best, model)
     return summary
 
 
-def _print_summary(directory: RunDirectory, best: Position) -> None:
+def _print_summary(directory: RunDirectory, best: Position, model: MultimodalVAE) -> None:
     metrics = best.metrics
     print(
         f"\nfinished. Best epoch {best.epoch}: validation ELBO {metrics['val_elbo']:.2f} nats "
@@ -175,8 +172,9 @@ def _print_summary(directory: RunDirectory, best: Position) -> None:
         (directory.saved_model, "tf.saved_model.load, TensorFlow Serving; needs no tf_mvae"),
     ]:
         print(f"  {path.name:14s} {meaning}")
+    classes = [m.name for m in model.modalities if isinstance(m.likelihood, Categorical)]
+    condition = f" --condition='{classes[0]}=7'" if classes else ""
     print(
-        f"next: python -m tf_mvae.generate --run_dir={directory.path} --condition='label=7'\n"
-        f"      python -m tf_mvae.evaluate --run_dir={directory.path} "
-        "--analysis=accuracy,coherence"
+        f"next: python -m tf_mvae.generate --run_dir={directory.path}{condition}\n"
+        f"      python -m tf_mvae.evaluate --run_dir={directory.path}"
     )

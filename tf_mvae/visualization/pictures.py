@@ -38,13 +38,21 @@ def write_pictures(
         The files' paths.
     """
     directory = pathlib.Path(directory)
-    images = [m for m in model.modalities if m.likelihood.is_image]
-    classes = [m for m in model.modalities if isinstance(m.likelihood, Categorical)]
+    drawable = [m for m in model.modalities if m.likelihood.is_image]
+    images = [m for m in drawable if m in model.targets]
+    drawable += [m for m in model.modalities if isinstance(m.likelihood, Categorical)]
+    classes = [m for m in drawable if m in model.targets and m not in images]
     figures = {}
     if images:
-        figures["samples"] = _samples(model, images[0], classes[:1], seed)
+        if not model.conditions:
+            figures["samples"] = _samples(model, images[0], classes[:1], seed)
         figures["reconstructions"] = _reconstructions(model, images[0], batch, seed)
-    pairs = [(g, t) for t in images + classes for g in images + classes if g is not t]
+    pairs = [
+        (g, t)
+        for t in images + classes
+        for g in drawable
+        if g is not t and set(model.conditions) <= {g.name}
+    ]
     for given, target in pairs[:_MOST_PAIRS]:
         figure = _given(model, given, target, batch, seed)
         if figure is not None:
@@ -80,7 +88,7 @@ def condition_figure(
     else:
         generated = model.sample(num_samples, seed=seed, temperature=temperature)
         generated = {name: value.numpy() for name, value in generated.items()}
-    images = [m.name for m in model.modalities if m.likelihood.is_image]
+    images = [m.name for m in model.targets if m.likelihood.is_image]
     targets = [name for name in images if name not in given] or images
     if not targets:
         return None, generated
@@ -104,7 +112,7 @@ def most_probable(
         classes with their probabilities, averaged over the samples.
     """
     found = []
-    for modality in model.modalities:
+    for modality in model.targets:
         if isinstance(modality.likelihood, Categorical) and modality.name not in given:
             probabilities = generated[modality.name].mean(0)
             best = np.argsort(-probabilities)[:3]
@@ -130,14 +138,10 @@ def _reconstructions(model: MultimodalVAE, image: Modality, batch: Any, seed: in
     x, mask = _rows(batch, [image.name], 10)
     original = _as_images(x[image.name])
     everything = model.generate(x, 1, mask, seed=seed)[image.name][0].numpy()
-    alone = model.generate({image.name: x[image.name]}, 1, seed=seed)[image.name][0].numpy()
-    rows = {
-        "original": original,
-        "from everything": everything,
-        f"from {image.name} alone": alone,
-    }
-    if len(model.modalities) == 1:
-        del rows["from everything"]
+    rows = {"original": original, "from everything": everything}
+    if len(model.modalities) > 1 and not model.conditions:
+        alone = model.generate({image.name: x[image.name]}, 1, seed=seed)[image.name][0].numpy()
+        rows[f"from {image.name} alone"] = alone
     stacked = np.concatenate(list(rows.values()))
     return image_grid(stacked, len(original), "reconstructions of test examples", list(rows))
 

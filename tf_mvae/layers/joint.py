@@ -1,0 +1,98 @@
+"""An encoder of several modalities at once."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from tf_mvae.layers.sequential import call_network, flat
+
+__all__ = ["JointEncoder"]
+
+
+@keras.saving.register_keras_serializable("tf_mvae")
+class JointEncoder(keras.layers.Layer):
+    """Encodes several modalities together, to a mean and a log-variance.
+
+    Each modality goes through a trunk of its own, what comes out is concatenated, and a
+    fully connected layer and a linear one follow: the joint network of JMVAE (Suzuki,
+    Nakayama and Matsuo, ICLR workshop 2017) with the sizes that Wu and Goodman count in
+    their Table 1.
+
+    Example:
+
+    ```python
+    encoder = JointEncoder({"image": mlp_encoder([512]), "label": mlp_encoder([512], 10)}, 64)
+    x = {"image": tf.zeros([4, 28, 28, 1]), "label": tf.zeros([4], tf.int32)}
+    loc, log_variance = encoder(x)   # [4, 64] each
+    ```
+    """
+
+    def __init__(
+        self,
+        trunks: Mapping[str, keras.layers.Layer],
+        latent_dim: int,
+        units: int = 512,
+        activation: str = "silu",
+        **kwargs,
+    ):
+        """Creates the layer.
+
+        Args:
+            trunks: By modality, a layer from prepared data to features.
+            latent_dim: Size of the latent.
+            units: Width of the layer that sees all features.
+            activation: Keras' name of its activation.
+            **kwargs: Keras' own arguments for a layer.
+        """
+        super().__init__(**kwargs)
+        self.latent_dim, self.units, self.activation = latent_dim, units, activation
+        self.trunks = dict(trunks)
+        self.hidden = keras.layers.Dense(units, activation, name="hidden")
+        self.head = keras.layers.Dense(2 * latent_dim, name="posterior")
+
+    def build(self, input_shape: Any = None) -> None:
+        """Nothing to do: the parts are built as they are first called."""
+        self.built = True
+
+    def call(
+        self,
+        values: Mapping[str, tf.Tensor],
+        example_mask: tf.Tensor | None = None,
+        training: bool = False,
+    ) -> tuple[tf.Tensor, tf.Tensor]:
+        """Returns `loc` and `log_variance`, float32 `[batch, latent]`.
+
+        Args:
+            values: Prepared data by name, one for each trunk.
+            example_mask: `[batch]`, 1 where a row counts; all count where left out.
+            training: Whether this is a training step.
+        """
+        if example_mask is None:
+            example_mask = tf.ones(tf.shape(next(iter(values.values())))[:1])
+        features = [
+            flat(call_network(trunk, values[name], example_mask, training))
+            for name, trunk in self.trunks.items()
+        ]
+        encoded = self.head(self.hidden(tf.concat(features, axis=-1)))
+        loc, log_variance = tf.split(tf.cast(encoded, tf.float32), 2, axis=-1)
+        return loc, log_variance
+
+    def get_config(self) -> dict[str, Any]:
+        """Returns the arguments that make this layer again."""
+        serialize = keras.saving.serialize_keras_object
+        return {
+            **super().get_config(),
+            "trunks": {name: serialize(trunk) for name, trunk in self.trunks.items()},
+            "latent_dim": self.latent_dim,
+            "units": self.units,
+            "activation": self.activation,
+        }
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> "JointEncoder":
+        """Makes the layer from `get_config`'s answer."""
+        make = keras.saving.deserialize_keras_object
+        trunks = {name: make(trunk) for name, trunk in config["trunks"].items()}
+        return cls(**{**config, "trunks": trunks})

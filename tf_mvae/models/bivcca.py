@@ -1,0 +1,93 @@
+"""Bi-directional variational canonical correlation analysis."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from tf_mvae.data import contract
+from tf_mvae.modality import Modality
+from tf_mvae.models.base import MultimodalVAE
+from tf_mvae.models.elbo import Elbo, elbo_of_posteriors
+from tf_mvae.models.subsets import SubsetTerms
+
+__all__ = ["BiVCCA"]
+
+
+@keras.saving.register_keras_serializable("tf_mvae")
+class BiVCCA(MultimodalVAE):
+    """One posterior a view, each of which explains all views (Wang, Yan, Lee and Livescu, 2016).
+
+        sum_i mu_i ( E_q(z|x_i)[ sum_j w_j log p(x_j | z) ] - kl_weight KL(q(z|x_i) || p(z)) )
+
+    with `mu_i` the same for each view that an example has, adding up to 1 (the paper's
+    mu of 0.5 for two). Nothing joins the views: given several, the posterior is that of
+    the first one, in the order of the modalities. The metrics `elbo` and `kl` are those
+    of the first modality's term.
+
+    Example:
+
+    ```python
+    model = BiVCCA([
+        Modality("image", likelihoods.Bernoulli([28, 28, 1])),
+        Modality("label", likelihoods.Categorical(10)),
+    ])
+    ```
+    """
+
+    def __init__(self, modalities: Sequence[Modality], latent_dim: int = 64, **kwargs):
+        """Creates the model and all its weights.
+
+        Args:
+            modalities: Two or more.
+            latent_dim: Size of the latent.
+            **kwargs: Those of `MultimodalVAE`: `kl_weight`, `num_samples`, `seed`, `name`.
+
+        Raises:
+            ValueError: There is one modality only.
+        """
+        if len(modalities) < 2:
+            raise ValueError("BiVCCA needs two modalities or more")
+        super().__init__(modalities, latent_dim, **kwargs)
+
+    def elbo(
+        self,
+        batch: Any,
+        kl_weight: tf.Tensor | float = 1.0,
+        num_samples: int | None = None,
+        seed: int | Sequence[int] | tf.Tensor | None = None,
+        training: bool = False,
+    ) -> Elbo:
+        """See `MultimodalVAE.elbo`; there is one term a modality."""
+        x, mask = contract.unpack(batch, self.modalities)
+        present = contract.present_mask(mask, self.modalities)
+        number = len(self.modalities)
+        alone = tf.eye(number)[:, tf.newaxis, :] * present
+        share = tf.math.divide_no_nan(present, tf.reduce_sum(present, axis=1, keepdims=True))
+        loc, log_variance = self._encode(x, mask, training)
+        present_column = present[:, :, tf.newaxis]
+        posteriors = (
+            tf.transpose(loc * present_column, [1, 0, 2]),
+            tf.transpose(log_variance * present_column, [1, 0, 2]),
+        )
+        return elbo_of_posteriors(
+            self.modalities,
+            x,
+            present,
+            SubsetTerms(alone, tf.transpose(share)),
+            posteriors,
+            dict.fromkeys(self._names, list(range(number))),
+            {m.name: m.likelihood_weight for m in self.modalities},
+            self.num_samples if num_samples is None else num_samples,
+            kl_weight,
+            self._noise_seed(self._seed(seed)),
+            training,
+        )
+
+    def _infer(self, x, mask, training=False):
+        loc, log_variance = self._encode(x, mask, training)
+        present = contract.present_mask(mask, self.modalities)
+        first = present * tf.math.cumprod(1 - present, axis=1, exclusive=True)
+        choose = first[:, :, tf.newaxis]
+        return tf.reduce_sum(loc * choose, axis=1), tf.reduce_sum(log_variance * choose, axis=1)

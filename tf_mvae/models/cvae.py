@@ -1,0 +1,233 @@
+"""The conditional variational autoencoder."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Never
+
+import keras
+import tensorflow as tf
+
+from tf_mvae.data import contract
+from tf_mvae.distributions import gaussian_kl_to_prior
+from tf_mvae.distributions.likelihoods import Categorical
+from tf_mvae.errors import UserError
+from tf_mvae.layers.sequential import MaskedSequential, call_network, flat
+from tf_mvae.modality import Modality
+from tf_mvae.models.base import MultimodalVAE
+from tf_mvae.models.elbo import Elbo
+from tf_mvae.ops import random
+
+__all__ = ["CVAE"]
+
+
+@keras.saving.register_keras_serializable("tf_mvae")
+class CVAE(MultimodalVAE):
+    """One modality given the others (Sohn, Lee and Yan, NeurIPS 2015).
+
+        E_q(z|x,y)[ w log p(x | z, y) ] - kl_weight * KL(q(z | x, y) || p(z))
+
+    x is the target, y the conditions: classes one-hot, anything else as it is. The prior
+    `p(z) = N(0, I)` does not depend on the conditions, which Sohn et al. allow for and
+    Wu and Goodman's comparison has. There is no distribution of the conditions, so they
+    have to be given whatever is asked of the model: `generate(given={"label": ...})`
+    works, `sample` does not. It learns from complete examples only.
+
+    Example:
+
+    ```python
+    model = CVAE([
+        Modality("image", likelihoods.Bernoulli([28, 28, 1])),
+        Modality("label", likelihoods.Categorical(10)),
+    ])
+    model.compile("adam")
+    model.generate({"label": [7]}, num_samples=16)["image"]   # [16, 1, 28, 28, 1]
+    ```
+    """
+
+    def __init__(
+        self,
+        modalities: Sequence[Modality],
+        latent_dim: int = 64,
+        trunk: keras.layers.Layer | None = None,
+        units: Sequence[int] = (512, 512),
+        activation: str = "silu",
+        **kwargs,
+    ):
+        """Creates the model and all its weights.
+
+        Args:
+            modalities: The target, then the conditions. The target's decoder gets z and
+                the conditions side by side; no other network of theirs is used.
+            latent_dim: Size of the latent.
+            trunk: From the prepared target to the features that are put beside the
+                conditions; where left out, the target is put there as conditions are.
+            units: Widths of the layers that see both.
+            activation: Their activation's name.
+            **kwargs: Those of `MultimodalVAE`: `kl_weight`, `num_samples`, `seed`, `name`.
+
+        Raises:
+            ValueError: There is no condition.
+        """
+        if len(modalities) < 2:
+            raise ValueError("a CVAE needs a target and at least one condition")
+        super().__init__(modalities, latent_dim, **kwargs)
+        self.target = self.modalities[0]
+        self.trunk = trunk
+        self.units, self.activation = tuple(units), activation
+        hidden = [keras.layers.Dense(width, activation) for width in self.units]
+        self.encoder = MaskedSequential([*hidden, keras.layers.Dense(2 * self.latent_dim)])
+        blank = {
+            m.name: tf.zeros([1, *m.likelihood.event_shape], m.likelihood.dtype)
+            for m in self.modalities
+        }
+        self._infer(blank, dict.fromkeys(self._names, tf.ones([1])))
+        self.likelihood_parameters(tf.zeros([1, self.latent_dim]), given=blank)
+
+    def _connect(self, modality: Modality) -> None:
+        """The model's own networks stand in for the modalities' encoders."""
+        modality.built = True
+
+    @property
+    def targets(self) -> list[Modality]:
+        """The one modality that is generated."""
+        return self.modalities[:1]
+
+    @property
+    def conditions(self) -> tuple[str, ...]:
+        """Names of the modalities that have to be given."""
+        return tuple(self._names[1:])
+
+    def likelihood_parameters(
+        self,
+        z: tf.Tensor,
+        names: Sequence[str] | None = None,
+        given: Mapping[str, Any] | None = None,
+        training: bool = False,
+    ) -> dict[str, tf.Tensor]:
+        """Decodes latents and conditions to the target's likelihood.
+
+        Args:
+            z: Latents, `[..., batch, latent]`.
+            names: The target's name, or nothing.
+            given: The conditions by name, `[batch, *event_shape]`; the target may be there.
+            training: Whether layers such as dropout act as in training.
+
+        Raises:
+            UserError: A condition is not given, or a condition is asked for.
+        """
+        if names is not None and list(names) != [self.target.name]:
+            raise UserError(f"{self.name} generates {self.target.name!r} only, not {list(names)}")
+        condition = self._condition(given or {})
+        shape = tf.concat([tf.shape(z)[:-1], [condition.shape[-1]]], 0)
+        rows = tf.concat([z, tf.broadcast_to(condition, shape)], axis=-1)
+        rows = tf.reshape(rows, [-1, self.latent_dim + condition.shape[-1]])
+        parameters = self.target.decode(rows, training=training)
+        shape = tf.concat([tf.shape(z)[:-1], self.target.likelihood.parameter_shape], 0)
+        return {self.target.name: tf.reshape(parameters, shape)}
+
+    def experts(self, x, mask=None, training=False) -> Never:
+        """A CVAE has no experts.
+
+        Raises:
+            UserError: Always.
+        """
+        raise UserError("a cvae has one posterior given everything and no experts; see posterior")
+
+    def sample(self, num_samples, seed=None, temperature=1.0, return_samples=False) -> Never:
+        """A CVAE has no distribution of its conditions to sample from.
+
+        Raises:
+            UserError: Always.
+        """
+        raise UserError(
+            f"a cvae generates {self.target.name!r} from {', '.join(self.conditions)} only, which "
+            "must be given; use generate"
+        )
+
+    def elbo(
+        self,
+        batch: Any,
+        kl_weight: tf.Tensor | float = 1.0,
+        num_samples: int | None = None,
+        seed: int | Sequence[int] | tf.Tensor | None = None,
+        training: bool = False,
+    ) -> Elbo:
+        """See `MultimodalVAE.elbo`; there is one term, and the target's likelihood alone."""
+        x, mask = contract.unpack(batch, self.modalities)
+        present = contract.present_mask(mask, self.modalities)
+        complete = tf.reduce_prod(present, axis=1)
+        loc, log_variance = self._infer(x, mask, training)
+        count = self.num_samples if num_samples is None else num_samples
+        noise = random.stateless_normal(
+            tf.concat([[count], tf.shape(loc)], 0), self._noise_seed(self._seed(seed))
+        )
+        z = loc + tf.exp(log_variance / 2) * noise
+        x = {m.name: m.prepare(x[m.name], mask[m.name]) for m in self.modalities}
+        name = self.target.name
+        parameters = self.likelihood_parameters(z, given=x, training=training)[name]
+        log_prob = self.target.likelihood.log_prob(parameters, x[name])
+        own = (tf.reduce_mean(log_prob, axis=0) * complete)[tf.newaxis]
+        kl = gaussian_kl_to_prior(loc, log_variance)[tf.newaxis]
+        return Elbo(
+            subset=present[tf.newaxis],
+            valid=complete[tf.newaxis],
+            loc=loc[tf.newaxis],
+            log_variance=log_variance[tf.newaxis],
+            z=z[:, tf.newaxis],
+            log_likelihood={name: own},
+            kl=kl,
+            elbo=self.target.likelihood_weight * own - kl_weight * kl,
+        )
+
+    def _condition(
+        self, x: Mapping[str, Any], mask: Mapping[str, tf.Tensor] | None = None
+    ) -> tf.Tensor:
+        """Returns the conditions side by side, `[batch, size]`."""
+        parts = []
+        for modality in self.modalities[1:]:
+            if modality.name not in x:
+                raise UserError(f"{self.name} needs {modality.name!r}, which is not given")
+            value = tf.convert_to_tensor(x[modality.name])
+            there = tf.ones(tf.shape(value)[:1]) if mask is None else mask[modality.name]
+            parts.append(_as_numbers(modality, modality.prepare(value, there)))
+        return tf.concat(parts, axis=-1)
+
+    def _infer(self, x, mask, training=False):
+        """Returns the posterior given everything; the prior where something is missing."""
+        condition = self._condition(x, mask)
+        if self.target.name not in x:
+            nothing = tf.zeros([tf.shape(condition)[0], self.latent_dim])
+            return nothing, nothing
+        there = mask[self.target.name]
+        value = self.target.prepare(x[self.target.name], there)
+        if self.trunk is None:
+            features = _as_numbers(self.target, value)
+        else:
+            features = flat(call_network(self.trunk, value, there, training))
+        inputs = tf.concat([tf.cast(features, tf.float32), condition], axis=-1)
+        encoded = tf.cast(self.encoder(inputs, training=training), tf.float32)
+        complete = tf.reduce_prod(tf.stack([mask[name] for name in self._names]), axis=0)
+        loc, log_variance = tf.split(encoded * complete[:, tf.newaxis], 2, axis=-1)
+        return loc, log_variance
+
+    def get_config(self) -> dict[str, Any]:
+        """Returns the arguments that make this model again."""
+        return {
+            **super().get_config(),
+            "trunk": self.trunk and keras.saving.serialize_keras_object(self.trunk),
+            "units": list(self.units),
+            "activation": self.activation,
+        }
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any], custom_objects: Any = None) -> "MultimodalVAE":
+        """Makes a model from `get_config`'s answer."""
+        make = keras.saving.deserialize_keras_object
+        trunk = config["trunk"] and make(config["trunk"], custom_objects=custom_objects)
+        return super().from_config({**config, "trunk": trunk}, custom_objects)
+
+
+def _as_numbers(modality: Modality, prepared: tf.Tensor) -> tf.Tensor:
+    """Returns prepared data as float32 `[batch, size]`, classes one-hot."""
+    if isinstance(modality.likelihood, Categorical):
+        return tf.one_hot(prepared, modality.likelihood.num_classes)
+    return flat(tf.cast(prepared, tf.float32))

@@ -1,0 +1,92 @@
+"""The joint multimodal VAE of Suzuki, Nakayama and Matsuo."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from tf_mvae.data import contract
+from tf_mvae.distributions.product_of_experts import gaussian_kl
+from tf_mvae.modality import Modality
+from tf_mvae.models.elbo import Elbo, elbo_of_posteriors
+from tf_mvae.models.joint import JointPosteriorVAE
+from tf_mvae.models.subsets import SubsetTerms
+
+__all__ = ["JMVAE"]
+
+
+@keras.saving.register_keras_serializable("tf_mvae")
+class JMVAE(JointPosteriorVAE):
+    """A joint posterior, and posteriors of single modalities that follow it.
+
+        ELBO(X) - alpha * sum_i KL( q(z | X) || q(z | x_i) )
+
+    (JMVAE-kl of Suzuki, Nakayama and Matsuo, *Joint multimodal learning with deep
+    generative models*, ICLR workshop 2017, equation 7.) It learns from complete examples
+    only; others count for nothing. `JointPosteriorVAE` says which posterior stands for
+    which subset.
+
+    Example:
+
+    ```python
+    model = JMVAE([
+        Modality("image", likelihoods.Bernoulli([28, 28, 1])),
+        Modality("label", likelihoods.Categorical(10)),
+    ], alpha=0.1)
+    ```
+    """
+
+    def __init__(
+        self, modalities: Sequence[Modality], latent_dim: int = 64, alpha: float = 0.1, **kwargs
+    ):
+        """Creates the model and all its weights.
+
+        Args:
+            modalities: Two or more.
+            latent_dim: Size of the latent.
+            alpha: Weight of the divergences from the single modalities' posteriors.
+            **kwargs: Those of `JointPosteriorVAE` and `MultimodalVAE`.
+
+        Raises:
+            ValueError: There is one modality only, or alpha is negative.
+        """
+        if not alpha >= 0:
+            raise ValueError(f"alpha must not be negative; it is {alpha}")
+        super().__init__(modalities, latent_dim, **kwargs)
+        self.alpha = float(alpha)
+
+    def elbo(
+        self,
+        batch: Any,
+        kl_weight: tf.Tensor | float = 1.0,
+        num_samples: int | None = None,
+        seed: int | Sequence[int] | tf.Tensor | None = None,
+        training: bool = False,
+    ) -> Elbo:
+        """See `MultimodalVAE.elbo`; there is one term, less the weighted divergences."""
+        x, mask = contract.unpack(batch, self.modalities)
+        present = contract.present_mask(mask, self.modalities)
+        complete = tf.reduce_prod(present, axis=1)[tf.newaxis]
+        joint = self._encode_jointly(x, mask, training)
+        result = elbo_of_posteriors(
+            self.modalities,
+            x,
+            present,
+            SubsetTerms(present[tf.newaxis], complete),
+            (joint[0][tf.newaxis], joint[1][tf.newaxis]),
+            dict.fromkeys(self._names, [0]),
+            dict.fromkeys(self._names, 0.0),
+            self.num_samples if num_samples is None else num_samples,
+            kl_weight,
+            self._noise_seed(self._seed(seed)),
+            training,
+        )
+        loc, log_variance = self._encode(x, mask, training)
+        divergences = gaussian_kl(*(p[:, tf.newaxis] for p in joint), loc, log_variance)
+        follow = tf.reduce_sum(divergences * present, axis=1)
+        return result._replace(elbo=result.elbo - self.alpha * follow)
+
+    def get_config(self) -> dict[str, Any]:
+        """Returns the arguments that make this model again."""
+        return {**super().get_config(), "alpha": self.alpha}

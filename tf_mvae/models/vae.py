@@ -1,0 +1,79 @@
+"""The variational autoencoder of one modality."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from tf_mvae.data import contract
+from tf_mvae.modality import Modality
+from tf_mvae.models.base import MultimodalVAE
+from tf_mvae.models.elbo import Elbo, elbo_of_posteriors
+from tf_mvae.models.subsets import SubsetTerms
+
+__all__ = ["VAE"]
+
+
+@keras.saving.register_keras_serializable("tf_mvae")
+class VAE(MultimodalVAE):
+    """A variational autoencoder (Kingma and Welling, ICLR 2014) of one modality.
+
+        ELBO = E_q(z|x)[ w log p(x | z) ] - kl_weight * KL(q(z | x) || p(z))
+
+    The encoder gives the posterior itself; no prior expert is multiplied in.
+
+    Example:
+
+    ```python
+    model = VAE([Modality("image", likelihoods.Bernoulli([28, 28, 1]))])
+    ```
+    """
+
+    def __init__(self, modalities: Sequence[Modality], latent_dim: int = 64, **kwargs):
+        """Creates the model and all its weights.
+
+        Args:
+            modalities: The one modality, in a list.
+            latent_dim: Size of the latent.
+            **kwargs: Those of `MultimodalVAE`: `kl_weight`, `num_samples`, `seed`, `name`.
+
+        Raises:
+            ValueError: There is not exactly one modality.
+        """
+        if len(modalities) != 1:
+            names = [modality.name for modality in modalities]
+            raise ValueError(f"a VAE has one modality; these are {len(names)}: {names}")
+        super().__init__(modalities, latent_dim, **kwargs)
+
+    def elbo(
+        self,
+        batch: Any,
+        kl_weight: tf.Tensor | float = 1.0,
+        num_samples: int | None = None,
+        seed: int | Sequence[int] | tf.Tensor | None = None,
+        training: bool = False,
+    ) -> Elbo:
+        """See `MultimodalVAE.elbo`; there is one term."""
+        x, mask = contract.unpack(batch, self.modalities)
+        present = contract.present_mask(mask, self.modalities)
+        (name,) = mask
+        posterior = [parameter[tf.newaxis] for parameter in self._infer(x, mask, training)]
+        return elbo_of_posteriors(
+            self.modalities,
+            x,
+            present,
+            SubsetTerms(present[tf.newaxis], tf.transpose(present)),
+            tuple(posterior),
+            {name: [0]},
+            {name: 0.0},
+            self.num_samples if num_samples is None else num_samples,
+            kl_weight,
+            self._noise_seed(self._seed(seed)),
+            training,
+        )
+
+    def _infer(self, x, mask, training=False):
+        loc, log_variance = self._encode(x, mask, training)
+        present = contract.present_mask(mask, self.modalities)
+        return loc[:, 0] * present, log_variance[:, 0] * present

@@ -1,0 +1,131 @@
+"""From a configuration to its model and its data."""
+
+from collections.abc import Callable
+from typing import Any
+
+import keras
+
+from tf_mvae import models
+from tf_mvae.data.pipeline import Split
+from tf_mvae.errors import UserError
+from tf_mvae.experiments import Experiment, registry
+from tf_mvae.modality import Modality
+from tf_mvae.training.config import RunConfig
+
+__all__ = ["build_model", "load_split"]
+
+
+def build_model(config: RunConfig, steps_per_epoch: int) -> models.MultimodalVAE:
+    """Builds and compiles the model that a configuration describes.
+
+    Args:
+        config: The run's configuration.
+        steps_per_epoch: For the annealing of the KL weight and the learning rate.
+
+    Raises:
+        UserError: The configuration does not fit the experiment.
+    """
+    keras.utils.set_random_seed(config.seed)
+    experiment = registry.get(config.experiment)
+    annealing = models.LinearAnnealing(config.annealing_epochs * steps_per_epoch)
+    common = {
+        "latent_dim": config.latent_dim,
+        "kl_weight": annealing,
+        "num_samples": config.num_samples,
+        "seed": config.seed,
+        "name": config.model,
+    }
+    try:
+        model = _MAKERS[config.model](config, experiment, _modalities(config, experiment), common)
+    except ValueError as error:
+        raise UserError(str(error)) from error
+    rate = config.learning_rate
+    if config.learning_rate_schedule == "cosine":
+        rate = keras.optimizers.schedules.CosineDecay(rate, config.epochs * steps_per_epoch)
+    model.compile(keras.optimizers.Adam(rate), jit_compile=config.jit_compile)
+    model.optimizer.build(model.trainable_variables)
+    return model
+
+
+def load_split(config: RunConfig, name: str) -> Split:
+    """Returns the examples of `train`, `validation` or `test`, as a run's model takes them.
+
+    Args:
+        config: The run's configuration.
+        name: The split's name.
+
+    Raises:
+        UserError: The data are not there.
+    """
+    experiment = registry.get(config.experiment)
+    split = experiment.load(name, config.data_dir)
+    if config.model != "vae":
+        return split
+    return split.only([modality.name for modality in _modalities(config, experiment)])
+
+
+def _modalities(config: RunConfig, experiment: Experiment) -> list[Modality]:
+    """Returns the modalities that a run's model has, in its order."""
+    modalities = experiment.modalities(config.likelihood_weight, config.cross_weight)
+    names = [modality.name for modality in modalities]
+    for flag in ("likelihood_weight", "cross_weight"):
+        for name in getattr(config, flag):
+            if name not in names:
+                raise UserError(f"--{flag} names {name!r}; the modalities are {sorted(names)}")
+    if config.modality is not None and config.model not in ("vae", "cvae"):
+        raise UserError(f"--modality is for --model=vae and cvae; {config.model} has all of them")
+    if config.modality is not None and config.modality not in names:
+        raise UserError(f"--modality={config.modality} is not known; there are {', '.join(names)}")
+    first = config.modality or names[0]
+    modalities.sort(key=lambda modality: modality.name != first)
+    return modalities[:1] if config.model == "vae" else modalities
+
+
+def _mvae(
+    make: type[models.MVAE],
+) -> Callable[[RunConfig, Experiment, list[Modality], dict[str, Any]], models.MultimodalVAE]:
+    def build(config, experiment, modalities, common):
+        return make(
+            modalities,
+            num_random_subsets=config.num_random_subsets,
+            subset_distribution=config.subset_distribution,
+            **common,
+        )
+
+    return build
+
+
+def _plain(
+    make: type[models.MultimodalVAE],
+) -> Callable[[RunConfig, Experiment, list[Modality], dict[str, Any]], models.MultimodalVAE]:
+    return lambda config, experiment, modalities, common: make(modalities, **common)
+
+
+def _cvae(config, experiment, modalities, common):
+    if experiment.conditional_encoder is None:
+        return models.CVAE(modalities, **common)
+    trunk, units = experiment.conditional_encoder()
+    return models.CVAE(modalities, trunk=trunk, units=units, **common)
+
+
+def _trunks(experiment: Experiment) -> dict[str, keras.layers.Layer] | None:
+    return experiment.joint_trunks and experiment.joint_trunks()
+
+
+def _jmvae(config, experiment, modalities, common):
+    return models.JMVAE(modalities, trunks=_trunks(experiment), alpha=config.alpha, **common)
+
+
+def _telbo(config, experiment, modalities, common):
+    return models.TELBO(modalities, trunks=_trunks(experiment), **common)
+
+
+_MAKERS = {
+    "mvae": _mvae(models.MVAE),
+    "mvae_q": _mvae(models.MVAEQ),
+    "vae": _plain(models.VAE),
+    "cvae": _cvae,
+    "bivcca": _plain(models.BiVCCA),
+    "jmvae": _jmvae,
+    "telbo": _telbo,
+}

@@ -1,4 +1,4 @@
-"""Evaluates a run: `python -m tf_mvae.evaluate --run_dir=… --analysis=accuracy,coherence`."""
+"""Evaluates a run: `python -m tf_mvae.evaluate --run_dir=… --analysis=log_likelihood,accuracy`."""
 
 from absl import flags
 
@@ -12,53 +12,83 @@ flags.DEFINE_string("run_dir", None, "The run.", required=True)
 flags.DEFINE_list(
     "analysis",
     ["accuracy", "coherence"],
-    "Analyses: accuracy (classes read off "
-    "other modalities), coherence (generated images named by a classifier).",
+    "Analyses: accuracy (classes read off other modalities), coherence (generated images named "
+    "by a classifier), log_likelihood (by importance sampling), weight_variance (of the log "
+    "importance weights).",
 )
 flags.DEFINE_enum("split", "test", ["train", "validation", "test"], "The split to evaluate on.")
 flags.DEFINE_string("data_dir", None, "Where the data are, if not where the run had them.")
-flags.DEFINE_integer("num_samples", 16, "Samples of the latent for an example.", 1)
+flags.DEFINE_integer(
+    "num_samples",
+    None,
+    "Samples of the latent for an example; where left out, 1000 for likelihoods, 16 for accuracy.",
+    1,
+)
+flags.DEFINE_list(
+    "target",
+    [],
+    "The modalities whose log-likelihood is estimated; where left out, each of up to three "
+    "alone (of more, the first), all together, and each given the others.",
+)
+flags.DEFINE_list("given", [], "With --target: the modalities that are given.")
+flags.DEFINE_list(
+    "proposal",
+    [],
+    "With --target: the modalities that the proposal q(z | ...) sees, or prior; target and given "
+    "where left out.",
+)
 flags.DEFINE_integer("batch_size", 100, "Examples a batch.", 1)
 flags.DEFINE_integer("max_examples", None, "The first so many examples only.", 1)
-flags.DEFINE_integer("seed", 0, "Seed of all samples.", 0)
+flags.DEFINE_integer("seed", 0, "Seed of all samples, and of what is random about the data.", 0)
 flags.DEFINE_enum("checkpoint", "best", ["best", "last"], "Which checkpoint's weights.")
 
 
 def main(_) -> int:
     """Runs the analyses that the flags name; returns the exit status."""
+    import dataclasses
     import functools
 
     import tqdm
 
     from tf_mvae.errors import UserError
-    from tf_mvae.evaluation import ANALYSES, Settings, table, update_report
+    from tf_mvae.evaluation import ANALYSES, Question, Settings, table, update_report
     from tf_mvae.training import load_run
+    from tf_mvae.visualization import write_likelihood_paths
 
     for name in FLAGS.analysis:
         if name not in ANALYSES:
             raise UserError(f"--analysis={name} is not known; there are {', '.join(ANALYSES)}")
+    if (FLAGS.given or FLAGS.proposal) and not FLAGS.target:
+        raise UserError("--given and --proposal go with --target; name one")
+    questions = ()
+    if FLAGS.target:
+        proposal = tuple(FLAGS.proposal) or None
+        proposal = () if proposal == ("prior",) else proposal
+        questions = (Question(tuple(FLAGS.target), tuple(FLAGS.given), proposal),)
     run = load_run(FLAGS.run_dir, FLAGS.checkpoint, FLAGS.data_dir)
     settings = Settings(
-        FLAGS.split,
-        FLAGS.num_samples,
-        FLAGS.seed,
-        FLAGS.batch_size,
-        FLAGS.max_examples,
-        functools.partial(tqdm.tqdm, disable=None),
+        split=FLAGS.split,
+        seed=FLAGS.seed,
+        batch_size=FLAGS.batch_size,
+        max_examples=FLAGS.max_examples,
+        questions=questions,
+        progress=functools.partial(tqdm.tqdm, disable=None),
     )
-    recorded = {
-        **settings.recorded(),
-        "checkpoint": FLAGS.checkpoint,
-        "step": run.checkpoint_step,
-    }
-    analyses = {
-        name: {"settings": recorded, "results": ANALYSES[name](run, settings)}
-        for name in FLAGS.analysis
-    }
+    place = {"checkpoint": FLAGS.checkpoint, "step": run.checkpoint_step}
+    analyses = {}
+    for name in FLAGS.analysis:
+        number = FLAGS.num_samples or ANALYSES[name].num_samples
+        told = dataclasses.replace(settings, num_samples=number)
+        results = ANALYSES[name].analyze(run, told)
+        analyses[name] = {"settings": {**told.recorded(), **place}, "results": results}
     path = run.directory / "evaluation.json"
     update_report(path, analyses)
     print(table(analyses))
     print(f"written to {path}")
+    if "log_likelihood" in analyses:
+        picture = run.directory / "evaluation" / "log_likelihood.png"
+        write_likelihood_paths(analyses["log_likelihood"]["results"], picture)
+        print(f"estimates by number of samples: {picture}")
     return 0
 
 

@@ -30,6 +30,12 @@ flags.DEFINE_list(
     "The same in the terms whose subset does not contain it; the "
     "likelihood weight where left out, 0 in the paper's objective.",
 )
+flags.DEFINE_list(
+    "term_weight",
+    [],
+    "Weights of the ELBO of a modality alone, for examples that have others too: label=0.1. "
+    "1 where left out, as in the paper.",
+)
 flags.DEFINE_string(
     "modality",
     None,
@@ -70,7 +76,7 @@ def main(_) -> int:
     from tf_mvae.training.config import parse_weights
 
     given = {field.name: FLAGS[field.name].value for field in dataclasses.fields(RunConfig)}
-    for name in ("likelihood_weight", "cross_weight"):
+    for name in ("likelihood_weight", "cross_weight", "term_weight"):
         given[name] = parse_weights(given[name])
     config = RunConfig(**given)
     run_dir = FLAGS.run_dir or f"runs/{config.experiment}-{config.model}"

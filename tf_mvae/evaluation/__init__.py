@@ -1,15 +1,41 @@
 """Evaluation: what a trained model is worth, as analyses by name."""
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
-from tf_mvae.evaluation import accuracy, coherence
+from tf_mvae.evaluation import accuracy, coherence, likelihood
+from tf_mvae.evaluation.importance_sampling import Estimate, ImportanceSampler
+from tf_mvae.evaluation.likelihood import Question
 from tf_mvae.evaluation.report import table, update_report
 from tf_mvae.evaluation.settings import Settings
 
-__all__ = ["ANALYSES", "Settings", "table", "update_report"]
+__all__ = [
+    "ANALYSES",
+    "Analysis",
+    "Estimate",
+    "ImportanceSampler",
+    "Question",
+    "Settings",
+    "table",
+    "update_report",
+]
 
-ANALYSES: dict[str, Callable[[Any, Settings], dict[str, Any]]] = {
-    "accuracy": accuracy.analyze,
-    "coherence": coherence.analyze,
+
+class Analysis(NamedTuple):
+    """One analysis.
+
+    Attributes:
+        analyze: From a run and settings to results by name.
+        num_samples: Samples of the latent for an example, if nothing else is said.
+    """
+
+    analyze: Callable[[Any, Settings], dict[str, Any]]
+    num_samples: int
+
+
+ANALYSES = {
+    "accuracy": Analysis(accuracy.analyze, 16),
+    "coherence": Analysis(coherence.analyze, 1),
+    "log_likelihood": Analysis(likelihood.analyze, 1000),
+    "weight_variance": Analysis(likelihood.analyze_variance, 1000),
 }

@@ -99,7 +99,7 @@ def analyze(run: Any, settings: Settings) -> dict[str, Any]:
         batches = training_batches(train, 100, passes, run.config.seed)
         judge = load_or_train(path, batches, image, label)
         right, number = judge_accuracy(
-            judge, run.batches(settings.split, settings.batch_size), image, label
+            judge, run.batches(settings.split, settings.batch_size, settings.seed), image, label
         )
         results[f"{image.name} | {label.name}"] = conditional_coherence(
             model, judge, image, label, seed=settings.seed

@@ -35,12 +35,15 @@ def update_report(path: pathlib.Path, analyses: Mapping[str, Any]) -> dict[str, 
 
 
 def table(analyses: Mapping[str, Any]) -> str:
-    """Returns the shares of some analyses as aligned lines, in per cent."""
-    rows = [("analysis", "what", "share", "error", "of")]
+    """Returns the results of some analyses as aligned lines: shares in per cent, others in units."""
+    rows = [("analysis", "what", "value", "error", "examples")]
     for analysis, content in analyses.items():
         for name, result in content["results"].items():
-            value, error = 100 * result["value"], 100 * result["standard_error"]
-            rows.append((analysis, name, f"{value:.2f} %", f"{error:.2f}", str(result["examples"])))
+            unit = result.get("unit", "%")
+            scale, digits = (100, 2) if unit == "%" else (1, 3)
+            value, error = scale * result["value"], scale * result["standard_error"]
+            numbers = (f"{value:.{digits}f} {unit}", f"{error:.{digits}f}", str(result["examples"]))
+            rows.append((analysis, name, *numbers))
     widths = [max(len(row[column]) for row in rows) for column in range(5)]
     lines = []
     for row in rows:

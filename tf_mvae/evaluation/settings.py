@@ -18,10 +18,13 @@ class Settings:
     Attributes:
         split: The split to evaluate on.
         num_samples: Samples of the latent for an example.
-        seed: Seed of all samples.
+        seed: Seed of all samples, and of what is random about the data.
         batch_size: Examples a batch.
         max_examples: The first so many examples only; all where None.
+        questions: The log-likelihoods to estimate
+            (`tf_mvae.evaluation.likelihood.Question`); the usual ones where empty.
         progress: Wraps an iterable, to show progress; takes `desc` and `total`.
+        memory: What analyses of one run, under the same settings, leave for each other.
     """
 
     split: str = "test"
@@ -29,7 +32,9 @@ class Settings:
     seed: int = 0
     batch_size: int = 100
     max_examples: int | None = None
+    questions: tuple[Any, ...] = ()
     progress: Callable[..., Iterable] = _as_it_is
+    memory: dict[str, Any] = dataclasses.field(default_factory=dict, compare=False, repr=False)
 
     def recorded(self) -> dict[str, Any]:
         """Returns what decides the figures, for the report."""
@@ -37,5 +42,6 @@ class Settings:
             "split": self.split,
             "num_samples": self.num_samples,
             "seed": self.seed,
+            "batch_size": self.batch_size,
             "max_examples": self.max_examples,
         }

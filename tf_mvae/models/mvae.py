@@ -1,6 +1,6 @@
 """The multimodal variational autoencoder of Wu and Goodman."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import keras
@@ -45,6 +45,7 @@ class MVAE(MultimodalVAE):
         latent_dim: int = 64,
         num_random_subsets: int = 0,
         subset_distribution: str = "uniform_sizes",
+        term_weight: Mapping[str, float] | None = None,
         **kwargs,
     ):
         """Creates the model and all its weights.
@@ -56,11 +57,14 @@ class MVAE(MultimodalVAE):
                 modalities: none of two.
             subset_distribution: `'uniform_sizes'` (the published code's) or
                 `'uniform_subsets'`; see `tf_mvae.models.subsets.random_subsets`.
+            term_weight: By modality, the weight of the ELBO of that modality alone, its
+                divergence and all, for examples that have others too; 1 where left out,
+                as in the paper.
             **kwargs: Those of `MultimodalVAE`: `kl_weight`, `num_samples`, `seed`, `name`.
 
         Raises:
-            ValueError: There are fewer such subsets than `num_random_subsets`, or the
-                distribution is not known.
+            ValueError: There are fewer such subsets than `num_random_subsets`, the
+                distribution is not known, or a weight is negative or names no modality.
         """
         check_num_random(num_random_subsets, len(modalities))
         if subset_distribution not in SUBSET_DISTRIBUTIONS:
@@ -69,6 +73,13 @@ class MVAE(MultimodalVAE):
                 f"not {subset_distribution!r}"
             )
         super().__init__(modalities, latent_dim, **kwargs)
+        self.term_weight = dict(term_weight or {})
+        for name, weight in self.term_weight.items():
+            if name not in self._names or not weight >= 0:
+                raise ValueError(
+                    f"term_weight holds a number of 0 or more for some of {self._names}, not "
+                    f"{name}={weight}"
+                )
         self.num_random_subsets = int(num_random_subsets)
         self.subset_distribution = subset_distribution
 
@@ -101,6 +112,11 @@ class MVAE(MultimodalVAE):
         terms = subset_terms(
             present, self.num_random_subsets, self.subset_distribution, subset_seed
         )
+        if self.term_weight:
+            alone = tf.constant([self.term_weight.get(name, 1.0) for name in self._names])
+            others = terms.valid.shape[0] - 1 - len(self._names)
+            weight = tf.concat([[1.0], alone, tf.ones([others])], 0)[:, tf.newaxis]
+            terms = terms._replace(valid=terms.valid * weight)
         return elbo_of_terms(
             self.modalities,
             x,
@@ -119,4 +135,5 @@ class MVAE(MultimodalVAE):
             **super().get_config(),
             "num_random_subsets": self.num_random_subsets,
             "subset_distribution": self.subset_distribution,
+            "term_weight": self.term_weight,
         }

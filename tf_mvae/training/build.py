@@ -68,7 +68,7 @@ def _modalities(config: RunConfig, experiment: Experiment) -> list[Modality]:
     """Returns the modalities that a run's model has, in its order."""
     modalities = experiment.modalities(config.likelihood_weight, config.cross_weight)
     names = [modality.name for modality in modalities]
-    for flag in ("likelihood_weight", "cross_weight"):
+    for flag in ("likelihood_weight", "cross_weight", "term_weight"):
         for name in getattr(config, flag):
             if name not in names:
                 raise UserError(f"--{flag} names {name!r}; the modalities are {sorted(names)}")
@@ -89,6 +89,7 @@ def _mvae(
             modalities,
             num_random_subsets=config.num_random_subsets,
             subset_distribution=config.subset_distribution,
+            term_weight=config.term_weight,
             **common,
         )
 

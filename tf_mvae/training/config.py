@@ -25,6 +25,7 @@ class RunConfig:
         likelihood_weight: By modality, weight in the terms that contain it; 1 where left out.
         cross_weight: By modality, weight in the terms that do not; its likelihood weight
             where left out. 0 is the paper's objective.
+        term_weight: By modality, weight of the ELBO of it alone; 1 where left out.
         modality: What a vae models, and a cvae generates; the experiment's first modality
             where None.
         alpha: A jmvae's weight of the divergences from its unimodal posteriors.
@@ -48,6 +49,7 @@ class RunConfig:
     latent_dim: int = 64
     likelihood_weight: dict[str, float] = dataclasses.field(default_factory=dict)
     cross_weight: dict[str, float] = dataclasses.field(default_factory=dict)
+    term_weight: dict[str, float] = dataclasses.field(default_factory=dict)
     modality: str | None = None
     alpha: float = 0.1
     num_random_subsets: int = 0

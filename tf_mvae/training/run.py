@@ -40,9 +40,16 @@ class Run:
         """Returns the examples of `train`, `validation` or `test`."""
         return load_split(self.config, name)
 
-    def batches(self, split: str, batch_size: int) -> tf.data.Dataset:
-        """Returns checked batches of a split in a fixed order; the last may be smaller."""
-        batches = evaluation_batches(self.split(split), batch_size, self.config.seed)
+    def batches(self, split: str, batch_size: int, seed: int = 0) -> tf.data.Dataset:
+        """Returns checked batches of a split in a fixed order; the last may be smaller.
+
+        Args:
+            split: `train`, `validation` or `test`.
+            batch_size: Examples a batch.
+            seed: Seed of what is random about an example, such as its binarisation: with
+                the same one, all runs see the same data.
+        """
+        batches = evaluation_batches(self.split(split), batch_size, seed)
         return contract.check_dataset(batches, self.model.modalities)
 
 

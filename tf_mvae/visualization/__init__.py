@@ -1,6 +1,6 @@
 """Pictures: grids of images, curves, what a model has learned."""
 
-from tf_mvae.visualization.curves import write_curves
+from tf_mvae.visualization.curves import write_curves, write_likelihood_paths
 from tf_mvae.visualization.grids import image_grid, save_figure
 from tf_mvae.visualization.pictures import condition_figure, most_probable, write_pictures
 
@@ -10,5 +10,6 @@ __all__ = [
     "most_probable",
     "save_figure",
     "write_curves",
+    "write_likelihood_paths",
     "write_pictures",
 ]

@@ -2,13 +2,14 @@
 
 import pathlib
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from tf_mvae.visualization.grids import save_figure
 
-__all__ = ["write_curves"]
+__all__ = ["write_curves", "write_likelihood_paths"]
 
 
 def write_curves(rows: Sequence[Mapping[str, float]], path: pathlib.Path) -> pathlib.Path:
@@ -32,6 +33,31 @@ def write_curves(rows: Sequence[Mapping[str, float]], path: pathlib.Path) -> pat
         axes.set_ylabel("nats an example")
         axes.grid(alpha=0.3)
     axes.legend(fontsize=8, frameon=False)
+    return save_figure(figure, path)
+
+
+def write_likelihood_paths(
+    results: Mapping[str, Mapping[str, Any]], path: pathlib.Path
+) -> pathlib.Path:
+    """Draws estimated log-likelihoods against the number of importance samples.
+
+    An estimate that still rises at the right has too few samples.
+
+    Args:
+        results: By what is estimated, `{"path": {"num_samples": [...], "value": [...]}}`.
+        path: The PNG file to write.
+    """
+    figure = Figure(figsize=(3.4 * len(results), 2.9), dpi=110, layout="constrained")
+    FigureCanvasAgg(figure)
+    panels = figure.subplots(1, len(results), squeeze=False)[0]
+    for (name, result), axes in zip(results.items(), panels, strict=True):
+        numbers, values = result["path"]["num_samples"], result["path"]["value"]
+        axes.plot(numbers, values, linewidth=1.3, marker="." if len(numbers) < 3 else None)
+        axes.set_xscale("log")
+        axes.set_title(name, fontsize=10)
+        axes.set_xlabel("importance samples an example")
+        axes.set_ylabel("nats an example")
+        axes.grid(alpha=0.3)
     return save_figure(figure, path)
 
 

@@ -1,0 +1,77 @@
+"""Trains and evaluates the runs behind docs/results.md, one after another.
+
+`python docs/run_results.py --data_dir=DIR --runs_dir=RUNS [NAME …]` takes up whatever is
+not finished yet; without names all runs are made, in the order below. Each leaves
+`docs/results/NAME/`: `flags.cfg`, `evaluation.json` and the last line of its metrics.
+Then `python docs/write_results.py` writes the tables.
+"""
+
+import argparse
+import pathlib
+import shutil
+import subprocess
+import sys
+
+HERE = pathlib.Path(__file__).parent
+ROOT = HERE.parent
+
+# What is trained: name -> flags of tf_mvae.train, beside where data and run are.
+_SHORT = "--flagfile=configs/short.cfg"
+RUNS = {
+    f"{experiment}-{model}": [f"--flagfile=configs/{experiment}/{model}.cfg", _SHORT]
+    for experiment, models in (
+        ("binary_mnist", ("mvae", "vae", "jmvae", "cvae", "bivcca", "mvae_q")),
+        ("mnist", ("mvae", "vae", "jmvae")),
+    )
+    for model in models
+}
+for _seed in (1, 2):
+    RUNS[f"binary_mnist-mvae-seed{_seed}"] = [*RUNS["binary_mnist-mvae"], f"--seed={_seed}"]
+
+EVALUATION = [
+    "--analysis=log_likelihood,weight_variance",
+    "--num_samples=1000",
+    "--max_examples=2000",
+]
+
+
+def run(module: str, *flags: str) -> None:
+    """Runs one of the package's commands."""
+    subprocess.run([sys.executable, "-m", f"tf_mvae.{module}", *flags], cwd=ROOT, check=True)
+
+
+def keep(run_dir: pathlib.Path, target: pathlib.Path) -> None:
+    """Copies what the tables are made of; where the data lay is left out."""
+    target.mkdir(parents=True, exist_ok=True)
+    lines = (run_dir / "flags.cfg").read_text().splitlines(keepends=True)
+    kept = [line for line in lines if not line.startswith("--data_dir")]
+    (target / "flags.cfg").write_text("".join(kept))
+    shutil.copy(run_dir / "evaluation.json", target)
+    last = (run_dir / "metrics.jsonl").read_text().splitlines()[-1]
+    (target / "metrics.json").write_text(last + "\n")
+
+
+def main() -> None:
+    """Makes the runs that the command line names."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--data_dir", required=True)
+    parser.add_argument("--runs_dir", type=pathlib.Path, default=ROOT / "runs")
+    parser.add_argument("--evaluate_only", action="store_true")
+    parser.add_argument("--train_only", action="store_true")
+    parser.add_argument("names", nargs="*", metavar="NAME")
+    arguments = parser.parse_args()
+    unknown = set(arguments.names) - set(RUNS)
+    if unknown:
+        parser.error(f"{sorted(unknown)} are no runs; there are {', '.join(RUNS)}")
+    for name in arguments.names or RUNS:
+        run_dir = (arguments.runs_dir / name).resolve()
+        data = f"--data_dir={arguments.data_dir}"
+        if not arguments.evaluate_only:
+            run("train", *RUNS[name], data, f"--run_dir={run_dir}")
+        if not arguments.train_only:
+            run("evaluate", *EVALUATION, data, f"--run_dir={run_dir}")
+            keep(run_dir, HERE / "results" / name)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,304 @@
+"""Log-likelihoods by importance sampling, for any part of the data given any other part.
+
+    p(x_T) ~ (1 / K) sum_k w_k,   w_k = p(x_T | z_k) p(z_k) / q(z_k | x_P),   z_k ~ q(z | x_P)
+
+(Burda, Grosse and Salakhutdinov, ICLR 2016, equation 8), with any subset P of the
+modalities for the proposal, or none: the prior. `log p(x_T | x_S)` is the difference of
+`log p(x_T, x_S)` and `log p(x_S)`. On average an estimate is below the true value, and
+rises to it with the number of samples.
+"""
+
+import functools
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+import tensorflow as tf
+
+from tf_mvae.data import contract
+from tf_mvae.errors import UserError
+from tf_mvae.models import MultimodalVAE
+from tf_mvae.ops import random
+
+__all__ = ["Estimate", "ImportanceSampler", "chunk_seed"]
+
+_MAX_ROWS = 4096
+
+
+class Estimate(NamedTuple):
+    """An importance-sampled log-likelihood of each example, in nats.
+
+    Attributes:
+        log_likelihood: The estimate, `[batch]`; 0 where an example lacks the whole target.
+        standard_error: Its standard error over the samples, `[batch]`.
+        effective_sample_size: `(sum w)^2 / sum w^2`, between 1 and the number of
+            samples, `[batch]`.
+        log_weight_variance: The variance of `log w` over the samples, `[batch]`.
+        path: The estimate after some of the samples, `[chunk, batch]`.
+        path_samples: After how many, `[chunk]`.
+    """
+
+    log_likelihood: tf.Tensor
+    standard_error: tf.Tensor
+    effective_sample_size: tf.Tensor
+    log_weight_variance: tf.Tensor
+    path: tf.Tensor
+    path_samples: tf.Tensor
+
+
+class ImportanceSampler:
+    """Estimates log-likelihoods of a model, batch by batch, in bounded memory.
+
+    Which modalities are the target and which are for the proposal is data, not code: one
+    compilation serves all subsets (and one more each batch size). Samples come in chunks of
+    at most `max_rows` decoded rows; what they add up to is carried along in logarithms.
+
+    Example:
+
+    ```python
+    sampler = ImportanceSampler(model, num_samples=1000)
+    batch = {"x": {"image": images, "label": labels}}
+    sampler(batch, target=["image"], proposal=["image"]).log_likelihood      # log p(image)
+    sampler.conditional(batch, target=["image"], given=["label"])            # log p(image | label)
+    ```
+    """
+
+    def __init__(
+        self,
+        model: MultimodalVAE,
+        num_samples: int = 1000,
+        max_rows: int = _MAX_ROWS,
+        jit_compile: bool = True,
+    ):
+        """Prepares a sampler.
+
+        Args:
+            model: The model.
+            num_samples: K, the number of samples an example.
+            max_rows: The most latents that are decoded at a time, at least one an example.
+            jit_compile: Whether XLA compiles the estimate; not for convolutions on a CPU.
+
+        Raises:
+            ValueError: A number is below 1.
+        """
+        if num_samples < 1 or max_rows < 1:
+            raise ValueError("num_samples and max_rows must be at least 1")
+        self.model = model
+        self.num_samples = num_samples
+        self._max_rows = max_rows
+        self._names = [modality.name for modality in model.modalities]
+        self._estimate = tf.function(self._run, autograph=False, jit_compile=jit_compile)
+
+    def __call__(
+        self,
+        batch: Any,
+        target: Sequence[str] | None = None,
+        proposal: Sequence[str] | None = None,
+        seed: int | Sequence[int] = 0,
+    ) -> Estimate:
+        """Estimates `log p(x_T)`.
+
+        For a model with conditions (a CVAE) it is `log p(x_T | conditions)`.
+
+        Args:
+            batch: `{"x": ..., "mask": ...}`; what an example lacks leaves its target, and
+                its proposal.
+            target: T; all that the model generates where left out.
+            proposal: P; T (and the model's conditions) where left out, the prior where
+                empty.
+            seed: A number, or two.
+
+        Raises:
+            UserError: A name is not known, or the batch does not fit the model.
+        """
+        generated = [modality.name for modality in self.model.targets]
+        target = generated if target is None else target
+        proposal = [*target, *self.model.conditions] if proposal is None else proposal
+        self._check("target", target, generated)
+        self._check("proposal", proposal, self._names)
+        if not target:
+            raise UserError("target must name at least one modality")
+        x, mask = contract.unpack(batch, self.model.modalities)
+        return self._estimate(
+            x,
+            mask,
+            self._choice(target),
+            self._choice(proposal),
+            self.model._seed(seed),
+        )
+
+    def conditional(
+        self,
+        batch: Any,
+        target: Sequence[str],
+        given: Sequence[str],
+        proposal: Sequence[str] | None = None,
+        given_proposal: Sequence[str] | None = None,
+        seed: int | Sequence[int] = 0,
+    ) -> Estimate:
+        """Estimates `log p(x_T | x_S)`.
+
+        Args:
+            batch: `{"x": ..., "mask": ...}`.
+            target: T.
+            given: S, apart from T.
+            proposal: For `log p(x_T, x_S)`; T and S where left out.
+            given_proposal: For `log p(x_S)`; S where left out, the prior where empty.
+            seed: A number, or two; the two estimates draw apart from each other.
+
+        Returns:
+            An `Estimate`: the difference, and the standard error of it; the effective
+            sample size and the variance of the log weights are those of the estimate of
+            `log p(x_T, x_S)`.
+
+        Raises:
+            UserError: As for a call, or T and S overlap.
+        """
+        both = sorted(set(target) & set(given))
+        if both:
+            raise UserError(f"target and given must not overlap; both have {both}")
+        if set(self.model.conditions):
+            if set(given) != set(self.model.conditions):
+                raise UserError(f"{self.model.name} is given {self.model.conditions}, not {given}")
+            return self(batch, target, proposal, seed)
+        seeds = random.split(self.model._seed(seed), 2)
+        whole = self(batch, [*target, *given], proposal, seeds[0])
+        part = self(batch, given, given_proposal, seeds[1])
+        return whole._replace(
+            log_likelihood=whole.log_likelihood - part.log_likelihood,
+            standard_error=tf.sqrt(whole.standard_error**2 + part.standard_error**2),
+            path=whole.path - part.path,
+        )
+
+    def _check(self, what: str, names: Sequence[str], known: Sequence[str]) -> None:
+        if isinstance(names, str):
+            raise UserError(f"{what} is a list of names, not {names!r}")
+        unknown = [name for name in names if name not in known]
+        if unknown:
+            raise UserError(f"{what} names {unknown[0]!r}; there are {', '.join(known)}")
+
+    def _choice(self, names: Sequence[str]) -> tf.Tensor:
+        return tf.constant([float(name in names) for name in self._names])
+
+    def _run(
+        self,
+        x: Mapping[str, tf.Tensor],
+        mask: Mapping[str, tf.Tensor],
+        target: tf.Tensor,
+        proposal: tf.Tensor,
+        seed: tf.Tensor,
+    ) -> Estimate:
+        model = self.model
+        size = x[self._names[0]].shape[0]
+        chunk, number = _chunks(self.num_samples, size, self._max_rows)
+        seen = {name: mask[name] * proposal[i] for i, name in enumerate(self._names)}
+        loc, log_variance = model._infer(x, seen)
+        wanted = {m.name: target[self._names.index(m.name)] for m in model.targets}
+        prepared = {m.name: m.prepare(x[m.name], mask[m.name]) for m in model.modalities}
+
+        def log_likelihood(modality, z):
+            parameters = model.likelihood_parameters(z, [modality.name], prepared)
+            value = modality.likelihood.log_prob(parameters[modality.name], prepared[modality.name])
+            return value * mask[modality.name]
+
+        def add_chunk(index, state, path):
+            noise = random.stateless_normal(
+                [chunk, size, model.latent_dim], chunk_seed(seed, index)
+            )
+            z = loc + tf.exp(log_variance / 2) * noise
+            # log N(z; 0, I) - log q(z): the constants cancel.
+            log_weight = 0.5 * tf.reduce_sum(noise**2 - z**2 + log_variance, axis=-1)
+            for modality in model.targets:
+                log_weight += tf.cond(
+                    wanted[modality.name] > 0,
+                    functools.partial(log_likelihood, modality, z),
+                    lambda: tf.zeros([chunk, size]),
+                )
+            place = index * chunk + tf.range(chunk)
+            state = _add(state, log_weight, place < self.num_samples)
+            return (
+                index + 1,
+                state,
+                tf.tensor_scatter_nd_update(path, [[index]], [state.mean_log()]),
+            )
+
+        start = (tf.constant(0), _Sums.nothing(size), tf.zeros([number, size]))
+        _, sums, path = tf.while_loop(
+            lambda index, state, path: index < number, add_chunk, start, maximum_iterations=number
+        )
+        done = tf.minimum((tf.range(number) + 1) * chunk, self.num_samples)
+        return Estimate(
+            log_likelihood=sums.mean_log(),
+            standard_error=sums.standard_error(),
+            effective_sample_size=sums.effective_sample_size(),
+            log_weight_variance=sums.variance(),
+            path=path,
+            path_samples=done,
+        )
+
+
+def chunk_seed(seed: tf.Tensor, index: tf.Tensor | int) -> tf.Tensor:
+    """Returns the seed of a chunk's noise."""
+    return random.fold_in(seed, index)
+
+
+def _chunks(num_samples: int, batch_size: int, max_rows: int) -> tuple[int, int]:
+    """Returns how many samples a chunk has, and how many chunks there are."""
+    most = max(1, min(num_samples, max_rows // batch_size))
+    number = math.ceil(num_samples / most)
+    return math.ceil(num_samples / number), number
+
+
+class _Sums(NamedTuple):
+    """What is carried from chunk to chunk, each `[batch]`."""
+
+    count: tf.Tensor
+    log_sum: tf.Tensor  # log sum w
+    log_sum_squares: tf.Tensor  # log sum w^2
+    mean: tf.Tensor  # of log w
+    squares: tf.Tensor  # sum of squared distances of log w from its mean
+
+    @classmethod
+    def nothing(cls, size: int) -> "_Sums":
+        zeros, least = tf.zeros([size]), tf.fill([size], -math.inf)
+        return cls(zeros, least, least, zeros, zeros)
+
+    def mean_log(self) -> tf.Tensor:
+        return self.log_sum - tf.math.log(self.count)
+
+    def effective_sample_size(self) -> tf.Tensor:
+        return tf.exp(2 * self.log_sum - self.log_sum_squares)
+
+    def standard_error(self) -> tf.Tensor:
+        """The delta method: the standard deviation of the mean weight over that mean."""
+        spread = self.count / self.effective_sample_size() - 1
+        return tf.sqrt(tf.maximum(spread, 0.0) / self.count)
+
+    def variance(self) -> tf.Tensor:
+        return self.squares / tf.maximum(self.count - 1, 1)
+
+
+def _add(sums: _Sums, log_weight: tf.Tensor, counts: tf.Tensor) -> _Sums:
+    """Adds a chunk, `[chunk, batch]`, of which some rows may not count, `[chunk]`.
+
+    Means and squares are joined as in Chan, Golub and LeVeque (1983), which loses nothing
+    to cancellation.
+    """
+    there = tf.cast(counts, log_weight.dtype)[:, tf.newaxis]
+    number = tf.reduce_sum(there)
+    least = tf.where(there > 0, log_weight, -math.inf)
+    mean = tf.reduce_sum(there * log_weight, axis=0) / number
+    squares = tf.reduce_sum(there * (log_weight - mean) ** 2, axis=0)
+    total = sums.count + number
+    step = mean - sums.mean
+    return _Sums(
+        total,
+        _log_add(sums.log_sum, tf.reduce_logsumexp(least, axis=0)),
+        _log_add(sums.log_sum_squares, tf.reduce_logsumexp(2 * least, axis=0)),
+        sums.mean + step * number / total,
+        sums.squares + squares + step**2 * sums.count * number / total,
+    )
+
+
+def _log_add(one: tf.Tensor, other: tf.Tensor) -> tf.Tensor:
+    return tf.reduce_logsumexp(tf.stack([one, other]), axis=0)

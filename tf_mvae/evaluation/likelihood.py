@@ -36,9 +36,8 @@ class Question(NamedTuple):
         given = f" | {', '.join(self.given)}" if self.given else ""
         proposal = ""
         if self.proposal is not None and set(self.proposal) != {*self.target, *self.given}:
-            proposal = (
-                f", z from {'x of ' + ', '.join(self.proposal) if self.proposal else 'prior'}"
-            )
+            seen = f"q(z | {', '.join(self.proposal)})" if self.proposal else "p(z)"
+            proposal = f", z from {seen}"
         return f"log p({', '.join(self.target)}{given}){proposal}"
 
 

@@ -35,7 +35,7 @@ def update_report(path: pathlib.Path, analyses: Mapping[str, Any]) -> dict[str, 
 
 
 def table(analyses: Mapping[str, Any]) -> str:
-    """Returns the results of some analyses as aligned lines: shares in per cent, others in units."""
+    """Returns results as aligned lines: shares in per cent, others in their units."""
     rows = [("analysis", "what", "value", "error", "examples")]
     for analysis, content in analyses.items():
         for name, result in content["results"].items():

@@ -62,12 +62,7 @@ def default_questions(model: MultimodalVAE) -> list[Question]:
 
 
 def estimate(
-    model: MultimodalVAE,
-    batches: Any,
-    questions: Sequence[Question],
-    num_samples: int = 1000,
-    seed: int = 0,
-    jit_compile: bool = True,
+    sampler: ImportanceSampler, batches: Any, questions: Sequence[Question], seed: int = 0
 ) -> dict[Question, dict[str, Any]]:
     """Estimates log-likelihoods over a data set.
 
@@ -75,12 +70,10 @@ def estimate(
     has all of its modalities.
 
     Args:
-        model: The model.
+        sampler: The model's sampler.
         batches: Batches of `{"x": ..., "mask": ...}`.
         questions: What to estimate.
-        num_samples: Importance samples an example.
-        seed: Their seed; a batch's draws depend on its place.
-        jit_compile: Whether XLA compiles the estimate.
+        seed: Of the samples; a batch's draws depend on its place.
 
     Returns:
         By question: `value`, the mean over the examples in nats, its `standard_error` (of
@@ -91,7 +84,7 @@ def estimate(
     Raises:
         UserError: A question does not fit the model, or no example fits a question.
     """
-    sampler = ImportanceSampler(model, num_samples, jit_compile=jit_compile)
+    model = sampler.model
     parts = {question: _parts(model, question) for question in questions}
     needed = sorted({part for pair in parts.values() for part in pair if part}, key=str)
     found: dict[Any, list] = {part: [] for part in needed}
@@ -115,7 +108,7 @@ def estimate(
             "target": list(question.target),
             "given": list(question.given),
             "proposal": list(whole[1]),
-            "num_samples": num_samples,
+            "num_samples": sampler.num_samples,
         }
         for question, (whole, condition) in parts.items()
     }
@@ -163,14 +156,8 @@ def _estimates(run: Any, settings: Settings) -> dict[Question, dict[str, Any]]:
             batches = batches.unbatch().take(number).batch(settings.batch_size)
         total = -(-number // settings.batch_size)
         batches = settings.progress(batches, desc="log-likelihood", total=total)
-        settings.memory[_MEMORY] = estimate(
-            model,
-            batches,
-            questions,
-            settings.num_samples,
-            settings.seed,
-            run.config.jit_compile,
-        )
+        sampler = ImportanceSampler(model, settings.num_samples, jit_compile=run.config.jit_compile)
+        settings.memory[_MEMORY] = estimate(sampler, batches, questions, settings.seed)
     return settings.memory[_MEMORY]
 
 

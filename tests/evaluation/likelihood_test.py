@@ -1,0 +1,149 @@
+"""The likelihood analyses: which questions, over which examples, and what they report."""
+
+import math
+import types
+
+import numpy as np
+import pytest
+
+from tests import tiny
+from tests.linear_gaussian import LinearGaussian
+from tf_mvae import CVAE, VAE
+from tf_mvae.data.pipeline import Split
+from tf_mvae.errors import UserError
+from tf_mvae.evaluation import ANALYSES, ImportanceSampler, Question, Settings, table
+from tf_mvae.evaluation.likelihood import default_questions, estimate
+
+TRUTH = LinearGaussian([3, 4, 5])
+MODEL = TRUTH.model()
+X = TRUTH.sample(30)
+HAS_X1 = np.arange(30) % 3 > 0
+BATCH = {"x": X, "mask": {"x1": HAS_X1.astype(np.float32)}}
+
+
+def exact(names, rows):
+    return np.array([TRUTH.log_prob(X, row, names) for row in rows])
+
+
+def test_questions_of_up_to_three_modalities():
+    assert [str(question) for question in default_questions(MODEL)] == [
+        "log p(x0)",
+        "log p(x1)",
+        "log p(x2)",
+        "log p(x0, x1, x2)",
+        "log p(x0 | x1, x2)",
+        "log p(x1 | x0, x2)",
+        "log p(x2 | x0, x1)",
+    ]
+
+
+def test_questions_of_more_modalities_grow_no_further():
+    questions = default_questions(LinearGaussian().model())
+    assert [str(question) for question in questions] == [
+        "log p(x0)",
+        "log p(x0, x1, x2, x3, x4)",
+        "log p(x0 | x1, x2, x3, x4)",
+    ]
+
+
+def test_questions_of_one_modality_and_of_a_conditional_model():
+    image, label = tiny.make_modalities()[:2]
+    assert [str(q) for q in default_questions(CVAE([image, label]))] == ["log p(image | label)"]
+    assert [str(q) for q in default_questions(VAE([tiny.make_modalities()[0]]))] == ["log p(image)"]
+
+
+def test_a_question_names_an_unusual_proposal_only():
+    assert str(Question(("a",), ("b",), ("b", "a"))) == "log p(a | b)"
+    assert str(Question(("a", "b"), (), ("a",))) == "log p(a, b), z from q(z | a)"
+    assert str(Question(("a",), (), ())) == "log p(a), z from p(z)"
+
+
+def test_means_are_over_the_examples_that_have_what_is_asked():
+    questions = [Question(("x0",)), Question(("x1",)), Question(("x0",), ("x1",))]
+    halves = [
+        {"x": {k: v[part] for k, v in X.items()}, "mask": {"x1": BATCH["mask"]["x1"][part]}}
+        for part in (slice(0, 20), slice(20, 30))
+    ]
+    found = estimate(ImportanceSampler(MODEL, 20), halves, questions)
+    everyone, some = np.arange(30), np.flatnonzero(HAS_X1)
+    values = {
+        questions[0]: exact(["x0"], everyone),
+        questions[1]: exact(["x1"], some),
+        questions[2]: exact(["x0", "x1"], some) - exact(["x1"], some),
+    }
+    for question, wanted in values.items():
+        result = found[question]
+        assert result["examples"] == len(wanted)
+        assert result["value"] == pytest.approx(wanted.mean(), abs=1e-4)
+        error = wanted.std(ddof=1) / math.sqrt(len(wanted))
+        assert result["standard_error"] == pytest.approx(error, rel=1e-3)
+        assert result["sampling_error"] < 1e-3
+        assert result["log_weight_variance"] < 1e-6
+        assert result["effective_sample_size"] == pytest.approx(20, rel=1e-3)
+        assert result["path"]["num_samples"][-1] == 20
+        assert result["path"]["value"][-1] == pytest.approx(result["value"])
+
+
+def test_the_sampling_error_is_that_of_the_mean():
+    sampler = ImportanceSampler(TRUTH.model(posterior_scale=1.5), 50)
+    question = Question(("x0", "x1", "x2"))
+    found = [estimate(sampler, [{"x": X}], [question], seed=seed)[question] for seed in range(40)]
+    spread = np.std([result["value"] for result in found], ddof=1)
+    stated = np.mean([result["sampling_error"] for result in found])
+    assert spread == pytest.approx(stated, rel=0.4)
+
+
+@pytest.mark.parametrize(
+    "question",
+    [
+        Question(("x0",), ("x0",)),
+        Question(("nothing",)),
+        Question((), ("x0",)),
+    ],
+)
+def test_a_question_that_fits_no_model_is_named(question):
+    with pytest.raises(UserError, match=r"different modalities of \['x0'"):
+        estimate(ImportanceSampler(MODEL, 2), [BATCH], [question])
+
+
+def test_no_example_for_a_question():
+    nobody = {"x": X, "mask": {"x1": np.zeros(30, np.float32)}}
+    with pytest.raises(UserError, match=r"no example has all that log p\(x1\)"):
+        estimate(ImportanceSampler(MODEL, 2), [nobody], [Question(("x1",))])
+
+
+class FakeRun:
+    """A run of the linear-Gaussian model that counts how often its data are read."""
+
+    def __init__(self, model=MODEL):
+        self.model, self.reads = model, 0
+        self.config = types.SimpleNamespace(jit_compile=True, model="mvae")
+
+    def split(self, name):
+        return Split(None, 30)
+
+    def batches(self, split, batch_size, seed):
+        self.reads += 1
+        return tiny.batches(BATCH, batch_size)
+
+
+def test_both_analyses_share_one_pass_and_make_one_table():
+    run, settings = FakeRun(), Settings(num_samples=20, max_examples=25, batch_size=10)
+    likelihoods = ANALYSES["log_likelihood"].analyze(run, settings)
+    variances = ANALYSES["weight_variance"].analyze(run, settings)
+    assert run.reads == 1
+    assert likelihoods["log p(x0)"]["value"] == pytest.approx(
+        exact(["x0"], range(25)).mean(), abs=1e-4
+    )
+    assert list(variances) == [
+        f"variance of log w, log p({names})" for names in ("x0", "x1", "x2", "x0, x1, x2")
+    ]
+    lines = table({"log_likelihood": {"results": likelihoods}}).splitlines()
+    assert f"{likelihoods['log p(x0)']['value']:.3f} nats" in lines[1]
+
+
+def test_asked_questions_replace_the_usual_ones():
+    settings = Settings(num_samples=5, questions=(Question(("x2",), ("x0",)),))
+    assert list(ANALYSES["log_likelihood"].analyze(FakeRun(), settings)) == ["log p(x2 | x0)"]
+    with pytest.raises(UserError, match="without --given"):
+        ANALYSES["weight_variance"].analyze(FakeRun(), settings)

@@ -15,7 +15,7 @@ from tf_mvae.layers.sequential import MaskedSequential, call_network, flat
 __all__ = ["Modality"]
 
 # Names of other tensors in what models give and in the signatures of exported ones.
-_RESERVED = ("loc", "log_variance", "num_samples", "seed", "temperature", "z")
+_RESERVED = ("everything", "loc", "log_variance", "num_samples", "seed", "temperature", "z")
 
 
 @keras.saving.register_keras_serializable("tf_mvae")

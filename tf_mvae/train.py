@@ -33,8 +33,8 @@ flags.DEFINE_list(
 flags.DEFINE_list(
     "term_weight",
     [],
-    "Weights of the ELBO of a modality alone, for examples that have others too: label=0.1. "
-    "1 where left out, as in the paper.",
+    "Weights of whole terms, for examples with several modalities: label=0.1 is that of the ELBO "
+    "of the label alone, everything=0.5 of the joint one. 1 where left out, as in the paper.",
 )
 flags.DEFINE_string(
     "modality",

@@ -459,7 +459,7 @@ class MultimodalVAE(keras.Model):
         return contract.check_arrays(data, self.modalities) if isinstance(data, Mapping) else data
 
     def _update_metrics(self, loss: tf.Tensor, elbo: Elbo) -> dict[str, tf.Tensor]:
-        everything = elbo.valid[0]
+        everything = tf.cast(elbo.valid[0] > 0, tf.float32)
         total = tf.add_n([elbo.log_likelihood[m.name][0] for m in self.targets]) - elbo.kl[0]
         trackers = self._trackers
         trackers["loss"].update_state(loss, sample_weight=tf.shape(everything)[0])

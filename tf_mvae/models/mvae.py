@@ -16,6 +16,9 @@ from tf_mvae.ops import random
 __all__ = ["MVAE"]
 
 
+_EVERYTHING = "everything"
+
+
 @keras.saving.register_keras_serializable("tf_mvae")
 class MVAE(MultimodalVAE):
     """A product-of-experts posterior, trained on the ELBOs of many subsets at once.
@@ -57,9 +60,10 @@ class MVAE(MultimodalVAE):
                 modalities: none of two.
             subset_distribution: `'uniform_sizes'` (the published code's) or
                 `'uniform_subsets'`; see `tf_mvae.models.subsets.random_subsets`.
-            term_weight: By modality, the weight of the ELBO of that modality alone, its
-                divergence and all, for examples that have others too; 1 where left out,
-                as in the paper.
+            term_weight: The weights of whole ELBO terms, divergence and all: by modality,
+                that of the modality alone, and under `'everything'` that of all that an
+                example has. They are for examples that have several modalities; the one
+                term of others counts 1. 1 where left out, as in the paper.
             **kwargs: Those of `MultimodalVAE`: `kl_weight`, `num_samples`, `seed`, `name`.
 
         Raises:
@@ -75,10 +79,10 @@ class MVAE(MultimodalVAE):
         super().__init__(modalities, latent_dim, **kwargs)
         self.term_weight = dict(term_weight or {})
         for name, weight in self.term_weight.items():
-            if name not in self._names or not weight >= 0:
+            if name not in (_EVERYTHING, *self._names) or not weight >= 0:
                 raise ValueError(
-                    f"term_weight holds a number of 0 or more for some of {self._names}, not "
-                    f"{name}={weight}"
+                    f"term_weight holds a number of 0 or more for some of "
+                    f"{[_EVERYTHING, *self._names]}, not {name}={weight}"
                 )
         self.num_random_subsets = int(num_random_subsets)
         self.subset_distribution = subset_distribution
@@ -113,9 +117,11 @@ class MVAE(MultimodalVAE):
             present, self.num_random_subsets, self.subset_distribution, subset_seed
         )
         if self.term_weight:
-            alone = tf.constant([self.term_weight.get(name, 1.0) for name in self._names])
-            others = terms.valid.shape[0] - 1 - len(self._names)
-            weight = tf.concat([[1.0], alone, tf.ones([others])], 0)[:, tf.newaxis]
+            names = [_EVERYTHING, *self._names]
+            weight = [self.term_weight.get(name, 1.0) for name in names]
+            weight += [1.0] * (terms.valid.shape[0] - len(weight))
+            several = tf.reduce_sum(present, axis=1) > 1
+            weight = tf.where(several, tf.constant(weight)[:, tf.newaxis], 1.0)
             terms = terms._replace(valid=terms.valid * weight)
         return elbo_of_terms(
             self.modalities,

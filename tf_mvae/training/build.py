@@ -70,7 +70,7 @@ def _modalities(config: RunConfig, experiment: Experiment) -> list[Modality]:
     names = [modality.name for modality in modalities]
     for flag in ("likelihood_weight", "cross_weight", "term_weight"):
         for name in getattr(config, flag):
-            if name not in names:
+            if name not in names and (flag, name) != ("term_weight", "everything"):
                 raise UserError(f"--{flag} names {name!r}; the modalities are {sorted(names)}")
     if config.modality is not None and config.model not in ("vae", "cvae"):
         raise UserError(f"--modality is for --model=vae and cvae; {config.model} has all of them")

@@ -2,7 +2,7 @@
 
 `python docs/run_results.py --data_dir=DIR --runs_dir=RUNS [NAME …]` takes up whatever is
 not finished yet; without names all runs are made, in the order below. Each leaves
-`docs/results/NAME/`: `flags.cfg`, `evaluation.json` and the last line of its metrics.
+`docs/results/NAME/`: `flags.cfg` and `evaluation.json`.
 Then `python docs/write_results.py` writes the tables.
 """
 
@@ -28,11 +28,34 @@ RUNS = {
 for _seed in (1, 2):
     RUNS[f"binary_mnist-mvae-seed{_seed}"] = [*RUNS["binary_mnist-mvae"], f"--seed={_seed}"]
 
-EVALUATION = [
-    "--analysis=log_likelihood,weight_variance",
-    "--num_samples=1000",
-    "--max_examples=2000",
+
+# The trials of docs/objectives.md: the weights of the engine's terms.
+_TRIAL = [
+    "--experiment=mnist",
+    "--epochs=20",
+    "--annealing_epochs=10",
+    "--likelihood_weight=image=1,label=1",
 ]
+_PAPER = ["--likelihood_weight=image=1,label=50", "--cross_weight=image=0,label=0"]
+RUNS |= {
+    "objective-paper": [*_TRIAL, *_PAPER],
+    "objective-label0.1": [*_TRIAL, "--term_weight=label=0.1"],
+    "objective-everything0.1-label0.1": [*_TRIAL, "--term_weight=everything=0.1,label=0.1"],
+}
+RUNS |= {
+    "coherence-mnist-mvae_cross": ["--flagfile=configs/mnist/mvae_cross.cfg"],
+    "coherence-mnist-mvae_paper": ["--flagfile=configs/mnist/mvae.cfg", *_TRIAL[1:3]],
+}
+
+_LIKELIHOOD = ["--analysis=log_likelihood,weight_variance", "--max_examples=2000"]
+_COHERENCE = ["--analysis=accuracy,coherence"]
+
+
+def evaluations(name: str) -> list[list[str]]:
+    """Returns the flags of each evaluation of a run."""
+    if name.startswith("objective"):
+        return [[*_LIKELIHOOD, "--target=image"], _COHERENCE]
+    return [_COHERENCE] if name.startswith("coherence") else [_LIKELIHOOD]
 
 
 def run(module: str, *flags: str) -> None:
@@ -47,8 +70,6 @@ def keep(run_dir: pathlib.Path, target: pathlib.Path) -> None:
     kept = [line for line in lines if not line.startswith("--data_dir")]
     (target / "flags.cfg").write_text("".join(kept))
     shutil.copy(run_dir / "evaluation.json", target)
-    last = (run_dir / "metrics.jsonl").read_text().splitlines()[-1]
-    (target / "metrics.json").write_text(last + "\n")
 
 
 def main() -> None:
@@ -69,7 +90,8 @@ def main() -> None:
         if not arguments.evaluate_only:
             run("train", *RUNS[name], data, f"--run_dir={run_dir}")
         if not arguments.train_only:
-            run("evaluate", *EVALUATION, data, f"--run_dir={run_dir}")
+            for flags in evaluations(name):
+                run("evaluate", *flags, data, f"--run_dir={run_dir}")
             keep(run_dir, HERE / "results" / name)
 
 

@@ -1,70 +1,223 @@
-"""Writes the README's table of results from the files that runs left.
+"""Writes the tables of results from the files that runs left, into README.md and docs/.
 
-`python docs/write_results.py [RUN_DIR …]` first copies `flags.cfg` and `evaluation.json`
-of the runs named into `docs/results/`, by experiment and cross weight, then writes the
-table from all that is there.
+`python docs/write_results.py` fills what stands between the markers `<!-- NAME -->` and
+`<!-- /NAME -->` in README.md, docs/results.md and docs/objectives.md, from `flags.cfg` and
+`evaluation.json` of every run in `docs/results/`
+(`docs/run_results.py` makes these) and the paper's own numbers in `docs/paper.json`.
 """
 
+import collections
 import json
 import pathlib
 import re
-import shutil
-import sys
+import statistics
+
+from tf_mvae.training import RunConfig
+from tf_mvae.training.build import build_model
 
 HERE = pathlib.Path(__file__).parent
-README = HERE.parent / "README.md"
+LIKELIHOODS = ("log p(image)", "log p(image, label)", "log p(image | label)")
+MODELS = ("vae", "cvae", "bivcca", "jmvae", "telbo", "mvae_q", "mvae")
 
 
-def read_flags(folder: pathlib.Path) -> dict[str, str]:
-    """Reads a run's flagfile."""
-    lines = (folder / "flags.cfg").read_text().splitlines()
-    return dict(line.removeprefix("--").split("=", 1) for line in lines)
+class Result:
+    """What is kept of a run."""
+
+    def __init__(self, folder: pathlib.Path):
+        """Reads `docs/results/NAME`."""
+        self.name = folder.name
+        self.config = RunConfig.read(folder / "flags.cfg")
+        self.report = json.loads((folder / "evaluation.json").read_text())
+
+    def of(self, analysis: str, what: str) -> dict | None:
+        """Returns one result, or nothing if the run has it not."""
+        return self.report.get(analysis, {}).get("results", {}).get(what)
+
+    def schedule(self) -> str:
+        """Says how long it trained."""
+        rate = self.config.learning_rate_schedule
+        return f"{self.config.epochs} / {self.config.annealing_epochs}, {rate}"
 
 
-def keep(run_dir: pathlib.Path) -> None:
-    """Copies what a run's row of the table is made of; where its data lay is left out."""
-    flags = read_flags(run_dir)
-    objective = "paper" if "=0.0" in flags["cross_weight"] else "cross"
-    target = HERE / "results" / f"{flags['experiment']}_{flags['model']}_{objective}"
-    target.mkdir(parents=True, exist_ok=True)
-    text = "".join(f"--{k}={v}\n" for k, v in flags.items() if k != "data_dir")
-    (target / "flags.cfg").write_text(text)
-    shutil.copy(run_dir / "evaluation.json", target)
+def share(result: dict | None) -> str:
+    """Writes a share with its standard error, in per cent."""
+    if result is None:
+        return "-"
+    return f"{100 * result['value']:.1f} ± {100 * result['standard_error']:.1f} %"
 
 
-def row(folder: pathlib.Path) -> str:
-    """Returns a run's line of the table."""
-    flags = read_flags(folder)
-    report = json.loads((folder / "evaluation.json").read_text())
-    results = {**report["accuracy"]["results"], **report["coherence"]["results"]}
-    cells = [flags["experiment"], flags["likelihood_weight"], flags["cross_weight"]]
-    cells += [f"{flags['epochs']} / {flags['annealing_epochs']}"]
-    for name in (
-        "label | image",
-        "image | label",
-        "image, label from the prior",
-        "judge on real image",
-    ):
-        result = results[name]
-        cells.append(f"{100 * result['value']:.1f} ± {100 * result['standard_error']:.1f} %")
-    return "| " + " | ".join(cells) + " |"
+def nats(result: dict | None, digits: int = 2) -> str:
+    """Writes a number with its standard error over examples."""
+    if result is None:
+        return "-"
+    return f"{result['value']:.{digits}f} ± {result['standard_error']:.{digits}f}"
+
+
+def weights(values: dict[str, float], otherwise: str) -> str:
+    """Writes weights by name."""
+    return ", ".join(f"{name} {value:g}" for name, value in values.items()) or otherwise
+
+
+def table(head: list[str], rows: list[list[str]]) -> str:
+    """Writes a Markdown table."""
+    return "\n".join("| " + " | ".join(row) + " |" for row in [head, ["---"] * len(head), *rows])
+
+
+def coherence_table(results: list[Result]) -> str:
+    """The README's table: what is read off what, by weights."""
+    rows = []
+    for result in results:
+        if "coherence" not in result.report or result.name.startswith("objective"):
+            continue
+        rows.append(
+            [
+                result.config.experiment,
+                weights(result.config.likelihood_weight, "1"),
+                weights(result.config.cross_weight, "the same"),
+                result.schedule().split(",")[0],
+                share(result.of("accuracy", "label | image")),
+                share(result.of("coherence", "image | label")),
+                share(result.of("coherence", "image, label from the prior")),
+                share(result.of("coherence", "judge on real image")),
+            ]
+        )
+    head = [
+        "data", "likelihood weight", "cross weight", "epochs / annealing",
+        "label read off the image", "image from the label named right",
+        "image and label from the prior agree", "classifier on real images",
+    ]  # fmt: skip
+    return table(head, rows)
+
+
+def likelihood_table(results: list[Result], paper: dict, experiment: str) -> str:
+    """Log-likelihoods beside the paper's, models in rows; seeds are averaged over."""
+    found = collections.defaultdict(list)
+    for result in results:
+        if result.name.startswith(f"{experiment}-") and "log_likelihood" in result.report:
+            found[result.config.model, result.schedule()].append(result)
+    rows = []
+    for model, schedule in sorted(found, key=lambda key: (MODELS.index(key[0]), key[1])):
+        runs = found[model, schedule]
+        row = [model, schedule, str(len(runs))]
+        for what in LIKELIHOODS:
+            row += [
+                _over_seeds(runs, "log_likelihood", what),
+                _paper(paper[what], experiment, model),
+            ]
+        rows.append(row)
+    examples = {
+        str(result["examples"])
+        for runs in found.values()
+        for run in runs
+        for result in run.report["log_likelihood"]["results"].values()
+    }
+    head = ["model", "epochs / annealing, learning rate", "seeds"]
+    for what in LIKELIHOODS:
+        head += [what.replace("|", "\\|"), "paper"]
+    note = f"\n\nTest examples: {', '.join(sorted(examples)) or 'none yet'}."
+    return table(head, rows) + note
+
+
+def variance_table(results: list[Result], paper: dict, experiments: list[str]) -> str:
+    """Variances of the log importance weights, proposal q(z | image)."""
+    what = "variance of log w, log p(image)"
+    rows = []
+    for model in MODELS:
+        row = [model]
+        for experiment in experiments:
+            runs = [
+                result
+                for result in results
+                if result.name.startswith(f"{experiment}-") and result.config.model == model
+            ]
+            row += [
+                _over_seeds(runs, "weight_variance", what),
+                _paper(paper["variance"], experiment, model),
+            ]
+        rows.append(row)
+    head = ["model"]
+    for experiment in experiments:
+        head += [experiment, "paper"]
+    return table(head, rows)
+
+
+def parameter_table(paper: dict) -> str:
+    """Parameters of the inference network, counted in models that are built for it."""
+    rows = []
+    for experiment, counts in paper["parameters"].items():
+        for model, wanted in counts.items():
+            built = build_model(RunConfig(experiment, model), 1)
+            decoders = {id(v) for m in built.modalities for v in m.decoder.variables}
+            own = sum(
+                v.value.shape.num_elements() for v in built.variables if id(v) not in decoders
+            )
+            rows.append([experiment, model, f"{own:,}", f"{wanted:,}"])
+    return table(["experiment", "model", "here", "paper"], rows)
+
+
+def objective_table(results: list[Result]) -> str:
+    """What was tried to have likelihood and coherence at once."""
+    rows = []
+    for result in results:
+        if not result.name.startswith("objective"):
+            continue
+        config = result.config
+        rows.append(
+            [
+                weights(config.likelihood_weight, "1"),
+                weights(config.cross_weight, "the same"),
+                weights(config.term_weight, "1"),
+                result.schedule(),
+                nats(result.of("log_likelihood", "log p(image)")),
+                nats(result.of("weight_variance", "variance of log w, log p(image)"), 1),
+                share(result.of("accuracy", "label | image")),
+                share(result.of("coherence", "image | label")),
+                share(result.of("coherence", "image, label from the prior")),
+            ]
+        )
+    head = [
+        "likelihood weight", "cross weight", "term weight", "epochs / annealing, learning rate",
+        "log p(image)", "variance of log w", "label read off the image",
+        "image from the label named right", "image and label from the prior agree",
+    ]  # fmt: skip
+    return table(head, rows)
+
+
+def _over_seeds(runs: list[Result], analysis: str, what: str) -> str:
+    """Writes one run's figure, or the mean and the standard deviation of several."""
+    found = [result for run in runs if (result := run.of(analysis, what))]
+    if len(found) < 2:
+        return nats(found[0] if found else None)
+    values = [result["value"] for result in found]
+    return f"{statistics.mean(values):.2f} (sd {statistics.stdev(values):.2f})"
+
+
+def _paper(numbers: dict, experiment: str, model: str) -> str:
+    value = numbers.get(experiment, {}).get(model)
+    return "-" if value is None else f"{value:g}"
+
+
+def fill(path: pathlib.Path, name: str, text: str) -> None:
+    """Puts a table between its markers."""
+    pattern = rf"(<!-- {name} -->\n).*?(<!-- /{name} -->)"
+    old = path.read_text()
+    if not re.search(pattern, old, flags=re.S):
+        raise SystemExit(f"{path} has no place for {name}")
+    path.write_text(re.sub(pattern, lambda m: f"{m[1]}{text}\n{m[2]}", old, flags=re.S))
 
 
 def main() -> None:
-    """Copies, then writes the table."""
-    for argument in sys.argv[1:]:
-        keep(pathlib.Path(argument))
-    head = [
-        "| data | likelihood weight | cross weight | epochs / annealing | label read off the image "
-        "| image from the label named right | image and label from the prior agree "
-        "| classifier on real images |",
-        "|---|---|---|---|---|---|---|---|",
-    ]
-    rows = [row(folder) for folder in sorted((HERE / "results").iterdir())]
-    table = "\n".join([*head, *rows])
-    pattern = r"(<!-- results -->\n).*?(<!-- /results -->)"
-    text = re.sub(pattern, lambda m: f"{m[1]}{table}\n{m[2]}", README.read_text(), flags=re.S)
-    README.write_text(text)
+    """Writes every table."""
+    results = [Result(folder) for folder in sorted((HERE / "results").iterdir())]
+    paper = json.loads((HERE / "paper.json").read_text())
+    fill(HERE.parent / "README.md", "results", coherence_table(results))
+    page = HERE / "results.md"
+    experiments = ["binary_mnist", "mnist", "fashion_mnist"]
+    fill(page, "parameters", parameter_table(paper))
+    for experiment in experiments:
+        fill(page, experiment, likelihood_table(results, paper, experiment))
+    fill(page, "variance", variance_table(results, paper, experiments))
+    fill(HERE / "objectives.md", "objectives", objective_table(results))
 
 
 if __name__ == "__main__":

@@ -10,7 +10,9 @@ README = (ROOT / "README.md").read_text()
 
 
 def test_the_program_trains_on_three_arrays_one_half_missing(tmp_path, monkeypatch):
-    program = re.search(r"<!-- a test runs this -->\n```python\n(.*?)```", README, re.S).group(1)
+    program, likelihood = re.findall(
+        r"<!-- a test runs this -->\n```python\n(.*?)```", README, re.S
+    )
     lines = [line for line in program.splitlines() if line.strip()]
     assert len(lines) <= 25
     monkeypatch.chdir(tmp_path)
@@ -24,6 +26,9 @@ def test_the_program_trains_on_three_arrays_one_half_missing(tmp_path, monkeypat
         names["model"].posterior({"sensor": names["sensor"][:3]}).mean(),
         atol=1e-5,
     )
+    exec(compile(likelihood, "README.md", "exec"), names)
+    assert names["estimate"].log_likelihood.shape == (1000,)
+    assert np.mean(names["estimate"].effective_sample_size) > 10
 
 
 def test_every_file_and_command_that_is_named_exists():

@@ -31,22 +31,23 @@ class Split:
     def only(self, names: Sequence[str]) -> "Split":
         """Returns the same examples with some of their modalities.
 
-        What is random about them is drawn as before.
+        What is random about them is drawn as before, from all of them.
 
         Args:
             names: The modalities to keep.
         """
 
-        def keep(example):
-            return {
-                part: {name: values[name] for name in names if name in values}
-                for part, values in example.items()
-            }
+        def keep(values):
+            return {name: values[name] for name in names if name in values}
+
+        def keep_parts(example):
+            later = ["x"] if self.randomize else []
+            return {part: v if part in later else keep(v) for part, v in example.items()}
 
         def randomize(x, seed):
-            return {name: value for name, value in self.randomize(x, seed).items() if name in names}
+            return keep(self.randomize(x, seed))
 
-        return Split(self.dataset.map(keep), self.num_examples, self.randomize and randomize)
+        return Split(self.dataset.map(keep_parts), self.num_examples, self.randomize and randomize)
 
 
 def training_batches(

@@ -39,7 +39,7 @@ def _joint_trunks() -> dict[str, keras.layers.Layer]:
     return {"image": conv_encoder([64, 128], 512), "label": mlp_encoder([512], num_classes=10)}
 
 
-def _conditional_encoder() -> tuple[keras.layers.Layer, list[int]]:
+def _image_given_label() -> tuple[keras.layers.Layer, list[int]]:
     return conv_encoder([64, 128], units=None), [512]
 
 
@@ -54,6 +54,6 @@ register(
         load=_load,
         modalities=_modalities,
         joint_trunks=_joint_trunks,
-        conditional_encoder=_conditional_encoder,
+        conditional_encoders={"image": _image_given_label},
     )
 )

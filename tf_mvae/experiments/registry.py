@@ -28,8 +28,8 @@ class Experiment:
             `likelihood_weight` and `cross_weight`, by name.
         joint_trunks: Makes the trunks of a joint network (JMVAE, TELBO), by modality; the
             models' own where None.
-        conditional_encoder: Makes the trunk and gives the widths of a CVAE's encoder; the
-            model's own where None.
+        conditional_encoders: By target, makes the trunk and gives the widths of a CVAE's
+            encoder; the model's own where left out.
         defaults: Values of flags that this experiment sets itself.
     """
 
@@ -38,7 +38,9 @@ class Experiment:
     load: Callable[[str, str | None], Split]
     modalities: Callable[[Mapping[str, float], Mapping[str, float]], list[Modality]]
     joint_trunks: Callable[[], dict[str, keras.layers.Layer]] | None = None
-    conditional_encoder: Callable[[], tuple[keras.layers.Layer, list[int]]] | None = None
+    conditional_encoders: Mapping[str, Callable[[], tuple[keras.layers.Layer, list[int]]]] = (
+        dataclasses.field(default_factory=dict)
+    )
     defaults: Mapping[str, Any] = dataclasses.field(default_factory=dict)
 
 

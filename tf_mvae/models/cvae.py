@@ -117,12 +117,8 @@ class CVAE(MultimodalVAE):
         if names is not None and list(names) != [self.target.name]:
             raise UserError(f"{self.name} generates {self.target.name!r} only, not {list(names)}")
         condition = self._condition(given or {})
-        shape = tf.concat([tf.shape(z)[:-1], [condition.shape[-1]]], 0)
-        rows = tf.concat([z, tf.broadcast_to(condition, shape)], axis=-1)
-        rows = tf.reshape(rows, [-1, self.latent_dim + condition.shape[-1]])
-        parameters = self.target.decode(rows, training=training)
-        shape = tf.concat([tf.shape(z)[:-1], self.target.likelihood.parameter_shape], 0)
-        return {self.target.name: tf.reshape(parameters, shape)}
+        counts = tf.ones(tf.shape(condition)[:1])
+        return {self.target.name: self._decode(z, condition, counts, training)}
 
     def experts(self, x, mask=None, training=False) -> Never:
         """A CVAE has no experts.
@@ -153,22 +149,22 @@ class CVAE(MultimodalVAE):
     ) -> Elbo:
         """See `MultimodalVAE.elbo`; there is one term, and the target's likelihood alone."""
         x, mask = contract.unpack(batch, self.modalities)
-        present = contract.present_mask(mask, self.modalities)
-        complete = tf.reduce_prod(present, axis=1)
+        complete = tf.reduce_prod(contract.present_mask(mask, self.modalities), axis=1)
+        mask = dict.fromkeys(self._names, complete)
         loc, log_variance = self._infer(x, mask, training)
         count = self.num_samples if num_samples is None else num_samples
         noise = random.stateless_normal(
             tf.concat([[count], tf.shape(loc)], 0), self._noise_seed(self._seed(seed))
         )
         z = loc + tf.exp(log_variance / 2) * noise
-        x = {m.name: m.prepare(x[m.name], mask[m.name]) for m in self.modalities}
         name = self.target.name
-        parameters = self.likelihood_parameters(z, given=x, training=training)[name]
-        log_prob = self.target.likelihood.log_prob(parameters, x[name])
+        parameters = self._decode(z, self._condition(x, mask), complete, training)
+        value = self.target.prepare(x[name], complete)
+        log_prob = self.target.likelihood.log_prob(parameters, value)
         own = (tf.reduce_mean(log_prob, axis=0) * complete)[tf.newaxis]
         kl = gaussian_kl_to_prior(loc, log_variance)[tf.newaxis]
         return Elbo(
-            subset=present[tf.newaxis],
+            subset=contract.present_mask(mask, self.modalities)[tf.newaxis],
             valid=complete[tf.newaxis],
             loc=loc[tf.newaxis],
             log_variance=log_variance[tf.newaxis],
@@ -177,6 +173,19 @@ class CVAE(MultimodalVAE):
             kl=kl,
             elbo=self.target.likelihood_weight * own - kl_weight * kl,
         )
+
+    def _decode(
+        self, z: tf.Tensor, condition: tf.Tensor, counts: tf.Tensor, training: bool
+    ) -> tf.Tensor:
+        """Decodes `[..., batch, latent]` beside `[batch, size]` to the target's parameters."""
+        lead = tf.shape(z)[:-1]
+        size = condition.shape[-1]
+        beside = tf.broadcast_to(condition, tf.concat([lead, [size]], 0))
+        rows = tf.reshape(tf.concat([z, beside], axis=-1), [-1, self.latent_dim + size])
+        mask = tf.reshape(tf.broadcast_to(counts, lead), [-1])
+        parameters = self.target.decode(rows, mask, training)
+        shape = tf.concat([lead, self.target.likelihood.parameter_shape], 0)
+        return tf.reshape(parameters, shape)
 
     def _condition(
         self, x: Mapping[str, Any], mask: Mapping[str, tf.Tensor] | None = None
@@ -197,15 +206,14 @@ class CVAE(MultimodalVAE):
         if self.target.name not in x:
             nothing = tf.zeros([tf.shape(condition)[0], self.latent_dim])
             return nothing, nothing
-        there = mask[self.target.name]
-        value = self.target.prepare(x[self.target.name], there)
+        complete = tf.reduce_prod(tf.stack([mask[name] for name in self._names]), axis=0)
+        value = self.target.prepare(x[self.target.name], complete)
         if self.trunk is None:
             features = _as_numbers(self.target, value)
         else:
-            features = flat(call_network(self.trunk, value, there, training))
+            features = flat(call_network(self.trunk, value, complete, training))
         inputs = tf.concat([tf.cast(features, tf.float32), condition], axis=-1)
         encoded = tf.cast(self.encoder(inputs, training=training), tf.float32)
-        complete = tf.reduce_prod(tf.stack([mask[name] for name in self._names]), axis=0)
         loc, log_variance = tf.split(encoded * complete[:, tf.newaxis], 2, axis=-1)
         return loc, log_variance
 

@@ -66,14 +66,15 @@ class JMVAE(JointPosteriorVAE):
     ) -> Elbo:
         """See `MultimodalVAE.elbo`; there is one term, less the weighted divergences."""
         x, mask = contract.unpack(batch, self.modalities)
+        complete = tf.reduce_prod(contract.present_mask(mask, self.modalities), axis=1)
+        mask = dict.fromkeys(self._names, complete)
         present = contract.present_mask(mask, self.modalities)
-        complete = tf.reduce_prod(present, axis=1)[tf.newaxis]
         joint = self._encode_jointly(x, mask, training)
         result = elbo_of_posteriors(
             self.modalities,
             x,
             present,
-            SubsetTerms(present[tf.newaxis], complete),
+            SubsetTerms(present[tf.newaxis], complete[tf.newaxis]),
             (joint[0][tf.newaxis], joint[1][tf.newaxis]),
             dict.fromkeys(self._names, [0]),
             dict.fromkeys(self._names, 0.0),

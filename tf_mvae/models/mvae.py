@@ -77,7 +77,7 @@ class MVAE(MultimodalVAE):
                 f"not {subset_distribution!r}"
             )
         super().__init__(modalities, latent_dim, **kwargs)
-        self.term_weight = dict(term_weight or {})
+        self.term_weight = {name: float(w) for name, w in (term_weight or {}).items()}
         for name, weight in self.term_weight.items():
             if name not in (_EVERYTHING, *self._names) or not weight >= 0:
                 raise ValueError(

@@ -47,9 +47,10 @@ class TELBO(JointPosteriorVAE):
         x, mask = contract.unpack(batch, self.modalities)
         present = contract.present_mask(mask, self.modalities)
         complete = tf.reduce_prod(present, axis=1)
+        together = present * complete[:, tf.newaxis]
         alone = tf.eye(len(self.modalities))[:, tf.newaxis, :] * present
         terms = SubsetTerms(
-            tf.concat([present[tf.newaxis], alone], 0),
+            tf.concat([together[tf.newaxis], alone], 0),
             tf.concat([complete[tf.newaxis], tf.transpose(present)], 0),
         )
         joint = self._encode_jointly(x, mask, training)

@@ -103,9 +103,10 @@ def _plain(
 
 
 def _cvae(config, experiment, modalities, common):
-    if experiment.conditional_encoder is None:
+    make = experiment.conditional_encoders.get(modalities[0].name)
+    if make is None:
         return models.CVAE(modalities, **common)
-    trunk, units = experiment.conditional_encoder()
+    trunk, units = make()
     return models.CVAE(modalities, trunk=trunk, units=units, **common)
 
 

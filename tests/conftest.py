@@ -28,6 +28,15 @@ def mode(request):
 
 
 @pytest.fixture
+def bfloat16_policy():
+    """Networks compute in bfloat16 while a test runs."""
+    before = keras.config.dtype_policy()
+    keras.config.set_dtype_policy("mixed_bfloat16")
+    yield
+    keras.config.set_dtype_policy(before)
+
+
+@pytest.fixture
 def tiny_model():
     """A model of an image, a label and a reading; every term reconstructs everything."""
     return tiny.make_model()

@@ -12,7 +12,8 @@ import tensorflow as tf
 from tf_mvae.distributions import likelihoods
 from tf_mvae.layers import MaskedBatchNormalization, MaskedSequential, mlp_decoder, mlp_encoder
 from tf_mvae.modality import Modality
-from tf_mvae.models import MVAE
+from tf_mvae.models import CVAE, JMVAE, MVAE, VAE, MultimodalVAE
+from tf_mvae.models.joint import JointPosteriorVAE
 
 NAMES = ("image", "label", "reading")
 EVENT_SHAPES = {"image": (4, 4, 1), "label": (), "reading": (3,)}
@@ -37,6 +38,12 @@ def make_likelihoods() -> dict[str, likelihoods.Likelihood]:
     }
 
 
+def make_encoder(name: str, batch_norm: bool = False) -> MaskedSequential:
+    """Returns a network of one layer of 8 from a modality to features."""
+    encoder = mlp_encoder([8], NUM_CLASSES if name == "label" else None)
+    return MaskedSequential([*encoder.layers, *[MaskedBatchNormalization()] * batch_norm])
+
+
 def make_modalities(
     cross_weight: dict[str, float] | float | None = None, batch_norm: bool = False
 ) -> list[Modality]:
@@ -48,10 +55,9 @@ def make_modalities(
     """
     modalities = []
     for name, likelihood in make_likelihoods().items():
-        encoder = mlp_encoder([8], NUM_CLASSES if name == "label" else None)
+        encoder = make_encoder(name, batch_norm)
         decoder = mlp_decoder(likelihood.parameter_shape, [8])
         if batch_norm:
-            encoder = MaskedSequential([*encoder.layers, MaskedBatchNormalization()])
             decoder = MaskedSequential([MaskedBatchNormalization(), *decoder.layers])
         cross = cross_weight[name] if isinstance(cross_weight, dict) else cross_weight
         weight = LIKELIHOOD_WEIGHTS[name]
@@ -65,6 +71,31 @@ def make_model(
     """Returns a model of `make_modalities`; `kwargs` are those of `MVAE`."""
     kwargs = {"latent_dim": LATENT_DIM, **kwargs}
     return MVAE(make_modalities(cross_weight, batch_norm), **kwargs)
+
+
+def make_any(
+    make: type[MultimodalVAE],
+    cross_weight: dict[str, float] | float | None = None,
+    batch_norm: bool = False,
+    **kwargs,
+) -> MultimodalVAE:
+    """Returns a tiny model of any class: a VAE of the image, a CVAE of it given the rest."""
+    modalities = make_modalities(cross_weight, batch_norm)
+    if make is VAE:
+        modalities = modalities[:1]
+    if make is CVAE:
+        kwargs = {"units": [8], **kwargs}
+        if batch_norm:
+            kwargs["trunk"] = make_encoder("image", batch_norm)
+    if issubclass(make, JointPosteriorVAE):
+        kwargs["trunks"] = {name: make_encoder(name, batch_norm) for name in NAMES}
+    return make(modalities, **{"latent_dim": LATENT_DIM, **kwargs})
+
+
+def part_of(batch: dict[str, Any], model: MultimodalVAE) -> dict[str, Any]:
+    """Returns what a batch has of a model's modalities."""
+    names = [modality.name for modality in model.modalities]
+    return {part: {name: values[name] for name in names} for part, values in batch.items()}
 
 
 def all_patterns(num_modalities: int) -> np.ndarray:
@@ -103,16 +134,21 @@ def repeat(batch: Any, times: int) -> Any:
 
 
 def make_posterior_sharp(model: keras.Model, log_variance: float = -36.0) -> None:
-    """Gives every expert of a model a tiny variance whatever it sees.
+    """Gives every posterior that a model samples a tiny variance whatever it sees.
 
     With a standard deviation of exp(-18), 1.5e-8, a sample is the mean in float32, and
     what depends on the noise can be compared where the noise differs.
     """
-    for modality in model.modalities:
-        kernel, bias = modality.expert_head.get_weights()
+    heads = [m.expert_head for m in model.modalities if not isinstance(model, CVAE | JMVAE)]
+    if isinstance(model, CVAE):
+        heads = [model.encoder.layers[-1]]
+    if isinstance(model, JointPosteriorVAE):
+        heads.append(model.joint_encoder.head)
+    for head in heads:
+        kernel, bias = head.get_weights()
         kernel[:, model.latent_dim :] = 0.0
         bias[model.latent_dim :] = log_variance
-        modality.expert_head.set_weights([kernel, bias])
+        head.set_weights([kernel, bias])
 
 
 def assert_close(actual: Any, expected: Any, rtol: float = 1e-5, atol: float = 1e-5) -> None:

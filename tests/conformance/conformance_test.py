@@ -18,14 +18,6 @@ def model(descriptor):
     return descriptor.make_model(descriptor.make_part())
 
 
-@pytest.fixture
-def bfloat16_policy():
-    before = keras.config.dtype_policy()
-    keras.config.set_dtype_policy("mixed_bfloat16")
-    yield
-    keras.config.set_dtype_policy(before)
-
-
 def test_config_round_trip(descriptor):
     part = descriptor.make_part()
     config = keras.saving.serialize_keras_object(part)

@@ -10,7 +10,19 @@ import tensorflow as tf
 import tensorflow_probability as tfp
 
 from tests import tiny
-from tf_mvae import MVAE, LinearAnnealing, Modality, likelihoods
+from tf_mvae import (
+    CVAE,
+    JMVAE,
+    MVAE,
+    MVAEQ,
+    TELBO,
+    VAE,
+    BiVCCA,
+    LinearAnnealing,
+    Modality,
+    MultimodalVAE,
+    likelihoods,
+)
 from tf_mvae.layers import (
     MaskedBatchNormalization,
     MaskedSequential,
@@ -20,6 +32,7 @@ from tf_mvae.layers import (
     mlp_decoder,
     mlp_encoder,
 )
+from tf_mvae.layers.joint import JointEncoder
 
 __all__ = ["DESCRIPTORS", "Descriptor"]
 
@@ -72,11 +85,16 @@ def _likelihood(name: str, make: Callable[[], likelihoods.Likelihood], value: np
     return Descriptor(name, make, make_model, loss)
 
 
-def _layer(name: str, make: Callable[[], keras.layers.Layer], *inputs: np.ndarray):
+def _layer(name: str, make: Callable[[], keras.layers.Layer], *inputs: Any):
     """A layer is checked as a functional model, by a sum in which every output counts."""
 
+    def symbol(x: Any, name: str | None = None) -> Any:
+        if isinstance(x, dict):
+            return {key: symbol(value, key) for key, value in x.items()}
+        return keras.Input(x.shape[1:], dtype=x.dtype.name, name=name)
+
     def make_model(layer: keras.layers.Layer) -> keras.Model:
-        symbols = [keras.Input(x.shape[1:], dtype=x.dtype.name) for x in inputs]
+        symbols = [symbol(x) for x in inputs]
         return keras.Model(symbols[0] if len(symbols) == 1 else symbols, layer(*symbols))
 
     def loss(model: keras.Model) -> tf.Tensor:
@@ -88,15 +106,15 @@ def _layer(name: str, make: Callable[[], keras.layers.Layer], *inputs: np.ndarra
     return Descriptor(name, make, make_model, loss)
 
 
-def _model(name: str, **kwargs: Any):
-    """A model is checked by its loss on every presence pattern."""
-    batch = tiny.make_batch()
-    return Descriptor(
-        name,
-        lambda: tiny.make_model(**kwargs),
-        lambda model: model,
-        lambda model: model.elbo(batch, kl_weight=tf.constant(0.5), seed=2, training=True).loss,
-    )
+def _model(name: str, make: type[MultimodalVAE] = MVAE, **kwargs: Any):
+    """A model is checked by its loss on every presence pattern, and on more complete examples."""
+    batch = tiny.make_batch(np.concatenate([tiny.all_patterns(3), np.ones([4, 3])]))
+
+    def loss(model: MultimodalVAE) -> tf.Tensor:
+        part = tiny.part_of(batch, model)
+        return model.elbo(part, kl_weight=tf.constant(0.5), seed=2, training=True).loss
+
+    return Descriptor(name, lambda: tiny.make_any(make, **kwargs), lambda model: model, loss)
 
 
 _PIXELS = np.abs(np.sin(_data(2, 3)))
@@ -125,6 +143,11 @@ DESCRIPTORS = [
     _layer("mlp_decoder", lambda: mlp_decoder([2, 3], [4]), _data(2)),
     _layer("conv_encoder", lambda: conv_encoder([2, 3], units=4), _data(8, 8, 1)),
     _layer("conv_decoder", lambda: conv_decoder([8, 8, 1], [3, 2], units=4), _data(2)),
+    _layer(
+        "JointEncoder",
+        lambda: JointEncoder({"b": mlp_encoder([4]), "a": mlp_encoder([3], 4)}, 2, units=5),
+        {"a": np.arange(_BATCH, dtype=np.int32) % 4, "b": _data(3)},
+    ),
     _model("MVAE_paper", cross_weight=0, num_samples=2),
     _model(
         "MVAE_batch_norm",
@@ -132,5 +155,13 @@ DESCRIPTORS = [
         num_random_subsets=1,
         kl_weight=LinearAnnealing(10),
         subset_distribution="uniform_subsets",
+        term_weight={"everything": 0.5, "label": 2},
     ),
+    _model("MVAEQ", MVAEQ),
+    _model("VAE", VAE),
+    _model("CVAE", CVAE),
+    _model("CVAE_batch_norm", CVAE, batch_norm=True),
+    _model("BiVCCA", BiVCCA),
+    _model("JMVAE_batch_norm", JMVAE, batch_norm=True, alpha=0.3),
+    _model("TELBO", TELBO),
 ]

@@ -79,6 +79,25 @@ def test_dynamic_binarisation_of_evaluation_is_fixed_whatever_the_batch_size():
     np.testing.assert_array_equal(small, np.concatenate(images(evaluation_batches(split, 23))))
 
 
+@pytest.mark.parametrize("how", [None, "dynamic"])
+@pytest.mark.parametrize("names", [["image"], ["label"], ["label", "image"]], ids="+".join)
+def test_only_some_modalities_of_the_same_examples_with_the_same_draws(how, names):
+    split = make_split()
+    mask = {"image": tf.ones([]), "label": tf.zeros([])}
+    split = Split(split.dataset.map(lambda part: {**part, "mask": mask}), NUMBER)
+    split = split if how is None else binarize(split, how)
+    for batches in (
+        lambda split: training_batches(split, 5, 2, seed=3),
+        lambda split: evaluation_batches(split, 5, seed=3),
+    ):
+        for part, whole in zip(batches(split.only(names)), batches(split), strict=True):
+            assert part.keys() == whole.keys()
+            for key, values in part.items():
+                assert set(values) == set(names)
+                for name, value in values.items():
+                    np.testing.assert_array_equal(value, whole[key][name])
+
+
 def test_threshold_binarisation():
     part = {"x": {"image": np.array([0, 127, 128, 255], np.uint8).reshape(1, 2, 2, 1)}}
     split = binarize(Split(tf.data.Dataset.from_tensor_slices(part), 1), "threshold")

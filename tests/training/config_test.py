@@ -9,11 +9,20 @@ from tf_mvae.training.config import parse_weights
 CONFIG = RunConfig(
     "mnist", data_dir="/data", likelihood_weight={"image": 1.0, "label": 0.1}, jit_compile=False
 )
+BASELINE = RunConfig(
+    "mnist",
+    model="cvae",
+    term_weight={"everything": 0.5, "label": 1e-7},
+    modality="label",
+    alpha=0.01,
+    learning_rate_schedule="cosine",
+)
 
 
-def test_a_flagfile_gives_the_same_configuration(tmp_path):
-    CONFIG.write(tmp_path / "flags.cfg")
-    assert RunConfig.read(tmp_path / "flags.cfg") == CONFIG
+@pytest.mark.parametrize("config", [CONFIG, BASELINE], ids=lambda config: config.model)
+def test_a_flagfile_gives_the_same_configuration(tmp_path, config):
+    config.write(tmp_path / "flags.cfg")
+    assert RunConfig.read(tmp_path / "flags.cfg") == config
 
 
 def test_differences_name_the_flags_but_not_where_the_data_are():
@@ -50,6 +59,9 @@ def test_a_wrong_weight_is_named(item):
         ("annealing_epochs", -1),
         ("num_random_subsets", -1),
         ("model", "nonsense"),
+        ("alpha", -0.1),
+        ("alpha", float("nan")),
+        ("learning_rate_schedule", "linear"),
     ],
 )
 def test_a_wrong_number_is_named(name, value):

@@ -8,7 +8,7 @@ import tensorflow as tf
 
 from tf_mvae.data import contract
 from tf_mvae.modality import Modality
-from tf_mvae.models.elbo import Elbo
+from tf_mvae.models.elbo import Elbo, PosteriorTerms, elbo_of_posteriors
 from tf_mvae.models.generative import GenerativeModel
 from tf_mvae.ops import random
 
@@ -80,8 +80,46 @@ class MultimodalVAE(GenerativeModel):
             num_samples: Samples of the latent a term; the model's where left out.
             seed: A number (or two) for subsets and noise; the model's where left out.
             training: Whether this is a training step.
+
+        Raises:
+            UserError: A key, shape, type or mask does not fit.
+        """
+        x, mask = contract.unpack(batch, self.modalities)
+        present = contract.present_mask(mask, self.modalities)
+        terms_seed, noise_seed = self._elbo_seeds(self._seed(seed))
+        return elbo_of_posteriors(
+            self.modalities,
+            x,
+            present,
+            self._terms(x, mask, present, terms_seed, training),
+            self.num_samples if num_samples is None else num_samples,
+            kl_weight,
+            self._noise_seed(noise_seed),
+            training,
+        )
+
+    def _terms(
+        self,
+        x: Mapping[str, tf.Tensor],
+        mask: Mapping[str, tf.Tensor],
+        present: tf.Tensor,
+        seed: tf.Tensor,
+        training: bool,
+    ) -> PosteriorTerms:
+        """Returns the terms that the objective adds up, with their posteriors.
+
+        Args:
+            x: Raw data by name, `[batch, *event_shape]`.
+            mask: Masks by name, `[batch]`.
+            present: The masks side by side, `[batch, modality]`.
+            seed: Two integers, for what is random about the terms.
+            training: Whether this is a training step.
         """
         raise NotImplementedError
+
+    def _elbo_seeds(self, seed: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        """Returns seeds of the terms and of the noise; models with random terms split it."""
+        return seed, seed
 
     def compile(self, optimizer: Any = "adam", **kwargs) -> None:
         """Configures training as `keras.Model.compile`; the loss is the model's own.

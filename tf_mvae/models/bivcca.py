@@ -1,7 +1,6 @@
 """Bi-directional variational canonical correlation analysis."""
 
 from collections.abc import Sequence
-from typing import Any
 
 import keras
 import tensorflow as tf
@@ -9,8 +8,7 @@ import tensorflow as tf
 from tf_mvae.data import contract
 from tf_mvae.modality import Modality
 from tf_mvae.models.base import MultimodalVAE
-from tf_mvae.models.elbo import Elbo, elbo_of_posteriors
-from tf_mvae.models.subsets import SubsetTerms
+from tf_mvae.models.elbo import PosteriorTerms
 
 __all__ = ["BiVCCA"]
 
@@ -23,8 +21,8 @@ class BiVCCA(MultimodalVAE):
 
     with `mu_i` the same for each view that an example has, adding up to 1 (the paper's
     mu of 0.5 for two). Nothing joins the views: given several, the posterior is that of
-    the first one, in the order of the modalities. The metrics `elbo` and `kl` are those
-    of the first modality's term.
+    the first one, in the order of the modalities. The metrics but `loss` are those
+    of the first modality's term, over the examples that have it.
 
     Example:
 
@@ -51,38 +49,22 @@ class BiVCCA(MultimodalVAE):
             raise ValueError("BiVCCA needs two modalities or more")
         super().__init__(modalities, latent_dim, **kwargs)
 
-    def elbo(
-        self,
-        batch: Any,
-        kl_weight: tf.Tensor | float = 1.0,
-        num_samples: int | None = None,
-        seed: int | Sequence[int] | tf.Tensor | None = None,
-        training: bool = False,
-    ) -> Elbo:
-        """See `MultimodalVAE.elbo`; there is one term a modality."""
-        x, mask = contract.unpack(batch, self.modalities)
-        present = contract.present_mask(mask, self.modalities)
+    def _terms(self, x, mask, present, seed, training):
         number = len(self.modalities)
         alone = tf.eye(number)[:, tf.newaxis, :] * present
         share = tf.math.divide_no_nan(present, tf.reduce_sum(present, axis=1, keepdims=True))
-        loc, log_variance = self._encode(x, mask, training)
-        present_column = present[:, :, tf.newaxis]
-        posteriors = (
-            tf.transpose(loc * present_column, [1, 0, 2]),
-            tf.transpose(log_variance * present_column, [1, 0, 2]),
+        there = present[:, :, tf.newaxis]
+        loc, log_variance = (
+            tf.transpose(parameter * there, [1, 0, 2])
+            for parameter in self._encode(x, mask, training)
         )
-        return elbo_of_posteriors(
-            self.modalities,
-            x,
-            present,
-            SubsetTerms(alone, tf.transpose(share)),
-            posteriors,
+        return PosteriorTerms(
+            alone,
+            tf.transpose(share),
+            loc,
+            log_variance,
             dict.fromkeys(self._names, list(range(number))),
             {m.name: m.likelihood_weight for m in self.modalities},
-            self.num_samples if num_samples is None else num_samples,
-            kl_weight,
-            self._noise_seed(self._seed(seed)),
-            training,
         )
 
     def _infer(self, x, mask, training=False):

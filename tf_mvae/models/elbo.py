@@ -7,10 +7,9 @@ import tensorflow as tf
 
 from tf_mvae.distributions import gaussian_kl_to_prior
 from tf_mvae.modality import Modality
-from tf_mvae.models.subsets import SubsetTerms
-from tf_mvae.ops import gaussian_product, random
+from tf_mvae.ops import random
 
-__all__ = ["Elbo", "decoded_terms", "elbo_of_posteriors", "elbo_of_terms"]
+__all__ = ["Elbo", "PosteriorTerms", "decoded_terms", "elbo_of_posteriors"]
 
 
 class Elbo(NamedTuple):
@@ -45,6 +44,26 @@ class Elbo(NamedTuple):
         return -tf.reduce_mean(tf.reduce_sum(self.valid * self.elbo, axis=0))
 
 
+class PosteriorTerms(NamedTuple):
+    """The terms of a step, with their posteriors, however these were made.
+
+    Attributes:
+        subset: Which modalities a term's posterior sees, `[term, batch, modality]`.
+        valid: The weight with which the term counts for the example, `[term, batch]`.
+        loc: Means of the posteriors, `[term, batch, latent]`.
+        log_variance: Logarithms of their variances, the same shape.
+        decoded: By modality, the terms that are decoded to it.
+        cross_weight: By modality, its weight in terms that do not contain it.
+    """
+
+    subset: tf.Tensor
+    valid: tf.Tensor
+    loc: tf.Tensor
+    log_variance: tf.Tensor
+    decoded: Mapping[str, list[int]]
+    cross_weight: Mapping[str, float]
+
+
 def decoded_terms(modality: Modality, index: int, num_modalities: int, num_terms: int) -> list[int]:
     """Returns the terms in which a modality may be reconstructed.
 
@@ -61,12 +80,11 @@ def decoded_terms(modality: Modality, index: int, num_modalities: int, num_terms
     return [0, 1 + index, *range(1 + num_modalities, num_terms)]
 
 
-def elbo_of_terms(
+def elbo_of_posteriors(
     modalities: Sequence[Modality],
-    x: dict[str, tf.Tensor],
+    x: Mapping[str, tf.Tensor],
     present: tf.Tensor,
-    terms: SubsetTerms,
-    experts: tuple[tf.Tensor, tf.Tensor],
+    terms: PosteriorTerms,
     num_samples: int,
     kl_weight: tf.Tensor | float,
     seed: tf.Tensor,
@@ -77,66 +95,20 @@ def elbo_of_terms(
         ELBO(S) = E_q(z|S)[ sum_i w_i log p(x_i | z) ] - kl_weight * KL(q(z|S) || p(z))
 
     over the modalities that the example has, where `w_i` is `likelihood_weight` if `S`
-    contains modality i and `cross_weight` if not (Wu and Goodman, NeurIPS 2018,
+    contains modality i and the term's `cross_weight` if not (Wu and Goodman, NeurIPS 2018,
     equations 2 and 4, have the first kind only).
-
-    Args:
-        modalities: The modalities, in the order of the experts.
-        x: Raw data by name, `[batch, *event_shape]`.
-        present: 1 where an example has a modality, `[batch, modality]`.
-        terms: The subsets.
-        experts: `loc` and `log_variance`, each `[batch, modality, latent]`.
-        num_samples: Samples of z a term.
-        kl_weight: The paper's beta.
-        seed: Two integers.
-        training: Whether this is a training step.
-    """
-    loc, log_variance = gaussian_product(*experts, terms.subset)
-    num_terms, number = terms.subset.shape[0], len(modalities)
-    return elbo_of_posteriors(
-        modalities,
-        x,
-        present,
-        terms,
-        (loc, log_variance),
-        {m.name: decoded_terms(m, i, number, num_terms) for i, m in enumerate(modalities)},
-        {m.name: m.cross_weight for m in modalities},
-        num_samples,
-        kl_weight,
-        seed,
-        training,
-    )
-
-
-def elbo_of_posteriors(
-    modalities: Sequence[Modality],
-    x: Mapping[str, tf.Tensor],
-    present: tf.Tensor,
-    terms: SubsetTerms,
-    posteriors: tuple[tf.Tensor, tf.Tensor],
-    decoded: Mapping[str, list[int]],
-    cross_weight: Mapping[str, float],
-    num_samples: int,
-    kl_weight: tf.Tensor | float,
-    seed: tf.Tensor,
-    training: bool = False,
-) -> Elbo:
-    """Evaluates the ELBO of terms whose posteriors are there, however they were made.
 
     Args:
         modalities: The modalities.
         x: Raw data by name, `[batch, *event_shape]`.
         present: 1 where an example has a modality, `[batch, modality]`.
-        terms: The subsets.
-        posteriors: `loc` and `log_variance`, each `[term, batch, latent]`.
-        decoded: By modality, the terms that are decoded to it.
-        cross_weight: By modality, its weight in terms that do not contain it.
+        terms: The subsets and their posteriors.
         num_samples: Samples of z a term.
         kl_weight: The paper's beta.
         seed: Two integers.
         training: Whether this is a training step.
     """
-    loc, log_variance = posteriors
+    loc, log_variance = terms.loc, terms.log_variance
     noise = random.stateless_normal(tf.concat([[num_samples], tf.shape(loc)], 0), seed)
     z = loc + tf.exp(log_variance / 2) * noise
     kl = gaussian_kl_to_prior(loc, log_variance)
@@ -144,13 +116,14 @@ def elbo_of_posteriors(
     elbo = -kl_weight * kl
     log_likelihood = {}
     for index, modality in enumerate(modalities):
-        which = decoded[modality.name]
+        which = terms.decoded[modality.name]
         inside = terms.subset[:, :, index]
-        weight = modality.likelihood_weight * inside + cross_weight[modality.name] * (1 - inside)
+        cross_weight = terms.cross_weight[modality.name]
+        weight = modality.likelihood_weight * inside + cross_weight * (1 - inside)
         counts = _pick(weight * terms.valid, which, axis=0) * present[:, index]
         value = modality.prepare(x[modality.name], present[:, index])
-        decoded_value = _log_likelihood(modality, value, _pick(z, which, axis=1), counts, training)
-        full = _put(decoded_value * present[:, index], which, terms.subset.shape[0])
+        decoded = _log_likelihood(modality, value, _pick(z, which, axis=1), counts, training)
+        full = _put(decoded * present[:, index], which, terms.subset.shape[0])
         log_likelihood[modality.name] = full
         elbo += weight * full
     return Elbo(terms.subset, terms.valid, loc, log_variance, z, log_likelihood, kl, elbo)

@@ -43,7 +43,8 @@ class GenerativeModel(keras.Model):
         self.modalities = list(modalities)
         self.latent_dim = int(latent_dim)
         self.seed = int(seed)
-        self.product_of_experts = ProductOfExperts()
+        # Sums of precisions are nothing for bfloat16, whatever type the networks compute in.
+        self.product_of_experts = ProductOfExperts(dtype="float32")
         for modality in self.modalities:
             self._connect(modality)
 

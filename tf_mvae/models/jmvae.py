@@ -9,9 +9,8 @@ import tensorflow as tf
 from tf_mvae.data import contract
 from tf_mvae.distributions.product_of_experts import gaussian_kl
 from tf_mvae.modality import Modality
-from tf_mvae.models.elbo import Elbo, elbo_of_posteriors
+from tf_mvae.models.elbo import Elbo, PosteriorTerms
 from tf_mvae.models.joint import JointPosteriorVAE
-from tf_mvae.models.subsets import SubsetTerms
 
 __all__ = ["JMVAE"]
 
@@ -65,28 +64,25 @@ class JMVAE(JointPosteriorVAE):
         training: bool = False,
     ) -> Elbo:
         """See `MultimodalVAE.elbo`; there is one term, less the weighted divergences."""
-        x, mask = contract.unpack(batch, self.modalities)
-        complete = tf.reduce_prod(contract.present_mask(mask, self.modalities), axis=1)
-        mask = dict.fromkeys(self._names, complete)
-        present = contract.present_mask(mask, self.modalities)
-        joint = self._encode_jointly(x, mask, training)
-        result = elbo_of_posteriors(
-            self.modalities,
-            x,
-            present,
-            SubsetTerms(present[tf.newaxis], complete[tf.newaxis]),
-            (joint[0][tf.newaxis], joint[1][tf.newaxis]),
+        result = super().elbo(batch, kl_weight, num_samples, seed, training)
+        x, _ = contract.unpack(batch, self.modalities)
+        complete = dict.fromkeys(self._names, result.valid[0])
+        joint = (result.loc[0][:, tf.newaxis], result.log_variance[0][:, tf.newaxis])
+        divergences = gaussian_kl(*joint, *self._encode(x, complete, training))
+        follow = tf.reduce_sum(divergences, axis=1)
+        return result._replace(elbo=result.elbo - self.alpha * follow)
+
+    def _terms(self, x, mask, present, seed, training):
+        loc, log_variance = self._encode_jointly(x, mask, training)
+        complete = tf.reduce_prod(present, axis=1)
+        return PosteriorTerms(
+            (present * complete[:, tf.newaxis])[tf.newaxis],
+            complete[tf.newaxis],
+            loc[tf.newaxis],
+            log_variance[tf.newaxis],
             dict.fromkeys(self._names, [0]),
             dict.fromkeys(self._names, 0.0),
-            self.num_samples if num_samples is None else num_samples,
-            kl_weight,
-            self._noise_seed(self._seed(seed)),
-            training,
         )
-        loc, log_variance = self._encode(x, mask, training)
-        divergences = gaussian_kl(*(p[:, tf.newaxis] for p in joint), loc, log_variance)
-        follow = tf.reduce_sum(divergences * present, axis=1)
-        return result._replace(elbo=result.elbo - self.alpha * follow)
 
     def get_config(self) -> dict[str, Any]:
         """Returns the arguments that make this model again."""

@@ -6,10 +6,9 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from tf_mvae.data import contract
 from tf_mvae.modality import Modality
 from tf_mvae.models.base import MultimodalVAE
-from tf_mvae.models.elbo import Elbo, elbo_of_terms
+from tf_mvae.models.elbo import PosteriorTerms, decoded_terms
 from tf_mvae.models.subsets import SUBSET_DISTRIBUTIONS, check_num_random, subset_terms
 from tf_mvae.ops import random
 
@@ -87,53 +86,33 @@ class MVAE(MultimodalVAE):
         self.num_random_subsets = int(num_random_subsets)
         self.subset_distribution = subset_distribution
 
-    def elbo(
-        self,
-        batch: Any,
-        kl_weight: tf.Tensor | float = 1.0,
-        num_samples: int | None = None,
-        seed: int | Sequence[int] | tf.Tensor | None = None,
-        training: bool = False,
-    ) -> Elbo:
-        """Returns the objective of a batch, by term, example and modality.
-
-        Args:
-            batch: `{"x": ..., "mask": ...}`.
-            kl_weight: Weight of the KL divergence.
-            num_samples: Samples of the latent a term; the model's where left out.
-            seed: A number (or two) for subsets and noise; the model's where left out.
-            training: Whether this is a training step.
-
-        Returns:
-            An `Elbo`; its `loss` is what `fit` minimises.
-
-        Raises:
-            UserError: A key, shape, type or mask does not fit.
-        """
-        x, mask = contract.unpack(batch, self.modalities)
-        present = contract.present_mask(mask, self.modalities)
-        subset_seed, noise_seed = tf.unstack(random.split(self._seed(seed), 2))
-        terms = subset_terms(
-            present, self.num_random_subsets, self.subset_distribution, subset_seed
+    def _terms(self, x, mask, present, seed, training):
+        subset, valid = subset_terms(
+            present, self.num_random_subsets, self.subset_distribution, seed
         )
+        number, num_terms = len(self.modalities), subset.shape[0]
         if self.term_weight:
             names = [_EVERYTHING, *self._names]
             weight = [self.term_weight.get(name, 1.0) for name in names]
-            weight += [1.0] * (terms.valid.shape[0] - len(weight))
+            weight += [1.0] * (num_terms - len(weight))
             several = tf.reduce_sum(present, axis=1) > 1
-            weight = tf.where(several, tf.constant(weight)[:, tf.newaxis], 1.0)
-            terms = terms._replace(valid=terms.valid * weight)
-        return elbo_of_terms(
-            self.modalities,
-            x,
-            present,
-            terms,
-            self._encode(x, mask, training),
-            self.num_samples if num_samples is None else num_samples,
-            kl_weight,
-            self._noise_seed(noise_seed),
-            training,
+            valid *= tf.where(several, tf.constant(weight)[:, tf.newaxis], 1.0)
+        loc, log_variance = self.product_of_experts(*self._encode(x, mask, training), subset)
+        return PosteriorTerms(
+            subset,
+            valid,
+            loc,
+            log_variance,
+            {
+                m.name: decoded_terms(m, index, number, num_terms)
+                for index, m in enumerate(self.modalities)
+            },
+            {m.name: m.cross_weight for m in self.modalities},
         )
+
+    def _elbo_seeds(self, seed):
+        subset_seed, noise_seed = tf.unstack(random.split(seed, 2))
+        return subset_seed, noise_seed
 
     def get_config(self) -> dict[str, Any]:
         """Returns the arguments that make this model again."""

@@ -1,15 +1,10 @@
 """The triple ELBO of Vedantam, Fischer, Huang and Murphy."""
 
-from collections.abc import Sequence
-from typing import Any
-
 import keras
 import tensorflow as tf
 
-from tf_mvae.data import contract
-from tf_mvae.models.elbo import Elbo, elbo_of_posteriors
+from tf_mvae.models.elbo import PosteriorTerms
 from tf_mvae.models.joint import JointPosteriorVAE
-from tf_mvae.models.subsets import SubsetTerms
 
 __all__ = ["TELBO"]
 
@@ -35,40 +30,24 @@ class TELBO(JointPosteriorVAE):
     ```
     """
 
-    def elbo(
-        self,
-        batch: Any,
-        kl_weight: tf.Tensor | float = 1.0,
-        num_samples: int | None = None,
-        seed: int | Sequence[int] | tf.Tensor | None = None,
-        training: bool = False,
-    ) -> Elbo:
-        """See `MultimodalVAE.elbo`; the joint term is the first, one a modality follow."""
-        x, mask = contract.unpack(batch, self.modalities)
-        present = contract.present_mask(mask, self.modalities)
+    def _terms(self, x, mask, present, seed, training):
         complete = tf.reduce_prod(present, axis=1)
         together = present * complete[:, tf.newaxis]
         alone = tf.eye(len(self.modalities))[:, tf.newaxis, :] * present
-        terms = SubsetTerms(
+        there = present[:, :, tf.newaxis]
+        loc, log_variance = (
+            tf.concat([joint[tf.newaxis], tf.transpose(own * there, [1, 0, 2])], 0)
+            for joint, own in zip(
+                self._encode_jointly(x, mask, training),
+                self._encode(x, mask, training),
+                strict=True,
+            )
+        )
+        return PosteriorTerms(
             tf.concat([together[tf.newaxis], alone], 0),
             tf.concat([complete[tf.newaxis], tf.transpose(present)], 0),
-        )
-        joint = self._encode_jointly(x, mask, training)
-        there = present[:, :, tf.newaxis]
-        own = (tf.transpose(p * there, [1, 0, 2]) for p in self._encode(x, mask, training))
-        posteriors = tuple(
-            tf.concat([whole[tf.newaxis], part], 0) for whole, part in zip(joint, own, strict=True)
-        )
-        return elbo_of_posteriors(
-            self.modalities,
-            x,
-            present,
-            terms,
-            posteriors,
+            loc,
+            log_variance,
             {name: [0, 1 + index] for index, name in enumerate(self._names)},
             dict.fromkeys(self._names, 0.0),
-            self.num_samples if num_samples is None else num_samples,
-            kl_weight,
-            self._noise_seed(self._seed(seed)),
-            training,
         )

@@ -1,7 +1,6 @@
 """The variational autoencoder of one modality."""
 
 from collections.abc import Sequence
-from typing import Any
 
 import keras
 import tensorflow as tf
@@ -9,8 +8,7 @@ import tensorflow as tf
 from tf_mvae.data import contract
 from tf_mvae.modality import Modality
 from tf_mvae.models.base import MultimodalVAE
-from tf_mvae.models.elbo import Elbo, elbo_of_posteriors
-from tf_mvae.models.subsets import SubsetTerms
+from tf_mvae.models.elbo import PosteriorTerms
 
 __all__ = ["VAE"]
 
@@ -46,31 +44,15 @@ class VAE(MultimodalVAE):
             raise ValueError(f"a VAE has one modality; these are {len(names)}: {names}")
         super().__init__(modalities, latent_dim, **kwargs)
 
-    def elbo(
-        self,
-        batch: Any,
-        kl_weight: tf.Tensor | float = 1.0,
-        num_samples: int | None = None,
-        seed: int | Sequence[int] | tf.Tensor | None = None,
-        training: bool = False,
-    ) -> Elbo:
-        """See `MultimodalVAE.elbo`; there is one term."""
-        x, mask = contract.unpack(batch, self.modalities)
-        present = contract.present_mask(mask, self.modalities)
-        (name,) = mask
-        posterior = [parameter[tf.newaxis] for parameter in self._infer(x, mask, training)]
-        return elbo_of_posteriors(
-            self.modalities,
-            x,
-            present,
-            SubsetTerms(present[tf.newaxis], tf.transpose(present)),
-            tuple(posterior),
-            {name: [0]},
-            {name: 0.0},
-            self.num_samples if num_samples is None else num_samples,
-            kl_weight,
-            self._noise_seed(self._seed(seed)),
-            training,
+    def _terms(self, x, mask, present, seed, training):
+        loc, log_variance = self._infer(x, mask, training)
+        return PosteriorTerms(
+            present[tf.newaxis],
+            tf.transpose(present),
+            loc[tf.newaxis],
+            log_variance[tf.newaxis],
+            dict.fromkeys(self._names, [0]),
+            dict.fromkeys(self._names, 0.0),
         )
 
     def _infer(self, x, mask, training=False):

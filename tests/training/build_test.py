@@ -83,7 +83,10 @@ def test_a_vaes_weights_may_name_what_it_leaves_out():
     [
         ("vae", {"modality": "sound"}, "--modality=sound.*image, label"),
         ("cvae", {"modality": "sound"}, "--modality=sound.*image, label"),
-        ("jmvae", {"modality": "image"}, "--modality is for"),
+        ("jmvae", {"modality": "image"}, "--modality is for --model=vae and cvae"),
+        ("jmvae", {"cross_weight": {"image": 0.0}}, "--cross_weight is for --model=mvae"),
+        ("telbo", {"term_weight": {"image": 0.5}}, "--term_weight is for --model=mvae"),
+        ("mvae", {"alpha": 0.5}, "--alpha is for --model=jmvae"),
         ("mvae", {"likelihood_weight": {"everything": 1.0}}, "--likelihood_weight.*'everything'"),
         ("mvae", {"cross_weight": {"sound": 1.0}}, "--cross_weight.*'sound'"),
         ("mvae", {"term_weight": {"sound": 1.0}}, "--term_weight.*'sound'"),

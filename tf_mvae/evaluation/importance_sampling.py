@@ -30,7 +30,9 @@ class Estimate(NamedTuple):
 
     Attributes:
         log_likelihood: The estimate, `[batch]`; 0 where an example lacks the whole target.
-        standard_error: Its standard error over the samples, `[batch]`.
+        standard_error: Its standard error over the samples, `[batch]`, as the weights that
+            were drawn show it: too small, by half say, where the effective sample size is
+            below some tens, because the largest weights have not been met.
         effective_sample_size: `(sum w)^2 / sum w^2`, between 1 and the number of
             samples, `[batch]`.
         log_weight_variance: The variance of `log w` over the samples, `[batch]`.

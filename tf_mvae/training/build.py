@@ -1,5 +1,6 @@
 """From a configuration to its model and its data."""
 
+import dataclasses
 from collections.abc import Callable
 from typing import Any
 
@@ -25,6 +26,7 @@ def build_model(config: RunConfig, steps_per_epoch: int) -> models.MultimodalVAE
     Raises:
         UserError: The configuration does not fit the experiment.
     """
+    _check_use(config)
     keras.utils.set_random_seed(config.seed)
     experiment = registry.get(config.experiment)
     annealing = models.LinearAnnealing(config.annealing_epochs * steps_per_epoch)
@@ -64,6 +66,21 @@ def load_split(config: RunConfig, name: str) -> Split:
     return split.only([modality.name for modality in _modalities(config, experiment)])
 
 
+def _check_use(config: RunConfig) -> None:
+    """Refuses settings that a run's model would not heed."""
+    usual = {field.name: field for field in dataclasses.fields(RunConfig)}
+    for name, users in _USERS.items():
+        field = usual[name]
+        default = field.default
+        if field.default_factory is not dataclasses.MISSING:
+            default = field.default_factory()
+        if getattr(config, name) != default and config.model not in users:
+            raise UserError(
+                f"--{name} is for --model={' and '.join(users)}; --model={config.model} has no use "
+                "for it"
+            )
+
+
 def _modalities(config: RunConfig, experiment: Experiment) -> list[Modality]:
     """Returns the modalities that a run's model has, in its order."""
     modalities = experiment.modalities(config.likelihood_weight, config.cross_weight)
@@ -72,8 +89,6 @@ def _modalities(config: RunConfig, experiment: Experiment) -> list[Modality]:
         for name in getattr(config, flag):
             if name not in names and (flag, name) != ("term_weight", "everything"):
                 raise UserError(f"--{flag} names {name!r}; the modalities are {sorted(names)}")
-    if config.modality is not None and config.model not in ("vae", "cvae"):
-        raise UserError(f"--modality is for --model=vae and cvae; {config.model} has all of them")
     if config.modality is not None and config.modality not in names:
         raise UserError(f"--modality={config.modality} is not known; there are {', '.join(names)}")
     first = config.modality or names[0]
@@ -121,6 +136,16 @@ def _jmvae(config, experiment, modalities, common):
 def _telbo(config, experiment, modalities, common):
     return models.TELBO(modalities, trunks=_trunks(experiment), **common)
 
+
+# Settings that some models have no use for, with those that do.
+_USERS = {
+    "cross_weight": ("mvae", "mvae_q"),
+    "term_weight": ("mvae", "mvae_q"),
+    "num_random_subsets": ("mvae", "mvae_q"),
+    "subset_distribution": ("mvae", "mvae_q"),
+    "alpha": ("jmvae",),
+    "modality": ("vae", "cvae"),
+}
 
 _MAKERS = {
     "mvae": _mvae(models.MVAE),

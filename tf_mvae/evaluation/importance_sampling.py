@@ -10,13 +10,14 @@ rises to it with the number of samples.
 
 import functools
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import tensorflow as tf
 
 from tf_mvae.data import contract
 from tf_mvae.errors import UserError
+from tf_mvae.modality import Modality
 from tf_mvae.models import MultimodalVAE
 from tf_mvae.ops import random
 
@@ -51,9 +52,9 @@ class Estimate(NamedTuple):
 class ImportanceSampler:
     """Estimates log-likelihoods of a model, batch by batch, in bounded memory.
 
-    Which modalities are the target and which are for the proposal is data, not code: one
-    compilation serves all subsets (and one more each batch size). Samples come in chunks of
-    at most `max_rows` decoded rows; what they add up to is carried along in logarithms.
+    Each modality's decoding is compiled once (and once more for another batch size), and
+    serves every subset. Samples come in chunks of at most `max_rows` decoded rows; what they
+    add up to is carried along in logarithms.
 
     Example:
 
@@ -78,7 +79,7 @@ class ImportanceSampler:
             model: The model.
             num_samples: K, the number of samples an example.
             max_rows: The most latents that are decoded at a time, at least one an example.
-            jit_compile: Whether XLA compiles the estimate; not for convolutions on a CPU.
+            jit_compile: Whether XLA compiles densities and sums (networks run outside it).
 
         Raises:
             ValueError: A number is below 1.
@@ -89,7 +90,16 @@ class ImportanceSampler:
         self.num_samples = num_samples
         self._max_rows = max_rows
         self._names = [modality.name for modality in model.modalities]
-        self._estimate = tf.function(self._run, autograph=False, jit_compile=jit_compile)
+        # Networks run outside XLA, whose matrix products and convolutions are slower on a
+        # CPU; XLA fuses the rest. Each part is traced once (a batch size), whatever is asked.
+        compiled = functools.partial(tf.function, autograph=False, jit_compile=jit_compile or None)
+        self._infer = tf.function(self.model._infer, autograph=False)
+        self._prepare = tf.function(self._prepare_all, autograph=False)
+        self._draw = compiled(_draw)
+        self._add = compiled(_add)
+        self._log_likelihood = {
+            modality.name: self._decoder(modality, compiled) for modality in model.targets
+        }
 
     def __call__(
         self,
@@ -121,13 +131,7 @@ class ImportanceSampler:
         if not target:
             raise UserError("target must name at least one modality")
         x, mask = contract.unpack(batch, self.model.modalities)
-        return self._estimate(
-            x,
-            mask,
-            self._choice(target),
-            self._choice(proposal),
-            self.model._seed(seed),
-        )
+        return self._run(x, mask, target, proposal, self.model._seed(seed))
 
     def conditional(
         self,
@@ -179,62 +183,51 @@ class ImportanceSampler:
         if unknown:
             raise UserError(f"{what} names {unknown[0]!r}; there are {', '.join(known)}")
 
-    def _choice(self, names: Sequence[str]) -> tf.Tensor:
-        return tf.constant([float(name in names) for name in self._names])
+    def _decoder(self, modality: Modality, compiled: Callable) -> Callable:
+        """Returns a function from latents and data to `log p(x_i | z)`, `[chunk, batch]`."""
+        log_prob = compiled(modality.likelihood.log_prob)
+        name = modality.name
+
+        def log_likelihood(z, prepared, there):
+            parameters = self.model.likelihood_parameters(z, [name], prepared)[name]
+            return log_prob(parameters, prepared[name]) * there
+
+        return tf.function(log_likelihood, autograph=False)
+
+    def _prepare_all(
+        self, x: Mapping[str, tf.Tensor], mask: Mapping[str, tf.Tensor]
+    ) -> dict[str, tf.Tensor]:
+        return {m.name: m.prepare(x[m.name], mask[m.name]) for m in self.model.modalities}
 
     def _run(
         self,
         x: Mapping[str, tf.Tensor],
         mask: Mapping[str, tf.Tensor],
-        target: tf.Tensor,
-        proposal: tf.Tensor,
+        target: Sequence[str],
+        proposal: Sequence[str],
         seed: tf.Tensor,
     ) -> Estimate:
-        model = self.model
-        size = x[self._names[0]].shape[0]
+        size = len(next(iter(x.values())))
         chunk, number = _chunks(self.num_samples, size, self._max_rows)
-        seen = {name: mask[name] * proposal[i] for i, name in enumerate(self._names)}
-        loc, log_variance = model._infer(x, seen)
-        wanted = {m.name: target[self._names.index(m.name)] for m in model.targets}
-        prepared = {m.name: m.prepare(x[m.name], mask[m.name]) for m in model.modalities}
-
-        def log_likelihood(modality, z):
-            parameters = model.likelihood_parameters(z, [modality.name], prepared)
-            value = modality.likelihood.log_prob(parameters[modality.name], prepared[modality.name])
-            return value * mask[modality.name]
-
-        def add_chunk(index, state, path):
-            noise = random.stateless_normal(
-                [chunk, size, model.latent_dim], chunk_seed(seed, index)
-            )
-            z = loc + tf.exp(log_variance / 2) * noise
-            # log N(z; 0, I) - log q(z): the constants cancel.
-            log_weight = 0.5 * tf.reduce_sum(noise**2 - z**2 + log_variance, axis=-1)
-            for modality in model.targets:
-                log_weight += tf.cond(
-                    wanted[modality.name] > 0,
-                    functools.partial(log_likelihood, modality, z),
-                    lambda: tf.zeros([chunk, size]),
-                )
-            place = index * chunk + tf.range(chunk)
-            state = _add(state, log_weight, place < self.num_samples)
-            return (
-                index + 1,
-                state,
-                tf.tensor_scatter_nd_update(path, [[index]], [state.mean_log()]),
-            )
-
-        start = (tf.constant(0), _Sums.nothing(size), tf.zeros([number, size]))
-        _, sums, path = tf.while_loop(
-            lambda index, state, path: index < number, add_chunk, start, maximum_iterations=number
-        )
+        seen = {name: mask[name] * float(name in proposal) for name in self._names}
+        loc, log_variance = self._infer(x, seen)
+        prepared = self._prepare(x, mask)
+        sums, path = _Sums.nothing(size), []
+        for index in range(number):
+            z, log_weight = self._draw(loc, log_variance, chunk_seed(seed, index), chunk)
+            for name in self._names:
+                if name in target:
+                    log_weight += self._log_likelihood[name](z, prepared, mask[name])
+            counts = min(chunk, self.num_samples - index * chunk)
+            sums = self._add(sums, log_weight, tf.constant(float(counts)))
+            path.append(sums.mean_log())
         done = tf.minimum((tf.range(number) + 1) * chunk, self.num_samples)
         return Estimate(
             log_likelihood=sums.mean_log(),
             standard_error=sums.standard_error(),
             effective_sample_size=sums.effective_sample_size(),
             log_weight_variance=sums.variance(),
-            path=path,
+            path=tf.stack(path),
             path_samples=done,
         )
 
@@ -242,6 +235,16 @@ class ImportanceSampler:
 def chunk_seed(seed: tf.Tensor, index: tf.Tensor | int) -> tf.Tensor:
     """Returns the seed of a chunk's noise."""
     return random.fold_in(seed, index)
+
+
+def _draw(
+    loc: tf.Tensor, log_variance: tf.Tensor, seed: tf.Tensor, chunk: int
+) -> tuple[tf.Tensor, tf.Tensor]:
+    """Draws z, `[chunk, batch, latent]`, and returns `log p(z) / q(z)` too, `[chunk, batch]`."""
+    noise = random.stateless_normal([chunk, *loc.shape], seed)
+    z = loc + tf.exp(log_variance / 2) * noise
+    # The constants of the two densities cancel.
+    return z, 0.5 * tf.reduce_sum(noise**2 - z**2 + log_variance, axis=-1)
 
 
 def _chunks(num_samples: int, batch_size: int, max_rows: int) -> tuple[int, int]:
@@ -280,14 +283,14 @@ class _Sums(NamedTuple):
         return self.squares / tf.maximum(self.count - 1, 1)
 
 
-def _add(sums: _Sums, log_weight: tf.Tensor, counts: tf.Tensor) -> _Sums:
-    """Adds a chunk, `[chunk, batch]`, of which some rows may not count, `[chunk]`.
+def _add(sums: _Sums, log_weight: tf.Tensor, number: tf.Tensor) -> _Sums:
+    """Adds the first `number` rows of a chunk, `[chunk, batch]`.
 
     Means and squares are joined as in Chan, Golub and LeVeque (1983), which loses nothing
     to cancellation.
     """
-    there = tf.cast(counts, log_weight.dtype)[:, tf.newaxis]
-    number = tf.reduce_sum(there)
+    places = tf.range(log_weight.shape[0], dtype=number.dtype)
+    there = tf.cast(places < number, log_weight.dtype)[:, tf.newaxis]
     least = tf.where(there > 0, log_weight, -math.inf)
     mean = tf.reduce_sum(there * log_weight, axis=0) / number
     squares = tf.reduce_sum(there * (log_weight - mean) ** 2, axis=0)

@@ -40,6 +40,16 @@ _PAPER = ["--likelihood_weight=image=1,label=50", "--cross_weight=image=0,label=
 RUNS |= {
     "objective-paper": [*_TRIAL, *_PAPER],
     "objective-label0.1": [*_TRIAL, "--term_weight=label=0.1"],
+    "objective-label0.1-cosine": [
+        *_TRIAL,
+        "--term_weight=label=0.1",
+        "--learning_rate_schedule=cosine",
+    ],
+    "objective-weight5-label0.1": [
+        *_TRIAL,
+        "--likelihood_weight=image=1,label=5",
+        "--term_weight=label=0.1",
+    ],
     "objective-everything0.1-label0.1": [*_TRIAL, "--term_weight=everything=0.1,label=0.1"],
 }
 RUNS |= {

@@ -63,6 +63,7 @@ def test_help_names_the_flags_and_loads_no_tensorflow(name):
         (["train", "epochs=3"], ["epochs=3", "--name=value"]),
         (["generate"], ["--run_dir"]),
         (["evaluate", "--run_dir=x", "--split=tset"], ["--split", "tset"]),
+        (["evaluate", "--run_dir=x", "--given=label"], ["--given", "--target"]),
     ],
 )
 def test_a_wrong_flag_is_one_line(flags, words):
@@ -121,3 +122,26 @@ def test_export_writes_the_saved_model_again_and_once(finished, tmp_path):
     assert run_on_tiny("export", *flags).returncode == 0
     assert (tmp_path / "out" / "saved_model.pb").exists()
     assert_one_line(run_on_tiny("export", *flags), "there already")
+
+
+def test_evaluate_estimates_likelihoods_and_plots_them(finished):
+    flags = ["--analysis=log_likelihood,weight_variance", "--num_samples=7", "--max_examples=15"]
+    result = run_on_tiny("evaluate", f"--run_dir={finished}", *flags)
+    assert result.returncode == 0, result.stderr
+    report = json.loads((finished / "evaluation.json").read_text())
+    settings = report["log_likelihood"]["settings"]
+    assert (settings["num_samples"], settings["max_examples"], settings["seed"]) == (7, 15, 0)
+    results = report["log_likelihood"]["results"]
+    assert len(results) == 5 and len(report["weight_variance"]["results"]) == 3
+    assert f"{results['log p(image | label)']['value']:.3f} nats" in result.stdout
+    assert (finished / "evaluation" / "log_likelihood.png").stat().st_size > 1000
+
+
+def test_evaluate_answers_one_question(finished):
+    flags = ["--target=image", "--proposal=prior", "--num_samples=5"]
+    result = run_on_tiny("evaluate", f"--run_dir={finished}", "--analysis=log_likelihood", *flags)
+    assert "log p(image), z from p(z)" in result.stdout
+    result = run_on_tiny(
+        "evaluate", f"--run_dir={finished}", "--analysis=log_likelihood", "--target=imag"
+    )
+    assert_one_line(result, "imag")

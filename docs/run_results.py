@@ -45,6 +45,11 @@ RUNS |= {
         "--term_weight=label=0.1",
         "--learning_rate_schedule=cosine",
     ],
+    "objective-weight2-label0.05": [
+        *_TRIAL,
+        "--likelihood_weight=image=1,label=2",
+        "--term_weight=label=0.05",
+    ],
     "objective-weight5-label0.1": [
         *_TRIAL,
         "--likelihood_weight=image=1,label=5",

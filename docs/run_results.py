@@ -40,6 +40,12 @@ _PAPER = ["--likelihood_weight=image=1,label=50", "--cross_weight=image=0,label=
 RUNS |= {
     "objective-paper": [*_TRIAL, *_PAPER],
     "objective-label0.1": [*_TRIAL, "--term_weight=label=0.1"],
+    "objective-label0.15": [*_TRIAL, "--term_weight=label=0.15"],
+    "objective-weight2-label0.1": [
+        *_TRIAL,
+        "--likelihood_weight=image=1,label=2",
+        "--term_weight=label=0.1",
+    ],
     "objective-label0.1-cosine": [
         *_TRIAL,
         "--term_weight=label=0.1",

@@ -135,11 +135,15 @@ class Bernoulli(Likelihood):
         Written out as `x * logit - softplus(logit)`: TFP's form evaluates softplus
         twice an entry and guards products with 0, which an image does not need.
         """
-        terms = value * parameters - tf.math.softplus(parameters)
-        # XLA adds up one axis in half the time of three.
-        batch = tf.shape(terms)[: terms.shape.rank - len(self.event_shape)]
-        flat = tf.concat([batch, [math.prod(self.event_shape)]], 0)
-        return tf.reduce_sum(tf.reshape(terms, flat), axis=-1)
+        # One long axis: XLA does not vectorise along an image's single channel.
+        value, parameters = self._flat(value), self._flat(parameters)
+        return tf.reduce_sum(value * parameters - tf.math.softplus(parameters), axis=-1)
+
+    def _flat(self, tensor: tf.Tensor) -> tf.Tensor:
+        """Returns `[..., *event_shape]` as `[..., size]`."""
+        tensor = tf.convert_to_tensor(tensor)
+        batch = tf.shape(tensor)[: tensor.shape.rank - len(self.event_shape)]
+        return tf.reshape(tensor, tf.concat([batch, [math.prod(self.event_shape)]], 0))
 
     def describe_range(self) -> str:
         """See `Likelihood.describe_range`."""

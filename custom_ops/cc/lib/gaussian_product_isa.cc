@@ -33,8 +33,19 @@ static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "subsets are bytes of w
 // first-level cache.
 constexpr int kGroups = 8;
 
+// How many experts ahead of the one in hand the gradient asks for.
+constexpr int kExpertsAhead = 16;
+
 inline int64_t CeilOfRatio(int64_t a, int64_t b) { return (a + b - 1) / b; }
 inline int64_t Smaller(int64_t a, int64_t b) { return a < b ? a : b; }
+
+// Asks for what will be read soon. The processor does not foresee it by itself where a row is
+// read in parts. (An address beyond the end does no harm, and is never dereferenced.)
+template <typename T>
+inline void Prefetch(const T* here, int64_t ahead) {
+  const uintptr_t address = reinterpret_cast<uintptr_t>(here) + ahead * sizeof(T);
+  __builtin_prefetch(reinterpret_cast<const void*>(address));
+}
 
 // Two sums that run side by side: in the product those of precisions and of precisions times
 // means, in the gradient those of their derivatives.
@@ -44,36 +55,59 @@ struct Pair {
   Vector<T> second;
 };
 
-template <typename T>
-inline void Add(const Pair<T>& term, Pair<T>* sum) {
-  sum->first += term.first;
-  sum->second += term.second;
-}
-
-// Makes the table of one group: entry s is the sum of the rows whose bits are set in s.
+// Makes the table of one group: entry s is the sum of the rows whose bits are set in s. Entry
+// 0 stays what Clear made it.
+// (Vectors stand in variables of their own here and below: the compiler keeps those in
+// registers, and structures of them in memory.)
 template <int G, typename T, typename Row>
 inline void MakeTable(Row row, Pair<T>* table) {
-  table[0] = Pair<T>{};
 #pragma GCC unroll 4
   for (int bit = 0; bit < G; ++bit) {
-    const Pair<T> value = row(bit);
-    for (int rest = 0; rest < (1 << bit); ++rest) {
-      table[(1 << bit) + rest] = table[rest];
-      Add(value, &table[(1 << bit) + rest]);
+    Vector<T> first, second;
+    row(bit, &first, &second);
+    const int size = 1 << bit;
+#pragma GCC unroll 8
+    for (int rest = 0; rest < size; ++rest) {
+      table[size + rest].first = table[rest].first + first;
+      table[size + rest].second = table[rest].second + second;
     }
   }
 }
 
-// Adds one entry of each of kGroups tables; `subset` has a byte a group.
+// The empty subset's sum, for all groups.
 template <int G, typename T>
-inline void AddEntries(const Pair<T>* tables, uint64_t subset, Pair<T>* sum) {
+inline void Clear(Pair<T>* tables) {
+  for (int group = 0; group < kGroups; ++group) tables[group << G] = Pair<T>{};
+}
+
+// Adds one entry of each of the first tables; `subset` has a byte a group.
+template <int G, typename T>
+inline void AddEntries(const Pair<T>* tables, int groups, uint64_t subset, Pair<T>* sum) {
   if (subset == 0) return;
-  Pair<T> total = *sum;
+  Vector<T> first = sum->first, second = sum->second;
+  if (groups == kGroups) {
 #pragma GCC unroll 8
-  for (int group = 0; group < kGroups; ++group) {
-    Add(tables[(group << G) + ((subset >> (8 * group)) & 0xff)], &total);
+    for (int group = 0; group < kGroups; ++group) {
+      const Pair<T>* entry = tables + (group << G) + ((subset >> (8 * group)) & 0xff);
+      first += entry->first;
+      second += entry->second;
+    }
+  } else {
+    for (int group = 0; group < groups; ++group) {
+      const Pair<T>* entry = tables + (group << G) + ((subset >> (8 * group)) & 0xff);
+      first += entry->first;
+      second += entry->second;
+    }
   }
-  *sum = total;
+  sum->first = first;
+  sum->second = second;
+}
+
+// How many groups the tables of one word are for.
+template <int G>
+inline int GroupsOfWord(int64_t number, int64_t word) {
+  const int64_t left = CeilOfRatio(number, G) - word * kGroups;
+  return static_cast<int>(Smaller(left, kGroups));
 }
 
 template <typename M>
@@ -133,31 +167,29 @@ struct ProductScratch {
     subsets = arena.template Take<uint64_t>(shape.terms * words);
     tables = arena.template Take<Pair<T>>(kGroups << G);
     sums = arena.template Take<Pair<T>>(shape.terms * columns);
-    divergence = arena.template Take<Vector<T>>(shape.terms);
   }
   Arena arena;
-  int64_t columns;       // vectors that a row of latents takes
-  int64_t words;         // words of kGroups groups that the experts take
-  uint64_t* subsets;     // [terms, words]
-  Pair<T>* tables;       // [kGroups, 2^G]
-  Pair<T>* sums;         // [terms, columns]
-  Vector<T>* divergence; // [terms]
+  int64_t columns;    // vectors that a row of latents takes
+  int64_t words;      // words of kGroups groups that the experts take
+  uint64_t* subsets;  // [terms, words]
+  Pair<T>* tables;    // [kGroups, 2^G]
+  Pair<T>* sums;      // [terms, columns]
 };
 
 // Turns one vector of a term's sums into the product, samples of it and its divergence.
 template <typename T>
 inline void Finish(const ProductShape& shape, const Product<T>& product, const Samples<T>* samples,
-                   const Pair<T>& sum, int64_t row, int64_t column, Vector<T>* divergence) {
+                   const Pair<T>& sums, int64_t row, int64_t column, Vector<T>* divergence) {
   const int64_t first = column * Simd<T>::kLanes, lanes = shape.latent - first;
-  const Vector<T> variance = T(1) / (T(1) + sum.first);
-  const Vector<T> loc = sum.second * variance, log_variance = -Log1p<T>(sum.first);
+  const Vector<T> sum = sums.first, variance = T(1) / (T(1) + sum);
+  const Vector<T> loc = sums.second * variance, log_variance = -Log1p<T>(sum);
   const int64_t place = row * shape.latent + first;
   Store<T>(loc, product.loc + place, lanes);
   Store<T>(log_variance, product.log_variance + place, lanes);
   if (samples == nullptr) return;
   // variance - 1 is -sum / (1 + sum), which loses nothing where the sum is small.
-  const Vector<T> less_one = -sum.first * variance;
-  *divergence += FirstLanes<T>(T(0.5) * (less_one - log_variance + loc * loc), lanes);
+  const Vector<T> less_one = -sum * variance;
+  *divergence = T(0.5) * (less_one - log_variance + loc * loc);
   const Vector<T> scale = Exp<T>(log_variance * T(0.5));
   const int64_t size = shape.terms * shape.batch * shape.latent;
   for (int64_t s = 0; s < samples->number; ++s) {
@@ -181,25 +213,28 @@ void ProductOfExample(const ProductShape& shape, const Experts<T, M>& experts,
   for (int64_t i = 0; i < shape.terms * scratch.columns; ++i) scratch.sums[i] = Pair<T>{};
 
   for (int64_t word = 0; word < scratch.words; ++word) {
+    const int groups = GroupsOfWord<G>(shape.experts, word);
     for (int64_t column = 0; column < scratch.columns; ++column) {
       const int64_t lanes = shape.latent - column * kLanes;
-      for (int group = 0; group < kGroups; ++group) {
+      for (int group = 0; group < groups; ++group) {
         const int64_t first = word * per_word + group * G;
         MakeTable<G, T>(
-            [&](int bit) {
+            [&](int bit, Vector<T>* precision, Vector<T>* weighted) {
               const int64_t expert = first + bit;
-              if (expert >= shape.experts) return Pair<T>{};
+              *precision = *weighted = Vector<T>{};
+              if (expert >= shape.experts) return;
               const int64_t place =
                   (example * shape.experts + expert) * shape.latent + column * kLanes;
+              Prefetch(experts.log_variance + place, per_word * shape.latent);
+              Prefetch(experts.loc + place, per_word * shape.latent);
               const Vector<T> log_variance = Load<T>(experts.log_variance + place, lanes);
-              const Vector<T> precision =
-                  Exp<T>(-Clamp<T>(log_variance, LogVarianceLimit<T>::value));
-              return Pair<T>{precision, precision * Load<T>(experts.loc + place, lanes)};
+              *precision = Exp<T>(-Clamp<T>(log_variance, LogVarianceLimit<T>::value));
+              *weighted = *precision * Load<T>(experts.loc + place, lanes);
             },
             scratch.tables + (group << G));
       }
       for (int64_t term = 0; term < shape.terms; ++term) {
-        AddEntries<G, T>(scratch.tables, scratch.subsets[term * scratch.words + word],
+        AddEntries<G, T>(scratch.tables, groups, scratch.subsets[term * scratch.words + word],
                          scratch.sums + term * scratch.columns + column);
       }
     }
@@ -207,12 +242,22 @@ void ProductOfExample(const ProductShape& shape, const Experts<T, M>& experts,
 
   for (int64_t term = 0; term < shape.terms; ++term) {
     const int64_t row = term * shape.batch + example;
-    Vector<T> divergence{};
+    Vector<T> divergences{};
+    T divergence_of_rest = 0;
     for (int64_t column = 0; column < scratch.columns; ++column) {
-      Pair<T> sum = scratch.sums[term * scratch.columns + column];
-      Finish<T>(shape, product, samples, sum, row, column, &divergence);
+      const int64_t lanes = shape.latent - column * kLanes;
+      Vector<T> divergence{};
+      Finish<T>(shape, product, samples, scratch.sums[term * scratch.columns + column], row, column,
+                &divergence);
+      if (lanes >= kLanes) {
+        divergences += divergence;
+      } else {
+        divergence_of_rest = SumOfLanes<T>(divergence, lanes);
+      }
     }
-    if (samples != nullptr) samples->kl[row] = SumOfLanes<T>(divergence);
+    if (samples != nullptr) {
+      samples->kl[row] = SumOfLanes<T>(divergences, kLanes) + divergence_of_rest;
+    }
   }
 }
 
@@ -238,8 +283,9 @@ struct GradientScratch {
 // What one vector of a term adds to the derivatives of the experts it contains:
 // P g_loc and P (g_log_variance + g_loc loc), with P the product's variance.
 template <typename T>
-inline Pair<T> TermGradient(const ProductShape& shape, const Product<const T>& product,
-                            const ProductGradient<T>& gradient, int64_t row, int64_t column) {
+inline void TermGradient(const ProductShape& shape, const Product<const T>& product,
+                         const ProductGradient<T>& gradient, int64_t row, int64_t column,
+                         Vector<T>* first_sum, Vector<T>* second_sum) {
   const int64_t first = column * Simd<T>::kLanes, lanes = shape.latent - first;
   const int64_t place = row * shape.latent + first;
   const Vector<T> loc = Load<T>(product.loc + place, lanes);
@@ -262,17 +308,20 @@ inline Pair<T> TermGradient(const ProductShape& shape, const Product<const T>& p
       by_log_variance += by_z * Load<T>(gradient.noise + s * size + place, lanes) * half_scale;
     }
   }
-  return Pair<T>{variance * by_loc, variance * (by_log_variance + by_loc * loc)};
+  *first_sum = variance * by_loc;
+  *second_sum = variance * (by_log_variance + by_loc * loc);
 }
 
 // Turns one vector of an expert's sums into its derivatives.
 template <typename T, typename M>
 inline void FinishExpert(const ProductShape& shape, const Experts<T, M>& experts,
-                         const ExpertsGradient<T>& gradient, Pair<T> sum, bool used,
+                         const ExpertsGradient<T>& gradient, const Pair<T>& sum, bool used,
                          int64_t example, int64_t expert, int64_t column) {
   const int64_t first = column * Simd<T>::kLanes, lanes = shape.latent - first;
   const int64_t place = (example * shape.experts + expert) * shape.latent + first;
   Vector<T> by_loc{}, by_log_variance{};
+  Prefetch(experts.log_variance + place, kExpertsAhead * shape.latent);
+  Prefetch(experts.loc + place, kExpertsAhead * shape.latent);
   if (used) {
     const Vector<T> limit = Broadcast<T>(LogVarianceLimit<T>::value);
     const Vector<T> log_variance = Load<T>(experts.log_variance + place, lanes);
@@ -320,19 +369,21 @@ void GradientOfExample(const ProductShape& shape, const Experts<T, M>& experts,
   for (int64_t column = 0; column < columns; ++column) {
     for (int64_t i = 0; i < shape.experts; ++i) scratch.sums[i] = Pair<T>{};
     for (int64_t word = 0; word < scratch.words; ++word) {
-      for (int group = 0; group < kGroups; ++group) {
+      const int groups = GroupsOfWord<G>(shape.terms, word);
+      for (int group = 0; group < groups; ++group) {
         const int64_t first = (word * kGroups + group) * G;
         MakeTable<G, T>(
-            [&](int bit) {
-              if (first + bit >= shape.terms) return Pair<T>{};
+            [&](int bit, Vector<T>* by_sum, Vector<T>* by_precisions) {
+              *by_sum = *by_precisions = Vector<T>{};
+              if (first + bit >= shape.terms) return;
               const int64_t row = (first + bit) * shape.batch + example;
-              return TermGradient<T>(shape, product, by_product, row, column);
+              TermGradient<T>(shape, product, by_product, row, column, by_sum, by_precisions);
             },
             scratch.tables + (group << G));
       }
       const uint64_t* subsets = scratch.subsets + word * shape.experts;
       for (int64_t expert = 0; expert < shape.experts; ++expert) {
-        AddEntries<G, T>(scratch.tables, subsets[expert], scratch.sums + expert);
+        AddEntries<G, T>(scratch.tables, groups, subsets[expert], scratch.sums + expert);
       }
     }
     for (int64_t expert = 0; expert < shape.experts; ++expert) {
@@ -362,6 +413,7 @@ struct ForOne {
                     const Product<T>& product, const Samples<T>* samples, int64_t begin,
                     int64_t end, char* scratch) {
       const ProductScratch<G, T> parts(shape, scratch);
+      Clear<G, T>(parts.tables);
       for (int64_t example = begin; example < end; ++example) {
         ProductOfExample<G, T, M>(shape, experts, product, samples, example, parts);
       }
@@ -375,6 +427,7 @@ struct ForOne {
                     const ExpertsGradient<T>& by_experts, int64_t begin, int64_t end,
                     char* scratch) {
       const GradientScratch<G, T> parts(shape, scratch);
+      Clear<G, T>(parts.tables);
       for (int64_t example = begin; example < end; ++example) {
         GradientOfExample<G, T, M>(shape, experts, product, by_product, by_experts, example,
                                    parts);

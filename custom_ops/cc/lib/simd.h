@@ -54,38 +54,47 @@ inline Vector<T> Broadcast(T value) {
   return value - Vector<T>{};  // value - 0 is value, also where it is -0
 }
 
+// A row's last vector may have fewer numbers than lanes. These are functions of their own, so
+// that the compiler keeps a whole vector in a register.
+template <typename T>
+__attribute__((noinline)) Vector<T> LoadSome(const T* from, int64_t lanes) {
+  T numbers[Simd<T>::kLanes] = {};
+  for (int64_t lane = 0; lane < lanes; ++lane) numbers[lane] = from[lane];
+  Vector<T> vector;
+  __builtin_memcpy(&vector, numbers, sizeof(vector));
+  return vector;
+}
+
+template <typename T>
+__attribute__((noinline)) void StoreSome(Vector<T> vector, T* to, int64_t lanes) {
+  T numbers[Simd<T>::kLanes];
+  __builtin_memcpy(numbers, &vector, sizeof(vector));
+  for (int64_t lane = 0; lane < lanes; ++lane) to[lane] = numbers[lane];
+}
+
 // The first `lanes` numbers from `from`; zeros in the other lanes.
 template <typename T>
 inline Vector<T> Load(const T* from, int64_t lanes) {
-  Vector<T> vector{};
-  if (lanes >= Simd<T>::kLanes) {
-    __builtin_memcpy(&vector, from, sizeof(vector));
-  } else {
-    for (int64_t lane = 0; lane < lanes; ++lane) vector[lane] = from[lane];
-  }
+  if (__builtin_expect(lanes < Simd<T>::kLanes, 0)) return LoadSome<T>(from, lanes);
+  Vector<T> vector;
+  __builtin_memcpy(&vector, from, sizeof(vector));
   return vector;
 }
 
 template <typename T>
 inline void Store(const Vector<T>& vector, T* to, int64_t lanes) {
-  if (lanes >= Simd<T>::kLanes) {
-    __builtin_memcpy(to, &vector, sizeof(vector));
+  if (__builtin_expect(lanes < Simd<T>::kLanes, 0)) {
+    StoreSome<T>(vector, to, lanes);
   } else {
-    for (int64_t lane = 0; lane < lanes; ++lane) to[lane] = vector[lane];
+    __builtin_memcpy(to, &vector, sizeof(vector));
   }
 }
 
-// The vector with zeros in all lanes but the first ones.
 template <typename T>
-inline Vector<T> FirstLanes(Vector<T> vector, int64_t lanes) {
-  for (int64_t lane = lanes; lane < Simd<T>::kLanes; ++lane) vector[lane] = 0;
-  return vector;
-}
-
-template <typename T>
-inline T SumOfLanes(const Vector<T>& vector) {
-  T sum = 0;
-  for (int lane = 0; lane < Simd<T>::kLanes; ++lane) sum += vector[lane];
+inline T SumOfLanes(const Vector<T>& vector, int64_t lanes) {
+  T numbers[Simd<T>::kLanes], sum = 0;
+  __builtin_memcpy(numbers, &vector, sizeof(vector));
+  for (int64_t lane = 0; lane < lanes; ++lane) sum += numbers[lane];
   return sum;
 }
 

@@ -42,13 +42,28 @@ absl::Status ReadShapes(InferenceContext* context, Shapes* shapes) {
   return absl::OkStatus();
 }
 
-absl::Status MergeSamples(InferenceContext* context, int input, ShapeHandle product,
-                          ShapeHandle* samples) {
-  TF_RETURN_IF_ERROR(context->WithRank(context->input(input), 4, samples));
-  ShapeHandle wanted;
-  TF_RETURN_IF_ERROR(
-      context->Concatenate(context->Vector(context->Dim(*samples, 0)), product, &wanted));
-  return context->Merge(*samples, wanted, samples);
+// What is known of the products' shape is known of the others.
+absl::Status Refine(InferenceContext* context, Shapes* shapes) {
+  const DimensionHandle terms = context->Dim(shapes->product, 0);
+  const DimensionHandle batch = context->Dim(shapes->product, 1);
+  const DimensionHandle latent = context->Dim(shapes->product, 2);
+  const DimensionHandle number = context->Dim(shapes->experts, 1);
+  TF_RETURN_IF_ERROR(context->Merge(shapes->rows, context->MakeShape({terms, batch}),
+                                    &shapes->rows));
+  return context->Merge(shapes->experts, context->MakeShape({batch, number, latent}),
+                        &shapes->experts);
+}
+
+// Merges an input [samples, terms, batch, latent] with `samples`, and both with the product.
+absl::Status MergeSamples(InferenceContext* context, int input, ShapeHandle* samples,
+                          Shapes* shapes) {
+  ShapeHandle given, product;
+  TF_RETURN_IF_ERROR(context->WithRank(context->input(input), 4, &given));
+  TF_RETURN_IF_ERROR(context->Merge(*samples, given, samples));
+  TF_RETURN_IF_ERROR(context->Subshape(*samples, 1, &product));
+  TF_RETURN_IF_ERROR(context->Merge(shapes->product, product, &shapes->product));
+  return context->Concatenate(context->Vector(context->Dim(*samples, 0)), shapes->product,
+                              samples);
 }
 
 absl::Status ProductShapes(InferenceContext* context) {
@@ -61,9 +76,10 @@ absl::Status ProductShapes(InferenceContext* context) {
 
 absl::Status SampleShapes(InferenceContext* context) {
   Shapes shapes;
+  ShapeHandle samples = context->UnknownShapeOfRank(4);
   TF_RETURN_IF_ERROR(ReadShapes(context, &shapes));
-  ShapeHandle samples;
-  TF_RETURN_IF_ERROR(MergeSamples(context, 3, shapes.product, &samples));
+  TF_RETURN_IF_ERROR(MergeSamples(context, 3, &samples, &shapes));
+  TF_RETURN_IF_ERROR(Refine(context, &shapes));
   context->set_output(0, samples);
   context->set_output(1, shapes.rows);
   context->set_output(2, shapes.product);
@@ -75,6 +91,7 @@ absl::Status GradShapes(InferenceContext* context) {
   Shapes shapes;
   TF_RETURN_IF_ERROR(ReadShapes(context, &shapes));
   TF_RETURN_IF_ERROR(MergeInputs(context, 3, 4, &shapes.product));
+  TF_RETURN_IF_ERROR(Refine(context, &shapes));
   context->set_output(0, shapes.experts);
   context->set_output(1, shapes.experts);
   return absl::OkStatus();
@@ -82,13 +99,14 @@ absl::Status GradShapes(InferenceContext* context) {
 
 absl::Status SampleGradShapes(InferenceContext* context) {
   Shapes shapes;
+  ShapeHandle samples = context->UnknownShapeOfRank(4);
   TF_RETURN_IF_ERROR(ReadShapes(context, &shapes));
   TF_RETURN_IF_ERROR(MergeInputs(context, 4, 2, &shapes.product));
   TF_RETURN_IF_ERROR(MergeInputs(context, 8, 2, &shapes.product));
   TF_RETURN_IF_ERROR(MergeInputs(context, 7, 1, &shapes.rows));
-  ShapeHandle samples;
-  TF_RETURN_IF_ERROR(MergeSamples(context, 3, shapes.product, &samples));
-  TF_RETURN_IF_ERROR(MergeInputs(context, 6, 1, &samples));
+  TF_RETURN_IF_ERROR(MergeSamples(context, 3, &samples, &shapes));
+  TF_RETURN_IF_ERROR(MergeSamples(context, 6, &samples, &shapes));
+  TF_RETURN_IF_ERROR(Refine(context, &shapes));
   context->set_output(0, shapes.experts);
   context->set_output(1, shapes.experts);
   return absl::OkStatus();

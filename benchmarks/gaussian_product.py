@@ -2,8 +2,8 @@
 
 `python benchmarks/gaussian_product.py [--peer_python=PATH]` lets the contestants take turns,
 several rounds, with a large memory copy beside them, checks that they agree, prints a table
-and writes `benchmarks/results/gaussian_product.json`. `benchmarks/README.md` says what the
-columns are.
+and writes `gaussian_product.json` and `.md` into `benchmarks/results`. `benchmarks/README.md`
+says what the columns are.
 """
 
 import argparse
@@ -225,6 +225,7 @@ def main() -> int:
     arguments.output.mkdir(exist_ok=True)
     text = json.dumps(report, indent=1)
     (arguments.output / "gaussian_product.json").write_text(text + "\n", encoding="utf-8")
+    (arguments.output / "gaussian_product.md").write_text(table(rows) + "\n", encoding="utf-8")
     print(table(rows))
     return int(any(row["largest_difference"] > 1e-4 for row in rows))
 

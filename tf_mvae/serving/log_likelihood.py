@@ -4,8 +4,8 @@ from collections.abc import Mapping
 
 import tensorflow as tf
 
-from tf_mvae.models import MultimodalVAE
 from tf_mvae.ops.importance import LogWeightSums, chunk_seed, draw_chunk
+from tf_mvae.serving.parts import Parts
 
 __all__ = ["MAX_ROWS", "log_likelihood"]
 
@@ -13,7 +13,7 @@ MAX_ROWS = 4096
 
 
 def log_likelihood(
-    model: MultimodalVAE,
+    parts: Parts,
     x: Mapping[str, tf.Tensor],
     mask: Mapping[str, tf.Tensor],
     num_samples: tf.Tensor,
@@ -28,7 +28,7 @@ def log_likelihood(
     `tf_mvae.evaluation.ImportanceSampler`, which is the same estimate outside a graph.
 
     Args:
-        model: The model.
+        parts: The model's networks.
         x: All modalities by name, `[batch, *event_shape]`; the batch size is free.
         mask: Their masks, `[batch]`.
         num_samples: K, an int32 scalar of at least 1.
@@ -42,17 +42,14 @@ def log_likelihood(
     positive = tf.debugging.assert_positive(num_samples, "num_samples must be at least 1")
     with tf.control_dependencies([positive]):
         num_samples = tf.identity(num_samples)
-    loc, log_variance = model._infer(x, mask)
-    prepared = {m.name: m.prepare(x[m.name], mask[m.name]) for m in model.modalities}
+    loc, log_variance = parts.infer(x, mask)
+    prepared = {m.name: m.prepare(x[m.name], mask[m.name]) for m in parts.model.modalities}
     size = tf.shape(loc)[0]
     chunk, number = _chunks(num_samples, size)
 
     def add_chunk(index, sums):
         z, log_weight = draw_chunk(loc, log_variance, chunk_seed(seed, index), chunk)
-        for modality in model.targets:
-            name = modality.name
-            parameters = model.likelihood_parameters(z, [name], prepared)[name]
-            log_weight += modality.likelihood.log_prob(parameters, prepared[name]) * mask[name]
+        log_weight += tf.ensure_shape(parts.log_prob(z, prepared, mask), [None, None])
         counts = tf.cast(tf.minimum(chunk, num_samples - index * chunk), tf.float32)
         return index + 1, sums.add(log_weight, counts)
 

@@ -6,6 +6,7 @@ from tf_mvae.models import MultimodalVAE
 from tf_mvae.ops import random
 from tf_mvae.serving import inputs as named
 from tf_mvae.serving.log_likelihood import log_likelihood as estimate
+from tf_mvae.serving.parts import Parts
 from tf_mvae.serving.tracing import trace
 
 __all__ = ["ALL_PRESENT", "ServedModel", "signatures"]
@@ -63,30 +64,38 @@ def signatures(
     count, seed_spec, temperature_spec = named.DRAWS.values()
     latent = tf.TensorSpec([None, model.latent_dim], name="z")
 
+    parts = Parts(model)
+
     def serving_default(**given):
         x, mask = named.unpack(model, given)
-        return model({"x": x, "mask": mask})
+        loc, _ = parts.infer(x, mask)
+        return {"z": loc, **parts.expected(loc, parts.conditions(x))}
 
     def encode(**given):
-        posterior = model.posterior(*named.unpack(model, given))
-        return {"loc": posterior.mean(), "log_variance": 2 * tf.math.log(posterior.stddev())}
+        loc, log_variance = parts.infer(*named.unpack(model, given))
+        return {"loc": loc, "log_variance": log_variance}
 
     def decode(z, **given):
-        return model.from_latent(z, given=given)
+        return parts.expected(z, given)
 
     def generate(num_samples, seed, temperature, **given):
         x, mask = named.unpack(model, given)
-        seed = random.split(seed, 2)[0]  # as `model.generate` does
-        z = model.latent_samples(x, num_samples, mask, seed, temperature)
-        return {"z": z, **model.from_latent(z, given=x)}
+        loc, log_variance = parts.infer(x, mask)
+        shape = tf.concat([[num_samples], tf.shape(loc)], 0)
+        noise = random.stateless_normal(shape, random.split(seed, 2)[0])  # as `model.generate`
+        z = loc + temperature * tf.exp(log_variance / 2) * noise
+        z = tf.ensure_shape(z, [None, None, model.latent_dim])
+        return {"z": z, **parts.expected(z, parts.conditions(x))}
 
     def sample(num_samples, seed, temperature):
-        seed = random.split(seed, 2)[0]  # as `model.sample` does
-        z = temperature * random.stateless_normal([num_samples, model.latent_dim], seed)
-        return {"z": z, **model.from_latent(z)}
+        noise = random.stateless_normal(
+            [num_samples, model.latent_dim], random.split(seed, 2)[0]
+        )  # as `model.sample`
+        z = tf.ensure_shape(temperature * noise, [None, model.latent_dim])
+        return {"z": z, **parts.expected(z, {})}
 
     def log_likelihood(num_samples, seed, **given):
-        return estimate(model, *named.unpack(model, given), num_samples, seed)
+        return estimate(parts, *named.unpack(model, given), num_samples, seed)
 
     draw = {count: 1, seed_spec: [0, 0], temperature_spec: 1.0}
     draw_many = {count: _LIKELIHOOD_SAMPLES, seed_spec: [0, 0]}

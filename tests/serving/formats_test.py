@@ -30,7 +30,7 @@ def inputs():
     for name in ("image", "reading"):
         batch["x"][name][batch["mask"][name] == 0] = np.nan
     masks = {f"{name}_mask": mask for name, mask in batch["mask"].items()}
-    return {**batch["x"], **masks, "noise": NOISE, "temperature": np.float32(0.5)}
+    return {**batch["x"], **masks, "noise": NOISE, "temperature": np.array(0.5, np.float32)}
 
 
 def assert_agrees(model, inputs, answer):

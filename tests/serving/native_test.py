@@ -1,20 +1,14 @@
 """A C program, without Python, runs every signature of exports and agrees with Python."""
 
-import json
 import os
-import pathlib
 import shutil
 import subprocess
-import sys
 
 import numpy as np
 import pytest
-import tensorflow as tf
 
-from tests.serving import shaped
-from tf_mvae.serving import example_inputs, export_saved_model
-
-HERE = pathlib.Path(__file__).parent
+from tests.serving import native, shaped
+from tf_mvae.serving import export_saved_model
 
 
 @pytest.fixture(scope="session")
@@ -23,11 +17,7 @@ def program(tmp_path_factory):
     if shutil.which(compiler) is None:
         pytest.skip(f"there is no C compiler ({compiler})")
     path = tmp_path_factory.mktemp("c") / "run_saved_model"
-    subprocess.run(
-        ["bash", HERE / "c" / "build.sh", path],
-        check=True,
-        env={**os.environ, "PYTHON": sys.executable, "CC": compiler},
-    )
+    native.build(path)
     return path
 
 
@@ -40,32 +30,9 @@ def export(request, tmp_path):
 
 
 def test_every_signature_agrees(program, export, tmp_path):
-    described = json.loads((export / "assets.extra" / "tf_mvae.json").read_text())
-    served = tf.saved_model.load(str(export)).signatures
-    expected = {}
-    for name in served:
-        inputs = example_inputs(described, name, batch=2, seed=7)
-        for key in inputs:
-            if key.endswith("_mask"):
-                inputs[key][0] = 0
-        place = tmp_path / "in" / name
-        place.mkdir(parents=True)
-        for key, value in inputs.items():
-            np.save(place / f"{key}.npy", value)
-        expected[name] = served[name](**{k: tf.constant(value) for k, value in inputs.items()})
-    run = subprocess.run(
-        [program, export, tmp_path / "in", tmp_path / "out"], capture_output=True, text=True
-    )
-    assert run.returncode == 0, run.stderr
-    assert set(run.stdout.split()) == set(expected)
-    for name, outputs in expected.items():
-        files = {path.stem: np.load(path) for path in (tmp_path / "out" / name).iterdir()}
-        assert set(files) == set(outputs)
-        for key, value in outputs.items():
-            assert files[key].shape == value.shape
-            # To 1e-5, or as closely as numbers of their size go in float32: a
-            # log-likelihood of -9,000 nats is a sum of thousands.
-            np.testing.assert_allclose(files[key], value, rtol=1e-5, atol=1e-5)
+    differences = native.compare(program, export, tmp_path)
+    assert len(differences) == 10
+    assert all(difference <= 1e-5 for difference in differences.values()), differences
 
 
 def test_inputs_that_are_left_out_are_the_defaults(program, digits_export, digits_model, tmp_path):

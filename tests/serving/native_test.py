@@ -10,6 +10,8 @@ import pytest
 from tests.serving import native, shaped
 from tf_mvae.serving import export_saved_model
 
+MASKED = ("serving_default", "encode", "generate", "log_likelihood")
+
 
 @pytest.fixture(scope="session")
 def program(tmp_path_factory):
@@ -30,8 +32,11 @@ def export(request, tmp_path):
 
 
 def test_every_signature_agrees(program, export, tmp_path):
-    differences = native.compare(program, export, tmp_path)
-    assert len(differences) == 10
+    # With 26 modalities a session takes seconds to prepare a signature. Those without masks
+    # differ in nothing but that, and run for the digits.
+    sisters = [f"{name}_all_present" for name in MASKED] if export.name == "emoji" else []
+    differences = native.compare(program, export, tmp_path, skip=sisters)
+    assert len(differences) == 10 - len(sisters)
     assert all(difference <= 1e-5 for difference in differences.values()), differences
 
 

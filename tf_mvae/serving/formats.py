@@ -162,7 +162,11 @@ def _onnx(model: MultimodalVAE, functions: Mapping, directory: pathlib.Path) -> 
         path = directory / f"{name}.onnx"
         try:
             tf2onnx.convert.from_function(
-                function, function.input_signature, opset=_OPSET, output_path=str(path)
+                function,
+                function.input_signature,
+                opset=_OPSET,
+                custom_op_handlers={"SelectV2": (_where, [])},
+                output_path=str(path),
             )
             session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
         except Exception as error:  # whatever the converter and the runtime think of
@@ -172,6 +176,14 @@ def _onnx(model: MultimodalVAE, functions: Mapping, directory: pathlib.Path) -> 
         return lambda inputs: dict(zip(names, session.run(None, dict(inputs)), strict=True))
 
     return {name: convert(name, function) for name, function in functions.items()}
+
+
+def _where(context: Any, node: Any, name: str, arguments: Any) -> None:
+    """Converts SelectV2 to Where, as its definition is.
+
+    tf2onnx multiplies with the condition instead, and a NaN that a mask hides stays NaN.
+    """
+    node.type, node.domain = "Where", ""
 
 
 def _tflite(model: MultimodalVAE, functions: Mapping, directory: pathlib.Path) -> dict[str, Runner]:

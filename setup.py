@@ -70,6 +70,8 @@ setup(
         "keras>=3.12,<4",  # models, layers, saving in safe mode
         "tensorflow-probability==0.25.*",  # distributions; newer ones are not tested
         "tf-keras>=2.20,<2.22",  # TFP cannot be imported without it, and does not say so
+        # Messages of warm-up requests: 77 KB that need nothing TensorFlow does not bring.
+        "tensorflow-serving-api>=2.20,<2.22",
         "tensorflow-datasets>=4.9.10,<5",  # data sets and our own builders
         "importlib_resources",  # TFDS's builders need it, and do not say so
         "absl-py>=2.1",  # flags of the commands
@@ -81,10 +83,16 @@ setup(
     ],
     extras_require={
         "cuda": ["tensorflow[and-cuda]>=2.20,<2.22"],  # NVIDIA GPUs on Linux
+        "onnx": [
+            "tf2onnx>=1.17",  # the first whose dependencies allow numpy 2 and TensorFlow's protobuf
+            "onnxruntime>=1.20",  # runs what was converted, to compare
+        ],
         "test": [
             "pytest>=8",
             "hypothesis",  # properties over random masks and garbage
             "scipy",  # the oracle of densities
+            "tf2onnx>=1.17",  # as in onnx
+            "onnxruntime>=1.20",
         ],
         "lint": ["ruff==0.17.*"],
     },

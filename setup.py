@@ -6,6 +6,18 @@ from setuptools import find_packages, setup
 
 HERE = pathlib.Path(__file__).parent
 
+# What `python -m tf_mvae.serve` runs on.
+SERVE = [
+    # Routes and responses. Not FastAPI: requests are checked against the SavedModel's
+    # signatures, which are known at run time only, not against annotations.
+    "starlette>=1,<2",
+    "uvicorn>=0.50,<1",  # the ASGI server
+    "httptools>=0.6.3",  # its HTTP parser in C
+    "uvloop>=0.21",  # its event loop in C
+    "orjson>=3.10",  # JSON to numbers and NumPy to JSON, several times json's speed
+    "prometheus_client>=0.20",  # /metrics
+]
+
 setup(
     name="tf-mvae",
     version="0.1.0",
@@ -14,6 +26,7 @@ setup(
     long_description_content_type="text/markdown",
     license="Apache-2.0",
     packages=find_packages(include=["tf_mvae", "tf_mvae.*"]),
+    package_data={"tf_mvae.serving.server": ["page/*"]},
     python_requires=">=3.11",
     install_requires=[
         # The CPU and the CUDA build alike: `tensorflow[and-cuda]` satisfies it too.
@@ -32,11 +45,16 @@ setup(
     ],
     extras_require={
         "cuda": ["tensorflow[and-cuda]>=2.20,<2.22"],  # NVIDIA GPUs on Linux
+        "serve": SERVE,
         "test": [
+            *SERVE,
+            "websockets>=14",  # speaks to Chromium, where there is one, in the page's tests
             "pytest>=8",
             "hypothesis",  # properties over random masks and garbage
             "scipy",  # the oracle of densities
         ],
+        # A fuzz of a running server: `python tests/serving/fuzz.py`.
+        "serve-test": [*SERVE, "schemathesis>=4"],
         "lint": ["ruff==0.17.*"],
     },
 )

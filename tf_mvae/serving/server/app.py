@@ -36,7 +36,13 @@ _PAGE_HEADERS = {
     "Referrer-Policy": "no-referrer",
     "Cache-Control": "no-cache",
 }
-_FILES = {"app.js": "text/javascript", "style.css": "text/css", "icon.svg": "image/svg+xml"}
+_FILES = {
+    "app.js": "text/javascript",
+    "editors.js": "text/javascript",
+    "pictures.js": "text/javascript",
+    "style.css": "text/css",
+    "icon.svg": "image/svg+xml",
+}
 # Bodies above this are parsed in a thread, so that the event loop goes on.
 _LARGE_BODY = 128 << 10
 
@@ -137,6 +143,8 @@ class _Endpoints:
         raise RequestError(501, f"{method} is not served; export a predict signature")
 
     async def status(self, request: Request) -> Response:
+        if ":" in request.url.path:
+            raise RequestError(405, "predict is called with POST", {"Allow": "POST"})
         self._check_name(request)
         states = self._repository.states
         asked = request.path_params.get("version")

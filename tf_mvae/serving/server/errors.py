@@ -36,16 +36,21 @@ _STATUS = (
 )
 
 
+# Lines of TensorFlow's messages that speak of graphs and of the files that made them.
+_INSIDES = ("Graph execution error", "Detected at", "File ", "<stack", "[[", "During handling")
+
+
 def from_tensorflow(error: Exception) -> RequestError:
     """Returns what a client is told of an error that a model's call raised.
 
-    Only TensorFlow's own message is passed on, without the lines that name files of the
-    machine that exported the model.
+    Of TensorFlow's message only the line that says what is wrong, without the names of
+    nodes and of files on the machine that exported the model.
     """
     for kind, status in _STATUS:
         if isinstance(error, kind):
-            lines = [line.strip() for line in error.message.splitlines() if line.strip()]
-            kept = [line for line in lines if not line.startswith(("File ", "Detected at"))]
+            lines = [line.strip() for line in error.message.splitlines()]
+            kept = [line for line in lines if line and not line.startswith(_INSIDES)]
+            said = (kept or [type(error).__name__])[0].split("[[")[0].split(" [Op:")[0]
             retry = {"Retry-After": "1"} if status in (429, 503) else None
-            return RequestError(status, (kept or [type(error).__name__])[0][:500], retry)
+            return RequestError(status, f"the model refused: {said[:500].strip()}", retry)
     return RequestError(500, "the model failed; the server's log says how")

@@ -38,6 +38,7 @@ class _Queue:
     limit: int
     waiting: collections.deque = dataclasses.field(default_factory=collections.deque)
     timer: asyncio.TimerHandle | None = None
+    running: int = 0
 
     @property
     def examples(self) -> int:
@@ -48,9 +49,10 @@ class Batcher:
     """Runs calls on a few threads, from a bounded queue for each signature and shape.
 
     A thread that is free takes what waits, up to `max_batch_size` examples; a batch that is
-    not full waits `batch_timeout_micros` for more first. While all threads are busy, requests
-    gather; a queue that is full refuses. Queues take turns. All methods belong to one
-    event loop.
+    not full waits `batch_timeout_micros` for more first. While a batch runs, the requests that
+    could have joined it gather for the next, and the other threads are for other queues, until
+    a whole batch waits. A queue that is full refuses. Queues take turns. All methods belong to
+    one event loop.
     """
 
     def __init__(self, settings: Settings, metrics: Metrics):
@@ -121,18 +123,21 @@ class Batcher:
             for key in list(self._queues):
                 queue = self._queues[key]
                 if not queue.waiting:
-                    del self._queues[key]  # it is made again at need, behind the others
+                    if not queue.running:
+                        del self._queues[key]  # it is made again at need, behind the others
                 elif self._free and self._ready(queue):
                     self._start(queue)
                     self._queues.move_to_end(key)
                     started = True
 
     def _ready(self, queue: _Queue) -> bool:
-        wait = self._settings.batch_timeout_micros / 1e6
-        if queue.limit == 1 or not wait:
+        if queue.limit == 1 or queue.examples >= queue.limit:
             return True
+        if queue.running:
+            return False
+        wait = self._settings.batch_timeout_micros / 1e6
         left = queue.waiting[0].since + wait - time.monotonic()
-        if left <= 0 or queue.examples >= queue.limit:
+        if left <= 0:
             return True
         if queue.timer is None or queue.timer.when() < asyncio.get_running_loop().time():
             queue.timer = asyncio.get_running_loop().call_later(left, self._dispatch)
@@ -146,16 +151,22 @@ class Batcher:
             room -= batch[-1].call.examples
         self._count(-len(batch))
         self._free -= 1
+        queue.running += 1
         self._metrics.batch_size.labels(queue.signature).observe(
             sum(entry.call.examples for entry in batch)
         )
         loop = asyncio.get_running_loop()
         calls = [entry.call for entry in batch]
         done = self._pool.submit(_answers, queue.version, queue.signature, calls)
-        done.add_done_callback(lambda done: loop.call_soon_threadsafe(self._finish, batch, done))
+        done.add_done_callback(
+            lambda done: loop.call_soon_threadsafe(self._finish, queue, batch, done)
+        )
 
-    def _finish(self, batch: list[_Waiting], done: concurrent.futures.Future) -> None:
+    def _finish(
+        self, queue: _Queue, batch: list[_Waiting], done: concurrent.futures.Future
+    ) -> None:
         self._free += 1
+        queue.running -= 1
         for entry, answer in zip(batch, done.result(), strict=True):
             if entry.answer.done():
                 continue

@@ -118,12 +118,12 @@ def _request(signature: Signature, key: str) -> dict[str, Any]:
 
 
 def _schema(field: Field, shape: tuple[int | None, ...] | None) -> dict[str, Any]:
-    if field.dtype.is_floating:
+    if field.kind == "float":
         schema: dict[str, Any] = {"type": "number"}
-    elif field.dtype.is_integer:
-        low, high = int(field.dtype.min), int(field.dtype.max)
+    elif field.kind == "int":
+        low, high = field.bounds
         schema = {"type": "integer", "minimum": low, "maximum": high}
-    elif field.dtype.name == "bool":
+    elif field.kind == "bool":
         schema = {"type": "boolean"}
     else:
         coded = {

@@ -150,6 +150,7 @@ class Repository:
             _LOG.error("not loaded", extra={"version": version, "why": said})
             return False
         self._failed.pop(version, None)
+        await loop.run_in_executor(self._loader, _tidy)
         self._served[version] = made
         self.states[version] = State("AVAILABLE")
         self._metrics.loads.labels("loaded").inc()
@@ -162,7 +163,7 @@ class Repository:
         while old.users:
             await asyncio.sleep(0.02)
         del old
-        await asyncio.get_running_loop().run_in_executor(self._loader, gc.collect)
+        await asyncio.get_running_loop().run_in_executor(self._loader, _tidy)
         self.states[version] = State("END")
         self._metrics.versions.remove(str(version))
         _LOG.info("unloaded", extra={"version": version})
@@ -176,6 +177,18 @@ class Repository:
             for path in base.iterdir()
             if path.name.isdecimal() and path.name.isascii() and path.is_dir()
         }
+
+
+def _tidy() -> None:
+    """Collects garbage, then takes what is left out of collections to come.
+
+    TensorFlow's Python objects are a million and stay; looking through them again because
+    requests made lists would stop the server for tenths of a second at a time.
+    """
+    gc.unfreeze()
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 20)
 
 
 def _fingerprint(directory: pathlib.Path) -> tuple:

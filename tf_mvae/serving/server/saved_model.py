@@ -69,7 +69,7 @@ class ServedVersion:
     def run(self, name: str, inputs: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
         """Returns the outputs of a signature."""
         fields = self.signatures[name].inputs
-        tensors = {key: tf.constant(value, fields[key].dtype) for key, value in inputs.items()}
+        tensors = {k: tf.convert_to_tensor(v, fields[k].dtype) for k, v in inputs.items()}
         return {key: value.numpy() for key, value in self._functions[name](**tensors).items()}
 
     def _warm_up(self, signature: Signature) -> bool:
@@ -125,13 +125,13 @@ def _made_up(field: Field, batch: int) -> np.ndarray:
     if field.dtype == tf.string:
         return np.full(sizes, b"", object)
     if not sizes:
-        return np.ones(sizes, field.dtype.as_numpy_dtype)
+        return np.ones(sizes, field.numpy_dtype)
     count = int(np.prod(sizes))
     if field.dtype.is_floating:
         values = np.linspace(0, 1, count)
     else:  # 0 and 1 are in any vocabulary
         values = np.arange(count) * 2 // max(count, 1)
-    return values.reshape(sizes).astype(field.dtype.as_numpy_dtype)
+    return values.reshape(sizes).astype(field.numpy_dtype)
 
 
 def _same(left: np.ndarray, right: np.ndarray) -> bool:

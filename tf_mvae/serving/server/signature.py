@@ -1,6 +1,7 @@
 """A signature of a SavedModel: what goes in and what comes out."""
 
 import dataclasses
+import functools
 
 import numpy as np
 import tensorflow as tf
@@ -33,6 +34,25 @@ class Field:
     def scalar(self) -> bool:
         """Whether it is a single value."""
         return self.shape == ()
+
+    @functools.cached_property
+    def kind(self) -> str:
+        """What its values are in JSON: float, int, bool, string; or none."""
+        if self.dtype.is_floating:
+            return "float"
+        if self.dtype.is_integer:
+            return "int"
+        return {tf.bool: "bool", tf.string: "string"}.get(self.dtype, "none")
+
+    @functools.cached_property
+    def bounds(self) -> tuple[int, int]:
+        """The least and the greatest value of a whole number."""
+        return int(self.dtype.min), int(self.dtype.max)
+
+    @functools.cached_property
+    def numpy_dtype(self) -> np.dtype:
+        """Its NumPy type."""
+        return np.dtype(self.dtype.as_numpy_dtype)
 
     def describe(self) -> str:
         """Returns the type and shape as a reader writes them: `float32 [batch, 28, 28, 1]`."""

@@ -10,7 +10,6 @@ import itertools
 from typing import Any
 
 import numpy as np
-import tensorflow as tf
 
 from tf_mvae.serving.server.errors import RequestError
 from tf_mvae.serving.server.signature import Field
@@ -46,16 +45,17 @@ def to_array(value: Any, field: Field, finite: bool = False) -> np.ndarray:
         RequestError: It is not of the type, or lists differ in length.
     """
     flat, shape = _flatten(value, field)
-    kind = _kind(field.dtype)
-    wrong = set(map(type, flat)) - _KINDS[kind]
+    if field.kind not in _KINDS:
+        raise RequestError(501, f"tensors of type {field.dtype.name} have no JSON form")
+    wrong = set(map(type, flat)) - _KINDS[field.kind]
     if wrong:
         said = " or ".join(sorted(_SAID.get(t, t.__name__) for t in wrong))
         raise _refusal(field, f"takes {field.describe()}; {said} was sent")
     try:
-        array = _convert(flat, field.dtype, kind)
+        array = _convert(flat, field)
     except (OverflowError, ValueError) as error:
         raise _refusal(field, f"takes {field.describe()}; {error}") from error
-    if finite and kind == "float" and not np.isfinite(array.astype(np.float32)).all():
+    if finite and field.kind == "float" and not np.isfinite(array.astype(np.float32)).all():
         raise _refusal(field, "holds NaN or infinity, which this server refuses")
     return array.reshape(shape)
 
@@ -119,35 +119,27 @@ def _flatten(value: Any, field: Field) -> tuple[list, list[int]]:
     return level, shape
 
 
-def _kind(dtype: tf.DType) -> str:
-    if dtype.is_floating:
-        return "float"
-    if dtype.is_integer:
-        return "int"
-    if dtype == tf.bool:
-        return "bool"
-    if dtype == tf.string:
-        return "string"
-    raise RequestError(501, f"tensors of type {dtype.name} have no JSON form")
-
-
-def _convert(flat: list, dtype: tf.DType, kind: str) -> np.ndarray:
-    if kind == "string":
+def _convert(flat: list, field: Field) -> np.ndarray:
+    dtype = field.numpy_dtype
+    if field.kind == "string":
         array = np.empty(len(flat), object)
         array[:] = [_to_bytes(value) for value in flat]
         return array
-    if kind == "int":
-        array = np.array(flat, np.uint64 if dtype == tf.uint64 else np.int64)
-        if len(flat) and not dtype.min <= array.min() <= array.max() <= dtype.max:
-            raise OverflowError(f"its values must lie in {dtype.min} to {dtype.max}")
-        return array.astype(dtype.as_numpy_dtype)
-    if kind == "bool":
+    if field.kind == "bool":
         return np.array(flat, np.bool_)
+    if field.kind == "int":
+        low, high = field.bounds
+        if flat and not low <= min(flat) <= max(flat) <= high:
+            raise OverflowError(f"its values must lie in {low} to {high}")
+        return np.array(flat, dtype)
     wide = np.array(flat, np.float64)
+    if dtype == np.float64:
+        return wide
     with np.errstate(over="ignore"):
-        array = wide.astype(dtype.as_numpy_dtype)
-    if array.dtype != wide.dtype and (np.isinf(array.astype(np.float32)) & np.isfinite(wide)).any():
-        raise OverflowError(f"a number is too large for {dtype.name}")
+        array = wide.astype(dtype)
+    infinite = ~np.isfinite(array.astype(np.float32, copy=False))
+    if infinite.any() and np.isfinite(wide[infinite]).any():
+        raise OverflowError(f"a number is too large for {field.dtype.name}")
     return array
 
 

@@ -7,7 +7,7 @@ import dataclasses
 import gc
 import logging
 import pathlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from tf_mvae.errors import UserError
 from tf_mvae.serving.server.errors import RequestError
@@ -37,8 +37,17 @@ class Repository:
     loading happens in the event loop.
     """
 
-    def __init__(self, settings: Settings, metrics: Metrics):
-        """Nothing is loaded yet."""
+    def __init__(
+        self, settings: Settings, metrics: Metrics, tidy: Callable[[], object] = gc.collect
+    ):
+        """Nothing is loaded yet.
+
+        Args:
+            settings: Where the versions are, and how many are served.
+            metrics: Where loads are counted.
+            tidy: What is called when a version was loaded or dropped.
+        """
+        self._tidy = tidy
         self._settings = settings
         self._metrics = metrics
         self._served: dict[int, ServedVersion] = {}
@@ -150,7 +159,7 @@ class Repository:
             _LOG.error("not loaded", extra={"version": version, "why": said})
             return False
         self._failed.pop(version, None)
-        await loop.run_in_executor(self._loader, _tidy)
+        await loop.run_in_executor(self._loader, self._tidy)
         self._served[version] = made
         self.states[version] = State("AVAILABLE")
         self._metrics.loads.labels("loaded").inc()
@@ -163,7 +172,7 @@ class Repository:
         while old.users:
             await asyncio.sleep(0.02)
         del old
-        await asyncio.get_running_loop().run_in_executor(self._loader, _tidy)
+        await asyncio.get_running_loop().run_in_executor(self._loader, self._tidy)
         self.states[version] = State("END")
         self._metrics.versions.remove(str(version))
         _LOG.info("unloaded", extra={"version": version})
@@ -177,18 +186,6 @@ class Repository:
             for path in base.iterdir()
             if path.name.isdecimal() and path.name.isascii() and path.is_dir()
         }
-
-
-def _tidy() -> None:
-    """Collects garbage, then takes what is left out of collections to come.
-
-    TensorFlow's Python objects are a million and stay; looking through them again because
-    requests made lists would stop the server for tenths of a second at a time.
-    """
-    gc.unfreeze()
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(50_000, 20, 20)
 
 
 def _fingerprint(directory: pathlib.Path) -> tuple:

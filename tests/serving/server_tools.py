@@ -29,8 +29,8 @@ def save_stranger(directory, factor=2.0):
         return tf.TensorSpec(shape, dtype, name=name)
 
     def count(steps):
-        """Takes time: as many steps as it is told."""
-        most = tf.reduce_max(steps)
+        """Takes time: as many steps as it is told, up to a few seconds of them."""
+        most = tf.minimum(tf.reduce_max(steps), 100_000)
         last = tf.while_loop(lambda i: i < most, lambda i: i + 1, [tf.constant(0)])[0]
         return {"last": steps + 0 * last}
 

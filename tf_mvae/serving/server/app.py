@@ -87,12 +87,14 @@ def make_app(settings: Settings, repository: Repository, metrics: Metrics) -> St
             _route("/page/{file}", endpoints.page_file, "GET"),
             _route("/v1/page", endpoints.page_description, "GET"),
         ]
-    return Starlette(
+    app = Starlette(
         routes=routes,
         middleware=[Middleware(Guard, settings=settings, metrics=metrics)],
         exception_handlers={HTTPException: _http_error, RequestError: _request_error},
         lifespan=lifespan,
     )
+    app.state.batcher = endpoints.batcher
+    return app
 
 
 class _Endpoints:

@@ -96,9 +96,14 @@ class Batcher:
                 queue.waiting.remove(entry)
                 self._count(-1)
 
+    @property
+    def busy(self) -> bool:
+        """Whether a call of the model runs."""
+        return self._free < self._settings.num_threads
+
     def close(self) -> None:
-        """Lets the threads end."""
-        self._pool.shutdown(wait=False, cancel_futures=True)
+        """Lets the threads end with the calls that they run."""
+        self._pool.shutdown(wait=False)
 
     def _count(self, change: int) -> None:
         self._waiting += change

@@ -3,6 +3,7 @@
 import asyncio
 import gc
 import logging
+import os
 import signal
 
 import uvicorn
@@ -87,6 +88,11 @@ def run(settings: Settings) -> int:
             raise UserError(
                 f"cannot listen at {settings.host}:{settings.port}: is the port taken?"
             ) from error
+    if server.config.app.state.batcher.busy:
+        # TensorFlow cannot be told to stop, and Python would wait for it without end.
+        _LOG.warning("ended with a call of the model still running")
+        logging.shutdown()
+        os._exit(1)
     _LOG.info("ended")
     return 0
 

@@ -31,7 +31,7 @@ flags.DEFINE_integer(
     "batch_timeout_micros", 0, "How long a batch that is not full waits for more, in microseconds."
 )
 flags.DEFINE_integer("num_threads", 2, "Calls of the model at a time.")
-flags.DEFINE_integer("max_queue", 256, "Requests that wait for a signature; 503 above.")
+flags.DEFINE_integer("max_queue", 256, "Requests that wait for the model; 503 above.")
 flags.DEFINE_integer("max_connections", 1000, "Open connections; 503 above.")
 flags.DEFINE_integer("max_body_bytes", 16 << 20, "Bytes of a request's body; 413 above.")
 flags.DEFINE_integer(

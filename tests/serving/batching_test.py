@@ -165,7 +165,7 @@ def test_a_full_queue_refuses_and_says_when_to_come_again(folder, gate, monkeypa
                 "POST", "/v1/models/stranger:predict", {"instances": [[9, 9]]}
             )
             assert status == 503 and headers["retry-after"] == "1" and "wait" in body["error"]
-            # The others are unharmed: probes are answered, another signature has its own queue.
+            # Probes are answered all the same.
             assert client.ask("GET", "/healthz")[0] == 200
             gate.open.set()
             assert [f.result() for f in waiting] == [[[2 * i, 0]] for i in range(4)]

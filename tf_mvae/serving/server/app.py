@@ -108,6 +108,7 @@ class _Endpoints:
 
     async def predict(self, request: Request) -> Response:
         found = self._find(request)
+        self.batcher.check_room()
         body = await read_body(request.scope, request.receive, self._settings)
         # Found again: while a slow body came in, a version may have been replaced.
         found = self._find(request)

@@ -46,13 +46,12 @@ class _Queue:
 
 
 class Batcher:
-    """Runs calls on a few threads, from a bounded queue for each signature and shape.
+    """Runs calls on a few threads, from queues for each signature and shape, bounded together.
 
     A thread that is free takes what waits, up to `max_batch_size` examples; a batch that is
     not full waits `batch_timeout_micros` for more first. While a batch runs, the requests that
     could have joined it gather for the next, and the other threads are for other queues, until
-    a whole batch waits. A queue that is full refuses. Queues take turns. All methods belong to
-    one event loop.
+    a whole batch waits. Queues take turns. All methods belong to one event loop.
     """
 
     def __init__(self, settings: Settings, metrics: Metrics):
@@ -71,10 +70,8 @@ class Batcher:
         Raises:
             RequestError: There is no room, the time is over, or the model refused.
         """
+        self.check_room()
         queue = self._queue_of(version, call)
-        if len(queue.waiting) >= self._settings.max_queue:
-            self._metrics.refused.labels("queue_full").inc()
-            raise overloaded(f"{self._settings.max_queue} requests wait for {queue.signature!r}")
         loop = asyncio.get_running_loop()
         entry = _Waiting(call, loop.create_future(), time.monotonic())
         queue.waiting.append(entry)
@@ -95,6 +92,16 @@ class Batcher:
             if entry in queue.waiting:
                 queue.waiting.remove(entry)
                 self._count(-1)
+
+    def check_room(self) -> None:
+        """Refuses if as many requests wait as may; asked before a body is read, it costs little.
+
+        Raises:
+            RequestError: There is no room.
+        """
+        if self._waiting >= self._settings.max_queue:
+            self._metrics.refused.labels("queue_full").inc()
+            raise overloaded(f"{self._settings.max_queue} requests wait for the model")
 
     @property
     def busy(self) -> bool:

@@ -24,7 +24,7 @@ class Settings:
         max_batch_size: Examples in one call of the model.
         batch_timeout_micros: How long a batch that is not full waits for more.
         num_threads: Calls of the model at a time.
-        max_queue: Requests that wait for a signature; more are refused with 503.
+        max_queue: Requests that wait for the model; more are refused with 503.
         max_connections: Open connections; more are refused with 503.
         max_body_bytes: Bytes of a request's body, also once unpacked; 413 above.
         max_examples: Examples a request may hold or ask for; 400 above.

@@ -13,7 +13,6 @@ SERVE = [
     "starlette>=1,<2",
     "uvicorn>=0.50,<1",  # the ASGI server
     "httptools>=0.6.3",  # its HTTP parser in C
-    "uvloop>=0.21",  # its event loop in C
     "orjson>=3.10",  # JSON to numbers and NumPy to JSON, several times json's speed
     "prometheus_client>=0.20",  # /metrics
 ]

@@ -148,23 +148,21 @@ def measure_ceiling(signature, examples: dict[str, np.ndarray]) -> dict[str, flo
 @contextlib.contextmanager
 def serving(model_dir: pathlib.Path, *flags: str) -> Iterator[tuple[subprocess.Popen, int, str]]:
     """Starts a server at a free port of loopback; gives its process and port."""
-    process = subprocess.Popen(
-        [sys.executable, "-m", "tf_mvae.serve", f"--model_dir={model_dir}", "--port=0", *flags],
-        cwd=HERE.parent,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    try:
-        for text in process.stderr:
-            line = json.loads(text)
-            if line["event"] == "listening":
-                break
-        else:
-            raise RuntimeError("the server did not start")
-        yield process, line["port"], model_dir.resolve().name
-    finally:
-        process.terminate()
-        process.communicate()
+    with tempfile.NamedTemporaryFile("w+") as log:  # a pipe would fill and hold the server up
+        process = subprocess.Popen(
+            [sys.executable, "-m", "tf_mvae.serve", f"--model_dir={model_dir}", "--port=0", *flags],
+            cwd=HERE.parent,
+            stderr=log,
+        )
+        try:
+            while not (port := re.search(r'"port": (\d+)', pathlib.Path(log.name).read_text())):
+                if process.poll() is not None:
+                    raise RuntimeError(pathlib.Path(log.name).read_text())
+                time.sleep(0.1)
+            yield process, int(port[1]), model_dir.resolve().name
+        finally:
+            process.terminate()
+            process.wait()
 
 
 def measure_loads(servers: dict, bodies: pathlib.Path, arguments) -> dict[str, dict]:

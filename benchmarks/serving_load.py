@@ -15,7 +15,6 @@ import time
 import httptools
 import numpy as np
 import orjson
-import uvloop
 
 MOST_CONNECTIONS = 900
 CHECK_EVERY = 10
@@ -140,8 +139,7 @@ def main() -> None:
     """Sends, and prints what became of it."""
     port, name, bodies, answers, rate, seconds = sys.argv[1:]
     load = Load(int(port), name, bodies, answers)
-    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        print(json.dumps(runner.run(load.run(float(rate), float(seconds)))))
+    print(json.dumps(asyncio.run(load.run(float(rate), float(seconds)))))
 
 
 if __name__ == "__main__":

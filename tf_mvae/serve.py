@@ -48,7 +48,7 @@ flags.DEFINE_string(
 flags.DEFINE_bool("access_log", False, "Log every request.")
 flags.DEFINE_bool("page", True, "Serve a page at / to try the model with.")
 
-_NEEDED = ("starlette", "uvicorn", "uvloop", "httptools", "orjson", "prometheus_client")
+_NEEDED = ("starlette", "uvicorn", "httptools", "orjson", "prometheus_client")
 
 
 def main(_) -> int:

@@ -72,7 +72,8 @@ class Guard:
         route = scope.get("state", {}).get("route", "other")
         self._metrics.requests.labels(route, str(status)).inc()
         self._metrics.seconds.labels(route).observe(seconds)
-        if self._access_log or status >= 500:
+        # Refusals under overload are counted; a line each would be a load of its own.
+        if self._access_log or status >= 500 and status != 503:
             client = scope.get("client")
             _LOG.log(
                 logging.INFO if status < 500 else logging.WARNING,

@@ -30,7 +30,8 @@ def make_protocol(settings: Settings, metrics: Metrics) -> type[HttpToolsProtoco
         """Ends connections that are too many, too slow, or whose headers are too long."""
 
         _timer: asyncio.TimerHandle | None = None
-        _header_bytes: int | None = 0  # None once the headers are complete
+        _in_headers = True
+        _header_bytes = 0
 
         def connection_made(self, transport: asyncio.Transport) -> None:
             """Starts the clock for the first request's headers."""
@@ -49,26 +50,29 @@ def make_protocol(settings: Settings, metrics: Metrics) -> type[HttpToolsProtoco
             """Counts the bytes of headers."""
             if self.transport.is_closing():
                 return
-            if self._header_bytes == 0 and self._timer is None:
-                self._expect_headers()  # a further request on a connection
-            if self._header_bytes is not None:
+            if self._in_headers:
                 self._header_bytes += len(data)
             super().data_received(data)
-            if self._header_bytes is not None and self._header_bytes > _MAX_HEADER_BYTES:
+            if self._in_headers and self._header_bytes > _MAX_HEADER_BYTES:
                 self._refuse(431, f"headers are longer than {_MAX_HEADER_BYTES} bytes", "headers")
+
+        def on_message_begin(self) -> None:
+            """Starts the clock for a further request on a connection."""
+            if self._timer is None:
+                self._expect_headers()
+            super().on_message_begin()
 
         def on_headers_complete(self) -> None:
             """Stops the clock; the body has one of its own."""
             self._stop_clock()
-            self._header_bytes = None
+            self._in_headers = False
             super().on_headers_complete()
 
         def on_response_complete(self) -> None:
-            """Waits for the next request, or for a slow client to read this answer."""
-            self._header_bytes = 0
+            """Waits for a slow client to read the answer."""
             super().on_response_complete()
             if self.transport.get_write_buffer_size():
-                self.loop.call_later(settings.keep_alive_seconds, self._abort_if_unread)
+                self.loop.call_later(settings.keep_alive_seconds, self._abort_if_unread, self.cycle)
 
         def send_400_response(self, msg: str) -> None:
             """Answers what is not HTTP, in JSON as all errors."""
@@ -76,7 +80,7 @@ def make_protocol(settings: Settings, metrics: Metrics) -> type[HttpToolsProtoco
                 self._refuse(400, msg)
 
         def _expect_headers(self) -> None:
-            self._header_bytes = 0
+            self._in_headers, self._header_bytes = True, 0
             self._timer = self.loop.call_later(
                 settings.read_seconds, self._refuse, 408, "no request within the time", "slow"
             )
@@ -86,8 +90,9 @@ def make_protocol(settings: Settings, metrics: Metrics) -> type[HttpToolsProtoco
                 self._timer.cancel()
                 self._timer = None
 
-        def _abort_if_unread(self) -> None:
-            if self.transport.is_closing() or self.transport.get_write_buffer_size():
+        def _abort_if_unread(self, cycle: object) -> None:
+            unread = self.transport.is_closing() or self.transport.get_write_buffer_size()
+            if unread and self.cycle is cycle:
                 self.transport.abort()
 
         def _refuse(self, status: int, message: str, reason: str | None = None) -> None:

@@ -40,7 +40,9 @@ def make_server(settings: Settings, repository: Repository, metrics: Metrics) ->
         make_app(settings, repository, metrics),
         host=settings.host,
         port=settings.port,
-        loop="uvloop",
+        # Not uvloop: it takes one new connection a turn of the loop, so that under overload
+        # some clients wait for ever. asyncio takes all, and is as fast here.
+        loop="asyncio",
         http=make_protocol(settings, metrics),
         ws="none",
         lifespan="on",
@@ -80,14 +82,12 @@ def run(settings: Settings) -> int:
         await repository.load_first()
         await server.serve()
 
-    loop = server.config.get_loop_factory()
-    with asyncio.Runner(loop_factory=loop) as runner:
-        try:
-            runner.run(main())
-        except SystemExit as error:  # uvicorn's way to say that it cannot bind
-            raise UserError(
-                f"cannot listen at {settings.host}:{settings.port}: is the port taken?"
-            ) from error
+    try:
+        asyncio.run(main())
+    except SystemExit as error:  # uvicorn's way to say that it cannot bind
+        raise UserError(
+            f"cannot listen at {settings.host}:{settings.port}: is the port taken?"
+        ) from error
     if server.config.app.state.batcher.busy:
         # TensorFlow cannot be told to stop, and Python would wait for it without end.
         _LOG.warning("ended with a call of the model still running")

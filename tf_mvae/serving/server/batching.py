@@ -6,7 +6,6 @@ import concurrent.futures
 import dataclasses
 import logging
 import time
-from collections.abc import Callable
 
 import numpy as np
 import tensorflow as tf
@@ -118,8 +117,17 @@ class Batcher:
 
     def _queue_of(self, version: ServedVersion, call: Call) -> _Queue:
         name = call.signature.name
-        together = self._settings.batching and name in version.batchable
-        shapes = tuple(array.shape[1:] for array in call.inputs.values()) if together else ()
+        lengths = {len(array) for array in call.inputs.values() if array.ndim}
+        together = (
+            self._settings.batching
+            and name in version.batchable
+            # Inputs that were left out may be empty; they meet the like only.
+            and lengths <= {0, call.examples}
+            and call.examples in lengths
+        )
+        shapes = ()
+        if together:
+            shapes = tuple((not len(array), array.shape[1:]) for array in call.inputs.values())
         key = (id(version), name, shapes)
         if key not in self._queues:
             limit = self._settings.max_batch_size if together else 1
@@ -205,14 +213,14 @@ def _answers(version: ServedVersion, name: str, calls: list[Call]) -> list[bytes
     for call in calls:
         stop = start + call.examples
         own = {k: v[start:stop] for k, v in outputs.items()} if len(calls) > 1 else outputs
-        answers.append(_guarded(write_answer, own, call.rows))
+        answers.append(_guarded(own, call))
         start = stop
     return answers
 
 
-def _guarded(write: Callable, outputs: dict[str, np.ndarray], rows: bool) -> bytes | Exception:
+def _guarded(outputs: dict[str, np.ndarray], call: Call) -> bytes | Exception:
     try:
-        return write(outputs, rows)
+        return write_answer(outputs, call.rows, call.examples)
     except RequestError as error:
         return error
     except Exception:

@@ -100,14 +100,19 @@ def parse_predict(document: dict, signatures: Mapping[str, Signature], settings:
     return Call(signature, inputs, examples, rows)
 
 
-def write_answer(outputs: dict[str, np.ndarray], rows: bool) -> bytes:
+def write_answer(outputs: dict[str, np.ndarray], rows: bool, examples: int) -> bytes:
     """Returns the body of an answer: "predictions" of rows, "outputs" of columns.
 
     A single output goes without its name. Numbers are the shortest that read back as the
     same float; NaN, Infinity and -Infinity are written so.
 
+    Args:
+        outputs: The outputs, by name.
+        rows: Whether the request was in row format.
+        examples: How many rows it had.
+
     Raises:
-        RequestError: Rows are asked for and the outputs are not of one batch.
+        RequestError: Rows are asked for and the outputs are not a row an example.
     """
     ready = {
         name: as_json(array, as_bytes=name.endswith("_bytes")) for name, array in outputs.items()
@@ -115,11 +120,11 @@ def write_answer(outputs: dict[str, np.ndarray], rows: bool) -> bytes:
     if not rows:
         return _dump({"outputs": ready if len(ready) > 1 else next(iter(ready.values()))})
     sizes = {name: array.shape[0] if array.ndim else None for name, array in outputs.items()}
-    if len(set(sizes.values())) != 1 or None in sizes.values():
+    if set(sizes.values()) != {examples}:
         said = ", ".join(f"{name} has {size}" for name, size in sizes.items())
         raise RequestError(
             400,
-            f"the outputs are not rows of one batch ({said}); "
+            f"the outputs are not a row an instance ({said}); "
             'send the request in columnar format, under "inputs"',
         )
     if len(ready) == 1:
@@ -149,7 +154,12 @@ def _finite(value) -> bool:
 def _from_rows(instances, signature: Signature) -> dict[str, list]:
     if type(instances) is not list or not instances:
         raise RequestError(400, "'instances' must be a list that holds something")
-    scalars = [field.name for field in signature.inputs.values() if field.scalar]
+    first = instances[0] if type(instances[0]) is dict else {}
+    scalars = [
+        field.name
+        for field in signature.inputs.values()
+        if field.scalar and (field.default is None or field.name in first)
+    ]
     if scalars:
         raise RequestError(
             400,
@@ -218,7 +228,10 @@ def _count(signature: Signature, inputs: dict[str, np.ndarray]) -> int:
 
 
 def _default(field: Field, examples: int) -> np.ndarray:
-    """Returns an input's default; one that stands for one example serves each."""
+    """Returns an input's default; one that stands for one example serves each.
+
+    A default of no examples is passed on: it is how a model sees that an input was left out.
+    """
     if field.batched and field.default.shape[:1] == (1,):
         return np.repeat(field.default, examples, axis=0)
     return field.default

@@ -72,6 +72,14 @@ def ours(model, tmp_path_factory):
         ({"signature_name": "flags", "instances": [True, False]}, {"predictions": [False, True]}),
         ({"signature_name": "small", "instances": [0, 255]}, {"predictions": [0, 255]}),
         ({"signature_name": "free", "inputs": [[1], [2]]}, {"outputs": [[2], [3]]}),
+        (  # what stands where a mask is 0 does not matter
+            {"signature_name": "bounded", "inputs": {"level": [9, 0.5], "level_mask": [0, 1]}},
+            {"outputs": [0, 0.5]},
+        ),
+        (
+            {"signature_name": "streamed", "inputs": {"x": [1, 2], "num_samples": 5000}},
+            {"outputs": [1, 2]},
+        ),
         ({"inputs": [[1, 2]], "model_version_hint": "ignored"}, {"outputs": [[2, 4]]}),
     ],
 )

@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import http.client
 import json
+import pathlib
 import threading
 
 import numpy as np
@@ -55,9 +56,28 @@ def save_stranger(directory, factor=2.0):
         "picky": signature(
             lambda i: {"picked": tf.gather(tf.range(10, 15), i)}, spec("i", [None], tf.int32)
         ),
+        "bounded": signature(
+            lambda level, level_mask: {"y": level * level_mask},
+            spec("level", [None]),
+            spec("level_mask", [None]),
+        ),
+        "streamed": signature(
+            lambda x, num_samples: {"y": x + 0 * tf.cast(num_samples, tf.float32)},
+            spec("x", [None]),
+            spec("num_samples", [], tf.int32),
+        ),
+        "drawn": signature(
+            lambda num_samples: {"y": tf.zeros([num_samples])}, spec("num_samples", [], tf.int32)
+        ),
         "count": signature(count, spec("steps", [None], tf.int32)),
     }
     tf.saved_model.save(module, str(directory), signatures=signatures)
+    described = {"level": {"low": 0, "high": 1}, "level_mask": {"low": 0, "high": 1}}
+    extra = pathlib.Path(directory) / "assets.extra"
+    extra.mkdir()
+    (extra / "tf_mvae.json").write_text(
+        json.dumps({"signatures": {"bounded": {"inputs": described}}})
+    )
 
 
 class Client:

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 import numpy as np
 import orjson
 
+from tf_mvae.serving.server.bounds import check_amount, check_values
 from tf_mvae.serving.server.errors import RequestError
 from tf_mvae.serving.server.settings import Settings
 from tf_mvae.serving.server.signature import Field, Signature
@@ -96,7 +97,8 @@ def parse_predict(document: dict, signatures: Mapping[str, Signature], settings:
     for field in signature.inputs.values():
         if field.name not in inputs:
             inputs[field.name] = _default(field, examples)
-    _bound(inputs, examples, settings)
+    check_amount(signature, inputs, examples, settings.max_examples)
+    check_values(signature, inputs)
     return Call(signature, inputs, examples, rows)
 
 
@@ -235,17 +237,3 @@ def _default(field: Field, examples: int) -> np.ndarray:
     if field.batched and field.default.shape[:1] == (1,):
         return np.repeat(field.default, examples, axis=0)
     return field.default
-
-
-def _bound(inputs: dict[str, np.ndarray], examples: int, settings: Settings) -> None:
-    """Refuses a small request for a huge answer."""
-    asked = examples
-    count = inputs.get("num_samples")
-    if count is not None and count.ndim == 0 and count.dtype.kind in "iu":
-        asked *= max(int(count), 1)
-    if asked > settings.max_examples:
-        raise RequestError(
-            400,
-            f"{asked} examples are asked for, and --max_examples of this server is "
-            f"{settings.max_examples}",
-        )

@@ -10,6 +10,7 @@ import tensorflow as tf
 from google.protobuf.message import DecodeError
 from tensorflow.core.protobuf import saved_model_pb2
 
+from tf_mvae.serving.server.bounds import with_bounds
 from tf_mvae.serving.server.signature import Field, Signature, read_signatures
 
 __all__ = ["ServedVersion", "is_saved_model"]
@@ -49,10 +50,13 @@ class ServedVersion:
         self.version = version
         self.users = 0
         self.definitions = _read_definitions(directory)
-        self.signatures = read_signatures(self.definitions)
+        self.description = _read_description(directory)
+        self.signatures = {
+            name: with_bounds(signature, self.description)
+            for name, signature in read_signatures(self.definitions).items()
+        }
         self._model = tf.saved_model.load(str(directory))
         self._functions = {name: self._model.signatures[name] for name in self.signatures}
-        self.description = _read_description(directory)
         self.batchable = {
             name for name, signature in self.signatures.items() if self._warm_up(signature)
         }

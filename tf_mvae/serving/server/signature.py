@@ -18,12 +18,16 @@ class Field:
         dtype: Its TensorFlow type.
         shape: Its sizes, None where one is free; None altogether if the rank is free.
         default: What stands in for it where a request leaves it out, or None.
+        low: The least value that means something, or None.
+        high: The greatest, or None.
     """
 
     name: str
     dtype: tf.DType
     shape: tuple[int | None, ...] | None
     default: np.ndarray | None = dataclasses.field(default=None, compare=False)
+    low: float | None = None
+    high: float | None = None
 
     @property
     def batched(self) -> bool:

@@ -53,6 +53,17 @@ class BuildCustomOp(build_ext):
 if not can_compile():
     print("tf_mvae: no compiler (g++ and make): the compiled op is left out")
 
+# What `python -m tf_mvae.serve` runs on.
+SERVE = [
+    # Routes and responses. Not FastAPI: requests are checked against the SavedModel's
+    # signatures, which are known at run time only, not against annotations.
+    "starlette>=1,<2",
+    "uvicorn>=0.50,<1",  # the ASGI server
+    "httptools>=0.6.3",  # its HTTP parser in C
+    "orjson>=3.10",  # JSON to numbers and NumPy to JSON, several times json's speed
+    "prometheus_client>=0.20",  # /metrics
+]
+
 setup(
     name="tf-mvae",
     version="0.1.0",
@@ -63,6 +74,7 @@ setup(
     ext_modules=[Extension("tf_mvae.ops.libgaussian_product", [])] if can_compile() else [],
     cmdclass={"build_ext": BuildCustomOp},
     packages=find_packages(include=["tf_mvae", "tf_mvae.*"]),
+    package_data={"tf_mvae.serving.server": ["page/*"]},
     python_requires=">=3.11",
     install_requires=[
         # The CPU and the CUDA build alike: `tensorflow[and-cuda]` satisfies it too.
@@ -87,13 +99,18 @@ setup(
             "tf2onnx>=1.17",  # the first whose dependencies allow numpy 2 and TensorFlow's protobuf
             "onnxruntime>=1.20",  # runs what was converted, to compare
         ],
+        "serve": SERVE,
         "test": [
+            *SERVE,
+            "websockets>=14",  # speaks to Chromium, where there is one, in the page's tests
             "pytest>=8",
             "hypothesis",  # properties over random masks and garbage
             "scipy",  # the oracle of densities
             "tf2onnx>=1.17",  # as in onnx
             "onnxruntime>=1.20",
         ],
+        # A fuzz of a running server: `python tests/serving/fuzz.py`.
+        "serve-test": [*SERVE, "schemathesis>=4"],
         "lint": ["ruff==0.17.*"],
     },
 )

@@ -12,7 +12,7 @@ from tests.training import tiny_experiment  # noqa: F401  registers the experime
 from tf_mvae.training import RunConfig, train
 
 ROOT = pathlib.Path(__file__).parents[1]
-COMMANDS = ("train", "generate", "evaluate", "export")
+COMMANDS = ("train", "generate", "evaluate", "export", "serve")
 
 
 def run(*arguments):
@@ -49,7 +49,7 @@ def finished(tmp_path_factory):
 @pytest.mark.parametrize("name", COMMANDS)
 def test_help_names_the_flags_and_loads_no_tensorflow(name):
     result = run("-X", "importtime", "-m", f"tf_mvae.{name}", "--help")
-    assert "--run_dir" in result.stdout
+    assert ("--model_dir" if name == "serve" else "--run_dir") in result.stdout
     assert "import time" in result.stderr
     assert "tensorflow" not in result.stderr and "keras" not in result.stderr
 

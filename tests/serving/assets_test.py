@@ -9,9 +9,10 @@ from tensorflow_serving.apis import prediction_log_pb2
 
 from tests import tiny
 from tf_mvae import CVAE
-from tf_mvae.serving import describe, example_inputs, signatures
+from tf_mvae.serving import describe, example_inputs
 from tf_mvae.serving.description import describe_function
 from tf_mvae.serving.export import read_meta_graph
+from tf_mvae.serving.signatures import signatures
 from tf_mvae.serving.warmup import WARMUP_FILE, predict_request
 
 MASKED = ("serving_default", "encode", "generate", "log_likelihood")

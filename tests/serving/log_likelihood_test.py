@@ -12,9 +12,9 @@ from tf_mvae import CVAE, JMVAE, MVAE
 from tf_mvae.evaluation import ImportanceSampler
 from tf_mvae.ops import random
 from tf_mvae.ops.importance import chunk_seed
-from tf_mvae.serving import signatures
 from tf_mvae.serving.log_likelihood import MAX_ROWS, log_likelihood
 from tf_mvae.serving.parts import Parts
+from tf_mvae.serving.signatures import signatures
 
 SEED = [3, -4]
 

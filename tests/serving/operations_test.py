@@ -7,8 +7,9 @@ import tensorflow_probability as tfp
 from tests.conformance.descriptors import DESCRIPTORS
 from tf_mvae import VAE, Modality, MultimodalVAE, UserError, likelihoods
 from tf_mvae.layers import mlp_decoder, mlp_encoder
-from tf_mvae.serving import export_saved_model, signatures
+from tf_mvae.serving import export_saved_model
 from tf_mvae.serving.export import read_meta_graph
+from tf_mvae.serving.signatures import signatures
 from tf_mvae.serving.tracing import check_stock_operations, operations
 
 PYTHON = {"EagerPyFunc", "PyFunc", "PyFuncStateless"}

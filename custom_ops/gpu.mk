@@ -51,5 +51,37 @@ $(GPU_BUILD)/gaussian_product_gpu_emulation_test: \
 	@mkdir -p $(@D)
 	$(CXX) -std=c++17 -Wall -Wextra -Werror $(EMULATION_FLAGS) $< -o $@
 
+# The op for TensorFlow with kernels for both devices, put where the CPU's alone would be. By
+# the Makefile, which has the CPU's rules. CUDA's run-time library is linked in and stays
+# hidden, and before TensorFlow's, which has stand-ins of the same names.
+ifneq ($(filter gpu_op,$(MAKECMDGOALS)),)
+ifeq ($(OBJECTS),)
+$(error gpu_op needs the Makefile: make gpu_op, without -f gpu.mk)
+endif
+GPU_TF := $(shell TF_CPP_MIN_LOG_LEVEL=3 $(PYTHON) tensorflow_flags.py)
+ifeq ($(GPU_TF),)
+$(error $(PYTHON) has no TensorFlow)
+endif
+endif
+CUDA ?= /usr/local/cuda
+GPU_TF_FLAGS = $(wordlist 2,99,$(GPU_TF))
+GPU_OP_BUILD = $(GPU_BUILD)/tf$(firstword $(GPU_TF))
+GPU_OP_OBJECTS = $(patsubst cc/%.cc,$(GPU_OP_BUILD)/%.o,$(wildcard cc/ops/*.cc cc/kernels/*.cc))
+
+gpu_op: $(OUT)/libgaussian_product.tf$(firstword $(GPU_TF)).so.with_gpu
+
+# TensorFlow's headers do not compile without warnings.
+$(GPU_OP_BUILD)/%.o: cc/%.cc $(GPU_HEADERS) $(wildcard cc/kernels/*.h)
+	@mkdir -p $(@D)
+	$(CXX) -std=c++17 -O2 -fPIC -I. -isystem $(CUDA)/include -DGOOGLE_CUDA=1 \
+	  $(filter-out -L% -l%,$(GPU_TF_FLAGS)) -c $< -o $@
+
+.PHONY: gpu_op %.so.with_gpu
+%.so.with_gpu: $(GPU_OP_OBJECTS) $(GPU_BUILD)/gaussian_product_gpu.o $(OBJECTS)
+	@mkdir -p $(@D)
+	$(CXX) -shared $^ $(CUDA)/lib64/libcudart_static.a -Wl,--exclude-libs,ALL \
+	  $(filter -L% -l%,$(GPU_TF_FLAGS)) -lrt -ldl -lpthread -o $*.so.tmp
+	mv $*.so.tmp $*.so
+
 gpu_clean:
 	rm -rf $(GPU_BUILD)

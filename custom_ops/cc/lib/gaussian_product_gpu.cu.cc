@@ -97,10 +97,8 @@ cudaError_t GaussianProductGradGpu(const ProductShape& shape, const Experts<T, M
                                               const ExpertsGradient<T>&, cudaStream_t);
 TF_MVAE_INSTANTIATE(float, bool)
 TF_MVAE_INSTANTIATE(float, float)
-TF_MVAE_INSTANTIATE(float, double)
 TF_MVAE_INSTANTIATE(double, bool)
 TF_MVAE_INSTANTIATE(double, float)
-TF_MVAE_INSTANTIATE(double, double)
 #undef TF_MVAE_INSTANTIATE
 
 }  // namespace tf_mvae

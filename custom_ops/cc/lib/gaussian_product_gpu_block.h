@@ -48,21 +48,18 @@ TF_MVAE_GPU T Read(const T* from) {
 }
 
 TF_MVAE_GPU bool IsIn(const float* mask) { return Read(mask) > 0; }
-TF_MVAE_GPU bool IsIn(const double* mask) { return Read(mask) > 0; }
 TF_MVAE_GPU bool IsIn(const bool* mask) {
   return Read(reinterpret_cast<const unsigned char*>(mask)) != 0;
 }
 
-// A mask of any type: telling types apart here, once a word of bits, saves two thirds of the
+// A mask of any type: telling types apart here, once a word of bits, saves half of the
 // kernels that there would be to compile.
 struct Mask {
-  enum Type { kBool, kFloat, kDouble };
+  bool are_bools;
   const void* values;
-  Type type;
 };
-inline Mask MakeMask(const bool* values) { return {values, Mask::kBool}; }
-inline Mask MakeMask(const float* values) { return {values, Mask::kFloat}; }
-inline Mask MakeMask(const double* values) { return {values, Mask::kDouble}; }
+inline Mask MakeMask(const bool* values) { return {true, values}; }
+inline Mask MakeMask(const float* values) { return {false, values}; }
 
 template <int kColumns, typename M>
 TF_MVAE_GPU uint16_t PackWord(const M* mask, int64_t stride, int64_t number) {
@@ -77,14 +74,10 @@ TF_MVAE_GPU uint16_t PackWord(const M* mask, int64_t stride, int64_t number) {
 // The bits of `number` columns whose mask stands at `first` and every `stride` behind it.
 template <int kColumns>
 TF_MVAE_GPU uint16_t Pack(const Mask& mask, int64_t first, int64_t stride, int64_t number) {
-  switch (mask.type) {
-    case Mask::kBool:
-      return PackWord<kColumns>(static_cast<const bool*>(mask.values) + first, stride, number);
-    case Mask::kFloat:
-      return PackWord<kColumns>(static_cast<const float*>(mask.values) + first, stride, number);
-    default:
-      return PackWord<kColumns>(static_cast<const double*>(mask.values) + first, stride, number);
+  if (mask.are_bools) {
+    return PackWord<kColumns>(static_cast<const bool*>(mask.values) + first, stride, number);
   }
+  return PackWord<kColumns>(static_cast<const float*>(mask.values) + first, stride, number);
 }
 
 // Two sums that run side by side: in the product those of precisions and of precisions times

@@ -1,5 +1,7 @@
 """The product of experts as a Keras layer."""
 
+from typing import Any
+
 import keras
 import tensorflow as tf
 
@@ -25,16 +27,19 @@ class ProductOfExperts(keras.layers.Layer):
     ```
     """
 
-    def __init__(self, **kwargs):
+    def __init__(self, use_custom_op: bool | None = None, **kwargs):
         """Creates the layer, which is built from the start: it has no weights.
 
         (Keras would build a model that holds an unbuilt layer once more under a
         distribution strategy, on the mean of a batch: classes are no integers then.)
 
         Args:
+            use_custom_op: Whether the compiled op does the work; the environment variable
+                TF_MVAE_CUSTOM_OPS decides where left out.
             **kwargs: Keras' own arguments for a layer.
         """
         super().__init__(**kwargs)
+        self.use_custom_op = use_custom_op
         self.built = True
 
     def call(
@@ -50,7 +55,11 @@ class ProductOfExperts(keras.layers.Layer):
         """
         if expert_mask is None:
             expert_mask = tf.ones(tf.shape(loc)[:2], loc.dtype)
-        return gaussian_product(loc, log_variance, expert_mask)
+        return gaussian_product(loc, log_variance, expert_mask, self.use_custom_op)
+
+    def get_config(self) -> dict[str, Any]:
+        """Returns the arguments that make this layer again."""
+        return {**super().get_config(), "use_custom_op": self.use_custom_op}
 
     def compute_output_shape(
         self, loc_shape: tuple, log_variance_shape: tuple = (), expert_mask_shape: tuple = ()

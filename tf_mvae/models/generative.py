@@ -12,6 +12,7 @@ from tf_mvae.distributions.product_of_experts import diagonal_normal, standard_n
 from tf_mvae.layers import ProductOfExperts
 from tf_mvae.modality import Modality
 from tf_mvae.ops import random
+from tf_mvae.ops.custom_op import reference_only
 
 __all__ = ["GenerativeModel"]
 
@@ -252,6 +253,14 @@ class GenerativeModel(keras.Model):
         x, mask = contract.unpack(inputs, self.modalities, partial=True)
         loc, _ = self._infer(x, mask, training)
         return {"z": loc, **self.from_latent(loc, given=x)}
+
+    def export(self, *args, **kwargs) -> Any:
+        """Exports as `keras.Model.export`, with TensorFlow's own ops alone in the graph.
+
+        `tf_mvae.serving.export_saved_model` writes more signatures.
+        """
+        with reference_only():
+            return super().export(*args, **kwargs)
 
     @property
     def _names(self) -> list[str]:

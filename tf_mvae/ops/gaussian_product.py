@@ -1,27 +1,17 @@
 """The product of the prior expert and masked diagonal Gaussian experts."""
 
-import math
+from typing import Any
 
 import tensorflow as tf
 
-__all__ = ["gaussian_product", "log_variance_limit"]
+from tf_mvae.ops import custom_op, custom_op_gradients, reference
+from tf_mvae.ops.reference import log_variance_limit
 
-
-def log_variance_limit(dtype: tf.DType) -> float:
-    """Returns the largest absolute log-variance that `gaussian_product` tells apart.
-
-    It is a little less than half of the logarithm of the type's largest number, so
-    that a precision, its square (which the gradient holds) and its product with a
-    mean of up to about the square root of that number are all finite.
-
-    Args:
-        dtype: The floating type that the product is computed in.
-    """
-    return math.floor(0.45 * math.log(tf.as_dtype(dtype).max))
+__all__ = ["gaussian_product", "gaussian_product_sample", "log_variance_limit"]
 
 
 def gaussian_product(
-    loc: tf.Tensor, log_variance: tf.Tensor, mask: tf.Tensor
+    loc: tf.Tensor, log_variance: tf.Tensor, mask: tf.Tensor, use_custom_op: bool | None = None
 ) -> tuple[tf.Tensor, tf.Tensor]:
     r"""Multiplies the prior expert and the experts that a mask leaves in.
 
@@ -38,13 +28,17 @@ def gaussian_product(
     values and gradients finite whatever a network puts out. bfloat16 and half inputs
     are accumulated in float32 and returned in their own type.
 
+    Where the compiled op is installed (`custom_ops/README.md`) it does the work, but for
+    functions that XLA compiles; its results differ in rounding alone.
+
     Args:
         loc: Means of the experts, `[batch, modality, latent]`.
         log_variance: Natural logarithms of their variances, the same shape.
-        mask: 1 (or True) where a subset contains an expert, else 0:
-            `[term, batch, modality]`, or `[batch, modality]` for one subset.
-            An expert that no subset of its example contains may hold anything,
-            NaN too.
+        mask: Above 0 (or True) where a subset contains an expert: `[term, batch, modality]`,
+            or `[batch, modality]` for one subset. It chooses, and has no derivative. An
+            expert that no subset of its example contains may hold anything, NaN too.
+        use_custom_op: Whether the compiled op is used; see `custom_op.chosen`. The
+            environment variable TF_MVAE_CUSTOM_OPS decides where left out.
 
     Returns:
         `(loc, log_variance)` of the products, each `[term, batch, latent]`, or
@@ -52,6 +46,7 @@ def gaussian_product(
 
     Raises:
         ValueError: A shape does not fit.
+        UserError: The op is asked for and cannot be had.
 
     Example:
 
@@ -61,6 +56,72 @@ def gaussian_product(
     # loc = (1 + 3) / 3 = 1.333, log_variance = log(1 / 3)
     ```
     """
+    loc, log_variance, mask, dtype = _prepared(loc, log_variance, mask)
+    one_subset = mask.shape.rank == 2
+    mask = mask[tf.newaxis] if one_subset else mask
+    op = custom_op.chosen(use_custom_op)
+    if op is None:
+        found = reference.product(loc, log_variance, mask)
+    else:
+        found = custom_op_gradients.product(op, loc, log_variance, mask)
+    return tuple(tf.cast(part[0] if one_subset else part, dtype) for part in found)
+
+
+def gaussian_product_sample(
+    loc: tf.Tensor,
+    log_variance: tf.Tensor,
+    mask: tf.Tensor,
+    noise: tf.Tensor,
+    use_custom_op: bool | None = None,
+) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor, tf.Tensor]:
+    """Multiplies experts, samples the products and measures how far they are from the prior.
+
+        z  = loc + exp(log_variance / 2) * noise
+        kl = KL(N(loc, variance) || N(0, I)), in nats, summed over the latent
+
+    with the `loc` and `log_variance` of `gaussian_product` (Kingma and Welling, ICLR 2014,
+    section 2.4 and appendix B). The compiled op does it in one pass.
+
+    Args:
+        loc: See `gaussian_product`.
+        log_variance: See `gaussian_product`.
+        mask: `[term, batch, modality]`, above 0 where a subset contains an expert.
+        noise: Standard normal numbers, `[sample, term, batch, latent]`.
+        use_custom_op: See `gaussian_product`.
+
+    Returns:
+        `(z, kl, loc, log_variance)`: `[sample, term, batch, latent]`, `[term, batch]` and
+        twice `[term, batch, latent]`.
+
+    Raises:
+        ValueError: A shape does not fit.
+        UserError: The op is asked for and cannot be had.
+
+    Example:
+
+    ```python
+    z, kl, loc, log_variance = gaussian_product_sample(
+        tf.ones([4, 2, 8]), tf.zeros([4, 2, 8]), tf.ones([3, 4, 2]), tf.random.normal([1, 3, 4, 8]))
+    ```
+    """
+    loc, log_variance, mask, dtype = _prepared(loc, log_variance, mask)
+    noise = tf.cast(noise, loc.dtype)
+    wanted = tf.TensorShape([None, mask.shape[0], loc.shape[0], loc.shape[2]])
+    if mask.shape.rank != 3 or not noise.shape.is_compatible_with(wanted):
+        raise ValueError(
+            "mask must be [term, batch, modality] and noise [sample, term, batch, latent]; they "
+            f"are {mask.shape} and {noise.shape}"
+        )
+    op = custom_op.chosen(use_custom_op)
+    if op is None:
+        found = reference.product_sample(loc, log_variance, mask, noise)
+    else:
+        found = custom_op_gradients.product_sample(op, loc, log_variance, mask, noise)
+    return tuple(tf.cast(part, dtype) for part in found)
+
+
+def _prepared(loc: Any, log_variance: Any, mask: Any) -> tuple[tf.Tensor, ...]:
+    """Checks the experts and a mask; returns them as they are computed, and their own type."""
     loc = tf.convert_to_tensor(loc)
     dtype = loc.dtype
     log_variance = tf.convert_to_tensor(log_variance, dtype)
@@ -75,19 +136,12 @@ def gaussian_product(
             "mask must be [term, batch, modality] or [batch, modality] with the experts' "
             f"batch and modality {loc.shape[:2]}; it is {mask.shape}"
         )
-    one_subset = mask.shape.rank == 2
     compute_dtype = tf.float32 if dtype.size < 4 else dtype
-    mask = tf.cast(mask[tf.newaxis] if one_subset else mask, compute_dtype)
-
-    used = tf.reduce_any(mask > 0, axis=0)[..., tf.newaxis]
-    limit = log_variance_limit(compute_dtype)
-    loc = tf.where(used, tf.cast(loc, compute_dtype), 0)
-    log_variance = tf.where(used, tf.cast(log_variance, compute_dtype), 0)
-    precision = tf.exp(-tf.clip_by_value(log_variance, -limit, limit))
-
-    total = 1 + tf.einsum("tbm,bml->tbl", mask, precision)
-    product_loc = tf.einsum("tbm,bml->tbl", mask, precision * loc) / total
-    product_log_variance = -tf.math.log(total)
-    if one_subset:
-        product_loc, product_log_variance = product_loc[0], product_log_variance[0]
-    return tf.cast(product_loc, dtype), tf.cast(product_log_variance, dtype)
+    if mask.dtype not in (tf.bool, tf.float32):
+        mask = mask > 0
+    return (
+        tf.cast(loc, compute_dtype),
+        tf.cast(log_variance, compute_dtype),
+        tf.stop_gradient(mask),
+        dtype,
+    )

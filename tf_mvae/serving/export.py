@@ -10,6 +10,7 @@ import tensorflow as tf
 from tf_mvae.distributions.likelihoods import Categorical
 from tf_mvae.errors import UserError
 from tf_mvae.models import MultimodalVAE
+from tf_mvae.ops.custom_op import reference_only
 from tf_mvae.serving.signatures import ServedModel, signatures
 
 __all__ = ["export_saved_model"]
@@ -42,7 +43,9 @@ def export_saved_model(model: MultimodalVAE, directory: str | os.PathLike) -> No
     temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        tf.saved_model.save(ServedModel(model), str(temporary), signatures=signatures(model))
+        with reference_only():
+            functions = signatures(model)
+        tf.saved_model.save(ServedModel(model), str(temporary), signatures=functions)
         extra = temporary / "assets.extra"
         extra.mkdir()
         (extra / "tf_mvae.json").write_text(json.dumps(_describe(model), indent=1))

@@ -124,10 +124,8 @@ const char* InstructionSet() {
                                     const ExpertsGradient<T>&, int64_t, int64_t);
 TF_MVAE_INSTANTIATE(float, bool)
 TF_MVAE_INSTANTIATE(float, float)
-TF_MVAE_INSTANTIATE(float, double)
 TF_MVAE_INSTANTIATE(double, bool)
 TF_MVAE_INSTANTIATE(double, float)
-TF_MVAE_INSTANTIATE(double, double)
 #undef TF_MVAE_INSTANTIATE
 
 }  // namespace tf_mvae

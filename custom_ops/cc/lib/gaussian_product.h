@@ -18,7 +18,7 @@
 // Every function does the examples from `begin` to `end` alone and touches no other example's
 // results, so that a caller shares a batch among threads as it likes; an example's results
 // are the same to the bit however that is done. T is float or double; M, the mask's type, is
-// bool, float or double, and an expert is in where it is above 0.
+// bool or float, and an expert is in where it is above 0.
 
 #ifndef TF_MVAE_CUSTOM_OPS_CC_LIB_GAUSSIAN_PRODUCT_H_
 #define TF_MVAE_CUSTOM_OPS_CC_LIB_GAUSSIAN_PRODUCT_H_

@@ -473,10 +473,8 @@ Kernels<T, M> GetKernels() {
 
 template Kernels<float, bool> GetKernels();
 template Kernels<float, float> GetKernels();
-template Kernels<float, double> GetKernels();
 template Kernels<double, bool> GetKernels();
 template Kernels<double, float> GetKernels();
-template Kernels<double, double> GetKernels();
 
 }  // namespace TF_MVAE_ISA
 }  // namespace tf_mvae

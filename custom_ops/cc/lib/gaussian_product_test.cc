@@ -377,7 +377,6 @@ template <typename T>
 void TestAll() {
   TestShapes<T, bool>();
   TestShapes<T, float>();
-  TestShapes<T, double>();
   TestAllMaskedIsThePrior<T>();
   TestGarbageStaysOut<T>();
   TestExtremesStayFinite<T>();

@@ -1,7 +1,8 @@
 // How near the GPU's product of experts comes to the memory's speed: the bytes that must move
 // (every argument read once, every result written once) over the time taken, beside a copy from
-// the device to the device that moves 1 GiB. One line of JSON a measurement. Ends with status
-// 77 where there is no GPU.
+// the device to the device that moves 1 GiB. One line of JSON a measurement, with the time of
+// one call after other memory was written and the time of calls in a row. Ends with status 77
+// where there is no GPU.
 
 #include <algorithm>
 #include <vector>
@@ -40,8 +41,6 @@ float* Numbers(int64_t size, unsigned seed) {
   return numbers;
 }
 
-// The median milliseconds of `call`. Between calls a buffer larger than any second-level cache
-// is written, so that arguments come from memory, as the copy's do.
 class Stopwatch {
  public:
   Stopwatch() : flush_(NewOnGpu<char>(kFlush)) {
@@ -49,6 +48,8 @@ class Stopwatch {
     CheckCuda(cudaEventCreate(&stop_), "cudaEventCreate");
   }
 
+  // The median milliseconds of `call`. Between calls a buffer larger than any second-level cache
+  // is written, so that arguments come from memory, as the copy's do.
   template <typename Call>
   double Median(const Call& call) {
     std::vector<float> times;
@@ -62,26 +63,48 @@ class Stopwatch {
       CheckCuda(cudaEventElapsedTime(&milliseconds, start_, stop_), "cudaEventElapsedTime");
       if (i >= 5) times.push_back(milliseconds);
     }
+    return Middle(times);
+  }
+
+  // The same of calls with nothing between them, which may find their arguments in the cache.
+  template <typename Call>
+  double InARow(const Call& call) {
+    constexpr int kCalls = 20;
+    std::vector<float> times;
+    for (int i = 0; i < 11; ++i) {
+      CheckCuda(cudaEventRecord(start_, nullptr), "cudaEventRecord");
+      for (int k = 0; k < kCalls; ++k) CheckCuda(call(), "the launch");
+      CheckCuda(cudaEventRecord(stop_, nullptr), "cudaEventRecord");
+      CheckCuda(cudaEventSynchronize(stop_), "cudaEventSynchronize");
+      float milliseconds = 0;
+      CheckCuda(cudaEventElapsedTime(&milliseconds, start_, stop_), "cudaEventElapsedTime");
+      times.push_back(milliseconds / kCalls);
+    }
+    return Middle(times);
+  }
+
+ private:
+  static double Middle(std::vector<float>& times) {
     std::nth_element(times.begin(), times.begin() + times.size() / 2, times.end());
     return times[times.size() / 2];
   }
 
- private:
   static constexpr int64_t kFlush = int64_t{256} << 20;
   char* flush_;
   cudaEvent_t start_, stop_;
 };
 
 void Print(const char* what, const ProductShape& s, double bytes, double milliseconds,
-           double copy_speed) {
+           double in_a_row, double copy_speed) {
   const double speed = bytes / milliseconds / 1e6;
   std::printf(
       "{\"implementation\": \"cuda\", \"what\": \"%s\", \"terms\": %lld, \"batch\": %lld, "
-      "\"experts\": %lld, \"latent\": %lld, \"milliseconds\": %.5f, \"bytes\": %.0f, "
+      "\"experts\": %lld, \"latent\": %lld, \"milliseconds\": %.5f, "
+      "\"milliseconds_in_a_row\": %.5f, \"bytes\": %.0f, "
       "\"gigabytes_a_second\": %.1f, \"share_of_copy\": %.3f}\n",
       what, static_cast<long long>(s.terms), static_cast<long long>(s.batch),
-      static_cast<long long>(s.experts), static_cast<long long>(s.latent), milliseconds, bytes,
-      speed, speed / copy_speed);
+      static_cast<long long>(s.experts), static_cast<long long>(s.latent), milliseconds,
+      in_a_row, bytes, speed, speed / copy_speed);
   std::fflush(stdout);
 }
 
@@ -91,10 +114,12 @@ double CopySpeed(Stopwatch& watch) {
   char* from = NewOnGpu<char>(size);
   char* to = NewOnGpu<char>(size);
   CheckCuda(cudaMemset(from, 1, size), "cudaMemset");
-  const double milliseconds = watch.Median(
-      [&] { return cudaMemcpyAsync(to, from, size, cudaMemcpyDeviceToDevice, nullptr); });
-  const double speed = 2.0 * static_cast<double>(size) / milliseconds / 1e6;
-  Print("copy", {0, 0, 0, 0}, 2.0 * static_cast<double>(size), milliseconds, speed);
+  const auto copy = [&] {
+    return cudaMemcpyAsync(to, from, size, cudaMemcpyDeviceToDevice, nullptr);
+  };
+  const double milliseconds = watch.Median(copy), bytes = 2.0 * static_cast<double>(size);
+  const double speed = bytes / milliseconds / 1e6;
+  Print("copy", {0, 0, 0, 0}, bytes, milliseconds, watch.InARow(copy), speed);
   CheckCuda(cudaFree(from), "cudaFree");
   CheckCuda(cudaFree(to), "cudaFree");
   return speed;
@@ -131,22 +156,24 @@ void Measure(const ProductShape& s, Stopwatch& watch, double copy_speed) {
   const double r = 4.0 * static_cast<double>(rows);
   const double m = static_cast<double>(mask_size);
 
-  double time = watch.Median([&] { return GaussianProductGpu(s, experts, product, nullptr); });
-  Print("forward", s, 2 * e + m + 2 * p, time, copy_speed);
-  time = watch.Median(
-      [&] { return GaussianProductGradGpu(s, experts, read_product, by_product, by_experts, nullptr); });
-  Print("backward", s, 4 * e + m + 4 * p, time, copy_speed);
-  time = watch.Median([&] {
+  const auto measure = [&](const char* what, double bytes, const auto& call) {
+    const double milliseconds = watch.Median(call);
+    Print(what, s, bytes, milliseconds, watch.InARow(call), copy_speed);
+  };
+  measure("forward", 2 * e + m + 2 * p,
+          [&] { return GaussianProductGpu(s, experts, product, nullptr); });
+  const auto backward = [&] {
+    return GaussianProductGradGpu(s, experts, read_product, by_product, by_experts, nullptr);
+  };
+  measure("backward", 4 * e + m + 4 * p, backward);
+  measure("sample", 2 * e + m + 4 * p + r, [&] {
     return GaussianProductSampleGpu(s, experts, product, Samples<float>{1, noise, z, kl}, nullptr);
   });
-  Print("sample", s, 2 * e + m + 4 * p + r, time, copy_speed);
   by_product.samples = 1;
   by_product.noise = noise;
   by_product.z = by_z;
   by_product.kl = by_kl;
-  time = watch.Median(
-      [&] { return GaussianProductGradGpu(s, experts, read_product, by_product, by_experts, nullptr); });
-  Print("sample_backward", s, 4 * e + m + 6 * p + r, time, copy_speed);
+  measure("sample_backward", 4 * e + m + 6 * p + r, backward);
 
   for (float* memory : {loc, log_variance, noise, by_loc, by_log_variance, by_z, by_kl, product_loc,
                         product_log_variance, z, kl, loc_gradient, log_variance_gradient}) {

@@ -12,6 +12,7 @@
 #include "gaussian_product_isa.h"
 
 #include <cstdint>
+#include <initializer_list>
 
 #include "gaussian_math.h"
 #include "simd.h"
@@ -45,6 +46,12 @@ template <typename T>
 inline void Prefetch(const T* here, int64_t ahead) {
   const uintptr_t address = reinterpret_cast<uintptr_t>(here) + ahead * sizeof(T);
   __builtin_prefetch(reinterpret_cast<const void*>(address));
+}
+
+template <typename T>
+inline void PrefetchRow(const T* row, int64_t number) {
+  constexpr int64_t kLine = 64 / sizeof(T);
+  for (int64_t i = 0; i < number; i += kLine) Prefetch(row, i);
 }
 
 // Two sums that run side by side: in the product those of precisions and of precisions times
@@ -122,6 +129,7 @@ inline uint32_t IsIn(bool mask) {
 // Reads subsets of groups along a row of a mask: bytes, the bits of each being G neighbours.
 template <int G, typename M>
 inline void PackAlong(const M* mask, int64_t number, uint8_t* bytes) {
+  PrefetchRow(mask + number, number);  // the next example's
   int64_t group = 0;
   for (; (group + 1) * G <= number; ++group) {
     uint32_t byte = 0;
@@ -137,8 +145,10 @@ inline void PackAlong(const M* mask, int64_t number, uint8_t* bytes) {
   }
 }
 
+// Sets a bit of each byte where the mask is set.
 template <typename M>
 inline void SetBit(const M* mask, int64_t number, int bit, uint8_t* bytes) {
+  PrefetchRow(mask + number, number);
   for (int64_t i = 0; i < number; ++i) bytes[i] |= IsIn(mask[i]) << bit;
 }
 
@@ -288,6 +298,10 @@ inline void TermGradient(const ProductShape& shape, const Product<const T>& prod
                          Vector<T>* first_sum, Vector<T>* second_sum) {
   const int64_t first = column * Simd<T>::kLanes, lanes = shape.latent - first;
   const int64_t place = row * shape.latent + first;
+  // The next example's rows lie behind this one's, a long way from each other.
+  for (const T* array : {product.loc, product.log_variance, gradient.loc, gradient.log_variance}) {
+    Prefetch(array + place, shape.latent);
+  }
   const Vector<T> loc = Load<T>(product.loc + place, lanes);
   const Vector<T> log_variance =
       Clamp<T>(Load<T>(product.log_variance + place, lanes), 2 * LogVarianceLimit<T>::value);

@@ -9,11 +9,11 @@ import pathlib
 import pytest
 
 ROOT = pathlib.Path(__file__).parents[1]
-BUILD_FILES = ["BUILD", "custom_ops/BUILD", "tests/BUILD", "tf_mvae/BUILD"]
 SOURCES = {
-    "custom_ops": ("*.py", "*.cc", "*.h"),
-    "tests": ("*.py",),
-    "tf_mvae": ("*.py",),
+    ".": ("*.py", "benchmarks/**/*.py", "docs/**/*.py"),
+    "custom_ops": ("**/*.py", "**/*.cc", "**/*.h"),
+    "tests": ("**/*.py",),
+    "tf_mvae": ("**/*.py",),
 }
 BUILT = "custom_ops/build/"
 
@@ -73,7 +73,7 @@ def listed(folder, kinds=None):
 
 def sources(folder):
     """Returns the source files in a folder, as its BUILD file would name them."""
-    found = {path for pattern in SOURCES[folder] for path in (ROOT / folder).rglob(pattern)}
+    found = {path for pattern in SOURCES[folder] for path in (ROOT / folder).glob(pattern)}
     return {
         str(path.relative_to(ROOT / folder))
         for path in found

@@ -20,8 +20,15 @@ struct Block {
   }
 };
 
+// Registers for a thread: 80, so that a multiprocessor holds two blocks and one waits for memory
+// while the other adds; 128 for the largest tiles, which do not fit in 80.
 template <typename T, int kColumns>
-__global__ void __launch_bounds__(kMaxThreads, 1)
+constexpr int kBoundedThreads = kColumns * sizeof(T) < 64 ? kMaxThreads : 512;
+template <typename T, int kColumns>
+constexpr int kBoundedBlocks = kColumns * sizeof(T) < 64 ? 2 : 1;
+
+template <typename T, int kColumns>
+__global__ void __launch_bounds__(kBoundedThreads<T, kColumns>, kBoundedBlocks<T, kColumns>)
     ProductKernel(const __grid_constant__ gpu::ProductTask<T> task) {
   extern __shared__ __align__(16) char shared[];
   Block<gpu::ThreadState<T, kColumns>> block;
@@ -29,7 +36,7 @@ __global__ void __launch_bounds__(kMaxThreads, 1)
 }
 
 template <typename T, int kColumns>
-__global__ void __launch_bounds__(kMaxThreads, 1)
+__global__ void __launch_bounds__(kBoundedThreads<T, kColumns>, kBoundedBlocks<T, kColumns>)
     GradientKernel(const __grid_constant__ gpu::GradientTask<T> task) {
   extern __shared__ __align__(16) char shared[];
   Block<gpu::ThreadState<T, kColumns>> block;

@@ -161,8 +161,9 @@ TF_MVAE_GPU void StartThread(const BlockContext<T>& context, int thread, int64_t
 // Adds rows to the columns that contain them. `fetch(batch, row, latent)` makes a row's pair
 // and `pack(batch, row, column)` the word of the columns of one tile that contain it, which
 // are asked for things within the shape only. kRowsFastest says in which order neighbouring
-// threads pack: the order in which the mask lies in memory.
-template <bool kRowsFastest, int kColumns, typename T, typename Block, typename Fetch,
+// threads pack: the order in which the mask lies in memory. kAtOnce is how many of its rows a
+// thread fetches together, as registers allow.
+template <bool kRowsFastest, int kAtOnce, int kColumns, typename T, typename Block, typename Fetch,
           typename PackRow>
 TF_MVAE_GPU void AddRows(Block& block, const BlockContext<T>& context, int64_t rows,
                          int64_t columns, const Fetch& fetch, const PackRow& pack) {
@@ -170,10 +171,9 @@ TF_MVAE_GPU void AddRows(Block& block, const BlockContext<T>& context, int64_t r
   for (int64_t first = 0; first < rows; first += context.staged) {
     const int number = static_cast<int>(Between<int64_t>(0, rows - first, context.staged));
     block.Each([&](int thread, ThreadState<T, kColumns>& state) {
-      // All at once, so that a thread's reads wait together; in double precision there are no
-      // registers for that.
+      // Several at once, so that a thread's reads wait together.
 #ifdef __CUDACC__
-#pragma unroll(sizeof(T) == 4 ? GpuTile<T>::kFetches : 1)
+#pragma unroll kAtOnce
 #endif
       for (int i = 0; i < GpuTile<T>::kFetches; ++i) {
         const int row = state.tile + i * context.tiles;
@@ -365,7 +365,7 @@ TF_MVAE_GPU void ProductBlock(Block& block, const ProductTask<T>& task, int64_t 
     block.Each([&](int thread, ThreadState<T, kColumns>& state) {
       StartThread(context, thread, shape.terms, part, &state);
     });
-    AddRows<true, kColumns>(
+    AddRows<true, sizeof(T) == 4 ? 4 : 1, kColumns>(
         block, context, shape.experts, shape.terms,
         [&](int64_t batch, int64_t expert, int64_t latent) {
           const int64_t place = (batch * shape.experts + expert) * shape.latent + latent;
@@ -456,7 +456,7 @@ TF_MVAE_GPU void FinishExperts(const GradientTask<T>& task, int lanes,
   const ProductShape& shape = task.shape;
   const int64_t first =
       (state.batch * shape.experts + state.column) * shape.latent + state.latent;
-  ForEachColumn<16 / sizeof(T)>(state, [&](int column, const Pair<T>* sums) {
+  ForEachColumn<8 / sizeof(T)>(state, [&](int column, const Pair<T>* sums) {
     TF_MVAE_UNROLL
     for (int v = 0; v < kLatents; ++v) {
       if (column >= state.columns || v >= state.latents) continue;
@@ -487,7 +487,7 @@ TF_MVAE_GPU void GradientBlock(Block& block, const GradientTask<T>& task, int64_
   block.Each([&](int thread, ThreadState<T, kColumns>& state) {
     StartThread(context, thread, shape.experts, part, &state);
   });
-  AddRows<false, kColumns>(
+  AddRows<false, sizeof(T) == 4 ? 2 : 1, kColumns>(
       block, context, shape.terms, shape.experts,
       [&](int64_t batch, int64_t term, int64_t latent) {
         return TermGradient(task, batch, term, latent);

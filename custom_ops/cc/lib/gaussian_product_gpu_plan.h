@@ -16,7 +16,7 @@ namespace tf_mvae {
 constexpr int kLatents = 2;       // of a thread: the test of a mask's bit serves so many sums
 constexpr int kMaxLanes = 64;     // threads along the latent
 constexpr int kMaxTiles = 8;      // of columns, side by side in a block
-constexpr int kMaxThreads = 512;  // kMaxLanes * kMaxTiles
+constexpr int kMaxThreads = 384;  // of a block, so that registers are left for a second one
 constexpr int kGoodThreads = 256;
 constexpr int64_t kGoodBlocks = 256;  // about two for each multiprocessor of a large GPU
 
@@ -63,7 +63,8 @@ GpuPlan MakeGpuPlan(int64_t batch, int64_t columns, int64_t latent) {
   plan.lanes = static_cast<int>(CeilOfRatio(CeilOfRatio(latent, plan.latent_parts), kLatents));
   if (plan.lanes == 0) plan.lanes = 1;
   const int64_t tiles = columns == 0 ? 1 : CeilOfRatio(columns, plan.columns);
-  plan.tile_groups = CeilOfRatio(tiles, kMaxTiles);
+  const int fitting = kMaxThreads / plan.lanes < kMaxTiles ? kMaxThreads / plan.lanes : kMaxTiles;
+  plan.tile_groups = CeilOfRatio(tiles, fitting);
   plan.tiles = static_cast<int>(CeilOfRatio(tiles, plan.tile_groups));
   // Short latents share a block among several examples, unless that leaves the GPU idle.
   int64_t examples = kGoodThreads / (plan.lanes * plan.tiles);

@@ -61,12 +61,15 @@ def files_of(attributes):
 
 
 def listed(folder, kinds=None):
-    """Returns the files in a folder's BUILD file, of targets of these kinds or of all."""
+    """Returns the files in a folder's BUILD file, of targets of these kinds or of all.
+
+    A filegroup may take whatever there is, and so lists nothing.
+    """
     targets = targets_of(folder, (ROOT / folder / "BUILD").read_text())
     return {
         file
         for kind, attributes in targets
-        if kinds is None or kind in kinds
+        if kind != "filegroup" and (kinds is None or kind in kinds)
         for file in files_of(attributes)
     }
 

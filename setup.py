@@ -53,6 +53,17 @@ class BuildCustomOp(build_ext):
 if not can_compile():
     print("tf_mvae: no compiler (g++ and make): the compiled op is left out")
 
+# What `python -m tf_mvae.serve` runs on.
+SERVE = [
+    # Routes and responses. Not FastAPI: requests are checked against the SavedModel's
+    # signatures, which are known at run time only, not against annotations.
+    "starlette>=1,<2",
+    "uvicorn>=0.50,<1",  # the ASGI server
+    "httptools>=0.6.3",  # its HTTP parser in C
+    "orjson>=3.10",  # JSON to numbers and NumPy to JSON, several times json's speed
+    "prometheus_client>=0.20",  # /metrics
+]
+
 setup(
     name="tf-mvae",
     version="0.1.0",
@@ -63,6 +74,7 @@ setup(
     ext_modules=[Extension("tf_mvae.ops.libgaussian_product", [])] if can_compile() else [],
     cmdclass={"build_ext": BuildCustomOp},
     packages=find_packages(include=["tf_mvae", "tf_mvae.*"]),
+    package_data={"tf_mvae.serving.server": ["page/*"]},
     python_requires=">=3.11",
     install_requires=[
         # The CPU and the CUDA build alike: `tensorflow[and-cuda]` satisfies it too.
@@ -70,6 +82,8 @@ setup(
         "keras>=3.12,<4",  # models, layers, saving in safe mode
         "tensorflow-probability==0.25.*",  # distributions; newer ones are not tested
         "tf-keras>=2.20,<2.22",  # TFP cannot be imported without it, and does not say so
+        # Messages of warm-up requests: 77 KB that need nothing TensorFlow does not bring.
+        "tensorflow-serving-api>=2.20,<2.22",
         "tensorflow-datasets>=4.9.10,<5",  # data sets and our own builders
         "importlib_resources",  # TFDS's builders need it, and do not say so
         "absl-py>=2.1",  # flags of the commands
@@ -81,11 +95,22 @@ setup(
     ],
     extras_require={
         "cuda": ["tensorflow[and-cuda]>=2.20,<2.22"],  # NVIDIA GPUs on Linux
+        "onnx": [
+            "tf2onnx>=1.17",  # the first whose dependencies allow numpy 2 and TensorFlow's protobuf
+            "onnxruntime>=1.20",  # runs what was converted, to compare
+        ],
+        "serve": SERVE,
         "test": [
+            *SERVE,
+            "websockets>=14",  # speaks to Chromium, where there is one, in the page's tests
             "pytest>=8",
             "hypothesis",  # properties over random masks and garbage
             "scipy",  # the oracle of densities
+            "tf2onnx>=1.17",  # as in onnx
+            "onnxruntime>=1.20",
         ],
+        # A fuzz of a running server: `python tests/serving/fuzz.py`.
+        "serve-test": [*SERVE, "schemathesis>=4"],
         "lint": ["ruff==0.17.*"],
     },
 )

@@ -12,7 +12,7 @@ from tests.training import tiny_experiment  # noqa: F401  registers the experime
 from tf_mvae.training import RunConfig, train
 
 ROOT = pathlib.Path(__file__).parents[1]
-COMMANDS = ("train", "generate", "evaluate", "export")
+COMMANDS = ("train", "generate", "evaluate", "export", "serve")
 
 
 def run(*arguments):
@@ -49,7 +49,7 @@ def finished(tmp_path_factory):
 @pytest.mark.parametrize("name", COMMANDS)
 def test_help_names_the_flags_and_loads_no_tensorflow(name):
     result = run("-X", "importtime", "-m", f"tf_mvae.{name}", "--help")
-    assert "--run_dir" in result.stdout
+    assert ("--model_dir" if name == "serve" else "--run_dir") in result.stdout
     assert "import time" in result.stderr
     assert "tensorflow" not in result.stderr and "keras" not in result.stderr
 
@@ -117,11 +117,20 @@ def test_evaluate_names_an_unknown_analysis(finished):
     assert_one_line(result, "beauty", "accuracy, coherence")
 
 
-def test_export_writes_the_saved_model_again_and_once(finished, tmp_path):
-    flags = [f"--run_dir={finished}", f"--output_dir={tmp_path}/out"]
-    assert run_on_tiny("export", *flags).returncode == 0
-    assert (tmp_path / "out" / "saved_model.pb").exists()
-    assert_one_line(run_on_tiny("export", *flags), "there already")
+def test_export_writes_versions_and_overwrites_none(finished, tmp_path):
+    flags = [f"--run_dir={finished}", f"--output_dir={tmp_path}/served/tiny"]
+    result = run_on_tiny("export", *flags)
+    assert result.returncode == 0, result.stderr
+    place = tmp_path / "served" / "tiny" / "1"
+    assert str(place) in result.stdout and (place / "saved_model.pb").exists()
+    card = json.loads((place / "assets.extra" / "model_card.json").read_text())
+    assert card["data"]["experiment"] == "tiny" and card["flags"]["latent_dim"] == 3
+    assert "data_dir" not in card["flags"]  # where data lie on a machine is nobody's business
+    assert "validation elbo (nats an example)" in card["metrics"]
+    assert_one_line(run_on_tiny("export", *flags, "--version=1"), "there already")
+    result = run_on_tiny("export", *flags[:1], f"--output_dir={tmp_path}/k", "--format=keras")
+    assert "it agrees with the model to 0" in result.stdout, result.stderr
+    assert (tmp_path / "k" / "1" / "model.keras").exists()
 
 
 def test_evaluate_estimates_likelihoods_and_plots_them(finished):

@@ -1,6 +1,8 @@
 """What all tests share: quiet TensorFlow, fixed seeds, two logical CPUs, a tiny model."""
 
 import os
+import subprocess
+import sys
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
@@ -14,6 +16,18 @@ from tests import tiny
 tf.config.set_logical_device_configuration(
     tf.config.list_physical_devices("CPU")[0], [tf.config.LogicalDeviceConfiguration()] * 2
 )
+
+
+# Every operation that a TensorFlow without anything beside it has registered.
+_REGISTRY = """
+from tensorflow.core.framework import op_def_pb2
+from tensorflow.python.client import pywrap_tf_session as session
+import sys
+operations = op_def_pb2.OpList()
+operations.ParseFromString(session.TF_GetBuffer(session.TF_GetAllOpList()))
+assert not [module for module in sys.modules if module.startswith("tf_mvae")]
+print(*(operation.name for operation in operations.op))
+"""
 
 
 @pytest.fixture(autouse=True)
@@ -52,3 +66,13 @@ def tiny_batch():
 def digits_dir(tmp_path_factory):
     """A TFDS directory for the embedded digits, prepared at first use."""
     return str(tmp_path_factory.mktemp("tfds"))
+
+
+@pytest.fixture(scope="session")
+def registered_operations():
+    """The names of all operations of a bare TensorFlow."""
+    command = [sys.executable, "-I", "-c", _REGISTRY]
+    done = subprocess.run(command, check=True, capture_output=True, text=True)
+    names = set(done.stdout.split())
+    assert {"MatMul", "EagerPyFunc"} <= names
+    return names

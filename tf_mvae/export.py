@@ -1,4 +1,4 @@
-"""Writes a run's SavedModel again: `python -m tf_mvae.export --run_dir=… --output_dir=…`."""
+"""Exports a run's model: `python -m tf_mvae.export --run_dir=… --output_dir=served/NAME`."""
 
 from absl import flags
 
@@ -10,19 +10,41 @@ FLAGS = flags.FLAGS
 
 flags.DEFINE_string("run_dir", None, "The run.", required=True)
 flags.DEFINE_string(
-    "output_dir", None, "Where the SavedModel goes; it must not exist.", required=True
+    "output_dir",
+    None,
+    "Where versions go: OUTPUT_DIR/1, then OUTPUT_DIR/2. Nothing is overwritten.",
+    required=True,
+)
+flags.DEFINE_enum(
+    "format",
+    "saved_model",
+    ["saved_model", "keras", "onnx", "tflite"],
+    "saved_model (TensorFlow Serving, any TensorFlow), keras (with this package), onnx or tflite "
+    "(deterministic functions, checked against the model).",
+)
+flags.DEFINE_integer(
+    "version", None, "The version's number; the one after the last where left out.", 1
 )
 flags.DEFINE_enum("checkpoint", "best", ["best", "last"], "Which checkpoint's weights.")
 
 
 def main(_) -> int:
     """Exports the run that the flags name; returns the exit status."""
-    from tf_mvae.serving import export_saved_model
-    from tf_mvae.training import load_run
+    from tf_mvae.serving import export_format, export_version
+    from tf_mvae.training import load_run, run_card
+    from tf_mvae.training.run_directory import RunDirectory
 
     run = load_run(FLAGS.run_dir, FLAGS.checkpoint)
-    export_saved_model(run.model, FLAGS.output_dir)
-    print(f"step {run.checkpoint_step} of {run.directory} is exported to {FLAGS.output_dir}")
+    card = run_card(run.config, RunDirectory(run.directory), run.metrics, run.checkpoint_step)
+    agrees = ""
+    if FLAGS.format == "saved_model":
+        place = export_version(run.model, FLAGS.output_dir, FLAGS.version, card)
+    else:
+        place, difference = export_format(
+            run.model, FLAGS.output_dir, FLAGS.format, FLAGS.version, card
+        )
+        agrees = f"; it agrees with the model to {difference:.1g}"
+    print(f"step {run.checkpoint_step} of {run.directory} is exported to {place}{agrees}")
     return 0
 
 

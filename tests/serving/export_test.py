@@ -10,6 +10,7 @@ import tensorflow as tf
 
 from tests import tiny
 from tf_mvae.errors import UserError
+from tf_mvae.evaluation import ImportanceSampler
 from tf_mvae.serving import export_saved_model
 
 # Runs every signature that takes masks, in a Python that cannot see this package.
@@ -101,6 +102,13 @@ def test_generate_is_deterministic_and_agrees(model, batch, answers):
     assert_agrees(answers, "generate", expected)
 
 
+def test_log_likelihood(model, batch, answers):
+    estimate = ImportanceSampler(model, num_samples=3)(batch, seed=[4, 5])
+    expected = {"log_likelihood": estimate.log_likelihood}
+    expected["effective_sample_size"] = estimate.effective_sample_size
+    assert_agrees(answers, "log_likelihood", expected)
+
+
 def test_sample_scales_with_temperature(folder, model, answers):
     served = tf.saved_model.load(str(folder)).signatures["sample"]
     hot = served(num_samples=tf.constant(3), seed=tf.constant([4, 5]), temperature=tf.constant(1.0))
@@ -115,6 +123,11 @@ def test_without_masks_everything_is_present(folder, model):
     for name, value in model(whole).items():
         answer = served["serving_default_all_present"](**given)[name]
         np.testing.assert_allclose(answer, value, atol=1e-5)
+    masks = {f"{name}_mask": tf.ones([4]) for name in tiny.NAMES}
+    with pytest.raises(tf.errors.InvalidArgumentError):  # a mask too short is no mask left out
+        served["encode"](**given, **{**masks, "label_mask": tf.ones([3])})
+    with pytest.raises(tf.errors.InvalidArgumentError):
+        served["encode"](**{**given, "label": given["label"][:3]}, **masks)
     loc = model.posterior(whole["x"]).mean()
     np.testing.assert_allclose(served["encode_all_present"](**given)["loc"], loc, atol=1e-5)
 

@@ -180,9 +180,16 @@ class _LocationScale(Likelihood):
             return self._independent(
                 self._family(parameters, tf.cast(self.scale, parameters.dtype))
             )
-        axis = -1 - len(self.event_shape)
-        loc, raw_scale = tf.unstack(parameters, 2, axis=axis)
+        loc, raw_scale = self._unstack(parameters)
         return self._independent(self._family(loc, tf.math.softplus(raw_scale) + 1e-3))
+
+    def expected_value(self, parameters: tf.Tensor) -> tf.Tensor:
+        # TFP broadcasts the mean against the scale with an operation that ONNX lacks.
+        return parameters if self.scale is not None else self._unstack(parameters)[0]
+
+    def _unstack(self, parameters: tf.Tensor) -> list[tf.Tensor]:
+        """Returns the means and what the scales are made of."""
+        return tf.unstack(parameters, 2, axis=-1 - len(self.event_shape))
 
 
 @keras.saving.register_keras_serializable(_PACKAGE)

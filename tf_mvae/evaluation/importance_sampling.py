@@ -20,6 +20,7 @@ from tf_mvae.errors import UserError
 from tf_mvae.modality import Modality
 from tf_mvae.models import MultimodalVAE
 from tf_mvae.ops import random
+from tf_mvae.ops.importance import LogWeightSums, chunk_seed, draw_chunk
 
 __all__ = ["Estimate", "ImportanceSampler", "chunk_seed"]
 
@@ -95,8 +96,8 @@ class ImportanceSampler:
         compiled = functools.partial(tf.function, autograph=False, jit_compile=jit_compile or None)
         self._infer = tf.function(self.model._infer, autograph=False)
         self._prepare = tf.function(self._prepare_all, autograph=False)
-        self._draw = compiled(_draw)
-        self._add = compiled(_add)
+        self._draw = compiled(draw_chunk)
+        self._add = compiled(LogWeightSums.add)
         self._log_likelihood = {
             modality.name: self._decoder(modality, compiled) for modality in model.targets
         }
@@ -212,7 +213,7 @@ class ImportanceSampler:
         seen = {name: mask[name] * float(name in proposal) for name in self._names}
         loc, log_variance = self._infer(x, seen)
         prepared = self._prepare(x, mask)
-        sums, path = _Sums.nothing(size), []
+        sums, path = LogWeightSums.nothing(size), []
         for index in range(number):
             z, log_weight = self._draw(loc, log_variance, chunk_seed(seed, index), chunk)
             for name in self._names:
@@ -232,78 +233,8 @@ class ImportanceSampler:
         )
 
 
-def chunk_seed(seed: tf.Tensor, index: tf.Tensor | int) -> tf.Tensor:
-    """Returns the seed of a chunk's noise."""
-    return random.fold_in(seed, index)
-
-
-def _draw(
-    loc: tf.Tensor, log_variance: tf.Tensor, seed: tf.Tensor, chunk: int
-) -> tuple[tf.Tensor, tf.Tensor]:
-    """Draws z, `[chunk, batch, latent]`, and returns `log p(z) / q(z)` too, `[chunk, batch]`."""
-    noise = random.stateless_normal([chunk, *loc.shape], seed)
-    z = loc + tf.exp(log_variance / 2) * noise
-    # The constants of the two densities cancel.
-    return z, 0.5 * tf.reduce_sum(noise**2 - z**2 + log_variance, axis=-1)
-
-
 def _chunks(num_samples: int, batch_size: int, max_rows: int) -> tuple[int, int]:
     """Returns how many samples a chunk has, and how many chunks there are."""
     most = max(1, min(num_samples, max_rows // batch_size))
     number = math.ceil(num_samples / most)
     return math.ceil(num_samples / number), number
-
-
-class _Sums(NamedTuple):
-    """What is carried from chunk to chunk, each `[batch]`."""
-
-    count: tf.Tensor
-    log_sum: tf.Tensor  # log sum w
-    log_sum_squares: tf.Tensor  # log sum w^2
-    mean: tf.Tensor  # of log w
-    squares: tf.Tensor  # sum of squared distances of log w from its mean
-
-    @classmethod
-    def nothing(cls, size: int) -> "_Sums":
-        zeros, least = tf.zeros([size]), tf.fill([size], -math.inf)
-        return cls(zeros, least, least, zeros, zeros)
-
-    def mean_log(self) -> tf.Tensor:
-        return self.log_sum - tf.math.log(self.count)
-
-    def effective_sample_size(self) -> tf.Tensor:
-        return tf.exp(2 * self.log_sum - self.log_sum_squares)
-
-    def standard_error(self) -> tf.Tensor:
-        """The delta method: the standard deviation of the mean weight over that mean."""
-        spread = self.count / self.effective_sample_size() - 1
-        return tf.sqrt(tf.maximum(spread, 0.0) / self.count)
-
-    def variance(self) -> tf.Tensor:
-        return self.squares / tf.maximum(self.count - 1, 1)
-
-
-def _add(sums: _Sums, log_weight: tf.Tensor, number: tf.Tensor) -> _Sums:
-    """Adds the first `number` rows of a chunk, `[chunk, batch]`.
-
-    Means and squares are joined as in Chan, Golub and LeVeque (1983), which loses nothing
-    to cancellation.
-    """
-    places = tf.range(log_weight.shape[0], dtype=number.dtype)
-    there = tf.cast(places < number, log_weight.dtype)[:, tf.newaxis]
-    least = tf.where(there > 0, log_weight, -math.inf)
-    mean = tf.reduce_sum(there * log_weight, axis=0) / number
-    squares = tf.reduce_sum(there * (log_weight - mean) ** 2, axis=0)
-    total = sums.count + number
-    step = mean - sums.mean
-    return _Sums(
-        total,
-        _log_add(sums.log_sum, tf.reduce_logsumexp(least, axis=0)),
-        _log_add(sums.log_sum_squares, tf.reduce_logsumexp(2 * least, axis=0)),
-        sums.mean + step * number / total,
-        sums.squares + squares + step**2 * sums.count * number / total,
-    )
-
-
-def _log_add(one: tf.Tensor, other: tf.Tensor) -> tf.Tensor:
-    return tf.reduce_logsumexp(tf.stack([one, other]), axis=0)

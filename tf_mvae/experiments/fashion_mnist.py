@@ -55,5 +55,6 @@ register(
         modalities=_modalities,
         joint_trunks=_joint_trunks,
         conditional_encoders={"image": _image_given_label},
+        licence="FashionMNIST: copyright Zalando SE, under the MIT licence.",
     )
 )

@@ -13,6 +13,11 @@ from tf_mvae.modality import Modality
 
 __all__ = ["MNIST_SPLITS", "image_and_label_modalities"]
 
+_LICENCE = (
+    "MNIST: copyright Yann LeCun and Corinna Cortes, a derivative of NIST's data sets, under "
+    "Creative Commons Attribution-ShareAlike 3.0."
+)
+
 # 5,000 of the 60,000 training examples choose the checkpoint; the test set never does.
 MNIST_SPLITS = {"train": "train[:55000]", "validation": "train[55000:]", "test": "test"}
 
@@ -58,6 +63,7 @@ register(
         description="5,000 real digits that come with a dependency: image and label",
         load=_load_digits,
         modalities=image_and_label_modalities,
+        licence=_LICENCE,
     )
 )
 register(
@@ -66,6 +72,7 @@ register(
         description="MNIST: real-valued image and label",
         load=_load_mnist,
         modalities=image_and_label_modalities,
+        licence=_LICENCE,
     )
 )
 register(
@@ -74,6 +81,7 @@ register(
         description="MNIST binarised by Bernoulli draws, afresh every epoch: image and label",
         load=functools.partial(_load_binary, how="dynamic"),
         modalities=image_and_label_modalities,
+        licence=_LICENCE,
     )
 )
 register(
@@ -82,5 +90,6 @@ register(
         description="MNIST binarised at grey level 128: image and label",
         load=functools.partial(_load_binary, how="threshold"),
         modalities=image_and_label_modalities,
+        licence=_LICENCE,
     )
 )

@@ -31,6 +31,7 @@ class Experiment:
         conditional_encoders: By target, makes the trunk and gives the widths of a CVAE's
             encoder; the model's own where left out.
         defaults: Values of flags that this experiment sets itself.
+        licence: Of the data, a sentence for model cards; nothing where it is not known.
     """
 
     name: str
@@ -42,6 +43,7 @@ class Experiment:
         dataclasses.field(default_factory=dict)
     )
     defaults: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    licence: str = ""
 
 
 def register(experiment: Experiment) -> Experiment:

@@ -70,6 +70,7 @@ class BiVCCA(MultimodalVAE):
     def _infer(self, x, mask, training=False):
         loc, log_variance = self._encode(x, mask, training)
         present = contract.present_mask(mask, self.modalities)
-        first = present * tf.math.cumprod(1 - present, axis=1, exclusive=True)
+        before = tf.cumsum(present, axis=1, exclusive=True)  # LiteRT has no cumulative product
+        first = present * tf.cast(before < 1, present.dtype)
         choose = first[:, :, tf.newaxis]
         return tf.reduce_sum(loc * choose, axis=1), tf.reduce_sum(log_variance * choose, axis=1)

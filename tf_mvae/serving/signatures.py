@@ -1,18 +1,19 @@
 """The signatures of an exported model: plain TensorFlow functions with named tensors."""
 
-from collections.abc import Callable, Mapping
-
 import tensorflow as tf
 
-from tf_mvae.data import contract
 from tf_mvae.models import MultimodalVAE
 from tf_mvae.ops import random
+from tf_mvae.serving import inputs as named
+from tf_mvae.serving.log_likelihood import log_likelihood as estimate
+from tf_mvae.serving.parts import Parts
+from tf_mvae.serving.tracing import trace
 
-__all__ = ["ServedModel", "signatures"]
+__all__ = ["ALL_PRESENT", "ServedModel", "signatures"]
 
-_COUNT = tf.TensorSpec([], tf.int32, name="num_samples")
-_SEED = tf.TensorSpec([2], tf.int32, name="seed")
-_TEMPERATURE = tf.TensorSpec([], tf.float32, name="temperature")
+ALL_PRESENT = "_all_present"
+
+_LIKELIHOOD_SAMPLES = 1000
 
 
 class ServedModel(tf.Module):
@@ -24,12 +25,15 @@ class ServedModel(tf.Module):
         self.model_variables = [variable.value for variable in model.variables]
 
 
-def signatures(model: MultimodalVAE) -> dict[str, Callable]:
+def signatures(
+    model: MultimodalVAE,
+) -> dict[str, tf.types.experimental.PolymorphicFunction]:
     """Returns the functions to export, by name. The batch size is free.
 
     A modality is an input under its name, in its prepared type (float32, images in
     [0, 1]; int32 classes), and `NAME_mask`, float32 `[batch]`, says which examples have
-    it; what stands where the mask is 0 does not matter.
+    it; what stands where the mask is 0 does not matter. The conditions of a model that
+    has some have no mask: they have to be given.
 
     - `serving_default`: the posterior's mean `z` `[batch, latent]` and every modality's
       expected value.
@@ -40,71 +44,75 @@ def signatures(model: MultimodalVAE) -> dict[str, Callable]:
       modality's expected value, `[num_samples, batch, ...]`, and `z`.
     - `sample`: the same from the prior, `[num_samples, ...]`; not for a model that has
       conditions.
-    - `serving_default_all_present` and `encode_all_present` take no masks.
+    - `log_likelihood`: also takes `num_samples` and `seed`; the importance-sampled
+      `log_likelihood` of what each example has (given the conditions of a model that has
+      some), its `standard_error` and the `effective_sample_size`, `[batch]`.
+
+    Each that takes masks has a sister without, `NAME_all_present`.
+
+    Where a runtime fills in the defaults that a signature holds (`SignatureDef.defaults`,
+    and placeholders with these defaults in the graph, which serve `saved_model_cli` and
+    the C API), these inputs may be left out: a modality, which is absent then; a mask, with
+    which every example has the modality if its values are given; `num_samples` (1, and 1000
+    for `log_likelihood`), `seed` (0, 0) and `temperature` (1).
 
     Args:
         model: The model to export.
     """
-    values, masks = _input_specs(model)
-    given = [*values, *masks]
+    values, masks = named.value_specs(model), named.mask_specs(model)
+    conditions = [spec for spec in values if spec.name in model.conditions]
+    count, seed_spec, temperature_spec = named.DRAWS.values()
+    latent = tf.TensorSpec([None, model.latent_dim], name="z")
 
-    def complete(**inputs):
-        return model(_batch(model, inputs))
+    parts = Parts(model)
 
-    def encode(**inputs):
-        batch = _batch(model, inputs)
-        posterior = model.posterior(batch["x"], batch["mask"])
-        return {"loc": posterior.mean(), "log_variance": 2 * tf.math.log(posterior.stddev())}
+    def serving_default(**given):
+        x, mask = named.unpack(model, given)
+        loc, _ = parts.infer(x, mask)
+        return {"z": loc, **parts.expected(loc, parts.conditions(x))}
 
-    def decode(z, **inputs):
-        return model.from_latent(z, given=inputs)
+    def encode(**given):
+        loc, log_variance = parts.infer(*named.unpack(model, given))
+        return {"loc": loc, "log_variance": log_variance}
 
-    def generate(num_samples, seed, temperature, **inputs):
-        batch = _batch(model, inputs)
-        seed = random.split(seed, 2)[0]  # as `model.generate` does
-        z = model.latent_samples(batch["x"], num_samples, batch["mask"], seed, temperature)
-        return {"z": z, **model.from_latent(z, given=batch["x"])}
+    def decode(z, **given):
+        return parts.expected(z, given)
+
+    def generate(num_samples, seed, temperature, **given):
+        x, mask = named.unpack(model, given)
+        loc, log_variance = parts.infer(x, mask)
+        shape = tf.concat([[num_samples], tf.shape(loc)], 0)
+        noise = random.stateless_normal(shape, random.split(seed, 2)[0])  # as `model.generate`
+        z = loc + temperature * tf.exp(log_variance / 2) * noise
+        z = tf.ensure_shape(z, [None, None, model.latent_dim])
+        return {"z": z, **parts.expected(z, parts.conditions(x))}
 
     def sample(num_samples, seed, temperature):
-        seed = random.split(seed, 2)[0]  # as `model.sample` does
-        z = temperature * random.stateless_normal([num_samples, model.latent_dim], seed)
-        return {"z": z, **model.from_latent(z)}
+        noise = random.stateless_normal(
+            [num_samples, model.latent_dim], random.split(seed, 2)[0]
+        )  # as `model.sample`
+        z = tf.ensure_shape(temperature * noise, [None, model.latent_dim])
+        return {"z": z, **parts.expected(z, {})}
 
-    draw = [_COUNT, _SEED, _TEMPERATURE]
-    latent = tf.TensorSpec([None, model.latent_dim], name="z")
-    conditions = [spec for spec in values if spec.name in model.conditions]
-    found = {
-        "serving_default": _concrete(complete, given),
-        "serving_default_all_present": _concrete(complete, values),
-        "encode": _concrete(encode, given),
-        "encode_all_present": _concrete(encode, values),
-        "decode": _concrete(decode, [latent, *conditions]),
-        "generate": _concrete(generate, [*given, *draw]),
-    }
+    def log_likelihood(num_samples, seed, **given):
+        return estimate(parts, *named.unpack(model, given), num_samples, seed)
+
+    draw = {count: 1, seed_spec: [0, 0], temperature_spec: 1.0}
+    draw_many = {count: _LIKELIHOOD_SAMPLES, seed_spec: [0, 0]}
+    optional = named.optional_values(model)
+    absent = named.nothing([spec for spec in values if spec.name in optional] + masks)
+    found = {"decode": trace(decode, [latent, *conditions])}
+    for function, drawn in (
+        (serving_default, {}),
+        (encode, {}),
+        (generate, draw),
+        (log_likelihood, draw_many),
+    ):
+        name = function.__name__
+        defaults = {spec.name: tf.constant(value, spec.dtype) for spec, value in drawn.items()}
+        found[name] = trace(function, [*values, *masks, *drawn], {**absent, **defaults})
+        found[name + ALL_PRESENT] = trace(function, [*values, *drawn], defaults)
     if not conditions:
-        found["sample"] = _concrete(sample, draw)
+        defaults = {spec.name: tf.constant(value, spec.dtype) for spec, value in draw.items()}
+        found["sample"] = trace(sample, list(draw), defaults)
     return found
-
-
-def _input_specs(model: MultimodalVAE) -> tuple[list[tf.TensorSpec], list[tf.TensorSpec]]:
-    values = [
-        tf.TensorSpec([None, *m.likelihood.event_shape], m.likelihood.dtype, name=m.name)
-        for m in model.modalities
-    ]
-    masks = [tf.TensorSpec([None], tf.float32, name=f"{m.name}_mask") for m in model.modalities]
-    return values, masks
-
-
-def _batch(model: MultimodalVAE, inputs: Mapping[str, tf.Tensor]) -> dict[str, dict]:
-    names = [modality.name for modality in model.modalities]
-    mask = {name: inputs[f"{name}_mask"] for name in names if f"{name}_mask" in inputs}
-    batch = {"x": {name: inputs[name] for name in names}, "mask": mask}
-    contract.unpack(batch, model.modalities)
-    return batch
-
-
-def _concrete(function: Callable, specs: list[tf.TensorSpec]) -> Callable:
-    """Traces a function for named inputs."""
-    return tf.function(function, autograph=False).get_concrete_function(
-        **{spec.name: spec for spec in specs}
-    )

@@ -2,6 +2,7 @@
 
 import dataclasses
 import pathlib
+from collections.abc import Mapping
 
 import tensorflow as tf
 
@@ -28,6 +29,7 @@ class Run:
         experiment: Its experiment.
         model: Its model, with a checkpoint's weights.
         checkpoint_step: The optimizer step of that checkpoint.
+        metrics: What was measured at that checkpoint; nothing within an epoch.
     """
 
     directory: pathlib.Path
@@ -35,6 +37,7 @@ class Run:
     experiment: registry.Experiment
     model: MultimodalVAE
     checkpoint_step: int
+    metrics: Mapping[str, float] = dataclasses.field(default_factory=dict)
 
     def split(self, name: str) -> Split:
         """Returns the examples of `train`, `validation` or `test`."""
@@ -81,4 +84,4 @@ def load_run(
     if position is None:
         raise UserError(f"run {directory.path} has no checkpoint yet; train it further")
     experiment = registry.get(config.experiment)
-    return Run(directory.path, config, experiment, model, position.step)
+    return Run(directory.path, config, experiment, model, position.step, position.metrics)

@@ -17,6 +17,7 @@ from tf_mvae.models import MultimodalVAE
 from tf_mvae.serving import export_saved_model
 from tf_mvae.training.build import build_model, load_split
 from tf_mvae.training.callbacks import CheckpointWriter, MetricsWriter, Progress
+from tf_mvae.training.card import run_card
 from tf_mvae.training.checkpoints import Checkpoints, Position
 from tf_mvae.training.config import RunConfig
 from tf_mvae.training.run_directory import RunDirectory, write_atomically
@@ -145,7 +146,8 @@ def _finish(
     model.save(directory.path / ".model.tmp.keras")
     (directory.path / ".model.tmp.keras").replace(directory.keras_model)
     if not directory.saved_model.exists():
-        export_saved_model(model, directory.saved_model)
+        card = run_card(config, directory, best.metrics, best.step)
+        export_saved_model(model, directory.saved_model, card)
     summary = {
         "best_checkpoint": dataclasses.asdict(best),
         "epochs": config.epochs,

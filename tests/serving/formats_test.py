@@ -1,0 +1,104 @@
+"""Exports for other runtimes: they are there, they agree, and what does not is not left."""
+
+import json
+import sys
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from tests import tiny
+from tests.serving.conftest import CARD
+from tf_mvae import BiVCCA
+from tf_mvae.errors import UserError
+from tf_mvae.serving import export_format, formats
+
+NOISE = np.random.default_rng(0).normal(size=[3, 8, tiny.LATENT_DIM]).astype(np.float32)
+
+
+@pytest.fixture(scope="module")
+def model():
+    """Its posterior needs what few runtimes have; the rest is every model's."""
+    return tiny.make_any(BiVCCA, batch_norm=True)
+
+
+@pytest.fixture(scope="module")
+def inputs():
+    """Every presence pattern, with NaN where nothing is."""
+    batch = tiny.make_batch()
+    for name in ("image", "reading"):
+        batch["x"][name][batch["mask"][name] == 0] = np.nan
+    masks = {f"{name}_mask": mask for name, mask in batch["mask"].items()}
+    return {**batch["x"], **masks, "noise": NOISE, "temperature": np.array(0.5, np.float32)}
+
+
+def assert_agrees(model, inputs, answer):
+    """Compares generated values with the model's own, by another way than the export's."""
+    x = {name: inputs[name] for name in tiny.NAMES}
+    posterior = model.posterior(x, {name: inputs[f"{name}_mask"] for name in tiny.NAMES})
+    z = posterior.mean() + 0.5 * posterior.stddev() * NOISE
+    expected = {f"expected_{name}": value for name, value in model.from_latent(z).items()}
+    assert set(answer) == {"z", *expected}
+    for name, value in {"z": z, **expected}.items():
+        np.testing.assert_allclose(answer[name], value, rtol=1e-4, atol=1e-5, err_msg=name)
+
+
+def test_onnx(model, inputs, tmp_path):
+    runtime = pytest.importorskip("onnxruntime")
+    place, difference = export_format(model, tmp_path / "out", "onnx", card=CARD)
+    assert place == tmp_path / "out" / "1" and 0 < difference < 1e-5
+    assert {path.name for path in place.iterdir()} == {
+        "encode.onnx", "decode.onnx", "generate.onnx", "tf_mvae.json", "model_card.md",
+        "model_card.json",
+    }  # fmt: skip
+    session = runtime.InferenceSession(place / "generate.onnx")
+    values = session.run(None, {part.name: inputs[part.name] for part in session.get_inputs()})
+    assert_agrees(
+        model, inputs, dict(zip([o.name for o in session.get_outputs()], values, strict=True))
+    )
+    described = json.loads((place / "tf_mvae.json").read_text())
+    assert described["format"] == "onnx" and set(described["functions"]) == {
+        "encode", "decode", "generate"
+    }  # fmt: skip
+    noise = described["functions"]["generate"]["inputs"]["noise"]
+    assert noise["shape"] == ["num_samples", "batch", tiny.LATENT_DIM]
+    assert max(described["largest_difference"].values()) == difference
+
+
+def test_tflite(model, inputs, tmp_path):
+    place, difference = export_format(model, tmp_path, "tflite", version=3)
+    assert place == tmp_path / "3" and 0 < difference < 1e-5
+    interpreter = tf.lite.Interpreter(str(place / "model.tflite"))
+    assert set(interpreter.get_signature_list()) == {"encode", "decode", "generate"}
+    assert_agrees(model, inputs, interpreter.get_signature_runner("generate")(**inputs))
+
+
+def test_keras(model, tmp_path):
+    place, difference = export_format(model, tmp_path, "keras")
+    assert difference == 0
+    loaded = keras.models.load_model(place / "model.keras")
+    tiny.assert_close(loaded(tiny.make_batch()), model(tiny.make_batch()), 0, 0)
+    with pytest.raises(UserError, match="another format"):
+        export_format(model, tmp_path, "tflite")
+
+
+def test_an_export_that_disagrees_is_refused_and_nothing_is_left(model, tmp_path, monkeypatch):
+    def wrong(model, functions, directory):
+        runners = keras_format(model, functions, directory)
+        decode = runners["decode"]
+        runners["decode"] = lambda inputs: {k: v + 1e-3 for k, v in decode(inputs).items()}
+        return runners
+
+    keras_format = formats.FORMATS["keras"]
+    monkeypatch.setitem(formats.FORMATS, "keras", wrong)
+    with pytest.raises(UserError, match="decode differs from the model by 0.001"):
+        export_format(model, tmp_path / "out", "keras")
+    assert list((tmp_path / "out").iterdir()) == []
+
+
+def test_a_missing_package_is_named(model, tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "tf2onnx", None)
+    with pytest.raises(UserError, match=r"pip install 'tf-mvae\[onnx\]'"):
+        export_format(model, tmp_path / "out", "onnx")
+    assert list((tmp_path / "out").iterdir()) == []

@@ -1,0 +1,102 @@
+"""Serves SavedModels as TensorFlow Serving does: `python -m tf_mvae.serve --model_dir=…`."""
+
+import importlib.util
+import os
+import pathlib
+
+from absl import flags
+
+from tf_mvae import command
+from tf_mvae.errors import UserError
+
+__all__ = ["main"]
+
+FLAGS = flags.FLAGS
+
+flags.DEFINE_string(
+    "model_dir",
+    None,
+    "A directory of numbered versions (1/, 2/, …), each a SavedModel; or one SavedModel.",
+    required=True,
+)
+flags.DEFINE_string("model_name", None, "The model's name in URLs; the directory's if left out.")
+flags.DEFINE_string("host", "127.0.0.1", "The address to listen at.")
+flags.DEFINE_integer("port", 8501, "The port to listen at; 0 takes a free one and logs it.")
+flags.DEFINE_integer("num_versions", 1, "How many of the newest versions are served.")
+flags.DEFINE_list("version_labels", [], "Names of versions in URLs: stable:1,canary:2.")
+flags.DEFINE_float("poll_seconds", 1.0, "How often to look for new versions; 0 never.")
+flags.DEFINE_bool("batching", True, "Run requests for one signature together.")
+flags.DEFINE_integer("max_batch_size", 64, "Examples in one call of the model.")
+flags.DEFINE_integer(
+    "batch_timeout_micros", 0, "How long a batch that is not full waits for more, in microseconds."
+)
+flags.DEFINE_integer("num_threads", 2, "Calls of the model at a time.")
+flags.DEFINE_integer("max_queue", 256, "Requests that wait for the model; 503 above.")
+flags.DEFINE_integer("max_connections", 1000, "Open connections; 503 above.")
+flags.DEFINE_integer("max_body_bytes", 16 << 20, "Bytes of a request's body; 413 above.")
+flags.DEFINE_integer(
+    "max_examples", 4096, "Examples a request holds or asks for (batch x num_samples); 400 above."
+)
+flags.DEFINE_float("read_seconds", 10.0, "Time for a request to arrive; 408 after.")
+flags.DEFINE_float("request_seconds", 30.0, "Time for an answer; 504 after.")
+flags.DEFINE_float("keep_alive_seconds", 75.0, "How long an idle connection is kept.")
+flags.DEFINE_float("drain_seconds", 30.0, "Time for running requests to end at a shutdown.")
+flags.DEFINE_bool("accept_nonfinite", True, "Whether inputs may hold NaN and Infinity.")
+flags.DEFINE_string(
+    "token_file", None, "A file that holds the bearer token; or set TF_MVAE_SERVE_TOKEN."
+)
+flags.DEFINE_bool("access_log", False, "Log every request.")
+flags.DEFINE_bool("page", True, "Serve a page at / to try the model with.")
+
+_NEEDED = ("starlette", "uvicorn", "httptools", "orjson", "prometheus_client")
+
+
+def main(_) -> int:
+    """Serves what the flags name; returns the exit status."""
+    missing = [name for name in _NEEDED if importlib.util.find_spec(name) is None]
+    if missing:
+        raise UserError(
+            f'{", ".join(missing)} cannot be imported: pip install "tf-mvae[serve]" brings what '
+            "the server needs"
+        )
+    from tf_mvae.serving.server.run import run
+    from tf_mvae.serving.server.settings import Settings
+
+    directory = pathlib.Path(FLAGS.model_dir).expanduser()
+    same = (
+        "host port num_versions poll_seconds batching max_batch_size batch_timeout_micros "
+        "num_threads max_queue max_connections max_body_bytes max_examples read_seconds "
+        "request_seconds keep_alive_seconds drain_seconds accept_nonfinite access_log page"
+    )
+    return run(
+        Settings(
+            model_dir=directory,
+            model_name=FLAGS.model_name or directory.resolve().name,
+            labels=_labels(FLAGS.version_labels),
+            token=_token(),
+            **{name: getattr(FLAGS, name) for name in same.split()},
+        )
+    )
+
+
+def _labels(pairs: list[str]) -> dict[str, int]:
+    labels = {}
+    for pair in pairs:
+        label, _, version = pair.partition(":")
+        if not label or not version.isdecimal():
+            raise UserError(f"--version_labels takes label:version, not {pair!r}")
+        labels[label] = int(version)
+    return labels
+
+
+def _token() -> str | None:
+    if FLAGS.token_file is None:
+        return os.environ.get("TF_MVAE_SERVE_TOKEN")
+    try:
+        return pathlib.Path(FLAGS.token_file).expanduser().read_text().strip()
+    except OSError as error:
+        raise UserError(f"--token_file={FLAGS.token_file} cannot be read: {error}") from error
+
+
+if __name__ == "__main__":
+    command.run(main)

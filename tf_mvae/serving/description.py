@@ -1,0 +1,240 @@
+"""What an export says about itself: modalities, and every field of every signature."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+from tensorflow.core.protobuf import meta_graph_pb2
+
+from tf_mvae.distributions.likelihoods import Bernoulli, Categorical, Likelihood, Poisson
+from tf_mvae.models import MultimodalVAE
+from tf_mvae.serving.inputs import DRAWS
+from tf_mvae.serving.portable import EXPECTED
+from tf_mvae.serving.signatures import ALL_PRESENT
+
+__all__ = ["describe", "describe_function", "describe_modalities"]
+
+_FLOAT_MAX = float(np.finfo(np.float32).max)
+# What a request may sensibly ask for; `log_likelihood` streams its samples.
+_MOST_SAMPLES, _MOST_STREAMED = 10_000, 1_000_000
+
+_MEANINGS = {
+    "serving_default": "What is present in; the posterior's mean and every modality's expected "
+    "value out.",
+    "encode": "The posterior of the latent given what is present.",
+    "decode": "Every modality's expected value given a latent.",
+    "generate": "Samples of the latent given what is present, and every modality's expected "
+    "value for each.",
+    "sample": "Samples of the latent from the prior, and every modality's expected value for each.",
+    "log_likelihood": "The importance-sampled log-likelihood of what each example has, in nats.",
+}
+_LEADING = {"generate": ["num_samples", "batch"], "sample": ["num_samples"]}
+
+
+def describe_modalities(model: MultimodalVAE) -> dict[str, Any]:
+    """Returns what is to be known of a model's modalities, as JSON has it.
+
+    Returns:
+        `model`, `latent_dim`, `targets` (names of what is generated), `conditions` (names of
+        what has to be given), and `modalities`: by name `likelihood`, `shape` of an example,
+        `dtype`, `holds` (its range in words), `low` and `high` (null where there is no
+        bound), `is_image`, and `class_names` of classes.
+    """
+    modalities = {}
+    for modality in model.modalities:
+        likelihood = modality.likelihood
+        entry = {
+            "likelihood": type(likelihood).__name__,
+            "shape": list(likelihood.event_shape),
+            "dtype": likelihood.dtype.name,
+            "holds": likelihood.describe_range(),
+            **_bounds(likelihood),
+            "is_image": likelihood.is_image,
+        }
+        if isinstance(likelihood, Categorical):
+            entry["class_names"] = list(likelihood.class_names)
+        modalities[modality.name] = entry
+    return {
+        "model": type(model).__name__,
+        "latent_dim": model.latent_dim,
+        "targets": [modality.name for modality in model.targets],
+        "conditions": list(model.conditions),
+        "modalities": modalities,
+    }
+
+
+def describe(
+    model: MultimodalVAE, signatures: Mapping[str, meta_graph_pb2.SignatureDef]
+) -> dict[str, Any]:
+    """Returns what `describe_modalities` does and, under `signatures`, every field.
+
+    Args:
+        model: The model.
+        signatures: Of the SavedModel, by name.
+
+    Returns:
+        By signature its `meaning`, `inputs` and `outputs`; by name of an input or output
+        its `dtype`, `shape` (sizes, and `batch` and `num_samples` by name), `low`, `high`,
+        `meaning`, and whether an input is `required`, with its `default` otherwise.
+    """
+    return {
+        **describe_modalities(model),
+        "signatures": {
+            name: _signature(model, name, signature)
+            for name, signature in sorted(signatures.items())
+        },
+    }
+
+
+def describe_function(
+    model: MultimodalVAE,
+    name: str,
+    inputs: Mapping[str, tf.TensorSpec],
+    outputs: Mapping[str, tf.TensorSpec],
+    defaults: Mapping[str, np.ndarray] | None = None,
+) -> dict[str, Any]:
+    """Returns the fields of one function, as `describe` does.
+
+    Args:
+        model: The model.
+        name: The function's name.
+        inputs: Its inputs by name.
+        outputs: Its outputs by name.
+        defaults: What stands for inputs that may be left out.
+    """
+    defaults = defaults or {}
+    own = name.removesuffix(ALL_PRESENT)
+    meaning = _MEANINGS[own]
+    if own != name:
+        meaning += " Everything is present."
+    described = {}
+    for key, spec in sorted(inputs.items()):
+        lead = ["num_samples", "batch"] if key == "noise" else ["batch"]
+        field = _typed(spec, lead if key not in DRAWS else []) | _input(model, own, key)
+        if key in defaults and spec.shape.rank and key not in DRAWS:
+            field["meaning"] += " May be left out."
+        field["required"] = key not in defaults
+        if key in defaults:
+            field["default"] = defaults[key].tolist() if defaults[key].size else None
+        described[key] = field
+    lead = _LEADING.get(own, ["batch"])
+    return {
+        "meaning": meaning,
+        "inputs": described,
+        "outputs": {
+            key: _typed(spec, lead) | _output(model, own, key)
+            for key, spec in sorted(outputs.items())
+        },
+    }
+
+
+def _signature(
+    model: MultimodalVAE, name: str, signature: meta_graph_pb2.SignatureDef
+) -> dict[str, Any]:
+    inputs, outputs = (
+        {
+            key: tf.TensorSpec(tf.TensorShape(info.tensor_shape), tf.as_dtype(info.dtype))
+            for key, info in fields.items()
+        }
+        for fields in (signature.inputs, signature.outputs)
+    )
+    defaults = {key: tf.make_ndarray(value) for key, value in signature.defaults.items()}
+    return describe_function(model, name, inputs, outputs, defaults)
+
+
+def _typed(spec: tf.TensorSpec, lead: Sequence[str]) -> dict[str, Any]:
+    sizes = [] if spec.shape.rank is None else spec.shape.as_list()
+    return {"dtype": spec.dtype.name, "shape": [*lead, *sizes[len(lead) :]]}
+
+
+def _input(model: MultimodalVAE, signature: str, key: str) -> dict[str, Any]:
+    by_name = {modality.name: modality for modality in model.modalities}
+    if key in by_name:
+        likelihood = by_name[key].likelihood
+        meaning = f"The {key}: {_range(likelihood)}."
+        return {**_bounds(likelihood), "meaning": meaning}
+    if key.endswith("_mask"):
+        name = key.removesuffix("_mask")
+        meaning = f"1 where an example has {name}, 0 where not: then its value does not matter."
+        return {"low": 0, "high": 1, "meaning": meaning}
+    if key == "num_samples":
+        streamed = signature == "log_likelihood"
+        return {
+            "low": 1,
+            "high": _MOST_STREAMED if streamed else _MOST_SAMPLES,
+            "meaning": "How many samples of the latent" + (" an example." if streamed else "."),
+        }
+    if key == "seed":
+        info = np.iinfo(np.int32)
+        meaning = "Two integers; the same ones give the same answer."
+        return {"low": int(info.min), "high": int(info.max), "meaning": meaning}
+    if key == "temperature":
+        meaning = "Factor on the latent's standard deviation; 0 is its mean."
+        return {"low": 0, "high": None, "meaning": meaning}
+    if key == "noise":
+        return _latent("Independent standard normal numbers, in place of a seed.")
+    return _latent()
+
+
+def _output(model: MultimodalVAE, signature: str, key: str) -> dict[str, Any]:
+    by_name = {modality.name: modality for modality in model.modalities}
+    by_name |= {EXPECTED + name: modality for name, modality in by_name.items()}
+    unbounded = {"low": None, "high": None}
+    if key in by_name:
+        return _expected(by_name[key].name, by_name[key].likelihood)
+    if key == "z":
+        return _latent("The posterior's mean." if signature == "serving_default" else None)
+    return {
+        "loc": {**unbounded, "meaning": "The posterior's mean."},
+        "log_variance": {**unbounded, "meaning": "Logarithm of the posterior's variance."},
+        "log_likelihood": {
+            **unbounded,
+            "meaning": "log p of what the example has"
+            + (f" given {', '.join(model.conditions)}" if model.conditions else "")
+            + ", in nats; on average below the true value. 0 where it has nothing.",
+        },
+        "standard_error": {
+            "low": 0,
+            "high": None,
+            "meaning": "Standard error of the log-likelihood over the samples, in nats; too small "
+            "where the effective sample size is below some tens.",
+        },
+        "effective_sample_size": {
+            "low": 1,
+            "high": None,
+            "meaning": "(sum w)^2 / sum w^2 of the weights w: as many equal weights tell as much.",
+        },
+    }[key]
+
+
+def _expected(name: str, likelihood: Likelihood) -> dict[str, Any]:
+    if isinstance(likelihood, Categorical):
+        meaning = f"Probability of each class of {name}, in the order of class_names."
+        return {"low": 0, "high": 1, "meaning": meaning}
+    meaning = f"Expected value of {name}."
+    if isinstance(likelihood, Bernoulli):
+        return {"low": 0, "high": 1, "meaning": meaning}
+    return {"low": 0 if isinstance(likelihood, Poisson) else None, "high": None, "meaning": meaning}
+
+
+def _latent(meaning: str | None = None) -> dict[str, Any]:
+    meaning = meaning or "The latent; its prior is the standard normal distribution."
+    return {"low": None, "high": None, "meaning": meaning}
+
+
+def _range(likelihood: Likelihood) -> str:
+    """Says in words what prepared data hold; `describe_range` speaks of raw data too."""
+    low, high = _bounds(likelihood).values()
+    if low is None or high is None or likelihood.dtype.is_integer:
+        return likelihood.describe_range()
+    return f"numbers in [{low:g}, {high:g}]"
+
+
+def _bounds(likelihood: Likelihood) -> dict[str, float | None]:
+    """Returns the least and the largest value of prepared data, None where there is none."""
+    number = int if likelihood.dtype.is_integer else float
+    return {
+        name: number(value) if abs(value) < _FLOAT_MAX else None
+        for name, value in (("low", likelihood.low), ("high", likelihood.high))
+    }

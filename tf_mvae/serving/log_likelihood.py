@@ -1,0 +1,75 @@
+"""Importance-sampled log-likelihoods inside a graph, in bounded memory."""
+
+from collections.abc import Mapping
+
+import tensorflow as tf
+
+from tf_mvae.ops.importance import LogWeightSums, chunk_seed, draw_chunk
+from tf_mvae.serving.parts import Parts
+
+__all__ = ["MAX_ROWS", "log_likelihood"]
+
+MAX_ROWS = 4096
+
+
+def log_likelihood(
+    parts: Parts,
+    x: Mapping[str, tf.Tensor],
+    mask: Mapping[str, tf.Tensor],
+    num_samples: tf.Tensor,
+    seed: tf.Tensor,
+) -> dict[str, tf.Tensor]:
+    """Estimates `log p` of what each example has, in nats.
+
+        p(x) ~ (1 / K) sum_k p(x | z_k) p(z_k) / q(z_k | x),   z_k ~ q(z | x)
+
+    (Burda, Grosse and Salakhutdinov, ICLR 2016, equation 8). For a model with conditions it
+    is `log p(target | conditions)`. Chunks, noise and arithmetic are those of
+    `tf_mvae.evaluation.ImportanceSampler`, which is the same estimate outside a graph.
+
+    Args:
+        parts: The model's networks.
+        x: All modalities by name, `[batch, *event_shape]`; the batch size is free.
+        mask: Their masks, `[batch]`.
+        num_samples: K, an int32 scalar of at least 1.
+        seed: Two integers.
+
+    Returns:
+        `log_likelihood`, its `standard_error` over the samples, and the
+        `effective_sample_size`, `(sum w)^2 / sum w^2`, each `[batch]`. The log-likelihood is
+        0 where an example has nothing of what the model generates.
+    """
+    positive = tf.debugging.assert_positive(num_samples, "num_samples must be at least 1")
+    with tf.control_dependencies([positive]):
+        num_samples = tf.identity(num_samples)
+    loc, log_variance = parts.infer(x, mask)
+    prepared = {m.name: m.prepare(x[m.name], mask[m.name]) for m in parts.model.modalities}
+    size = tf.shape(loc)[0]
+    chunk, number = _chunks(num_samples, size)
+
+    def add_chunk(index, sums):
+        z, log_weight = draw_chunk(loc, log_variance, chunk_seed(seed, index), chunk)
+        log_weight += tf.ensure_shape(parts.log_prob(z, prepared, mask), [None, None])
+        counts = tf.cast(tf.minimum(chunk, num_samples - index * chunk), tf.float32)
+        return index + 1, sums.add(log_weight, counts)
+
+    rows = tf.TensorShape([None])
+    _, sums = tf.while_loop(
+        lambda index, _: index < number,
+        add_chunk,
+        (tf.constant(0), LogWeightSums.nothing(size)),
+        shape_invariants=(tf.TensorShape([]), LogWeightSums(*[rows] * 5)),
+        parallel_iterations=1,  # one chunk's latents and decodings at a time
+    )
+    return {
+        "log_likelihood": sums.mean_log(),
+        "standard_error": sums.standard_error(),
+        "effective_sample_size": sums.effective_sample_size(),
+    }
+
+
+def _chunks(num_samples: tf.Tensor, size: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    """Returns how many samples a chunk has, and how many chunks there are."""
+    most = tf.maximum(tf.minimum(num_samples, MAX_ROWS // tf.maximum(size, 1)), 1)
+    number = -(-num_samples // most)
+    return -(-num_samples // number), number

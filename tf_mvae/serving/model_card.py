@@ -1,0 +1,113 @@
+"""Model cards: what a model is, what it was made from, and what it is not good for."""
+
+import dataclasses
+import json
+import pathlib
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+__all__ = ["ModelCard", "write_model_card"]
+
+_SOFTWARE_LICENCE = "The software that made it, tf_mvae, is under the Apache License 2.0."
+
+
+@dataclasses.dataclass(frozen=True)
+class ModelCard:
+    """What is known of a model's making, after Mitchell et al., *Model Cards* (FAccT 2019).
+
+    Attributes:
+        data: What it was trained on, by name of what is told.
+        flags: The settings of its run.
+        metrics: What was measured, by name.
+        limits: Sentences on what it is not good for, beside those that hold for any model.
+        licence: Of the data, and so perhaps of the weights.
+    """
+
+    data: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    flags: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    metrics: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    limits: Sequence[str] = ()
+    licence: str = ""
+
+
+def write_model_card(folder: pathlib.Path, card: ModelCard, description: Mapping[str, Any]) -> None:
+    """Writes `model_card.md` and `model_card.json`.
+
+    Args:
+        folder: Where to.
+        card: What is known of the model's making.
+        description: What `describe` or `describe_modalities` returns.
+    """
+    told = dataclasses.asdict(card)
+    told["limits"] = [*card.limits, *_limits(description)]
+    told["licence"] = " ".join([card.licence or "The data's licence is not known.",
+                                _SOFTWARE_LICENCE])  # fmt: skip
+    told = {"model": _model(description), **told}
+    (folder / "model_card.json").write_text(json.dumps(told, indent=1), encoding="utf-8")
+    (folder / "model_card.md").write_text(_markdown(told, description), encoding="utf-8")
+
+
+def _model(description: Mapping[str, Any]) -> dict[str, Any]:
+    model = {name: description[name] for name in ("model", "latent_dim", "targets", "conditions")}
+    return {"class": model.pop("model"), **model}
+
+
+def _limits(description: Mapping[str, Any]) -> list[str]:
+    """Returns what holds for any model of these modalities."""
+    limits = [
+        "It knows the data that it was trained on and nothing else: what it answers for other "
+        "inputs has no meaning, and no signature says that an input is of another kind.",
+        "Generated values are expected values of likelihoods, and smoother than data.",
+        "Estimated log-likelihoods are below the true ones on average; where the effective "
+        "sample size is below some tens, so is the standard error.",
+        "Whether it treats groups of people alike was not examined.",
+    ]
+    modalities = description["modalities"]
+    grey = [n for n, m in modalities.items() if m["likelihood"] == "Bernoulli" and m["is_image"]]
+    if grey:
+        limits.append(
+            f"The log-likelihood of {', '.join(grey)} is the density of data only where all "
+            "values are 0 or 1; between them it is a cross-entropy."
+        )
+    if description["conditions"]:
+        limits.append(
+            f"{', '.join(description['conditions'])} must be given, whatever is asked: the model "
+            "has no distribution of it."
+        )
+    return limits
+
+
+def _markdown(told: Mapping[str, Any], description: Mapping[str, Any]) -> str:
+    model = told["model"]
+    parts = [
+        "# Model card",
+        f"`{model['class']}` of {', '.join(description['modalities'])}, with a latent of "
+        f"{model['latent_dim']} dimensions. The fields of every signature are in tf_mvae.json.",
+        _table(["modality", "likelihood", "example", "type", "holds"], [
+            [name, m["likelihood"], str(m["shape"]), m["dtype"], m["holds"]]
+            for name, m in description["modalities"].items()
+        ]),
+    ]  # fmt: skip
+    for title in ("data", "metrics", "flags"):
+        rows = [[name, _text(value)] for name, value in told[title].items()]
+        parts += [f"## {title.capitalize()}", _table(["", ""], rows) if rows else "Not known."]
+    parts += ["## Limits", "\n".join(f"- {sentence}" for sentence in told["limits"])]
+    parts += ["## Licence", told["licence"]]
+    return "\n\n".join(parts) + "\n"
+
+
+def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    cells = [head, ["---"] * len(head), *rows]
+    return "\n".join("| " + " | ".join(_cell(text) for text in row) + " |" for row in cells)
+
+
+def _cell(text: str) -> str:
+    return " ".join(text.split()).replace("|", "\\|")
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, float):
+        return f"{value:.6g}"
+    if isinstance(value, Mapping):
+        return ", ".join(f"{name}: {_text(entry)}" for name, entry in value.items())
+    return str(value)

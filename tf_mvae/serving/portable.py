@@ -1,0 +1,66 @@
+"""What other runtimes than TensorFlow can run of a model: graphs without random numbers."""
+
+import tensorflow as tf
+
+from tf_mvae.data import contract
+from tf_mvae.models import MultimodalVAE
+from tf_mvae.serving import inputs as named
+from tf_mvae.serving.tracing import trace
+
+__all__ = ["EXPECTED", "portable_functions"]
+
+# An input and an output of one ONNX graph cannot have one name.
+EXPECTED = "expected_"
+
+
+def portable_functions(
+    model: MultimodalVAE,
+) -> dict[str, tf.types.experimental.PolymorphicFunction]:
+    """Returns a model's deterministic functions, by name.
+
+    Inputs are those of `tf_mvae.serving.signatures`, and none may be left out. The batch
+    size is free, and so is the number of samples.
+
+    - `encode`: `loc` and `log_variance` of the posterior, `[batch, latent]`.
+    - `decode`: from `z` `[batch, latent]` (and conditions) to every modality's expected value,
+      `expected_NAME`.
+    - `generate`: takes `noise`, standard normal numbers `[num_samples, batch, latent]`, in
+      place of a seed, and `temperature`; `z` and every modality's expected value,
+      `[num_samples, batch, ...]`.
+
+    Args:
+        model: The model to export.
+    """
+    values, masks = named.value_specs(model), named.mask_specs(model)
+    conditions = [spec for spec in values if spec.name in model.conditions]
+    latent = tf.TensorSpec([None, model.latent_dim], name="z")
+    noise_spec = tf.TensorSpec([None, None, model.latent_dim], name="noise")
+
+    def posterior(given):
+        names = [modality.name for modality in model.modalities]
+        mask = {name: given[f"{name}_mask"] for name in names if f"{name}_mask" in given}
+        batch = {"x": {name: given[name] for name in names}, "mask": mask}
+        x, mask = contract.unpack(batch, model.modalities)
+        return x, *model._infer(x, mask)
+
+    def expected(z, given):
+        values = model.from_latent(z, given=given)
+        return {EXPECTED + name: value for name, value in values.items()}
+
+    def encode(**given):
+        _, loc, log_variance = posterior(given)
+        return {"loc": loc, "log_variance": log_variance}
+
+    def decode(z, **given):
+        return expected(z, given)
+
+    def generate(noise, temperature, **given):
+        x, loc, log_variance = posterior(given)
+        z = loc + temperature * tf.exp(log_variance / 2) * noise
+        return {"z": z, **expected(z, x)}
+
+    return {
+        "encode": trace(encode, [*values, *masks]),
+        "decode": trace(decode, [latent, *conditions]),
+        "generate": trace(generate, [*values, *masks, noise_spec, named.DRAWS["temperature"]]),
+    }

@@ -1,0 +1,198 @@
+"""The versions that are served: found in a directory, loaded, switched and dropped."""
+
+import asyncio
+import concurrent.futures
+import contextlib
+import dataclasses
+import gc
+import logging
+import pathlib
+from collections.abc import Callable, Iterator
+
+from tf_mvae.errors import UserError
+from tf_mvae.serving.server.errors import RequestError
+from tf_mvae.serving.server.metrics import Metrics
+from tf_mvae.serving.server.saved_model import ServedVersion, is_saved_model
+from tf_mvae.serving.server.settings import Settings
+
+__all__ = ["Repository", "State"]
+
+_LOG = logging.getLogger(__name__)
+
+
+@dataclasses.dataclass
+class State:
+    """What a version's status says, in TensorFlow Serving's words."""
+
+    state: str  # START, LOADING, AVAILABLE, UNLOADING or END
+    error_code: str = "OK"
+    error_message: str = ""
+
+
+class Repository:
+    """Serves the newest versions of a directory, and goes on with the old if a new one fails.
+
+    A new version is loaded and warmed up beside those that are served; then it takes over,
+    and what it replaces is dropped when its last request has ended. Everything but
+    loading happens in the event loop.
+    """
+
+    def __init__(
+        self, settings: Settings, metrics: Metrics, tidy: Callable[[], object] = gc.collect
+    ):
+        """Nothing is loaded yet.
+
+        Args:
+            settings: Where the versions are, and how many are served.
+            metrics: Where loads are counted.
+            tidy: What is called when a version was loaded or dropped.
+        """
+        self._tidy = tidy
+        self._settings = settings
+        self._metrics = metrics
+        self._served: dict[int, ServedVersion] = {}
+        self._failed: dict[int, tuple] = {}
+        self._loader = concurrent.futures.ThreadPoolExecutor(1, "loader")
+        self.states: dict[int, State] = {}
+
+    @property
+    def ready(self) -> bool:
+        """Whether a version is served."""
+        return bool(self._served)
+
+    @property
+    def newest(self) -> ServedVersion | None:
+        """The newest version that is served."""
+        return self._served[max(self._served)] if self._served else None
+
+    def find(self, version: int | None = None, label: str | None = None) -> ServedVersion:
+        """Returns a version that is served; the newest where none is named.
+
+        Raises:
+            RequestError: It is not served.
+        """
+        name = self._settings.model_name
+        if label is not None:
+            if label not in self._settings.labels:
+                raise RequestError(400, f"Unrecognized servable version label: {label[:100]}")
+            version = self._settings.labels[label]
+        if version is None and self._served:
+            return self._served[max(self._served)]
+        if version is None or version not in self._served:
+            said = f"Latest({name})" if version is None else f"Specific({name}, {version})"
+            raise RequestError(404, f"Servable not found for request: {said}")
+        return self._served[version]
+
+    @contextlib.contextmanager
+    def use(self, found: ServedVersion) -> Iterator[ServedVersion]:
+        """Keeps a version while a request is at it."""
+        found.users += 1
+        try:
+            yield found
+        finally:
+            found.users -= 1
+
+    async def load_first(self) -> None:
+        """Loads what is there.
+
+        Raises:
+            UserError: There is no SavedModel, or none can be loaded.
+        """
+        directory = self._settings.model_dir
+        if not directory.is_dir():
+            raise UserError(f"--model_dir={directory} is not a directory")
+        if not self._find_directories():
+            raise UserError(
+                f"--model_dir={directory} holds no SavedModel: neither saved_model.pb nor "
+                "numbered directories (1/, 2/, …) that hold one"
+            )
+        await self.refresh()
+        if not self._served:
+            said = "; ".join(f"version {n}: {s.error_message}" for n, s in self.states.items())
+            raise UserError(f"no version in {directory} can be loaded: {said}")
+
+    async def watch(self) -> None:
+        """Looks for new versions until it is cancelled."""
+        while self._settings.poll_seconds:
+            await asyncio.sleep(self._settings.poll_seconds)
+            try:
+                await self.refresh()
+            except Exception:
+                _LOG.exception("cannot look for versions")
+
+    async def refresh(self) -> None:
+        """Loads the newest versions that are not served, then drops those they replace."""
+        loop = asyncio.get_running_loop()
+        there = await loop.run_in_executor(self._loader, self._find_directories)
+        for version in sorted(there, reverse=True)[: self._settings.num_versions]:
+            await self._load(version, there[version])
+        if not self._served or not there:
+            return  # an empty directory ends no service
+        # Where a new version failed, the next older ones are served in its place.
+        candidates = sorted(there, reverse=True)
+        good = [version for version in candidates if version in self._served]
+        for version in candidates:
+            if len(good) >= self._settings.num_versions:
+                break
+            if version not in good and await self._load(version, there[version]):
+                good.append(version)
+        kept = set(sorted(good, reverse=True)[: self._settings.num_versions])
+        for version in sorted(set(self._served) - kept) if kept else ():
+            await self._drop(version)
+
+    async def _load(self, version: int, directory: pathlib.Path) -> bool:
+        if version in self._served:
+            return True
+        loop = asyncio.get_running_loop()
+        mark = await loop.run_in_executor(self._loader, _fingerprint, directory)
+        if self._failed.get(version) == mark:
+            return False  # nothing has changed since
+        self.states[version] = State("LOADING")
+        try:
+            made = await loop.run_in_executor(self._loader, ServedVersion, directory, version)
+        except Exception as error:
+            self._failed[version] = mark
+            said = " ".join(str(error).split())[:500] or type(error).__name__
+            said = said.replace(str(directory), str(version))
+            self.states[version] = State("END", "UNKNOWN", said)
+            self._metrics.loads.labels("failed").inc()
+            _LOG.error("not loaded", extra={"version": version, "why": said})
+            return False
+        self._failed.pop(version, None)
+        await loop.run_in_executor(self._loader, self._tidy)
+        self._served[version] = made
+        self.states[version] = State("AVAILABLE")
+        self._metrics.loads.labels("loaded").inc()
+        self._metrics.versions.labels(str(version)).set(1)
+        return True
+
+    async def _drop(self, version: int) -> None:
+        old = self._served.pop(version)
+        self.states[version] = State("UNLOADING")
+        while old.users:
+            await asyncio.sleep(0.02)
+        del old
+        await asyncio.get_running_loop().run_in_executor(self._loader, self._tidy)
+        self.states[version] = State("END")
+        self._metrics.versions.remove(str(version))
+        _LOG.info("unloaded", extra={"version": version})
+
+    def _find_directories(self) -> dict[int, pathlib.Path]:
+        base = self._settings.model_dir
+        if is_saved_model(base):
+            return {1: base}
+        return {
+            int(path.name): path
+            for path in base.iterdir()
+            if path.name.isdecimal() and path.name.isascii() and path.is_dir()
+        }
+
+
+def _fingerprint(directory: pathlib.Path) -> tuple:
+    """Returns what changes when a directory's files do, as while it is being copied."""
+    found = []
+    for path in sorted(directory.rglob("*")):
+        with contextlib.suppress(OSError):
+            status = path.stat()
+            found.append((str(path), status.st_size, status.st_mtime_ns))
+    return tuple(found)

@@ -1,0 +1,109 @@
+"""Runs a server until it is told to end."""
+
+import asyncio
+import gc
+import logging
+import os
+import signal
+
+import uvicorn
+
+from tf_mvae.errors import UserError
+from tf_mvae.serving.server.app import make_app
+from tf_mvae.serving.server.logs import set_up
+from tf_mvae.serving.server.metrics import Metrics
+from tf_mvae.serving.server.protocol import make_protocol
+from tf_mvae.serving.server.repository import Repository
+from tf_mvae.serving.server.settings import Settings
+
+__all__ = ["make_server", "run"]
+
+_LOG = logging.getLogger(__name__)
+_LOOPBACK = ("127.0.0.1", "::1", "localhost")
+
+
+class _Server(uvicorn.Server):
+    """Says in the log where it listens, once it does."""
+
+    async def startup(self, sockets: list | None = None) -> None:
+        await super().startup(sockets)
+        for server in getattr(self, "servers", []):
+            for socket in server.sockets:
+                host, port = socket.getsockname()[:2]
+                self.address = (host, port)
+                _LOG.info("listening", extra={"host": host, "port": port})
+
+
+def make_server(settings: Settings, repository: Repository, metrics: Metrics) -> uvicorn.Server:
+    """Returns a uvicorn server for the versions of a repository."""
+    config = uvicorn.Config(
+        make_app(settings, repository, metrics),
+        host=settings.host,
+        port=settings.port,
+        # Not uvloop: it takes one new connection a turn of the loop, so that under overload
+        # some clients wait for ever. asyncio takes all, and is as fast here.
+        loop="asyncio",
+        http=make_protocol(settings, metrics),
+        ws="none",
+        lifespan="on",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        backlog=2048,
+        timeout_keep_alive=settings.keep_alive_seconds,
+        timeout_graceful_shutdown=settings.drain_seconds,
+        proxy_headers=False,
+    )
+    return _Server(config)
+
+
+def run(settings: Settings) -> int:
+    """Serves until SIGTERM or SIGINT; running requests are answered first.
+
+    Args:
+        settings: What and how to serve.
+
+    Returns:
+        The exit status.
+
+    Raises:
+        UserError: No model can be loaded, or the address cannot be had.
+    """
+    set_up()
+    if settings.host not in _LOOPBACK and settings.token is None:
+        _LOG.warning("open to the network, without a token", extra={"host": settings.host})
+    metrics = Metrics()
+    repository = Repository(settings, metrics, tidy=_freeze)
+    server = make_server(settings, repository, metrics)
+    # uvicorn raises the signal again when it has ended; by then there is nothing left to do.
+    signal.signal(signal.SIGTERM, lambda *_: None)
+
+    async def main() -> None:
+        await repository.load_first()
+        await server.serve()
+
+    try:
+        asyncio.run(main())
+    except SystemExit as error:  # uvicorn's way to say that it cannot bind
+        raise UserError(
+            f"cannot listen at {settings.host}:{settings.port}: is the port taken?"
+        ) from error
+    if server.config.app.state.batcher.busy:
+        # TensorFlow cannot be told to stop, and Python would wait for it without end.
+        _LOG.warning("ended with a call of the model still running")
+        logging.shutdown()
+        os._exit(1)
+    _LOG.info("ended")
+    return 0
+
+
+def _freeze() -> None:
+    """Collects garbage, then takes what is left out of collections to come.
+
+    TensorFlow's Python objects are a million and stay; looking through them again because
+    requests made lists would stop the server for tenths of a second at a time.
+    """
+    gc.unfreeze()
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 20)

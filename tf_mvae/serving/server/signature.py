@@ -1,0 +1,119 @@
+"""A signature of a SavedModel: what goes in and what comes out."""
+
+import dataclasses
+import functools
+
+import numpy as np
+import tensorflow as tf
+
+__all__ = ["Field", "Signature", "read_signatures"]
+
+
+@dataclasses.dataclass(frozen=True)
+class Field:
+    """A named tensor of a signature.
+
+    Attributes:
+        name: Its name in requests and answers.
+        dtype: Its TensorFlow type.
+        shape: Its sizes, None where one is free; None altogether if the rank is free.
+        default: What stands in for it where a request leaves it out, or None.
+        low: The least value that means something, or None.
+        high: The greatest, or None.
+    """
+
+    name: str
+    dtype: tf.DType
+    shape: tuple[int | None, ...] | None
+    default: np.ndarray | None = dataclasses.field(default=None, compare=False)
+    low: float | None = None
+    high: float | None = None
+
+    @property
+    def batched(self) -> bool:
+        """Whether the first dimension is free."""
+        return bool(self.shape) and self.shape[0] is None
+
+    @property
+    def scalar(self) -> bool:
+        """Whether it is a single value."""
+        return self.shape == ()
+
+    @functools.cached_property
+    def kind(self) -> str:
+        """What its values are in JSON: float, int, bool, string; or none."""
+        if self.dtype.is_floating:
+            return "float"
+        if self.dtype.is_integer:
+            return "int"
+        return {tf.bool: "bool", tf.string: "string"}.get(self.dtype, "none")
+
+    @functools.cached_property
+    def bounds(self) -> tuple[int, int]:
+        """The least and the greatest value of a whole number."""
+        return int(self.dtype.min), int(self.dtype.max)
+
+    @functools.cached_property
+    def numpy_dtype(self) -> np.dtype:
+        """Its NumPy type."""
+        return np.dtype(self.dtype.as_numpy_dtype)
+
+    def describe(self) -> str:
+        """Returns the type and shape as a reader writes them: `float32 [batch, 28, 28, 1]`."""
+        if self.shape is None:
+            return f"{self.dtype.name} of any shape"
+        if self.scalar:
+            return f"one {self.dtype.name}"
+        sizes = ["any" if size is None else str(size) for size in self.shape]
+        return f"{self.dtype.name} [{', '.join(sizes)}]"
+
+
+@dataclasses.dataclass(frozen=True)
+class Signature:
+    """A signature: its tensors, and its method as TensorFlow Serving names it."""
+
+    name: str
+    method: str
+    inputs: dict[str, Field]
+    outputs: dict[str, Field]
+
+    @property
+    def free_of_scalars(self) -> bool:
+        """Whether the row format can express every input."""
+        return not any(field.scalar for field in self.inputs.values())
+
+    @property
+    def may_be_batched(self) -> bool:
+        """Whether every tensor has a free first dimension."""
+        fields = [*self.inputs.values(), *self.outputs.values()]
+        return bool(self.inputs) and all(field.batched for field in fields)
+
+
+def read_signatures(definitions) -> dict[str, Signature]:
+    """Returns the signatures of a MetaGraphDef's `signature_def`, by name.
+
+    Args:
+        definitions: A mapping of names to `SignatureDef` messages.
+    """
+    found = {}
+    for name, definition in sorted(definitions.items()):
+        if name.startswith("__saved_model_"):  # TensorFlow's own initialisation and training ops
+            continue
+        defaults = {key: tf.make_ndarray(value) for key, value in definition.defaults.items()}
+        found[name] = Signature(
+            name,
+            definition.method_name,
+            _fields(definition.inputs, defaults),
+            _fields(definition.outputs, {}),
+        )
+    return found
+
+
+def _fields(tensors, defaults: dict[str, np.ndarray]) -> dict[str, Field]:
+    fields = {}
+    for name, info in sorted(tensors.items()):
+        shape = None
+        if not info.tensor_shape.unknown_rank:
+            shape = tuple(None if dim.size < 0 else dim.size for dim in info.tensor_shape.dim)
+        fields[name] = Field(name, tf.as_dtype(info.dtype), shape, defaults.get(name))
+    return fields

@@ -1,0 +1,63 @@
+"""The model card of a run."""
+
+import dataclasses
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from tf_mvae.experiments import registry
+from tf_mvae.serving import ModelCard
+from tf_mvae.training.config import RunConfig
+from tf_mvae.training.run_directory import RunDirectory
+
+__all__ = ["run_card"]
+
+
+def run_card(
+    config: RunConfig,
+    directory: RunDirectory,
+    metrics: Mapping[str, float],
+    step: int,
+) -> ModelCard:
+    """Returns what a run knows of its model's making.
+
+    Args:
+        config: The run's configuration. Where its data lay on this machine is not told.
+        directory: Its directory; what `tf_mvae.evaluate` measured there is told.
+        metrics: What was measured at the checkpoint.
+        step: The optimizer step of the checkpoint.
+    """
+    experiment = registry.get(config.experiment)
+    flags = dataclasses.asdict(config)
+    flags.pop("data_dir")
+    measured = {_metric(name): value for name, value in sorted(metrics.items())}
+    return ModelCard(
+        data={
+            "experiment": experiment.name,
+            "description": experiment.description,
+            "splits": "trained on the training split; the checkpoint was chosen on the "
+            "validation split",
+        },
+        flags={name: value for name, value in flags.items() if value not in (None, {})},
+        metrics={"optimizer step": step, **measured, **_evaluated(directory)},
+        licence=experiment.licence,
+    )
+
+
+def _metric(name: str) -> str:
+    split = "validation" if name.startswith("val_") else "training"
+    return f"{split} {name.removeprefix('val_')} (nats an example)"
+
+
+def _evaluated(directory: RunDirectory) -> dict[str, Any]:
+    """Returns the values of `evaluation.json`, by what was asked and of which split."""
+    path = directory.path / "evaluation.json"
+    if not path.exists():
+        return {}
+    found = {}
+    for analysis, part in json.loads(path.read_text(encoding="utf-8")).items():
+        split = part.get("settings", {}).get("split", "")
+        for question, result in part.get("results", {}).items():
+            if isinstance(result, dict) and "value" in result:
+                found[f"{split} {analysis}: {question}".strip()] = result["value"]
+    return found

@@ -1,0 +1,31 @@
+"""Writes what ptxas says of each kernel, on standard input, as rows of a Markdown table."""
+
+import re
+import sys
+
+ENTRY = re.compile(r"entry function '\S*?(Product|Gradient)KernelI([fd])Li(\d+)E\S*' for '(\w+)'")
+SPILLS = re.compile(r"(\d+) bytes spill stores, (\d+) bytes spill loads")
+REGISTERS = re.compile(r"Used (\d+) registers")
+TYPES = {"f": "float", "d": "double"}
+
+
+def main() -> None:
+    """Reads the messages and prints the rows, in order."""
+    rows, kernel, spills = [], None, None
+    for line in sys.stdin:
+        if match := ENTRY.search(line):
+            name, letter, columns, architecture = match.groups()
+            kernel = architecture, name.lower(), TYPES[letter], int(columns)
+        elif match := SPILLS.search(line):
+            spills = match.groups()
+        elif kernel and (match := REGISTERS.search(line)):
+            rows.append((*kernel, int(match[1]), *map(int, spills)))
+            kernel = None
+    if not rows:
+        sys.exit("ptxas told of no kernel")
+    for row in sorted(rows):
+        print("| " + " | ".join(map(str, row)) + " |")
+
+
+if __name__ == "__main__":
+    main()

@@ -34,7 +34,7 @@ static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "subsets are bytes of w
 // first-level cache.
 constexpr int kGroups = 8;
 
-// How many experts ahead of the one in hand the gradient asks for.
+// How many experts ahead of the one in hand the gradient asks for the places it will write to.
 constexpr int kExpertsAhead = 16;
 
 inline int64_t CeilOfRatio(int64_t a, int64_t b) { return (a + b - 1) / b; }
@@ -42,10 +42,10 @@ inline int64_t Smaller(int64_t a, int64_t b) { return a < b ? a : b; }
 
 // Asks for what will be read soon. The processor does not foresee it by itself where a row is
 // read in parts. (An address beyond the end does no harm, and is never dereferenced.)
-template <typename T>
+template <int to_write = 0, typename T>
 inline void Prefetch(const T* here, int64_t ahead) {
   const uintptr_t address = reinterpret_cast<uintptr_t>(here) + ahead * sizeof(T);
-  __builtin_prefetch(reinterpret_cast<const void*>(address));
+  __builtin_prefetch(reinterpret_cast<const void*>(address), to_write);
 }
 
 template <typename T>
@@ -334,8 +334,11 @@ inline void FinishExpert(const ProductShape& shape, const Experts<T, M>& experts
   const int64_t first = column * Simd<T>::kLanes, lanes = shape.latent - first;
   const int64_t place = (example * shape.experts + expert) * shape.latent + first;
   Vector<T> by_loc{}, by_log_variance{};
-  Prefetch(experts.log_variance + place, kExpertsAhead * shape.latent);
-  Prefetch(experts.loc + place, kExpertsAhead * shape.latent);
+  // What is read here in the next example, and what will soon be written in this one.
+  Prefetch(experts.log_variance + place, shape.experts * shape.latent);
+  Prefetch(experts.loc + place, shape.experts * shape.latent);
+  Prefetch<1>(gradient.loc + place, kExpertsAhead * shape.latent);
+  Prefetch<1>(gradient.log_variance + place, kExpertsAhead * shape.latent);
   if (used) {
     const Vector<T> limit = Broadcast<T>(LogVarianceLimit<T>::value);
     const Vector<T> log_variance = Load<T>(experts.log_variance + place, lanes);

@@ -3,7 +3,7 @@
 import tensorflow as tf
 import tensorflow_probability as tfp
 
-from tf_mvae.ops import gaussian_product
+from tf_mvae.ops import gaussian_product, reference
 
 __all__ = [
     "diagonal_normal",
@@ -91,4 +91,4 @@ def gaussian_kl_to_prior(loc: tf.Tensor, log_variance: tf.Tensor) -> tf.Tensor:
     Returns:
         A tensor of shape `[...]`, never below 0 but for rounding.
     """
-    return 0.5 * tf.reduce_sum(tf.math.expm1(log_variance) - log_variance + tf.square(loc), axis=-1)
+    return reference.kl_to_prior(loc, log_variance)

@@ -60,10 +60,9 @@ def library() -> CustomOp | None:
 
 def status() -> str:
     """Says in one line what `auto` comes to in this process, and why."""
-    found, problem = library(), ""
+    found = library()
     if found is None:
-        _, problem = _load(_FOLDER)
-        return f"TensorFlow's own ops: {problem}"
+        return f"TensorFlow's own ops: {_load(_FOLDER)[1]}"
     devices = "CPU and GPU" if found.has_gpu_kernels else "CPU"
     return f"compiled op for {devices} ({found.instruction_set}): {found.path}"
 
@@ -115,6 +114,7 @@ def _switch() -> bool | None:
     return known[text]
 
 
+@functools.cache
 def _load(folder: pathlib.Path) -> tuple[CustomOp | None, str]:
     """Returns the library that lies in a folder, or None and why there is none."""
     minor = ".".join(tf.__version__.split(".")[:2])

@@ -8,7 +8,7 @@ import math
 
 import tensorflow as tf
 
-__all__ = ["log_variance_limit", "product", "product_sample"]
+__all__ = ["kl_to_prior", "log_variance_limit", "product", "product_sample"]
 
 
 def log_variance_limit(dtype: tf.DType) -> float:
@@ -60,5 +60,15 @@ def product_sample(
     """
     product_loc, product_log_variance = product(loc, log_variance, mask)
     z = product_loc + tf.exp(product_log_variance / 2) * noise
-    terms = tf.math.expm1(product_log_variance) - product_log_variance + tf.square(product_loc)
-    return z, 0.5 * tf.reduce_sum(terms, axis=-1), product_loc, product_log_variance
+    kl = kl_to_prior(product_loc, product_log_variance)
+    return z, kl, product_loc, product_log_variance
+
+
+def kl_to_prior(loc: tf.Tensor, log_variance: tf.Tensor) -> tf.Tensor:
+    """Returns the divergence of diagonal normals from the prior, summed over the latent.
+
+    Args:
+        loc: Means, `[..., latent]`.
+        log_variance: Logarithms of the variances, the same shape.
+    """
+    return 0.5 * tf.reduce_sum(tf.math.expm1(log_variance) - log_variance + tf.square(loc), axis=-1)

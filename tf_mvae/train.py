@@ -63,6 +63,24 @@ flags.DEFINE_enum(
 flags.DEFINE_integer("shuffle_buffer", 100_000, "Examples held for shuffling.")
 flags.DEFINE_integer("seed", 0, "Seed of weights, order, subsets and noise.")
 flags.DEFINE_bool("jit_compile", True, "Whether XLA compiles the step.")
+flags.DEFINE_float(
+    "paired_fraction",
+    None,
+    "Share of the training examples that stay whole; of the others each keeps one modality, the "
+    "same one throughout. All stay whole where left out.",
+)
+flags.DEFINE_integer("paired_examples", None, "The same as a number.", 0)
+flags.DEFINE_float(
+    "paired_share", None, "Share of each batch that is whole examples; a fair share if left out."
+)
+flags.DEFINE_list(
+    "missing_rate", [], "Share of the training examples that lack a modality, at random: label=0.9."
+)
+flags.DEFINE_bool(
+    "drop_incomplete",
+    False,
+    "Whether training leaves out examples that lack a modality, for models that need them whole.",
+)
 flags.DEFINE_integer("checkpoint_steps", 1000, "Steps between checkpoints within an epoch.", 1)
 flags.DEFINE_integer("picture_epochs", 10, "Epochs between pictures in TensorBoard.", 1)
 
@@ -76,7 +94,7 @@ def main(_) -> int:
     from tf_mvae.training.config import parse_weights
 
     given = {field.name: FLAGS[field.name].value for field in dataclasses.fields(RunConfig)}
-    for name in ("likelihood_weight", "cross_weight", "term_weight"):
+    for name in ("likelihood_weight", "cross_weight", "term_weight", "missing_rate"):
         given[name] = parse_weights(given[name])
     config = RunConfig(**given)
     run_dir = FLAGS.run_dir or f"runs/{config.experiment}-{config.model}"

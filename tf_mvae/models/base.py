@@ -27,7 +27,16 @@ class MultimodalVAE(GenerativeModel):
 
     The random numbers of a training step are a function of `seed` and the optimizer's
     step alone, so a run that goes on from a checkpoint repeats none and skips none.
+
+    Attributes:
+        learns_from_incomplete: Whether an example that lacks a modality teaches the model
+            something.
+        decoded_share: For training on batches of a known composition, by modality the
+            largest share of all terms of all examples that need it decoded; see
+            `expect`.
     """
+
+    learns_from_incomplete = True
 
     def __init__(
         self,
@@ -58,6 +67,7 @@ class MultimodalVAE(GenerativeModel):
         super().__init__(modalities, latent_dim, seed, **kwargs)
         self.kl_weight = kl_weight
         self.num_samples = int(num_samples)
+        self.decoded_share: dict[str, float] = {}
         self._trackers = {
             name: keras.metrics.Mean(name=name)
             for name in ["loss", "elbo", "kl", *(f"{m.name}_log_likelihood" for m in self.targets)]
@@ -96,7 +106,25 @@ class MultimodalVAE(GenerativeModel):
             kl_weight,
             self._noise_seed(noise_seed),
             training,
+            self.decoded_share if training else None,
         )
+
+    def expect(self, mask: Mapping[str, Any] | None) -> None:
+        """Says which modalities the rows of every training batch have, so that work is saved.
+
+        A decoder then runs for as many rows as such a batch needs it for, and not for what
+        is missing anyway. A batch that needs more, in any order of its rows, makes the loss
+        NaN. What is saved with the model does not change.
+
+        Args:
+            mask: Masks by name, `[batch]`; None, or a model whose terms are random: every
+                row may have everything.
+        """
+        self.decoded_share = {} if mask is None else self._needed(mask)
+
+    def _needed(self, mask: Mapping[str, Any]) -> dict[str, float]:
+        """Returns the shares of terms and rows that need each modality decoded."""
+        return {}
 
     def _terms(
         self,

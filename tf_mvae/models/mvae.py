@@ -87,17 +87,9 @@ class MVAE(MultimodalVAE):
         self.subset_distribution = subset_distribution
 
     def _terms(self, x, mask, present, seed, training):
-        subset, valid = subset_terms(
-            present, self.num_random_subsets, self.subset_distribution, seed
-        )
-        number, num_terms = len(self.modalities), subset.shape[0]
-        if self.term_weight:
-            names = [_EVERYTHING, *self._names]
-            weight = [self.term_weight.get(name, 1.0) for name in names]
-            weight += [1.0] * (num_terms - len(weight))
-            several = tf.reduce_sum(present, axis=1) > 1
-            valid *= tf.where(several, tf.constant(weight)[:, tf.newaxis], 1.0)
+        subset, valid = self._weighted_subsets(present, seed)
         loc, log_variance = self.product_of_experts(*self._encode(x, mask, training), subset)
+        number, num_terms = len(self.modalities), subset.shape[0]
         return PosteriorTerms(
             subset,
             valid,
@@ -109,6 +101,31 @@ class MVAE(MultimodalVAE):
             },
             {m.name: m.cross_weight for m in self.modalities},
         )
+
+    def _weighted_subsets(self, present, seed):
+        subset, valid = subset_terms(
+            present, self.num_random_subsets, self.subset_distribution, seed
+        )
+        if self.term_weight:
+            names = [_EVERYTHING, *self._names]
+            weight = [self.term_weight.get(name, 1.0) for name in names]
+            weight += [1.0] * (subset.shape[0] - len(weight))
+            several = tf.reduce_sum(present, axis=1) > 1
+            valid *= tf.where(several, tf.constant(weight)[:, tf.newaxis], 1.0)
+        return subset, valid
+
+    def _needed(self, mask):
+        if self.num_random_subsets:
+            return {}
+        present = tf.stack([tf.cast(mask[name], tf.float32) for name in self._names], axis=1)
+        subset, valid = self._weighted_subsets(present, None)
+        shares = {}
+        for index, modality in enumerate(self.modalities):
+            inside = subset[:, :, index]
+            weight = modality.likelihood_weight * inside + modality.cross_weight * (1 - inside)
+            counts = (weight * valid * present[:, index]) > 0
+            shares[modality.name] = float(tf.reduce_mean(tf.cast(counts, tf.float32)))
+        return shares
 
     def _elbo_seeds(self, seed):
         subset_seed, noise_seed = tf.unstack(random.split(seed, 2))

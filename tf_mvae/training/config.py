@@ -42,6 +42,15 @@ class RunConfig:
         shuffle_buffer: Examples held for shuffling.
         seed: Of weights, order, subsets and noise.
         jit_compile: Whether XLA compiles the step.
+        paired_fraction: Share of the examples that stay whole; of the others each keeps
+            one modality, the same one throughout (`tf_mvae.data.pairing.paired_masks`).
+            All stay whole where None.
+        paired_examples: The same as a number, of the training split.
+        paired_share: Share of each batch that is made of whole examples, which then come
+            round more often than others; a fair share where None.
+        missing_rate: By modality, the share of examples that lack it, at random.
+        drop_incomplete: Whether training leaves out examples that lack a modality. An epoch
+            has the same number of steps, so that the others come round more often.
     """
 
     experiment: str
@@ -64,6 +73,11 @@ class RunConfig:
     shuffle_buffer: int = 100_000
     seed: int = 0
     jit_compile: bool = True
+    paired_fraction: float | None = None
+    paired_examples: int | None = None
+    paired_share: float | None = None
+    missing_rate: dict[str, float] = dataclasses.field(default_factory=dict)
+    drop_incomplete: bool = False
 
     def __post_init__(self):
         """Checks the numbers."""
@@ -77,6 +91,14 @@ class RunConfig:
             raise UserError(f"--alpha must not be negative; it is {self.alpha}")
         if not self.learning_rate > 0:
             raise UserError(f"--learning_rate must be positive; it is {self.learning_rate}")
+        for name in ("paired_fraction", "paired_share"):
+            if getattr(self, name) is not None and not 0 <= getattr(self, name) <= 1:
+                raise UserError(f"--{name} is 0 to 1; it is {getattr(self, name)}")
+        if self.paired_fraction is not None and self.paired_examples is not None:
+            raise UserError("give one of --paired_fraction and --paired_examples")
+        for name, rate in self.missing_rate.items():
+            if rate > 1:
+                raise UserError(f"--missing_rate is 0 to 1; for {name!r} it is {rate}")
         for name, known in (
             ("model", MODELS),
             ("learning_rate_schedule", LEARNING_RATE_SCHEDULES),
@@ -122,6 +144,12 @@ class RunConfig:
     def _given(self) -> dict[str, Any]:
         return {k: v for k, v in dataclasses.asdict(self).items() if v is not None and v != {}}
 
+    @property
+    def is_incomplete(self) -> bool:
+        """Whether anything is taken away from the training data."""
+        fraction, examples = self.paired_fraction, self.paired_examples
+        return fraction is not None or examples is not None or bool(self.missing_rate)
+
 
 def _to_text(value: Any) -> str:
     if isinstance(value, dict):
@@ -132,13 +160,12 @@ def _to_text(value: Any) -> str:
 
 
 def _from_text(text: str, kind: Any) -> Any:
-    if kind is bool:
-        return {"true": True, "false": False}[text]
-    if kind in (int, float, str):
-        return kind(text)
     if kind == dict[str, float]:
         return parse_weights(text.split(","))
-    return text
+    kind = next((option for option in typing.get_args(kind) if option in (int, float)), kind)
+    if kind is bool:
+        return {"true": True, "false": False}[text]
+    return kind(text) if kind in (int, float) else text
 
 
 def parse_weights(items: list[str]) -> dict[str, float]:

@@ -16,6 +16,7 @@ from tf_mvae.errors import UserError
 from tf_mvae.models import MultimodalVAE
 from tf_mvae.serving import export_saved_model
 from tf_mvae.training.build import build_model, load_split
+from tf_mvae.training.incomplete import batch_composition, incomplete_split, mask_of_batch
 from tf_mvae.training.callbacks import CheckpointWriter, MetricsWriter, Progress
 from tf_mvae.training.card import run_card
 from tf_mvae.training.checkpoints import Checkpoints, Position
@@ -54,14 +55,18 @@ def train(
     if not config.jit_compile:
         # Under XLA a step is repeatable on a CPU as it is, and Keras refuses to combine the two.
         tf.config.experimental.enable_op_determinism()
-    splits = {name: load_split(config, name) for name in ("train", "validation", "test")}
-    steps_per_epoch = splits["train"].num_examples // config.batch_size
+    splits = {name: incomplete_split(config, name) for name in ("train", "validation")}
+    splits["test"] = load_split(config, "test")
+    steps_per_epoch = splits["train"].steps_per_epoch(config.batch_size)
     if not steps_per_epoch:
         raise UserError(
             f"the training split has {splits['train'].num_examples} examples, less than one batch "
             f"of {config.batch_size}; lower --batch_size"
         )
     model = build_model(config, steps_per_epoch)
+    composition = batch_composition(config, splits["train"])
+    if composition is not None and tf.distribute.get_strategy().num_replicas_in_sync == 1:
+        model.expect(mask_of_batch(composition))
     directory = RunDirectory(run_dir)
     directory.claim(config, resume)
     if directory.finished.exists():
@@ -110,8 +115,9 @@ def _fit(
         config.shuffle_buffer,
         here.epoch,
         here.step_in_epoch,
+        batch_composition(config, splits["train"]),
     )
-    steps = splits["train"].num_examples // config.batch_size
+    steps = splits["train"].steps_per_epoch(config.batch_size)
     model.fit(
         batches,
         validation_data=validation,

@@ -158,6 +158,8 @@ def with_masks(split: Split, masks: Mapping[str, np.ndarray]) -> Split:
             )
     ones = np.ones(split.num_examples, np.float32)
     full = {name: np.asarray(masks.get(name, ones), np.float32) for name in known}
+    already = split.presence or {}
+    presence = {name: mask * already.get(name, ones) for name, mask in full.items()}
 
     def wipe(example, mask):
         mask = {
@@ -167,7 +169,7 @@ def with_masks(split: Split, masks: Mapping[str, np.ndarray]) -> Split:
         return {"x": x, "mask": mask}
 
     dataset = tf.data.Dataset.zip((split.dataset, tf.data.Dataset.from_tensor_slices(full)))
-    return dataclasses.replace(split, dataset=dataset.map(wipe), presence=full)
+    return dataclasses.replace(split, dataset=dataset.map(wipe), presence=presence)
 
 
 def keep_paired(split: Split) -> Split:

@@ -42,9 +42,9 @@ def incomplete_split(config: RunConfig, name: str) -> Split:
         return dataclasses.replace(complete, examples_per_epoch=whole)
     if not model_class(config).learns_from_incomplete and complete.num_examples < whole:
         raise UserError(
-            f"--model={config.model} learns from whole examples alone, which {complete.num_examples} "
-            f"of {whole} in split {name!r} are: add --drop_incomplete to train on these, or take "
-            "--model=mvae"
+            f"--model={config.model} learns from whole examples alone, and of the {whole} in split "
+            f"{name!r} {complete.num_examples} are: add --drop_incomplete to train on these, or "
+            "take --model=mvae"
         )
     return split
 

@@ -16,11 +16,11 @@ from tf_mvae.errors import UserError
 from tf_mvae.models import MultimodalVAE
 from tf_mvae.serving import export_saved_model
 from tf_mvae.training.build import build_model, load_split
-from tf_mvae.training.incomplete import batch_composition, incomplete_split, mask_of_batch
 from tf_mvae.training.callbacks import CheckpointWriter, MetricsWriter, Progress
 from tf_mvae.training.card import run_card
 from tf_mvae.training.checkpoints import Checkpoints, Position
 from tf_mvae.training.config import RunConfig
+from tf_mvae.training.incomplete import batch_composition, incomplete_split, mask_of_batch
 from tf_mvae.training.run_directory import RunDirectory, write_atomically
 from tf_mvae.visualization import write_curves, write_pictures
 

@@ -81,6 +81,13 @@ flags.DEFINE_bool(
     False,
     "Whether training leaves out examples that lack a modality, for models that need them whole.",
 )
+flags.DEFINE_list(
+    "self_training",
+    [],
+    "Where an example lacks a class, the model's own guess is a target if it holds it for more "
+    "probable than this: label=0.95.",
+)
+flags.DEFINE_integer("self_training_start", 1000, "Steps before that begins.")
 flags.DEFINE_integer("checkpoint_steps", 1000, "Steps between checkpoints within an epoch.", 1)
 flags.DEFINE_integer("picture_epochs", 10, "Epochs between pictures in TensorBoard.", 1)
 
@@ -88,13 +95,20 @@ flags.DEFINE_integer("picture_epochs", 10, "Epochs between pictures in TensorBoa
 def main(_) -> int:
     """Trains the run that the flags describe; returns the exit status."""
     import dataclasses
+    import typing
 
     from tf_mvae.training import RunConfig, train
     from tf_mvae.training.callbacks import Stopped
     from tf_mvae.training.config import parse_weights
 
     given = {field.name: FLAGS[field.name].value for field in dataclasses.fields(RunConfig)}
-    for name in ("likelihood_weight", "cross_weight", "term_weight", "missing_rate"):
+    for name in (
+        "likelihood_weight",
+        "cross_weight",
+        "term_weight",
+        "missing_rate",
+        "self_training",
+    ):
         given[name] = parse_weights(given[name])
     config = RunConfig(**given)
     run_dir = FLAGS.run_dir or f"runs/{config.experiment}-{config.model}"

@@ -81,6 +81,7 @@ class MultimodalVAE(GenerativeModel):
         num_samples: int | None = None,
         seed: int | Sequence[int] | tf.Tensor | None = None,
         training: bool = False,
+        targets: Mapping[str, Any] | None = None,
     ) -> Elbo:
         """Returns the objective of a batch, by term, example and modality.
 
@@ -90,17 +91,20 @@ class MultimodalVAE(GenerativeModel):
             num_samples: Samples of the latent a term; the model's where left out.
             seed: A number (or two) for subsets and noise; the model's where left out.
             training: Whether this is a training step.
+            targets: Masks by name, `[batch]`, of what is reconstructed; what the batch's
+                masks let the posterior see, where left out.
 
         Raises:
             UserError: A key, shape, type or mask does not fit.
         """
         x, mask = contract.unpack(batch, self.modalities)
         present = contract.present_mask(mask, self.modalities)
+        wanted = present if targets is None else contract.present_mask(targets, self.modalities)
         terms_seed, noise_seed = self._elbo_seeds(self._seed(seed))
         return elbo_of_posteriors(
             self.modalities,
             x,
-            present,
+            wanted,
             self._terms(x, mask, present, terms_seed, training),
             self.num_samples if num_samples is None else num_samples,
             kl_weight,
@@ -189,14 +193,21 @@ class MultimodalVAE(GenerativeModel):
         """Takes one step of the optimizer; Keras calls it."""
         step = tf.cast(self.optimizer.iterations.value, tf.int32)
         kl_weight = self.kl_weight(step) if callable(self.kl_weight) else self.kl_weight
+        data, targets = self._completed(data, step)
+        told = {} if targets is None else {"targets": targets}
+        seed = self._step_seed(step)
         with tf.GradientTape() as tape:
-            elbo = self.elbo(data, kl_weight=kl_weight, seed=self._step_seed(step), training=True)
+            elbo = self.elbo(data, kl_weight=kl_weight, seed=seed, training=True, **told)
             loss = elbo.loss + tf.add_n([tf.zeros([]), *self.losses])
             replicas = tf.distribute.get_strategy().num_replicas_in_sync
             scaled = self.optimizer.scale_loss(loss / replicas)
         gradients = tape.gradient(scaled, [v.value for v in self.trainable_variables])
         self.optimizer.apply(gradients, self.trainable_variables)
         return self._update_metrics(loss, elbo)
+
+    def _completed(self, data: Any, step: tf.Tensor) -> tuple[Any, dict[str, tf.Tensor] | None]:
+        """Returns a training batch, and masks of targets where these are more than its own."""
+        return data, None
 
     def test_step(self, data: Any) -> dict[str, tf.Tensor]:
         """Evaluates one batch, at a KL weight of 1; Keras calls it."""

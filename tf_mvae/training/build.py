@@ -118,6 +118,8 @@ def _mvae(
             num_random_subsets=config.num_random_subsets,
             subset_distribution=config.subset_distribution,
             term_weight=config.term_weight,
+            self_training=config.self_training,
+            self_training_start=config.self_training_start,
             **common,
         )
 
@@ -156,6 +158,7 @@ _USERS = {
     "term_weight": ("mvae", "mvae_q"),
     "num_random_subsets": ("mvae", "mvae_q"),
     "subset_distribution": ("mvae", "mvae_q"),
+    "self_training": ("mvae", "mvae_q"),
     "alpha": ("jmvae",),
     "modality": ("vae", "cvae"),
 }

@@ -51,6 +51,9 @@ class RunConfig:
         missing_rate: By modality, the share of examples that lack it, at random.
         drop_incomplete: Whether training leaves out examples that lack a modality. An epoch
             has the same number of steps, so that the others come round more often.
+        self_training: By class modality, the probability above which the model's own guess
+            is a target where an example lacks the class; none where left out.
+        self_training_start: Steps before that begins.
     """
 
     experiment: str
@@ -78,13 +81,15 @@ class RunConfig:
     paired_share: float | None = None
     missing_rate: dict[str, float] = dataclasses.field(default_factory=dict)
     drop_incomplete: bool = False
+    self_training: dict[str, float] = dataclasses.field(default_factory=dict)
+    self_training_start: int = 1000
 
     def __post_init__(self):
         """Checks the numbers."""
         for name in ("latent_dim", "num_samples", "epochs", "batch_size", "shuffle_buffer"):
             if getattr(self, name) < 1:
                 raise UserError(f"--{name} must be at least 1; it is {getattr(self, name)}")
-        for name in ("annealing_epochs", "num_random_subsets", "seed"):
+        for name in ("annealing_epochs", "num_random_subsets", "seed", "self_training_start"):
             if getattr(self, name) < 0:
                 raise UserError(f"--{name} must not be negative; it is {getattr(self, name)}")
         if not self.alpha >= 0:

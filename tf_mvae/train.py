@@ -102,14 +102,9 @@ def main(_) -> int:
     from tf_mvae.training.config import parse_weights
 
     given = {field.name: FLAGS[field.name].value for field in dataclasses.fields(RunConfig)}
-    for name in (
-        "likelihood_weight",
-        "cross_weight",
-        "term_weight",
-        "missing_rate",
-        "self_training",
-    ):
-        given[name] = parse_weights(given[name])
+    for name, hint in typing.get_type_hints(RunConfig).items():
+        if hint == dict[str, float]:
+            given[name] = parse_weights(given[name])
     config = RunConfig(**given)
     run_dir = FLAGS.run_dir or f"runs/{config.experiment}-{config.model}"
     try:

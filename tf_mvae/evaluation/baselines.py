@@ -206,4 +206,4 @@ def _sklearn(part: str) -> ModuleType:
     try:
         return importlib.import_module(f"sklearn.{part}")
     except ImportError as error:
-        raise UserError("this needs scikit-learn: pip install scikit-learn") from error
+        raise UserError('this needs scikit-learn: pip install "tf-mvae[sweep]"') from error

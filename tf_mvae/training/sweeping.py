@@ -32,6 +32,7 @@ __all__ = ["BASELINES", "Sweep", "parse_methods", "parse_numbers"]
 
 BASELINES = ("logistic_regression", "supervised_network", *baselines.FEATURES)
 _FEATURES = 64
+_TRAIN = (sys.executable, "-m", "tf_mvae.train")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -134,7 +135,7 @@ class Sweep:
     def _model(self, method: str, settings: RunConfig) -> tuple[int, float, int, int]:
         """Trains a model with `tf_mvae.train` and reads the class off the rest."""
         run_dir = self._run_dir(method, settings)
-        command = [sys.executable, "-m", "tf_mvae.train", f"--flagfile={self.methods[method]}"]
+        command = [*_TRAIN, f"--flagfile={self.methods[method]}"]
         flags = {
             "experiment": self.experiment,
             "paired_fraction": settings.paired_fraction,

@@ -9,7 +9,7 @@ from tf_mvae.distributions import gaussian_kl_to_prior
 from tf_mvae.modality import Modality
 from tf_mvae.ops import random
 
-__all__ = ["Elbo", "PosteriorTerms", "decoded_terms", "elbo_of_posteriors"]
+__all__ = ["Elbo", "PosteriorTerms", "decoded_terms", "elbo_of_posteriors", "log_likelihood_of"]
 
 
 class Elbo(NamedTuple):
@@ -122,14 +122,14 @@ def elbo_of_posteriors(
         weight = modality.likelihood_weight * inside + cross_weight * (1 - inside)
         counts = _pick(weight * terms.valid, which, axis=0) * present[:, index]
         value = modality.prepare(x[modality.name], present[:, index])
-        decoded = _log_likelihood(modality, value, _pick(z, which, axis=1), counts, training)
+        decoded = log_likelihood_of(modality, value, _pick(z, which, axis=1), counts, training)
         full = _put(decoded * present[:, index], which, terms.subset.shape[0])
         log_likelihood[modality.name] = full
         elbo += weight * full
     return Elbo(terms.subset, terms.valid, loc, log_variance, z, log_likelihood, kl, elbo)
 
 
-def _log_likelihood(
+def log_likelihood_of(
     modality: Modality, value: tf.Tensor, z: tf.Tensor, counts: tf.Tensor, training: bool
 ) -> tf.Tensor:
     """Returns log p(value | z), averaged over samples, `[term, batch]`."""

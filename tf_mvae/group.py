@@ -204,6 +204,10 @@ class ModalityGroup(Modality):
             )
         return tf.reshape(parameters, [self.size, tf.shape(parameters)[1], *wanted])
 
+    def log_prob(self, parameters: tf.Tensor, prepared: tf.Tensor, mask: tf.Tensor) -> tf.Tensor:
+        """Returns `log p(x | z)` of the members that an example has, added up, `[..., batch]`."""
+        return tf.reduce_sum(super().log_prob(parameters, prepared, mask), axis=-1)
+
     def get_config(self) -> dict[str, Any]:
         """Returns the arguments that make this group again."""
         serialize = keras.saving.serialize_keras_object

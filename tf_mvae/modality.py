@@ -173,6 +173,16 @@ class Modality(keras.layers.Layer):
             )
         return tf.reshape(parameters, [tf.shape(parameters)[0], *wanted])
 
+    def log_prob(self, parameters: tf.Tensor, prepared: tf.Tensor, mask: tf.Tensor) -> tf.Tensor:
+        """Returns `log p(x | z)` of what an example has, in nats, `[..., batch]`.
+
+        Args:
+            parameters: `[..., batch, *parameter_shape]`, what `decode` gives.
+            prepared: Prepared data, `[batch, *event_shape]`.
+            mask: `[batch]`; a group's `[batch, member]`.
+        """
+        return self.likelihood.log_prob(parameters, prepared) * mask
+
     def _head(self, units: int) -> keras.layers.Layer:
         """Makes the linear layer from features to the expert."""
         return keras.layers.Dense(units, name="expert")

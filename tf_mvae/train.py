@@ -11,7 +11,8 @@ FLAGS = flags.FLAGS
 flags.DEFINE_string(
     "experiment",
     "digits",
-    "Experiment: digits, mnist, binary_mnist, binary_mnist_threshold or fashion_mnist.",
+    "Experiment: digits, mnist, binary_mnist, binary_mnist_threshold, fashion_mnist, celeba, "
+    "celeba19 or sensors.",
 )
 flags.DEFINE_string("model", "mvae", "Model: mvae, mvae_q, vae, cvae, bivcca, jmvae or telbo.")
 flags.DEFINE_string("run_dir", None, "Where the run lives; runs/EXPERIMENT-MODEL where left out.")
@@ -63,6 +64,21 @@ flags.DEFINE_enum(
 flags.DEFINE_integer("shuffle_buffer", 100_000, "Examples held for shuffling.")
 flags.DEFINE_integer("seed", 0, "Seed of weights, order, subsets and noise.")
 flags.DEFINE_bool("jit_compile", True, "Whether XLA compiles the step.")
+flags.DEFINE_string(
+    "dataset_dir",
+    None,
+    "A prepared TFDS directory (DIR/NAME/VERSION) of an image and a dict of booleans, to read "
+    "instead of celeb_a.",
+)
+flags.DEFINE_list(
+    "attributes", [], "Attributes of celeba and celeba19; the paper's 18 where left out."
+)
+flags.DEFINE_bool(
+    "absent_attributes",
+    False,
+    "Whether celeba19 masks attributes that the data set does not have; an error otherwise.",
+)
+flags.DEFINE_integer("num_modalities", 10, "Sensors of the experiment sensors.")
 flags.DEFINE_integer("checkpoint_steps", 1000, "Steps between checkpoints within an epoch.", 1)
 flags.DEFINE_integer("picture_epochs", 10, "Epochs between pictures in TensorBoard.", 1)
 
@@ -78,6 +94,7 @@ def main(_) -> int:
     given = {field.name: FLAGS[field.name].value for field in dataclasses.fields(RunConfig)}
     for name in ("likelihood_weight", "cross_weight", "term_weight"):
         given[name] = parse_weights(given[name])
+    given["attributes"] = tuple(given["attributes"])
     config = RunConfig(**given)
     run_dir = FLAGS.run_dir or f"runs/{config.experiment}-{config.model}"
     try:

@@ -231,7 +231,9 @@ def _join_members(
             raise UserError(f"x has the group {group.name!r} and its member {given[0]!r}; give one")
         values = {member: _to_tensor(x.pop(member), f"member {member!r}") for member in given}
         there = {
-            member: tf.cast(_to_tensor(mask.pop(member, tf.ones(tf.shape(value)[:1])), member), tf.float32)
+            member: tf.cast(
+                _to_tensor(mask.pop(member, tf.ones(tf.shape(value)[:1])), member), tf.float32
+            )
             for member, value in values.items()
         }
         first = values[given[0]]

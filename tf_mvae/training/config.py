@@ -42,6 +42,12 @@ class RunConfig:
         shuffle_buffer: Examples held for shuffling.
         seed: Of weights, order, subsets and noise.
         jit_compile: Whether XLA compiles the step.
+        dataset_dir: A prepared TFDS directory to read instead of the experiment's own data
+            set (celeba, celeba19).
+        attributes: The attributes to model; the paper's where empty (celeba, celeba19).
+        absent_attributes: Whether attributes that the data set lacks are masked out
+            (celeba19); an error otherwise.
+        num_modalities: How many sensors there are (sensors).
     """
 
     experiment: str
@@ -64,10 +70,21 @@ class RunConfig:
     shuffle_buffer: int = 100_000
     seed: int = 0
     jit_compile: bool = True
+    dataset_dir: str | None = None
+    attributes: tuple[str, ...] = ()
+    absent_attributes: bool = False
+    num_modalities: int = 10
 
     def __post_init__(self):
         """Checks the numbers."""
-        for name in ("latent_dim", "num_samples", "epochs", "batch_size", "shuffle_buffer"):
+        for name in (
+            "latent_dim",
+            "num_samples",
+            "epochs",
+            "batch_size",
+            "shuffle_buffer",
+            "num_modalities",
+        ):
             if getattr(self, name) < 1:
                 raise UserError(f"--{name} must be at least 1; it is {getattr(self, name)}")
         for name in ("annealing_epochs", "num_random_subsets", "seed"):
@@ -116,16 +133,19 @@ class RunConfig:
         return [
             f"--{name}={_to_text(others[name])} (was {_to_text(own[name])})"
             for name in own
-            if own[name] != others[name] and name != "data_dir"
+            if own[name] != others[name] and name not in ("data_dir", "dataset_dir")
         ]
 
     def _given(self) -> dict[str, Any]:
-        return {k: v for k, v in dataclasses.asdict(self).items() if v is not None and v != {}}
+        empty = (None, {}, ())
+        return {k: v for k, v in dataclasses.asdict(self).items() if v not in empty}
 
 
 def _to_text(value: Any) -> str:
     if isinstance(value, dict):
         return ",".join(f"{name}={number!r}" for name, number in value.items())
+    if isinstance(value, tuple):
+        return ",".join(value)
     if isinstance(value, bool):
         return str(value).lower()
     return str(value)
@@ -136,6 +156,8 @@ def _from_text(text: str, kind: Any) -> Any:
         return {"true": True, "false": False}[text]
     if kind in (int, float, str):
         return kind(text)
+    if kind == tuple[str, ...]:
+        return tuple(text.split(","))
     if kind == dict[str, float]:
         return parse_weights(text.split(","))
     return text

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from tf_mvae.distributions import likelihoods
     from tf_mvae.errors import UserError
-    from tf_mvae.layers import ProductOfExperts
     from tf_mvae.group import ModalityGroup
+    from tf_mvae.layers import ProductOfExperts
     from tf_mvae.modality import Modality
     from tf_mvae.models import (
         CVAE,

@@ -102,7 +102,7 @@ def _attributes_of(builder: tfds.core.DatasetBuilder) -> set[str]:
     features = builder.info.features
     try:
         image, attributes = features["image"], features["attributes"]
-        names = {name for name, feature in attributes.items() if feature.dtype == bool}
+        names = {name for name, feature in attributes.items() if feature.np_dtype in (bool,)}
         channels = image.shape[-1]
     except (KeyError, TypeError, AttributeError) as error:
         raise UserError(

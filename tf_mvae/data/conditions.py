@@ -52,7 +52,7 @@ def parse_conditions(
             given[name] = _number(condition, text, likelihood)
         else:
             raise UserError(
-                f"condition {condition!r}: only classes, images and single numbers can be given here"
+                f"condition {condition!r}: only classes, images and single numbers can be given"
             )
     return given
 

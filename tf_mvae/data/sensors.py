@@ -21,7 +21,8 @@ class LinearGaussianSensors:
     diagonal Gaussian in z and the exact posterior of any subset is a product of such
     experts: with the gains `g_i` (the columns' lengths)
 
-        precision = 1 + sum_i g_i^2 / scale^2,   loc = sum_i W_i^T (x_i - b_i) / scale^2 / precision.
+        precision = 1 + sum_i g_i^2 / scale^2
+        loc = sum_i W_i^T (x_i - b_i) / scale^2 / precision.
 
     All arithmetic is numpy's in float64, and shares nothing with the models.
 

@@ -83,8 +83,10 @@ def celeba19_modalities(
 
 
 def image_encoder(units: int | None = 512) -> MaskedSequential:
-    """Returns convolutions of 32-64-128-256 (kernel 4, stride 2, padding 1; the last stride 1,
-    no padding), batch normalisation after all but the first, fc 512 and dropout of 0.1.
+    """Returns the paper's network from an image to features.
+
+    Convolutions of 32-64-128-256 (kernel 4, stride 2, padding 1; the last stride 1, no
+    padding), batch normalisation after all but the first, fc 512 and dropout of 0.1.
 
     Args:
         units: Width of the last, fully connected layer; none, and no dropout, where None.
@@ -105,8 +107,11 @@ def image_encoder(units: int | None = 512) -> MaskedSequential:
 
 
 def image_decoder() -> MaskedSequential:
-    """Returns fc 6400 and transposed convolutions of 128-64-32-3 (kernel 4, stride 2, padding
-    1; the first stride 1, no padding), batch normalisation after all but the last."""
+    """Returns the paper's network from a latent to logits of an image.
+
+    fc 6400 and transposed convolutions of 128-64-32-3 (kernel 4, stride 2, padding 1; the
+    first stride 1, no padding), batch normalisation after all but the last.
+    """
     start = (5, 5, 256)
     layers = [keras.layers.Dense(6400, "silu"), keras.layers.Reshape(start)]
     for index, filters in enumerate((128, 64, 32)):

@@ -25,8 +25,10 @@ class _Grouped(keras.layers.Layer):
         return (*input_shape[:2], self.units)
 
     def _kernel(self, members: int, rows: int, limit: float) -> keras.Variable:
-        """Adds one matrix a member, uniform in [-limit, limit]: Keras' own initialisers
-        would take the members for an image's pixels."""
+        """Adds one matrix a member, uniform in [-limit, limit].
+
+        Keras' own initialisers would take the members for an image's pixels.
+        """
         uniform = keras.initializers.RandomUniform(-limit, limit)
         return self.add_weight(
             name="kernel", shape=(members, rows, self.units), initializer=uniform

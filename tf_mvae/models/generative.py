@@ -9,8 +9,8 @@ import tensorflow_probability as tfp
 
 from tf_mvae.data import contract
 from tf_mvae.distributions.product_of_experts import diagonal_normal, standard_normal
-from tf_mvae.layers import ProductOfExperts
 from tf_mvae.group import has_groups
+from tf_mvae.layers import ProductOfExperts
 from tf_mvae.modality import Modality
 from tf_mvae.ops import random
 from tf_mvae.ops.custom_op import reference_only

@@ -12,7 +12,6 @@ import json
 import os
 import pathlib
 import platform
-import resource
 import statistics
 import subprocess
 import sys
@@ -104,14 +103,20 @@ def measure_memory(number: int, options: argparse.Namespace) -> dict[str, int]:
     compiled = resident()
     for _ in range(STEPS):
         run(step, batch)
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-    return {"before": before, "compiled": compiled, "peak": peak}
+    return {"before": before, "compiled": compiled, "peak": peak()}
 
 
 def resident() -> int:
     """Returns the process's resident memory in bytes."""
     pages = int(pathlib.Path("/proc/self/statm").read_text().split()[1])
     return pages * os.sysconf("SC_PAGE_SIZE")
+
+
+def peak() -> int:
+    """Returns the most memory that the process has held; `getrusage` has its parent's too."""
+    status = pathlib.Path("/proc/self/status").read_text().splitlines()
+    (line,) = [line for line in status if line.startswith("VmHWM")]
+    return 1024 * int(line.split()[1])
 
 
 def measure_posterior(number: int, options: argparse.Namespace) -> dict[str, float]:
@@ -190,7 +195,8 @@ def tables(result: dict[str, Any]) -> str:
         used, seconds = row["memory"]["peak"] - row["memory"]["before"], row["step_seconds"]
         lines.append(
             f"| {number} | {row['compile_seconds']:.1f} | {1e3 * seconds:.2f} "
-            f"| {1e6 * seconds / int(number):.0f} | {used / 1e6:.0f} | {used / 1e3 / int(number):.0f} |"
+            f"| {1e6 * seconds / int(number):.0f} | {used / 1e6:.0f} "
+            f"| {used / 1e3 / int(number):.0f} |"
         )
     lines += [
         "",

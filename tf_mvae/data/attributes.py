@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 import tensorflow as tf
 import tensorflow_datasets as tfds
 
@@ -102,7 +103,7 @@ def _attributes_of(builder: tfds.core.DatasetBuilder) -> set[str]:
     features = builder.info.features
     try:
         image, attributes = features["image"], features["attributes"]
-        names = {name for name, feature in attributes.items() if feature.np_dtype in (bool,)}
+        names = {n for n, feature in attributes.items() if np.dtype(feature.np_dtype) == np.bool_}
         channels = image.shape[-1]
     except (KeyError, TypeError, AttributeError) as error:
         raise UserError(

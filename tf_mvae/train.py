@@ -64,6 +64,31 @@ flags.DEFINE_enum(
 flags.DEFINE_integer("shuffle_buffer", 100_000, "Examples held for shuffling.")
 flags.DEFINE_integer("seed", 0, "Seed of weights, order, subsets and noise.")
 flags.DEFINE_bool("jit_compile", True, "Whether XLA compiles the step.")
+flags.DEFINE_float(
+    "paired_fraction",
+    None,
+    "Share of the training examples that stay whole; of the others each keeps one modality, the "
+    "same one throughout. All stay whole where left out.",
+)
+flags.DEFINE_integer("paired_examples", None, "The same as a number.", 0)
+flags.DEFINE_float(
+    "paired_share", None, "Share of each batch that is whole examples; a fair share if left out."
+)
+flags.DEFINE_list(
+    "missing_rate", [], "Share of the training examples that lack a modality, at random: label=0.9."
+)
+flags.DEFINE_bool(
+    "drop_incomplete",
+    False,
+    "Whether training leaves out examples that lack a modality, for models that need them whole.",
+)
+flags.DEFINE_list(
+    "self_training",
+    [],
+    "Where an example lacks a class, the model's own guess is a target if it holds it for more "
+    "probable than this: label=0.95.",
+)
+flags.DEFINE_integer("self_training_start", 1000, "Steps before that begins.")
 flags.DEFINE_string(
     "dataset_dir",
     None,
@@ -86,14 +111,16 @@ flags.DEFINE_integer("picture_epochs", 10, "Epochs between pictures in TensorBoa
 def main(_) -> int:
     """Trains the run that the flags describe; returns the exit status."""
     import dataclasses
+    import typing
 
     from tf_mvae.training import RunConfig, train
     from tf_mvae.training.callbacks import Stopped
     from tf_mvae.training.config import parse_weights
 
     given = {field.name: FLAGS[field.name].value for field in dataclasses.fields(RunConfig)}
-    for name in ("likelihood_weight", "cross_weight", "term_weight"):
-        given[name] = parse_weights(given[name])
+    for name, hint in typing.get_type_hints(RunConfig).items():
+        if hint == dict[str, float]:
+            given[name] = parse_weights(given[name])
     given["attributes"] = tuple(given["attributes"])
     config = RunConfig(**given)
     run_dir = FLAGS.run_dir or f"runs/{config.experiment}-{config.model}"

@@ -87,6 +87,20 @@ def test_settings_of_other_experiments_and_unknown_members_are_refused():
         build_model(RunConfig(experiment="celeba19", model="jmvae"), 10)
 
 
+@pytest.mark.parametrize("kind", ["mvae", "jmvae", "cvae"])
+def test_celebas_networks_take_a_training_step(kind):
+    """Their dropout draws from the step's seed, wherever a model calls them."""
+    config = RunConfig(experiment="celeba", model=kind, latent_dim=4, jit_compile=False)
+    model = build_model(config, 10)
+    rng = np.random.default_rng(0)
+    batch = {
+        "image": rng.integers(0, 256, [4, 64, 64, 3]).astype(np.uint8),
+        "attributes": rng.integers(0, 2, [4, 18]).astype(np.float32),
+    }
+    losses = [model.elbo(batch, seed=s, training=True).loss.numpy() for s in (1, 1, 2)]
+    assert np.isfinite(losses).all() and losses[0] == losses[1] != losses[2]
+
+
 def test_an_unknown_experiment_lists_those_there_are():
     with pytest.raises(UserError, match="digits.*mnist"):
         experiments.get("mnits")

@@ -107,7 +107,7 @@ def elbo_of_groups(
     Args:
         modalities: The modalities.
         x: Raw data by name, `[batch, *event_shape]`.
-        present: 1 where an example has a modality, `[batch, modality]`.
+        present: 1 where an example has a modality to be reconstructed, `[batch, modality]`.
         terms: The subsets and their posteriors.
         num_samples: Samples of z a term.
         kl_weight: The paper's beta.

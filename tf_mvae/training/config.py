@@ -42,6 +42,18 @@ class RunConfig:
         shuffle_buffer: Examples held for shuffling.
         seed: Of weights, order, subsets and noise.
         jit_compile: Whether XLA compiles the step.
+        paired_fraction: Share of the examples that stay whole; of the others each keeps
+            one modality, the same one throughout (`tf_mvae.data.pairing.paired_masks`).
+            All stay whole where None.
+        paired_examples: The same as a number, of the training split.
+        paired_share: Share of each batch that is made of whole examples, which then come
+            round more often than others; a fair share where None.
+        missing_rate: By modality, the share of examples that lack it, at random.
+        drop_incomplete: Whether training leaves out examples that lack a modality. An epoch
+            has the same number of steps, so that the others come round more often.
+        self_training: By class modality, the probability above which the model's own guess
+            is a target where an example lacks the class; none where left out.
+        self_training_start: Steps before that begins.
         dataset_dir: A prepared TFDS directory to read instead of the experiment's own data
             set (celeba, celeba19).
         attributes: The attributes to model; the paper's where empty (celeba, celeba19).
@@ -70,6 +82,13 @@ class RunConfig:
     shuffle_buffer: int = 100_000
     seed: int = 0
     jit_compile: bool = True
+    paired_fraction: float | None = None
+    paired_examples: int | None = None
+    paired_share: float | None = None
+    missing_rate: dict[str, float] = dataclasses.field(default_factory=dict)
+    drop_incomplete: bool = False
+    self_training: dict[str, float] = dataclasses.field(default_factory=dict)
+    self_training_start: int = 1000
     dataset_dir: str | None = None
     attributes: tuple[str, ...] = ()
     absent_attributes: bool = False
@@ -87,13 +106,21 @@ class RunConfig:
         ):
             if getattr(self, name) < 1:
                 raise UserError(f"--{name} must be at least 1; it is {getattr(self, name)}")
-        for name in ("annealing_epochs", "num_random_subsets", "seed"):
+        for name in ("annealing_epochs", "num_random_subsets", "seed", "self_training_start"):
             if getattr(self, name) < 0:
                 raise UserError(f"--{name} must not be negative; it is {getattr(self, name)}")
         if not self.alpha >= 0:
             raise UserError(f"--alpha must not be negative; it is {self.alpha}")
         if not self.learning_rate > 0:
             raise UserError(f"--learning_rate must be positive; it is {self.learning_rate}")
+        for name in ("paired_fraction", "paired_share"):
+            if getattr(self, name) is not None and not 0 <= getattr(self, name) <= 1:
+                raise UserError(f"--{name} is 0 to 1; it is {getattr(self, name)}")
+        if self.paired_fraction is not None and self.paired_examples is not None:
+            raise UserError("give one of --paired_fraction and --paired_examples")
+        for name, rate in self.missing_rate.items():
+            if rate > 1:
+                raise UserError(f"--missing_rate is 0 to 1; for {name!r} it is {rate}")
         for name, known in (
             ("model", MODELS),
             ("learning_rate_schedule", LEARNING_RATE_SCHEDULES),
@@ -140,6 +167,12 @@ class RunConfig:
         empty = (None, {}, ())
         return {k: v for k, v in dataclasses.asdict(self).items() if v not in empty}
 
+    @property
+    def is_incomplete(self) -> bool:
+        """Whether anything is taken away from the training data."""
+        fraction, examples = self.paired_fraction, self.paired_examples
+        return fraction is not None or examples is not None or bool(self.missing_rate)
+
 
 def _to_text(value: Any) -> str:
     if isinstance(value, dict):
@@ -152,15 +185,14 @@ def _to_text(value: Any) -> str:
 
 
 def _from_text(text: str, kind: Any) -> Any:
-    if kind is bool:
-        return {"true": True, "false": False}[text]
-    if kind in (int, float, str):
-        return kind(text)
     if kind == tuple[str, ...]:
         return tuple(text.split(","))
     if kind == dict[str, float]:
         return parse_weights(text.split(","))
-    return text
+    kind = next((option for option in typing.get_args(kind) if option in (int, float)), kind)
+    if kind is bool:
+        return {"true": True, "false": False}[text]
+    return kind(text) if kind in (int, float) else text
 
 
 def parse_weights(items: list[str]) -> dict[str, float]:

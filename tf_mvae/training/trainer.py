@@ -20,6 +20,7 @@ from tf_mvae.training.callbacks import CheckpointWriter, MetricsWriter, Progress
 from tf_mvae.training.card import run_card
 from tf_mvae.training.checkpoints import Checkpoints, Position
 from tf_mvae.training.config import RunConfig
+from tf_mvae.training.incomplete import batch_composition, incomplete_split, mask_of_batch
 from tf_mvae.training.run_directory import RunDirectory, write_atomically
 from tf_mvae.visualization import write_curves, write_pictures
 
@@ -54,14 +55,18 @@ def train(
     if not config.jit_compile:
         # Under XLA a step is repeatable on a CPU as it is, and Keras refuses to combine the two.
         tf.config.experimental.enable_op_determinism()
-    splits = {name: load_split(config, name) for name in ("train", "validation", "test")}
-    steps_per_epoch = splits["train"].num_examples // config.batch_size
+    splits = {name: incomplete_split(config, name) for name in ("train", "validation")}
+    splits["test"] = load_split(config, "test")
+    steps_per_epoch = splits["train"].steps_per_epoch(config.batch_size)
     if not steps_per_epoch:
         raise UserError(
             f"the training split has {splits['train'].num_examples} examples, less than one batch "
             f"of {config.batch_size}; lower --batch_size"
         )
     model = build_model(config, steps_per_epoch)
+    composition = batch_composition(config, splits["train"])
+    if composition is not None and tf.distribute.get_strategy().num_replicas_in_sync == 1:
+        model.expect(mask_of_batch(composition))
     directory = RunDirectory(run_dir)
     directory.claim(config, resume)
     if directory.finished.exists():
@@ -110,8 +115,9 @@ def _fit(
         config.shuffle_buffer,
         here.epoch,
         here.step_in_epoch,
+        batch_composition(config, splits["train"]),
     )
-    steps = splits["train"].num_examples // config.batch_size
+    steps = splits["train"].steps_per_epoch(config.batch_size)
     model.fit(
         batches,
         validation_data=validation,

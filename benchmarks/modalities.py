@@ -32,7 +32,7 @@ from tf_mvae.training.build import build_model, load_split
 
 HERE = pathlib.Path(__file__).parent
 STEPS = 5  # timed together
-EPOCHS = 20
+EPOCHS = 200
 
 
 def configuration(number: int, options: argparse.Namespace, **settings: Any) -> RunConfig:
@@ -223,7 +223,7 @@ def main() -> int:
         return [int(number) for number in text.split(",")]
 
     parser.add_argument("--sizes", type=sizes, default=[2, 10, 100, 1000])
-    parser.add_argument("--posterior_sizes", type=sizes, default=[10, 100])
+    parser.add_argument("--posterior_sizes", type=sizes, default=[10])
     parser.add_argument("--num_random_subsets", type=int, default=4)
     parser.add_argument("--batch_size", type=int, default=100)
     parser.add_argument("--rounds", type=int, default=5)

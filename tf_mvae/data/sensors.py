@@ -44,10 +44,10 @@ class LinearGaussianSensors:
         """Creates the sensors; the same seed makes the same ones."""
         rng = np.random.default_rng(seed)
         bases, _ = np.linalg.qr(rng.normal(size=[num_sensors, latent_dim, latent_dim]))
-        # Gains fall from one direction of the latent to the next: only then is the latent
-        # known but for signs, and a trained model's posterior can be compared.
-        typical = np.geomspace(1.0, 0.3, latent_dim)
-        self.weights = bases * typical * rng.uniform(0.7, 1.3, [num_sensors, 1, latent_dim])
+        # Each sensor sees some directions of the latent well and others badly: only then is
+        # the latent known but for order and signs, and a trained model's can be compared.
+        gains = np.exp(rng.uniform(np.log(0.1), np.log(2.0), [num_sensors, 1, latent_dim]))
+        self.weights = bases * gains
         self.biases = rng.normal(size=[num_sensors, latent_dim])
         self.scale = scale
 

@@ -1,8 +1,8 @@
 """Writes the tables of results from the files that runs left, into README.md and docs/.
 
 `python docs/write_results.py` fills what stands between the markers `<!-- NAME -->` and
-`<!-- /NAME -->` in README.md, docs/results.md and docs/objectives.md, from `flags.cfg` and
-`evaluation.json` of every run in `docs/results/`
+`<!-- /NAME -->` in README.md, docs/results.md, docs/objectives.md and
+docs/weak_supervision.md, from `flags.cfg` and `evaluation.json` of every run in `docs/results/`
 (`docs/run_results.py` makes these), from `rows.csv` of every sweep there
 (`python -m tf_mvae.sweep` makes these) and the paper's own numbers in `docs/paper.json`.
 """
@@ -186,6 +186,22 @@ def objective_table(results: list[Result]) -> str:
     return table(head, rows)
 
 
+def weak_trials(results: list[Result]) -> str:
+    """What was tried where pairs are few."""
+    rows = [
+        [
+            f"{result.config.likelihood_weight['label']:g}",
+            f"{result.config.epochs} / {result.config.annealing_epochs}",
+            weights(result.config.self_training, "no"),
+            share(result.of("accuracy", "label | image")),
+        ]
+        for result in results
+        if result.name.startswith("weak-")
+    ]
+    head = ["label weight", "epochs / annealing", "self-training", "label read off the image"]
+    return table(head, rows)
+
+
 def weak_supervision(experiment: str) -> str:
     """The table of a sweep, and where its plot is, which is drawn too."""
     folder = HERE / "results" / f"weak_supervision-{experiment}"
@@ -234,6 +250,7 @@ def main() -> None:
         if folder.name.startswith("weak_supervision-"):
             experiment = folder.name.removeprefix("weak_supervision-")
             fill(page, folder.name, weak_supervision(experiment))
+    fill(HERE / "weak_supervision.md", "trials", weak_trials(results))
     fill(HERE / "objectives.md", "objectives", objective_table(results))
 
 

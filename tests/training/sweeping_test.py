@@ -75,6 +75,14 @@ def test_what_a_training_says_is_what_the_sweep_says(sweep):
         sweep(["mvae"]).run()
 
 
+def test_two_sweeps_do_not_write_the_same_rows(sweep):
+    first = sweep(["rbm"])
+    lock = first._claim()
+    with pytest.raises(UserError, match="another sweep is at work"):
+        first.run()
+    lock.close()
+
+
 def test_larger_fractions_are_run_with_the_first_seed_only(sweep):
     made = sweep(["rbm"], fractions=(0.1, 0.5), seeds=(3, 4), repeat_up_to=0.1)._keys()
     assert made == [("rbm", 0.1, 3), ("rbm", 0.1, 4), ("rbm", 0.5, 3)]

@@ -1,6 +1,7 @@
 """Weak supervision: methods against the share of examples that are paired."""
 
 import dataclasses
+import fcntl
 import json
 import pathlib
 import shutil
@@ -9,6 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Sequence
+from typing import TextIO
 
 import keras
 import numpy as np
@@ -69,7 +71,7 @@ class Sweep:
             UserError: The directory holds another sweep, or something in it cannot be run.
             Stopped: A model's training was stopped; it goes on from there next time.
         """
-        self._claim()
+        lock = self._claim()  # noqa: F841  held until this returns
         rows = Rows(self.directory / "rows.csv")
         wanted = [key for key in self._keys() if key not in rows]
         for method, fraction, seed in tqdm.tqdm(wanted, unit="row", disable=None):
@@ -96,8 +98,23 @@ class Sweep:
             for method in self.methods
         ]
 
-    def _claim(self) -> None:
-        """Takes the directory; rows of other settings are not mixed in."""
+    def _claim(self) -> TextIO:
+        """Takes the directory and returns the lock; rows of other settings are not mixed in."""
+        try:
+            self.directory.mkdir(parents=True, exist_ok=True)
+            lock = (self.directory / ".lock").open("w")
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise UserError(
+                f"another sweep is at work in {self.directory}; wait for it or choose another "
+                "--sweep_dir"
+            ) from error
+        except OSError as error:
+            raise UserError(f"--sweep_dir={self.directory} cannot be written: {error}") from error
+        self._compare_settings()
+        return lock
+
+    def _compare_settings(self) -> None:
         settings = {
             "experiment": self.experiment,
             "baseline_steps": self.baseline_steps,
@@ -109,7 +126,6 @@ class Sweep:
         }
         path = self.directory / "sweep.json"
         if not path.exists():
-            self.directory.mkdir(parents=True, exist_ok=True)
             write_atomically(path, json.dumps(settings, indent=1))
             return
         there = json.loads(path.read_text(encoding="utf-8"))
@@ -144,12 +160,11 @@ class Sweep:
             **({"data_dir": self.data_dir} if self.data_dir else {}),
         }
         command += [f"--{name}={value}" for name, value in flags.items()]
-        done = subprocess.run(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
-        if done.returncode in (128 + signal.SIGINT, 128 + signal.SIGTERM):
-            raise Stopped(0, done.returncode - 128)
-        if done.returncode:
-            said = done.stderr.strip().splitlines() or [f"status {done.returncode}"]
-            raise UserError(f"{method} could not be trained: {said[-1].removeprefix('error: ')}")
+        status, said = _run(command)
+        if status in (128 + signal.SIGINT, 128 + signal.SIGTERM):
+            raise Stopped(status - 128, 0)
+        if status:
+            raise UserError(f"{method} could not be trained: {said.removeprefix('error: ')}")
         run = load_run(run_dir, "last")
         target, source = _target_and_source(run.model.modalities)
         found = cross_modal_accuracy(run.model, run.batches("test", 500))
@@ -203,6 +218,25 @@ class Sweep:
         dataset = registry.get(self.experiment).load(split, self.data_dir).dataset.batch(1000)
         parts = list(dataset.as_numpy_iterator())
         return [np.concatenate([part["x"][name] for part in parts]) for name in names]
+
+
+def _run(command: Sequence[str]) -> tuple[int, str]:
+    """Runs a command, hands on what it says on standard error, and keeps the last line.
+
+    An interrupt from the terminal goes to the command too, which then stops by itself.
+    """
+    last = ""
+    process = subprocess.Popen(
+        command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, bufsize=1
+    )
+    while True:
+        try:
+            for line in process.stderr:
+                last = line.strip() or last
+                tqdm.tqdm.write(f"  {line.rstrip()}", file=sys.stderr)
+            return process.wait(), last or f"status {process.returncode}"
+        except KeyboardInterrupt:
+            continue
 
 
 def parse_methods(items: Sequence[str]) -> dict[str, str | None]:

@@ -16,6 +16,7 @@ RANKS = [
     ["ops"],
     ["distributions", "layers"],
     ["modality"],
+    ["group"],
     ["data"],
     ["models"],
     ["evaluation", "serving", "visualization"],

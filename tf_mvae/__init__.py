@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from tf_mvae.distributions import likelihoods
     from tf_mvae.errors import UserError
+    from tf_mvae.group import ModalityGroup
     from tf_mvae.layers import ProductOfExperts
     from tf_mvae.modality import Modality
     from tf_mvae.models import (
@@ -39,6 +40,7 @@ _HOMES = {
     "LinearAnnealing": "tf_mvae.models",
     "MVAE": "tf_mvae.models",
     "Modality": "tf_mvae.modality",
+    "ModalityGroup": "tf_mvae.group",
     "MultimodalVAE": "tf_mvae.models",
     "ProductOfExperts": "tf_mvae.layers",
     "UserError": "tf_mvae.errors",
@@ -56,6 +58,7 @@ __all__ = [
     "LinearAnnealing",
     "MVAE",
     "Modality",
+    "ModalityGroup",
     "MultimodalVAE",
     "ProductOfExperts",
     "UserError",

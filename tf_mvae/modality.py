@@ -102,11 +102,26 @@ class Modality(keras.layers.Layer):
         """
         if self.expert_head is not None:
             return
-        self.expert_head = keras.layers.Dense(2 * latent_dim, name="expert")
-        present = tf.ones([1])
+        self.expert_head = self._head(2 * latent_dim)
+        present = tf.ones([1, *self.mask_shape])
         self.encode(tf.zeros([1, *self.likelihood.event_shape], self.likelihood.dtype), present)
-        self.decode(tf.zeros([1, latent_dim]), present)
+        self.decode(tf.zeros([1, latent_dim]))
         self.built = True
+
+    @property
+    def size(self) -> int:
+        """How many modalities this is: 1, and a group's members."""
+        return 1
+
+    @property
+    def mask_shape(self) -> tuple[int, ...]:
+        """Shape of one example's mask: one number, and for a group one a member."""
+        return ()
+
+    @property
+    def column_names(self) -> tuple[str, ...]:
+        """The names of the modalities that this is: its own."""
+        return (self.name,)
 
     def encode(
         self, value: tf.Tensor, mask: tf.Tensor, training: bool = False
@@ -157,6 +172,20 @@ class Modality(keras.layers.Layer):
                 f"the decoder, which puts out {tuple(parameters.shape[1:])}"
             )
         return tf.reshape(parameters, [tf.shape(parameters)[0], *wanted])
+
+    def log_prob(self, parameters: tf.Tensor, prepared: tf.Tensor, mask: tf.Tensor) -> tf.Tensor:
+        """Returns `log p(x | z)` of what an example has, in nats, `[..., batch]`.
+
+        Args:
+            parameters: `[..., batch, *parameter_shape]`, what `decode` gives.
+            prepared: Prepared data, `[batch, *event_shape]`.
+            mask: `[batch]`; a group's `[batch, member]`.
+        """
+        return self.likelihood.log_prob(parameters, prepared) * mask
+
+    def _head(self, units: int) -> keras.layers.Layer:
+        """Makes the linear layer from features to the expert."""
+        return keras.layers.Dense(units, name="expert")
 
     def get_config(self) -> dict[str, Any]:
         """Returns the arguments that make this modality again."""

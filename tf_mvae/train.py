@@ -11,7 +11,8 @@ FLAGS = flags.FLAGS
 flags.DEFINE_string(
     "experiment",
     "digits",
-    "Experiment: digits, mnist, binary_mnist, binary_mnist_threshold or fashion_mnist.",
+    "Experiment: digits, mnist, binary_mnist, binary_mnist_threshold, fashion_mnist, celeba, "
+    "celeba19 or sensors.",
 )
 flags.DEFINE_string("model", "mvae", "Model: mvae, mvae_q, vae, cvae, bivcca, jmvae or telbo.")
 flags.DEFINE_string("run_dir", None, "Where the run lives; runs/EXPERIMENT-MODEL where left out.")
@@ -88,6 +89,21 @@ flags.DEFINE_list(
     "probable than this: label=0.95.",
 )
 flags.DEFINE_integer("self_training_start", 1000, "Steps before that begins.")
+flags.DEFINE_string(
+    "dataset_dir",
+    None,
+    "A prepared TFDS directory (DIR/NAME/VERSION) of an image and a dict of booleans, to read "
+    "instead of celeb_a.",
+)
+flags.DEFINE_list(
+    "attributes", [], "Attributes of celeba and celeba19; the paper's 18 where left out."
+)
+flags.DEFINE_bool(
+    "absent_attributes",
+    False,
+    "Whether celeba19 masks attributes that the data set does not have; an error otherwise.",
+)
+flags.DEFINE_integer("num_modalities", 10, "Sensors of the experiment sensors.")
 flags.DEFINE_integer("checkpoint_steps", 1000, "Steps between checkpoints within an epoch.", 1)
 flags.DEFINE_integer("picture_epochs", 10, "Epochs between pictures in TensorBoard.", 1)
 
@@ -105,6 +121,7 @@ def main(_) -> int:
     for name, hint in typing.get_type_hints(RunConfig).items():
         if hint == dict[str, float]:
             given[name] = parse_weights(given[name])
+    given["attributes"] = tuple(given["attributes"])
     config = RunConfig(**given)
     run_dir = FLAGS.run_dir or f"runs/{config.experiment}-{config.model}"
     try:

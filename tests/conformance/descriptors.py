@@ -20,6 +20,7 @@ from tf_mvae import (
     BiVCCA,
     LinearAnnealing,
     Modality,
+    ModalityGroup,
     MultimodalVAE,
     likelihoods,
 )
@@ -29,6 +30,8 @@ from tf_mvae.layers import (
     ProductOfExperts,
     conv_decoder,
     conv_encoder,
+    grouped_mlp_decoder,
+    grouped_mlp_encoder,
     mlp_decoder,
     mlp_encoder,
 )
@@ -117,6 +120,34 @@ def _model(name: str, make: type[MultimodalVAE] = MVAE, **kwargs: Any):
     return Descriptor(name, lambda: tiny.make_any(make, **kwargs), lambda model: model, loss)
 
 
+def _group_model(name: str, make: type[MVAE], cross_weight: float):
+    """A model of a reading and a group is checked on members that are missing here and there."""
+    members = ["a", "b", "c"]
+
+    def make_part() -> MVAE:
+        likelihood = likelihoods.Bernoulli([])
+        networks = grouped_mlp_encoder([4], num_classes=2), grouped_mlp_decoder([], [4])
+        weights = {"a": 2.0}, cross_weight
+        group = ModalityGroup("group", members, likelihood, *networks, *weights)
+        reading = likelihoods.Normal([3])
+        single = Modality("reading", reading, mlp_encoder([4]), mlp_decoder([3], [4]), 1.0, 0.5)
+        return make([group, single], tiny.LATENT_DIM, num_random_subsets=2)
+
+    present = tiny.all_patterns(4)
+    batch = {
+        "x": {
+            "group": np.random.default_rng(0).integers(0, 2, [len(present), 3]).astype(np.float32),
+            "reading": np.random.default_rng(1).normal(size=[len(present), 3]).astype(np.float32),
+        },
+        "mask": {"group": present[:, :3], "reading": present[:, 3]},
+    }
+
+    def loss(model: MultimodalVAE) -> tf.Tensor:
+        return model.elbo(batch, kl_weight=tf.constant(0.5), seed=2, training=True).loss
+
+    return Descriptor(name, make_part, lambda model: model, loss)
+
+
 _PIXELS = np.abs(np.sin(_data(2, 3)))
 _ONES = np.ones([_BATCH, 3], np.float32)
 
@@ -158,6 +189,8 @@ DESCRIPTORS = [
         term_weight={"everything": 0.5, "label": 2},
     ),
     _model("MVAEQ", MVAEQ),
+    _group_model("MVAE_group", MVAE, 0.0),
+    _group_model("MVAEQ_group_cross", MVAEQ, 0.5),
     _model("VAE", VAE),
     _model("CVAE", CVAE),
     _model("CVAE_batch_norm", CVAE, batch_norm=True),

@@ -36,7 +36,16 @@ TABLE_1 = {
         "mvae_q": 3_742_976,
         "mvae": 3_742_976,
     },
+    "celeba": {
+        "vae": 4_070_472,
+        "cvae": 4_079_688,
+        "bivcca": 4_447_504,
+        "jmvae": 9_052_504,
+        "mvae_q": 4_447_504,
+        "mvae": 4_447_504,
+    },
 }
+LATENT_DIM = {"celeba": 100}
 
 
 def number_of(variables):
@@ -48,9 +57,51 @@ def number_of(variables):
     [(name, kind, number) for name, row in TABLE_1.items() for kind, number in row.items()],
 )
 def test_inference_networks_have_the_papers_parameters(name, kind, expected):
-    model = build_model(RunConfig(experiment=name, model=kind), 10)
+    config = RunConfig(experiment=name, model=kind, latent_dim=LATENT_DIM.get(name, 64))
+    model = build_model(config, 10)
     decoders = sum(number_of(m.decoder.trainable_variables) for m in model.targets)
     assert number_of(model.trainable_variables) - decoders == expected
+
+
+def test_celeba19_has_the_papers_parameters_but_for_what_its_table_counts():
+    """Table 1's 10,857,048 are the image's encoder and 18 encoders of the whole 18-vector.
+
+    The text has an attribute of its own encoded by embed(2, 512)-512.
+    """
+    image = TABLE_1["celeba"]["vae"]
+    vector = TABLE_1["celeba"]["mvae"] - image
+    head = 512 * 200 + 200
+    first, batch_norms = 18 * 512 + 512, 2 * 2 * 512
+    assert vector == first + (512 * 512 + 512) + batch_norms + head
+    assert image + 18 * vector == 10_857_048
+    one = 2 * 512 + (512 * 512 + 512) + head
+    model = build_model(RunConfig(experiment="celeba19", latent_dim=100), 10)
+    decoders = sum(number_of(m.decoder.trainable_variables) for m in model.targets)
+    assert number_of(model.trainable_variables) - decoders == image + 18 * one
+    assert image + 18 * one == 10_857_048 - 18 * (first + batch_norms - 2 * 512)
+
+
+def test_settings_of_other_experiments_and_unknown_members_are_refused():
+    with pytest.raises(UserError, match="--attributes is not for --experiment=mnist"):
+        build_model(RunConfig(experiment="mnist", attributes=("Bald",)), 10)
+    with pytest.raises(UserError, match="--likelihood_weight names 'Balding'"):
+        build_model(RunConfig(experiment="celeba19", likelihood_weight={"Balding": 2.0}), 10)
+    with pytest.raises(UserError, match="JMVAE takes single modalities only"):
+        build_model(RunConfig(experiment="celeba19", model="jmvae"), 10)
+
+
+@pytest.mark.parametrize("kind", ["mvae", "jmvae", "cvae"])
+def test_celebas_networks_take_a_training_step(kind):
+    """Their dropout draws from the step's seed, wherever a model calls them."""
+    config = RunConfig(experiment="celeba", model=kind, latent_dim=4, jit_compile=False)
+    model = build_model(config, 10)
+    rng = np.random.default_rng(0)
+    batch = {
+        "image": rng.integers(0, 256, [4, 64, 64, 3]).astype(np.uint8),
+        "attributes": rng.integers(0, 2, [4, 18]).astype(np.float32),
+    }
+    losses = [model.elbo(batch, seed=s, training=True).loss.numpy() for s in (1, 1, 2)]
+    assert np.isfinite(losses).all() and losses[0] == losses[1] != losses[2]
 
 
 def test_an_unknown_experiment_lists_those_there_are():
@@ -87,9 +138,19 @@ def test_every_config_builds_its_model(path, tmp_path):
     )
     for modality in model.modalities:
         weight = likelihood.get(modality.name, 1.0)
-        assert modality.likelihood_weight == weight
-        assert modality.cross_weight == cross.get(modality.name, weight)
+        assert set(np.ravel(modality.likelihood_weight)) == {weight}
+        assert set(np.ravel(modality.cross_weight)) == {cross.get(modality.name, weight)}
     assert type(model).__name__.lower() == flags.get("model", "mvae").replace("_", "")
+
+
+@pytest.mark.parametrize("name", ["celeba", "celeba19"])
+def test_the_papers_settings_of_celeba(name):
+    flags = read_flags(CONFIGS / name / "mvae.cfg")
+    assert flags["latent_dim"] == "100"
+    assert flags["likelihood_weight"] == "image=1,attributes=10"
+    assert flags["cross_weight"] == "image=0,attributes=0"
+    assert (flags["epochs"], flags["annealing_epochs"]) == ("100", "20")
+    assert (flags["batch_size"], flags["learning_rate"]) == ("100", "1e-4")
 
 
 @pytest.mark.parametrize("name", ["mnist", "binary_mnist", "fashion_mnist"])

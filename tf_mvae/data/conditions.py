@@ -1,12 +1,13 @@
 """Reading what is given from a command line: `label=7`, `image=digit.png`."""
 
+import math
 import pathlib
 from collections.abc import Sequence
 
 import numpy as np
 import tensorflow as tf
 
-from tf_mvae.distributions.likelihoods import Categorical
+from tf_mvae.distributions.likelihoods import Bernoulli, Categorical, Likelihood
 from tf_mvae.errors import UserError
 from tf_mvae.modality import Modality
 
@@ -20,7 +21,8 @@ def parse_conditions(
 
     Args:
         conditions: `NAME=VALUE` each: the name or the number of a class, or the path of a
-            PNG file for an image (scaled to the modality's size).
+            PNG file for an image (scaled to the modality's size). A member of a group stands
+            under its own name: yes or no (1 or 0) of an attribute, a number of a reading.
         modalities: The model's.
 
     Returns:
@@ -29,7 +31,9 @@ def parse_conditions(
     Raises:
         UserError: A condition cannot be read.
     """
-    by_name = {modality.name: modality for modality in modalities}
+    by_name = {m.name: m.likelihood for m in modalities if not m.mask_shape}
+    for group in (m for m in modalities if m.mask_shape):
+        by_name |= dict.fromkeys(group.column_names, group.likelihood.member)
     given = {}
     for condition in conditions:
         name, equals, text = condition.partition("=")
@@ -39,14 +43,31 @@ def parse_conditions(
             )
         if name not in by_name:
             raise UserError(f"condition {condition!r}: the modalities are {', '.join(by_name)}")
-        likelihood = by_name[name].likelihood
+        likelihood = by_name[name]
         if isinstance(likelihood, Categorical):
             given[name] = np.array([_class_number(condition, text, likelihood)], np.int32)
         elif likelihood.is_image:
             given[name] = _image(text, likelihood.event_shape)
+        elif math.prod(likelihood.event_shape) == 1:
+            given[name] = _number(condition, text, likelihood)
         else:
-            raise UserError(f"condition {condition!r}: only classes and images can be given here")
+            raise UserError(
+                f"condition {condition!r}: only classes, images and single numbers can be given"
+            )
     return given
+
+
+def _number(condition: str, text: str, likelihood: Likelihood) -> np.ndarray:
+    words = {"yes": 1.0, "true": 1.0, "no": 0.0, "false": 0.0}
+    known = words if isinstance(likelihood, Bernoulli) else {}
+    try:
+        number = known[text] if text in known else float(text)
+    except ValueError:
+        number = math.nan
+    if not likelihood.low <= number <= likelihood.high:
+        hint = " (yes or no, too)" if known else ""
+        raise UserError(f"condition {condition!r} wants {likelihood.describe_range()}{hint}")
+    return np.full([1, *likelihood.event_shape], number, np.float32)
 
 
 def _class_number(condition: str, text: str, likelihood: Categorical) -> int:

@@ -1,7 +1,8 @@
 """The batch contract: `{"x": {name: tensor}, "mask": {name: float32 [batch]}}`.
 
 `mask` may be left out, whole or by name: everything is present then. What stands in a
-masked-out entry is never looked at.
+masked-out entry is never looked at. A group of modalities is one array with a mask
+`[batch, member]`, or `[batch]` for all of its members alike.
 """
 
 import re
@@ -36,13 +37,17 @@ def unpack(
         partial: Whether modalities may be left out altogether.
 
     Returns:
-        `(x, mask)`, tensors by name; masks are float32 `[batch]`, one for each name in x.
+        `(x, mask)`, tensors by name; masks are float32 `[batch]`, a group's
+        `[batch, member]`, one for each name in x. Where parts may be left out, members of a
+        group may stand under their own names, and are put together here.
 
     Raises:
         UserError: A key, shape, type or mask does not fit the modalities.
     """
     x, mask = _split(batch)
     by_name = {modality.name: modality for modality in modalities}
+    if partial:
+        x, mask = _join_members(x, mask, modalities)
     _check_names("x", x, by_name)
     _check_names("mask", mask, by_name)
     missing = [name for name in by_name if name not in x]
@@ -61,21 +66,30 @@ def unpack(
     for name in x:
         given = mask.get(name)
         if given is None:
-            masks[name] = ones
+            masks[name] = _for_members(ones, by_name[name])
             continue
         given = _to_tensor(given, f"mask[{name!r}]")
-        _check_mask(name, given.shape, given.dtype)
+        _check_mask(by_name[name], given.shape, given.dtype)
         lengths[f"mask[{name!r}]"] = given.shape[0]
-        masks[name] = tf.cast(given, tf.float32)
+        masks[name] = _for_members(tf.cast(given, tf.float32), by_name[name])
     if len(set(lengths.values()) - {None}) > 1:
         raise UserError(f"the batch's modalities and masks differ in length: {lengths}")
     return x, masks
 
 
 def present_mask(mask: Mapping[str, tf.Tensor], modalities: Sequence[Modality]) -> tf.Tensor:
-    """Stacks masks in the order of the modalities, `[batch, modality]`; absent names are 0."""
-    nothing = tf.zeros_like(next(iter(mask.values())))
-    return tf.stack([mask.get(modality.name, nothing) for modality in modalities], axis=1)
+    """Returns masks side by side, `[batch, modality]`; absent names are 0.
+
+    Every member of a group is a modality here.
+    """
+    rows = tf.shape(next(iter(mask.values())))[:1]
+    columns = []
+    for modality in modalities:
+        if modality.name in mask:
+            columns.append(tf.reshape(mask[modality.name], [-1, modality.size]))
+        else:
+            columns.append(tf.zeros(tf.concat([rows, [modality.size]], 0)))
+    return tf.concat(columns, axis=1)
 
 
 def check_arrays(data: Any, modalities: Sequence[Modality]) -> dict[str, dict[str, Any]]:
@@ -123,7 +137,7 @@ def check_element(spec: Any, modalities: Sequence[Modality]) -> None:
             raise UserError(f"modality {name!r} is not in the data set; its keys are {sorted(x)}")
         _check_value(modality, x[name].shape, x[name].dtype)
     for name, value in mask.items():
-        _check_mask(name, value.shape, value.dtype)
+        _check_mask(by_name[name], value.shape, value.dtype)
 
 
 def check_dataset(dataset: tf.data.Dataset, modalities: Sequence[Modality]) -> tf.data.Dataset:
@@ -153,7 +167,8 @@ def check_dataset(dataset: tf.data.Dataset, modalities: Sequence[Modality]) -> t
             message = f"tf_mvae<mask[{modality.name!r}] must hold 0 and 1 only>"
             checks.append(tf.debugging.Assert(binary, [message]))
             low, high = _raw_bounds(modality, value.dtype)
-            shaped = tf.reshape(there, [-1] + [1] * (value.shape.rank - 1))
+            inner = [1] * (value.shape.rank - there.shape.rank)
+            shaped = tf.reshape(there, [-1, *there.shape[1:], *inner])
             if value.dtype == tf.bool:
                 continue
             good = tf.logical_and(
@@ -194,6 +209,45 @@ def _split(batch: Any) -> tuple[Mapping[str, Any], Mapping[str, Any]]:
     return batch["x"], mask
 
 
+def _for_members(mask: tf.Tensor, modality: Modality) -> tf.Tensor:
+    """Returns a mask as it is, and a group's `[batch]` one once for every member."""
+    if not modality.mask_shape:
+        return mask
+    shape = tf.stack([tf.shape(mask)[0], *modality.mask_shape])
+    mask = mask[:, tf.newaxis] if mask.shape.rank == 1 else mask
+    return tf.ensure_shape(tf.broadcast_to(mask, shape), [None, *modality.mask_shape])
+
+
+def _join_members(
+    x: Mapping[str, Any], mask: Mapping[str, Any], modalities: Sequence[Modality]
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Puts members of groups that stand under their own names into their group's array."""
+    x, mask = dict(x), dict(mask)
+    for group in modalities:
+        given = [member for member in group.column_names if member in x] if group.mask_shape else []
+        if not given:
+            continue
+        if group.name in x:
+            raise UserError(f"x has the group {group.name!r} and its member {given[0]!r}; give one")
+        values = {member: _to_tensor(x.pop(member), f"member {member!r}") for member in given}
+        there = {
+            member: tf.cast(
+                _to_tensor(mask.pop(member, tf.ones(tf.shape(value)[:1])), member), tf.float32
+            )
+            for member, value in values.items()
+        }
+        first = values[given[0]]
+        nothing, absent = tf.zeros_like(first), tf.zeros(tf.shape(first)[:1])
+        try:
+            x[group.name] = tf.stack([values.get(m, nothing) for m in group.column_names], axis=1)
+            mask[group.name] = tf.stack([there.get(m, absent) for m in group.column_names], axis=1)
+        except (ValueError, TypeError, tf.errors.InvalidArgumentError) as error:
+            raise UserError(
+                f"members {given} of {group.name!r} differ in shape or type; give arrays alike"
+            ) from error
+    return x, mask
+
+
 def _to_tensor(value: Any, what: str) -> tf.Tensor:
     try:
         return tf.convert_to_tensor(value)
@@ -220,9 +274,11 @@ def _check_value(modality: Modality, shape: tf.TensorShape, dtype: tf.DType) -> 
         )
 
 
-def _check_mask(name: str, shape: tf.TensorShape, dtype: tf.DType) -> None:
-    if shape.rank != 1:
-        raise UserError(f"mask[{name!r}] must have shape [batch], not {shape}")
+def _check_mask(modality: Modality, shape: tf.TensorShape, dtype: tf.DType) -> None:
+    name, inner = modality.name, modality.mask_shape
+    if shape.rank != 1 and not (inner and shape.rank == 2 and shape[1] in (*inner, None)):
+        expected = f"[batch, {inner[0]}] or [batch]" if inner else "[batch]"
+        raise UserError(f"mask[{name!r}] must have shape {expected}, not {shape}")
     if not (dtype.is_floating or dtype.is_integer or dtype.is_bool):
         raise UserError(f"mask[{name!r}] must hold 0 and 1, not {dtype.name}")
 

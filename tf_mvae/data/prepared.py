@@ -11,7 +11,7 @@ from absl import logging
 from tf_mvae.data.pipeline import Split
 from tf_mvae.errors import UserError
 
-__all__ = ["embedded_builder", "image_and_label", "prepared_builder"]
+__all__ = ["directory_builder", "embedded_builder", "image_and_label", "prepared_builder", "read"]
 
 
 def prepared_builder(name: str, data_dir: str | None = None) -> tfds.core.DatasetBuilder:
@@ -40,6 +40,28 @@ def prepared_builder(name: str, data_dir: str | None = None) -> tfds.core.Datase
             "--experiment=digits, which needs neither"
         )
     return builder
+
+
+def directory_builder(directory: str) -> tfds.core.DatasetBuilder:
+    """Returns the builder of a data set that lies prepared in a directory of its own.
+
+    Args:
+        directory: It holds TFDS's `dataset_info.json`; mostly `.../NAME/VERSION`.
+
+    Raises:
+        UserError: It is not there, or cannot be read.
+    """
+    path = pathlib.Path(directory).expanduser()
+    if not (path / "dataset_info.json").is_file():
+        raise UserError(
+            f"--dataset_dir={directory} holds no prepared data set: it has no dataset_info.json "
+            "(it is a directory such as DIR/celeb_a/2.1.0)"
+        )
+    try:
+        with _without_warnings():
+            return tfds.builder_from_directory(str(path))
+    except (AssertionError, ValueError, OSError) as error:
+        raise UserError(f"--dataset_dir={directory} cannot be read: {error}") from error
 
 
 @contextlib.contextmanager
@@ -91,6 +113,28 @@ def image_and_label(
     Raises:
         UserError: There is no such split, or it is empty.
     """
+    dataset, number = read(builder, instructions, split)
+
+    def to_contract(example):
+        label = tf.cast(example["label"], tf.int32)
+        return {"x": {"image": example["image"], "label": label}}
+
+    return Split(dataset.map(to_contract), number)
+
+
+def read(
+    builder: tfds.core.DatasetBuilder, instructions: Mapping[str, str], split: str
+) -> tuple[tf.data.Dataset, int]:
+    """Reads a data set as it is, in a fixed order; returns it and how many examples it has.
+
+    Args:
+        builder: A prepared data set.
+        instructions: By our name of a split, TFDS's: `{"validation": "train[55000:]"}`.
+        split: Our name.
+
+    Raises:
+        UserError: There is no such split, or it is empty.
+    """
     if split not in instructions:
         raise UserError(f"split {split!r} is none of {sorted(instructions)}")
     try:
@@ -104,9 +148,4 @@ def image_and_label(
         raise UserError(f"split {split!r} of {builder.name!r} cannot be read: {error}") from error
     if not number:
         raise UserError(f"split {split!r} of data set {builder.name!r} is empty")
-
-    def to_contract(example):
-        label = tf.cast(example["label"], tf.int32)
-        return {"x": {"image": example["image"], "label": label}}
-
-    return Split(dataset.map(to_contract), number)
+    return dataset, number

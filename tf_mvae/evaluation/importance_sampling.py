@@ -91,6 +91,8 @@ class ImportanceSampler:
         self.num_samples = num_samples
         self._max_rows = max_rows
         self._names = [modality.name for modality in model.modalities]
+        members = [n for m in model.modalities if m.mask_shape for n in m.column_names]
+        self._askable = [*self._names, *members]
         # Networks run outside XLA, whose matrix products and convolutions are slower on a
         # CPU; XLA fuses the rest. Each part is traced once (a batch size), whatever is asked.
         compiled = functools.partial(tf.function, autograph=False, jit_compile=jit_compile or None)
@@ -116,7 +118,8 @@ class ImportanceSampler:
         Args:
             batch: `{"x": ..., "mask": ...}`; what an example lacks leaves its target, and
                 its proposal.
-            target: T; all that the model generates where left out.
+            target: T; all that the model generates where left out. Members of a group may be
+                named by themselves, here and in the proposal.
             proposal: P; T (and the model's conditions) where left out, the prior where
                 empty.
             seed: A number, or two.
@@ -127,8 +130,9 @@ class ImportanceSampler:
         generated = [modality.name for modality in self.model.targets]
         target = generated if target is None else target
         proposal = [*target, *self.model.conditions] if proposal is None else proposal
-        self._check("target", target, generated)
-        self._check("proposal", proposal, self._names)
+        own = set(self._names) - set(generated)
+        self._check("target", target, [name for name in self._askable if name not in own])
+        self._check("proposal", proposal, self._askable)
         if not target:
             raise UserError("target must name at least one modality")
         x, mask = contract.unpack(batch, self.model.modalities)
@@ -186,12 +190,12 @@ class ImportanceSampler:
 
     def _decoder(self, modality: Modality, compiled: Callable) -> Callable:
         """Returns a function from latents and data to `log p(x_i | z)`, `[chunk, batch]`."""
-        log_prob = compiled(modality.likelihood.log_prob)
+        log_prob = compiled(modality.log_prob)
         name = modality.name
 
         def log_likelihood(z, prepared, there):
             parameters = self.model.likelihood_parameters(z, [name], prepared)[name]
-            return log_prob(parameters, prepared[name]) * there
+            return log_prob(parameters, prepared[name], there)
 
         return tf.function(log_likelihood, autograph=False)
 
@@ -210,15 +214,16 @@ class ImportanceSampler:
     ) -> Estimate:
         size = len(next(iter(x.values())))
         chunk, number = _chunks(self.num_samples, size, self._max_rows)
-        seen = {name: mask[name] * float(name in proposal) for name in self._names}
+        seen, asked = (_only(mask, names, self.model.modalities) for names in (proposal, target))
         loc, log_variance = self._infer(x, seen)
         prepared = self._prepare(x, mask)
         sums, path = LogWeightSums.nothing(size), []
         for index in range(number):
             z, log_weight = self._draw(loc, log_variance, chunk_seed(seed, index), chunk)
-            for name in self._names:
-                if name in target:
-                    log_weight += self._log_likelihood[name](z, prepared, mask[name])
+            for modality in self.model.targets:
+                if not {modality.name, *modality.column_names}.isdisjoint(target):
+                    name = modality.name
+                    log_weight += self._log_likelihood[name](z, prepared, asked[name])
             counts = min(chunk, self.num_samples - index * chunk)
             sums = self._add(sums, log_weight, tf.constant(float(counts)))
             path.append(sums.mean_log())
@@ -231,6 +236,19 @@ class ImportanceSampler:
             path=tf.stack(path),
             path_samples=done,
         )
+
+
+def _only(
+    mask: Mapping[str, tf.Tensor], names: Sequence[str], modalities: Sequence[Modality]
+) -> dict[str, tf.Tensor]:
+    """Returns masks of what is named alone; a member of a group may be named by itself."""
+    masks = {}
+    for modality in modalities:
+        chosen = float(modality.name in names)
+        if modality.mask_shape and not chosen:
+            chosen = tf.constant([float(member in names) for member in modality.column_names])
+        masks[modality.name] = mask[modality.name] * chosen
+    return masks
 
 
 def _chunks(num_samples: int, batch_size: int, max_rows: int) -> tuple[int, int]:

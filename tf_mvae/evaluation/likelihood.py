@@ -67,7 +67,7 @@ def estimate(
     """Estimates log-likelihoods over a data set.
 
     What several questions need is estimated once. An example counts for a question if it
-    has all of its modalities.
+    has all of its modalities (of a group that is named as a whole, one member or more).
 
     Args:
         sampler: The model's sampler.
@@ -91,10 +91,7 @@ def estimate(
     masks = []
     for place, batch in enumerate(batches):
         size = len(next(iter(batch["x"].values())))
-        given = batch.get("mask") or {}
-        masks.append(
-            {m.name: np.asarray(given.get(m.name, np.ones(size))) > 0 for m in model.modalities}
-        )
+        masks.append(_presence(model, batch.get("mask") or {}, size))
         for index, part in enumerate(needed):
             result = sampler(batch, *part, seed=[seed, place * len(needed) + index])
             found[part].append([np.asarray(value, np.float64) for value in result])
@@ -165,7 +162,8 @@ def _parts(model: MultimodalVAE, question: Question) -> tuple[Any, Any]:
     """Returns the one or two estimates behind a question, as `(target, proposal)` each."""
     targets = [modality.name for modality in model.targets]
     both = set(question.target) & set(question.given)
-    unknown = {*question.target, *question.given} - {m.name for m in model.modalities}
+    known = [name for m in model.modalities for name in dict.fromkeys((m.name, *m.column_names))]
+    unknown = {*question.target, *question.given} - set(known)
     if unknown or both or not question.target:
         raise UserError(
             f"target and given are different modalities of {targets}; "
@@ -173,7 +171,7 @@ def _parts(model: MultimodalVAE, question: Question) -> tuple[Any, Any]:
         )
 
     def ordered(names):
-        return tuple(m.name for m in model.modalities if m.name in names)
+        return tuple(name for name in known if name in names)
 
     if model.conditions:
         if set(question.given) != set(model.conditions) or set(question.target) - set(targets):
@@ -188,6 +186,19 @@ def _parts(model: MultimodalVAE, question: Question) -> tuple[Any, Any]:
     if not question.given:
         return (union, proposal), None
     return (union, proposal), (ordered(question.given), ordered(question.given))
+
+
+def _presence(model: MultimodalVAE, mask: dict[str, Any], size: int) -> dict[str, np.ndarray]:
+    """Returns which examples have what, by name of a modality, a group or a member."""
+    found = {}
+    for modality in model.modalities:
+        there = np.asarray(mask.get(modality.name, np.ones(size))) > 0
+        if modality.mask_shape:
+            there = np.broadcast_to(there.reshape(size, -1), [size, modality.size])
+            found |= dict(zip(modality.column_names, there.T, strict=True))
+            there = there.any(axis=1)
+        found[modality.name] = there
+    return found
 
 
 def _join(results: list[list[np.ndarray]]) -> dict[str, Any]:

@@ -23,27 +23,30 @@ class Experiment:
         name: What `--experiment` says.
         description: One line.
         load: From a split's name (`train`, `validation`, `test`) and a data directory to
-            its examples.
+            its examples; keyword arguments are the experiment's `options`.
         modalities: Makes the modalities, with the paper's networks; keyword arguments
-            `likelihood_weight` and `cross_weight`, by name.
+            `likelihood_weight` and `cross_weight`, by name, and the `options`.
         joint_trunks: Makes the trunks of a joint network (JMVAE, TELBO), by modality; the
             models' own where None.
         conditional_encoders: By target, makes the trunk and gives the widths of a CVAE's
             encoder; the model's own where left out.
         defaults: Values of flags that this experiment sets itself.
         licence: Of the data, a sentence for model cards; nothing where it is not known.
+        options: Names of settings that are this experiment's own, such as a list of
+            attributes; other experiments refuse them.
     """
 
     name: str
     description: str
-    load: Callable[[str, str | None], Split]
-    modalities: Callable[[Mapping[str, float], Mapping[str, float]], list[Modality]]
+    load: Callable[..., Split]
+    modalities: Callable[..., list[Modality]]
     joint_trunks: Callable[[], dict[str, keras.layers.Layer]] | None = None
     conditional_encoders: Mapping[str, Callable[[], tuple[keras.layers.Layer, list[int]]]] = (
         dataclasses.field(default_factory=dict)
     )
     defaults: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     licence: str = ""
+    options: tuple[str, ...] = ()
 
 
 def register(experiment: Experiment) -> Experiment:

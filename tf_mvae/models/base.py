@@ -9,9 +9,11 @@ import tensorflow as tf
 from absl import logging
 
 from tf_mvae.data import contract
+from tf_mvae.layers.dropout import layer_seeds
 from tf_mvae.modality import Modality
 from tf_mvae.models.elbo import Elbo, PosteriorTerms, elbo_of_posteriors
 from tf_mvae.models.generative import GenerativeModel
+from tf_mvae.models.member_means import MemberMeans
 from tf_mvae.ops import random
 
 __all__ = ["MultimodalVAE"]
@@ -74,6 +76,9 @@ class MultimodalVAE(GenerativeModel):
             name: keras.metrics.Mean(name=name)
             for name in ["loss", "elbo", "kl", *(f"{m.name}_log_likelihood" for m in self.targets)]
         }
+        for group in self.targets:
+            if group.mask_shape:
+                self._trackers[group.name] = MemberMeans(group.column_names, name=group.name)
         self.built = True
 
     def elbo(
@@ -103,14 +108,34 @@ class MultimodalVAE(GenerativeModel):
         present = contract.present_mask(mask, self.modalities)
         wanted = present if targets is None else contract.present_mask(targets, self.modalities)
         terms_seed, noise_seed = self._elbo_seeds(self._seed(seed))
+        seeds = (terms_seed, self._noise_seed(noise_seed))
+        number = self.num_samples if num_samples is None else num_samples
+        with layer_seeds(seeds[1]):
+            return self._evaluate(x, mask, present, wanted, seeds, number, kl_weight, training)
+
+    def _evaluate(
+        self,
+        x: Mapping[str, tf.Tensor],
+        mask: Mapping[str, tf.Tensor],
+        present: tf.Tensor,
+        wanted: tf.Tensor,
+        seeds: tuple[tf.Tensor, tf.Tensor],
+        num_samples: int,
+        kl_weight: tf.Tensor | float,
+        training: bool,
+    ) -> Elbo:
+        """Evaluates the terms of what is present, reconstructing what is wanted.
+
+        `seeds` are those of the terms and of the noise.
+        """
         return elbo_of_posteriors(
             self.modalities,
             x,
             wanted,
-            self._terms(x, mask, present, terms_seed, training),
-            self.num_samples if num_samples is None else num_samples,
+            self._terms(x, mask, present, seeds[0], training),
+            num_samples,
             kl_weight,
-            self._noise_seed(noise_seed),
+            seeds[1],
             training,
             self.decoded_share if training else None,
         )
@@ -228,7 +253,7 @@ class MultimodalVAE(GenerativeModel):
 
         `loss`, the training objective; of the term that sees everything: `elbo`, all
         weights 1, its `kl`, and each modality's log-likelihood over the examples that
-        have it.
+        have it: of a group the sum over the members that an example has, and each member's.
         """
         return list(self._trackers.values())
 
@@ -285,15 +310,26 @@ class MultimodalVAE(GenerativeModel):
     def _update_metrics(self, loss: tf.Tensor, elbo: Elbo) -> dict[str, tf.Tensor]:
         everything = tf.reduce_max(elbo.subset[0], axis=1)  # whatever the term's weight
         present = tf.reduce_max(elbo.subset, axis=0)
-        total = tf.add_n([elbo.log_likelihood[m.name][0] for m in self.targets]) - elbo.kl[0]
+        first = {name: value[0] for name, value in elbo.log_likelihood.items()}
+        sums = {n: tf.reduce_sum(v, 1) if v.shape.rank > 1 else v for n, v in first.items()}
+        total = tf.add_n([sums[m.name] for m in self.targets]) - elbo.kl[0]
         trackers = self._trackers
         trackers["loss"].update_state(loss, sample_weight=tf.shape(everything)[0])
         trackers["elbo"].update_state(total, sample_weight=everything)
         trackers["kl"].update_state(elbo.kl[0], sample_weight=everything)
-        for index, modality in enumerate(self.modalities):
-            if modality.name not in elbo.log_likelihood:
+        start = 0
+        for modality in self.modalities:
+            there = present[:, start : start + modality.size]
+            start += modality.size
+            if modality.name not in first:
                 continue
             trackers[f"{modality.name}_log_likelihood"].update_state(
-                elbo.log_likelihood[modality.name][0], sample_weight=everything * present[:, index]
+                sums[modality.name], sample_weight=everything * tf.reduce_max(there, axis=1)
             )
-        return {name: tracker.result() for name, tracker in trackers.items()}
+            if modality.mask_shape:
+                trackers[modality.name].update_state(first[modality.name], sample_weight=there)
+        results = {}
+        for name, tracker in trackers.items():
+            result = tracker.result()
+            results |= result if isinstance(result, dict) else {name: result}
+        return results

@@ -10,6 +10,7 @@ from tf_mvae.data import contract
 from tf_mvae.distributions import gaussian_kl_to_prior
 from tf_mvae.distributions.likelihoods import Categorical
 from tf_mvae.errors import UserError
+from tf_mvae.layers.dropout import layer_seeds
 from tf_mvae.layers.sequential import MaskedSequential, call_network, flat
 from tf_mvae.modality import Modality
 from tf_mvae.models.base import MultimodalVAE
@@ -153,14 +154,15 @@ class CVAE(MultimodalVAE):
         x, mask = contract.unpack(batch, self.modalities)
         complete = tf.reduce_prod(contract.present_mask(mask, self.modalities), axis=1)
         mask = dict.fromkeys(self._names, complete)
-        loc, log_variance = self._infer(x, mask, training)
+        noise_seed = self._noise_seed(self._seed(seed))
+        with layer_seeds(noise_seed):
+            loc, log_variance = self._infer(x, mask, training)
         count = self.num_samples if num_samples is None else num_samples
-        noise = random.stateless_normal(
-            tf.concat([[count], tf.shape(loc)], 0), self._noise_seed(self._seed(seed))
-        )
+        noise = random.stateless_normal(tf.concat([[count], tf.shape(loc)], 0), noise_seed)
         z = loc + tf.exp(log_variance / 2) * noise
         name = self.target.name
-        parameters = self._decode(z, self._condition(x, mask), complete, training)
+        with layer_seeds(random.fold_in(noise_seed, 1)):
+            parameters = self._decode(z, self._condition(x, mask), complete, training)
         value = self.target.prepare(x[name], complete)
         log_prob = self.target.likelihood.log_prob(parameters, value)
         own = (tf.reduce_mean(log_prob, axis=0) * complete)[tf.newaxis]

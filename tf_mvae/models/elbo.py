@@ -10,7 +10,7 @@ from tf_mvae.distributions import gaussian_kl_to_prior
 from tf_mvae.modality import Modality
 from tf_mvae.ops import random
 
-__all__ = ["Elbo", "PosteriorTerms", "decoded_terms", "elbo_of_posteriors"]
+__all__ = ["Elbo", "PosteriorTerms", "decoded_terms", "elbo_of_posteriors", "log_likelihood_of"]
 
 
 class Elbo(NamedTuple):
@@ -133,14 +133,14 @@ def elbo_of_posteriors(
         if rows and rows < len(which) * present.shape[0]:
             decoded = _few_log_likelihoods(modality, value, picked, counts, training, rows)
         else:
-            decoded = _log_likelihood(modality, value, picked, counts, training)
+            decoded = log_likelihood_of(modality, value, picked, counts, training)
         full = _put(decoded * present[:, index], which, terms.subset.shape[0])
         log_likelihood[modality.name] = full
         elbo += weight * full
     return Elbo(terms.subset, terms.valid, loc, log_variance, z, log_likelihood, kl, elbo)
 
 
-def _log_likelihood(
+def log_likelihood_of(
     modality: Modality, value: tf.Tensor, z: tf.Tensor, counts: tf.Tensor, training: bool
 ) -> tf.Tensor:
     """Returns log p(value | z), averaged over samples, `[term, batch]`."""
@@ -161,7 +161,7 @@ def _few_log_likelihoods(
     training: bool,
     rows: int,
 ) -> tf.Tensor:
-    """Returns `_log_likelihood`, 0 where it does not count, decoding `rows` rows a sample only.
+    """Returns `log_likelihood_of`, 0 where it does not count, decoding `rows` rows a sample only.
 
     Rows that count are brought together, so that shapes stay static.
     """
@@ -169,7 +169,7 @@ def _few_log_likelihoods(
     chosen = tf.argsort(needed, direction="DESCENDING", stable=True)[:rows]
     there = tf.gather(needed, chosen)
     latent = tf.gather(tf.reshape(z, [z.shape[0], -1, z.shape[-1]]), chosen, axis=1)
-    found = _log_likelihood(
+    found = log_likelihood_of(
         modality,
         tf.gather(value, chosen % value.shape[0]),
         latent[:, tf.newaxis],

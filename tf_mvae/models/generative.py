@@ -9,6 +9,7 @@ import tensorflow_probability as tfp
 
 from tf_mvae.data import contract
 from tf_mvae.distributions.product_of_experts import diagonal_normal, standard_normal
+from tf_mvae.group import has_groups
 from tf_mvae.layers import ProductOfExperts
 from tf_mvae.modality import Modality
 from tf_mvae.ops import random
@@ -21,7 +22,12 @@ class GenerativeModel(keras.Model):
     """`p(z) prod_i p(x_i | z)` and `q(z | any of them)`: infers, decodes, generates.
 
     `MultimodalVAE` adds how it is trained.
+
+    Attributes:
+        takes_groups: Whether a `ModalityGroup` may be among the modalities.
     """
+
+    takes_groups = False
 
     def __init__(self, modalities: Sequence[Modality], latent_dim: int, seed: int, **kwargs):
         """Creates all weights.
@@ -39,6 +45,8 @@ class GenerativeModel(keras.Model):
         names = [modality.name for modality in modalities]
         if not names or len(set(names)) < len(names):
             raise ValueError(f"modalities must have names that differ; they are {names}")
+        if has_groups(modalities):
+            self._check_groups(modalities)
         if latent_dim < 1:
             raise ValueError(f"latent_dim must be at least 1; it is {latent_dim}")
         self.modalities = list(modalities)
@@ -266,6 +274,11 @@ class GenerativeModel(keras.Model):
     def _names(self) -> list[str]:
         return [modality.name for modality in self.modalities]
 
+    @property
+    def _columns(self) -> list[str]:
+        """Names of everything that can be present by itself: groups' members one by one."""
+        return [name for modality in self.modalities for name in modality.column_names]
+
     def _given(self, names: Container[str]) -> list[Modality]:
         return [modality for modality in self.modalities if modality.name in names]
 
@@ -276,10 +289,28 @@ class GenerativeModel(keras.Model):
         found = {
             m.name: self._encode_one(m, x[m.name], mask[m.name], training) for m in self._given(x)
         }
-        nothing = (tf.zeros_like(next(iter(found.values()))[0]),) * 2
-        experts = [found.get(modality.name, nothing) for modality in self.modalities]
+        rows = tf.shape(next(iter(found.values()))[0])[0]
+        experts = []
+        for modality in self.modalities:
+            shape = tf.stack([rows, modality.size, self.latent_dim])
+            expert = found.get(modality.name, (tf.zeros(shape),) * 2)
+            experts.append([p if p.shape.rank == 3 else p[:, tf.newaxis] for p in expert])
         loc, log_variance = zip(*experts, strict=True)
-        return tf.stack(loc, axis=1), tf.stack(log_variance, axis=1)
+        return tf.concat(loc, axis=1), tf.concat(log_variance, axis=1)
+
+    def _check_groups(self, modalities: Sequence[Modality]) -> None:
+        """Refuses groups whose members' names are taken, or a model that cannot have groups."""
+        groups = [modality.name for modality in modalities if modality.mask_shape]
+        if not self.takes_groups:
+            raise ValueError(
+                f"{type(self).__name__} takes single modalities only, not the group "
+                f"{groups[0]!r}; MVAE and MVAEQ take groups"
+            )
+        names = [m.name for m in modalities]
+        names += [name for m in modalities if m.mask_shape for name in m.column_names]
+        twice = sorted({name for name in names if names.count(name) > 1})
+        if twice:
+            raise ValueError(f"the name {twice[0]!r} stands for two modalities; rename one")
 
     def _connect(self, modality: Modality) -> None:
         """Builds a modality's networks."""

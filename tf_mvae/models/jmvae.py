@@ -8,6 +8,7 @@ import tensorflow as tf
 
 from tf_mvae.data import contract
 from tf_mvae.distributions.product_of_experts import gaussian_kl
+from tf_mvae.layers.dropout import layer_seeds
 from tf_mvae.modality import Modality
 from tf_mvae.models.elbo import Elbo, PosteriorTerms
 from tf_mvae.models.joint import JointPosteriorVAE
@@ -70,7 +71,9 @@ class JMVAE(JointPosteriorVAE):
         x, _ = contract.unpack(batch, self.modalities)
         complete = dict.fromkeys(self._names, result.valid[0])
         joint = (result.loc[0][:, tf.newaxis], result.log_variance[0][:, tf.newaxis])
-        divergences = gaussian_kl(*joint, *self._encode(x, complete, training))
+        with layer_seeds(self._noise_seed(self._seed(seed))):
+            experts = self._encode(x, complete, training)
+        divergences = gaussian_kl(*joint, *experts)
         follow = tf.reduce_sum(divergences, axis=1)
         return result._replace(elbo=result.elbo - self.alpha * follow)
 

@@ -7,11 +7,18 @@ import keras
 import tensorflow as tf
 
 from tf_mvae.data import contract
+from tf_mvae.group import has_groups
 from tf_mvae.modality import Modality
 from tf_mvae.models.base import MultimodalVAE
 from tf_mvae.models.elbo import PosteriorTerms, decoded_terms
+from tf_mvae.models.grouped_elbo import elbo_of_groups, grouped_posteriors
 from tf_mvae.models.self_training import check_self_training, guess_missing
-from tf_mvae.models.subsets import SUBSET_DISTRIBUTIONS, check_num_random, subset_terms
+from tf_mvae.models.subsets import (
+    SUBSET_DISTRIBUTIONS,
+    check_num_random,
+    several_terms,
+    subset_terms,
+)
 from tf_mvae.ops import random
 
 __all__ = ["MVAE"]
@@ -41,7 +48,12 @@ class MVAE(MultimodalVAE):
     model.fit({"x": {"image": images, "label": labels}}, epochs=10, batch_size=100)
     model.generate({"label": [7]}, num_samples=16)["image"]   # [16, 1, 28, 28, 1]
     ```
+
+    Modalities of one kind may come as a `tf_mvae.ModalityGroup`; every member is then a
+    modality of the objective.
     """
+
+    takes_groups = True
 
     def __init__(
         self,
@@ -79,7 +91,7 @@ class MVAE(MultimodalVAE):
                 distribution is not known, a weight is negative or names no modality, or
                 self-training is asked for something else than a class.
         """
-        check_num_random(num_random_subsets, len(modalities))
+        check_num_random(num_random_subsets, sum(modality.size for modality in modalities))
         if subset_distribution not in SUBSET_DISTRIBUTIONS:
             raise ValueError(
                 f"subset_distribution must be one of {SUBSET_DISTRIBUTIONS}, "
@@ -88,16 +100,39 @@ class MVAE(MultimodalVAE):
         super().__init__(modalities, latent_dim, **kwargs)
         self.term_weight = {name: float(w) for name, w in (term_weight or {}).items()}
         for name, weight in self.term_weight.items():
-            if name not in (_EVERYTHING, *self._names) or not weight >= 0:
+            if name not in (_EVERYTHING, *self._columns) or not weight >= 0:
                 raise ValueError(
                     f"term_weight holds a number of 0 or more for some of "
-                    f"{[_EVERYTHING, *self._names]}, not {name}={weight}"
+                    f"{[_EVERYTHING, *self._columns]}, not {name}={weight}"
                 )
         self.self_training = {name: float(c) for name, c in (self_training or {}).items()}
         check_self_training(self.self_training, self.modalities)
         self.self_training_start = int(self_training_start)
         self.num_random_subsets = int(num_random_subsets)
         self.subset_distribution = subset_distribution
+
+    def _evaluate(self, x, mask, present, wanted, seeds, num_samples, kl_weight, training):
+        if not has_groups(self.modalities):
+            return super()._evaluate(
+                x, mask, present, wanted, seeds, num_samples, kl_weight, training
+            )
+        drawn = several_terms(present, self.num_random_subsets, self.subset_distribution, seeds[0])
+        experts = self._encode(x, mask, training)
+        terms = grouped_posteriors(self.product_of_experts, *experts, present, drawn)
+        terms = terms._replace(valid=self._weighted(terms.valid, present))
+        return elbo_of_groups(
+            self.modalities, x, wanted, terms, num_samples, kl_weight, seeds[1], training
+        )
+
+    def _weighted(self, valid: tf.Tensor, present: tf.Tensor) -> tf.Tensor:
+        """Multiplies whole terms by their weights."""
+        if not self.term_weight:
+            return valid
+        names = [_EVERYTHING, *self._columns]
+        weight = [self.term_weight.get(name, 1.0) for name in names]
+        weight += [1.0] * (valid.shape[0] - len(weight))
+        several = tf.reduce_sum(present, axis=1) > 1
+        return valid * tf.where(several, tf.constant(weight)[:, tf.newaxis], 1.0)
 
     def _terms(self, x, mask, present, seed, training):
         subset, valid = self._weighted_subsets(present, seed)
@@ -119,16 +154,10 @@ class MVAE(MultimodalVAE):
         subset, valid = subset_terms(
             present, self.num_random_subsets, self.subset_distribution, seed
         )
-        if self.term_weight:
-            names = [_EVERYTHING, *self._names]
-            weight = [self.term_weight.get(name, 1.0) for name in names]
-            weight += [1.0] * (subset.shape[0] - len(weight))
-            several = tf.reduce_sum(present, axis=1) > 1
-            valid *= tf.where(several, tf.constant(weight)[:, tf.newaxis], 1.0)
-        return subset, valid
+        return subset, self._weighted(valid, present)
 
     def _needed(self, mask):
-        if self.num_random_subsets:
+        if self.num_random_subsets or has_groups(self.modalities):
             return {}
         present = tf.stack([tf.cast(mask[name], tf.float32) for name in self._names], axis=1)
         subset, valid = self._weighted_subsets(present, None)

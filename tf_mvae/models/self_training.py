@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 import tensorflow as tf
 
+from tf_mvae.data import contract
 from tf_mvae.distributions.likelihoods import Categorical
 from tf_mvae.modality import Modality
 
@@ -49,7 +50,7 @@ def guess_missing(
         `x` with guesses, and masks of what is there or guessed, by name.
     """
     loc, _ = model._infer(x, mask)
-    something = tf.add_n(list(mask.values())) > 0
+    something = tf.reduce_max(contract.present_mask(mask, model.modalities), axis=1) > 0
     x, targets = dict(x), dict(mask)
     for name, probabilities in model.from_latent(loc, names=list(confidence)).items():
         probabilities = tf.stop_gradient(probabilities)

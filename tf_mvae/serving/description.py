@@ -8,6 +8,7 @@ import tensorflow as tf
 from tensorflow.core.protobuf import meta_graph_pb2
 
 from tf_mvae.distributions.likelihoods import Bernoulli, Categorical, Likelihood, Poisson
+from tf_mvae.distributions.members import MemberLikelihood
 from tf_mvae.models import MultimodalVAE
 from tf_mvae.serving.inputs import DRAWS
 from tf_mvae.serving.portable import EXPECTED
@@ -39,13 +40,14 @@ def describe_modalities(model: MultimodalVAE) -> dict[str, Any]:
         `model`, `latent_dim`, `targets` (names of what is generated), `conditions` (names of
         what has to be given), and `modalities`: by name `likelihood`, `shape` of an example,
         `dtype`, `holds` (its range in words), `low` and `high` (null where there is no
-        bound), `is_image`, and `class_names` of classes.
+        bound), `is_image`, `class_names` of classes, and the `members` of a group, whose
+        array has one entry a member.
     """
     modalities = {}
     for modality in model.modalities:
         likelihood = modality.likelihood
         entry = {
-            "likelihood": type(likelihood).__name__,
+            "likelihood": type(_of_one(likelihood)).__name__,
             "shape": list(likelihood.event_shape),
             "dtype": likelihood.dtype.name,
             "holds": likelihood.describe_range(),
@@ -54,6 +56,8 @@ def describe_modalities(model: MultimodalVAE) -> dict[str, Any]:
         }
         if isinstance(likelihood, Categorical):
             entry["class_names"] = list(likelihood.class_names)
+        if modality.mask_shape:
+            entry["members"] = list(modality.column_names)
         modalities[modality.name] = entry
     return {
         "model": type(model).__name__,
@@ -208,7 +212,13 @@ def _output(model: MultimodalVAE, signature: str, key: str) -> dict[str, Any]:
     }[key]
 
 
+def _of_one(likelihood: Likelihood) -> Likelihood:
+    """Returns the likelihood of one member of a group."""
+    return likelihood.member if isinstance(likelihood, MemberLikelihood) else likelihood
+
+
 def _expected(name: str, likelihood: Likelihood) -> dict[str, Any]:
+    likelihood = _of_one(likelihood)
     if isinstance(likelihood, Categorical):
         meaning = f"Probability of each class of {name}, in the order of class_names."
         return {"low": 0, "high": 1, "meaning": meaning}

@@ -27,9 +27,12 @@ def value_specs(model: MultimodalVAE) -> list[tf.TensorSpec]:
 
 
 def mask_specs(model: MultimodalVAE) -> list[tf.TensorSpec]:
-    """Returns the masks, `[batch]`; conditions have none, since they have to be given."""
+    """Returns the masks, `[batch]`, a group's `[batch, member]`.
+
+    Conditions have none, since they have to be given.
+    """
     return [
-        tf.TensorSpec([None], tf.float32, name=f"{m.name}_mask")
+        tf.TensorSpec([None, *m.mask_shape], tf.float32, name=f"{m.name}_mask")
         for m in model.modalities
         if m.name not in model.conditions
     ]

@@ -50,7 +50,7 @@ class Parts:
         for modality in self.model.targets:
             name = modality.name
             parameters = self.model.likelihood_parameters(z, [name], prepared)[name]
-            total += modality.likelihood.log_prob(parameters, prepared[name]) * mask[name]
+            total += modality.log_prob(parameters, prepared[name], mask[name])
         return total
 
     def conditions(self, x: Tensors) -> dict[str, tf.Tensor]:

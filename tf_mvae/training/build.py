@@ -71,7 +71,7 @@ def load_split(config: RunConfig, name: str, masks: Masks | None = None) -> Spli
         UserError: The data are not there.
     """
     experiment = registry.get(config.experiment)
-    split = experiment.load(name, config.data_dir)
+    split = experiment.load(name, config.data_dir, **_options(config, experiment))
     if masks is not None:
         split = with_masks(split, masks(split))
     if config.model != "vae":
@@ -94,14 +94,33 @@ def _check_use(config: RunConfig) -> None:
             )
 
 
+def _options(config: RunConfig, experiment: Experiment) -> dict[str, Any]:
+    """Returns the settings that are the experiment's own, and refuses those of others."""
+    for field in dataclasses.fields(RunConfig):
+        given = getattr(config, field.name) != field.default
+        if field.name in _OPTIONS and given and field.name not in experiment.options:
+            raise UserError(f"--{field.name} is not for --experiment={experiment.name}")
+    return {name: getattr(config, name) for name in experiment.options}
+
+
 def _modalities(config: RunConfig, experiment: Experiment) -> list[Modality]:
     """Returns the modalities that a run's model has, in its order."""
-    modalities = experiment.modalities(config.likelihood_weight, config.cross_weight)
+    options = _options(config, experiment)
+    modalities = experiment.modalities(config.likelihood_weight, config.cross_weight, **options)
     names = [modality.name for modality in modalities]
-    for flag in ("likelihood_weight", "cross_weight", "term_weight"):
+    members = [name for m in modalities for name in m.column_names]
+    known = {
+        "likelihood_weight": {*names, *members},
+        "cross_weight": {*names, *members},
+        "term_weight": {"everything", *members},
+    }
+    for flag, weighed in known.items():
         for name in getattr(config, flag):
-            if name not in names and (flag, name) != ("term_weight", "everything"):
-                raise UserError(f"--{flag} names {name!r}; the modalities are {sorted(names)}")
+            if name not in weighed:
+                raise UserError(
+                    f"--{flag} names {name!r}; the modalities are "
+                    f"{sorted({*names, *members} if flag != 'term_weight' else members)}"
+                )
     if config.modality is not None and config.modality not in names:
         raise UserError(f"--modality={config.modality} is not known; there are {', '.join(names)}")
     first = config.modality or names[0]
@@ -151,6 +170,9 @@ def _jmvae(config, experiment, modalities, common):
 def _telbo(config, experiment, modalities, common):
     return models.TELBO(modalities, trunks=_trunks(experiment), **common)
 
+
+# Settings that are some experiments' own.
+_OPTIONS = ("dataset_dir", "attributes", "absent_attributes", "num_modalities")
 
 # Settings that some models have no use for, with those that do.
 _USERS = {

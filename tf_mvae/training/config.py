@@ -54,6 +54,12 @@ class RunConfig:
         self_training: By class modality, the probability above which the model's own guess
             is a target where an example lacks the class; none where left out.
         self_training_start: Steps before that begins.
+        dataset_dir: A prepared TFDS directory to read instead of the experiment's own data
+            set (celeba, celeba19).
+        attributes: The attributes to model; the paper's where empty (celeba, celeba19).
+        absent_attributes: Whether attributes that the data set lacks are masked out
+            (celeba19); an error otherwise.
+        num_modalities: How many sensors there are (sensors).
     """
 
     experiment: str
@@ -83,10 +89,21 @@ class RunConfig:
     drop_incomplete: bool = False
     self_training: dict[str, float] = dataclasses.field(default_factory=dict)
     self_training_start: int = 1000
+    dataset_dir: str | None = None
+    attributes: tuple[str, ...] = ()
+    absent_attributes: bool = False
+    num_modalities: int = 10
 
     def __post_init__(self):
         """Checks the numbers."""
-        for name in ("latent_dim", "num_samples", "epochs", "batch_size", "shuffle_buffer"):
+        for name in (
+            "latent_dim",
+            "num_samples",
+            "epochs",
+            "batch_size",
+            "shuffle_buffer",
+            "num_modalities",
+        ):
             if getattr(self, name) < 1:
                 raise UserError(f"--{name} must be at least 1; it is {getattr(self, name)}")
         for name in ("annealing_epochs", "num_random_subsets", "seed", "self_training_start"):
@@ -143,11 +160,12 @@ class RunConfig:
         return [
             f"--{name}={_to_text(others[name])} (was {_to_text(own[name])})"
             for name in own
-            if own[name] != others[name] and name != "data_dir"
+            if own[name] != others[name] and name not in ("data_dir", "dataset_dir")
         ]
 
     def _given(self) -> dict[str, Any]:
-        return {k: v for k, v in dataclasses.asdict(self).items() if v is not None and v != {}}
+        empty = (None, {}, ())
+        return {k: v for k, v in dataclasses.asdict(self).items() if v not in empty}
 
     @property
     def is_incomplete(self) -> bool:
@@ -159,12 +177,16 @@ class RunConfig:
 def _to_text(value: Any) -> str:
     if isinstance(value, dict):
         return ",".join(f"{name}={number!r}" for name, number in value.items())
+    if isinstance(value, tuple):
+        return ",".join(value)
     if isinstance(value, bool):
         return str(value).lower()
     return str(value)
 
 
 def _from_text(text: str, kind: Any) -> Any:
+    if kind == tuple[str, ...]:
+        return tuple(text.split(","))
     if kind == dict[str, float]:
         return parse_weights(text.split(","))
     kind = next((option for option in typing.get_args(kind) if option in (int, float)), kind)

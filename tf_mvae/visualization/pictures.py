@@ -12,6 +12,7 @@ from tf_mvae.distributions.likelihoods import Categorical
 from tf_mvae.modality import Modality
 from tf_mvae.models import MultimodalVAE
 from tf_mvae.visualization.grids import image_grid, save_figure
+from tf_mvae.visualization.group_pictures import group_figures, probable_attributes
 
 __all__ = ["condition_figure", "most_probable", "write_pictures"]
 
@@ -26,7 +27,8 @@ def write_pictures(
 
     `samples.png` from the prior, `reconstructions.png`, and `B_given_A.png` for every
     pair of modalities that can be drawn (images and classes; at most 30 pairs, images
-    as targets first).
+    as targets first); of a group of attributes, images given each of them, and them given
+    images.
 
     Args:
         model: A trained model.
@@ -47,6 +49,7 @@ def write_pictures(
         if not model.conditions:
             figures["samples"] = _samples(model, images[0], classes[:1], seed)
         figures["reconstructions"] = _reconstructions(model, images[0], batch, seed)
+        figures |= group_figures(model, images[0], _rows(batch, [images[0].name], 10)[0], seed)
     pairs = [
         (g, t)
         for t in images + classes
@@ -109,7 +112,8 @@ def most_probable(
 
     Returns:
         For each class modality that was not given its name and the three most probable
-        classes with their probabilities, averaged over the samples.
+        classes with their probabilities, averaged over the samples; for each group of
+        attributes those that were not given, with theirs.
     """
     found = []
     for modality in model.targets:
@@ -119,7 +123,7 @@ def most_probable(
             names = modality.likelihood.class_names
             words = [f"{names[place]} {probabilities[place]:.1%}" for place in best]
             found.append((modality.name, ", ".join(words)))
-    return found
+    return found + probable_attributes(model, given, generated)
 
 
 def _samples(model: MultimodalVAE, image: Modality, classes: list[Modality], seed: int) -> Figure:

@@ -1,0 +1,80 @@
+"""The likelihood of a group's array: one member's, for every member by itself."""
+
+from typing import Any
+
+import keras
+import tensorflow as tf
+import tensorflow_probability as tfp
+
+from tf_mvae.distributions.likelihoods import Likelihood
+
+__all__ = ["MemberLikelihood"]
+
+
+@keras.saving.register_keras_serializable("tf_mvae")
+class MemberLikelihood(Likelihood):
+    """One likelihood for each member of a group, independent given the latent.
+
+    Data and parameters are those of one member, side by side: `[..., member, *event_shape]`.
+    The members are a batch dimension of the distribution, so that `log_prob` tells them
+    apart: `[..., member]`.
+
+    Attributes:
+        member: The likelihood of one member.
+
+    Example:
+
+    ```python
+    MemberLikelihood(Bernoulli([]), 18).log_prob(tf.zeros([4, 18]), tf.ones([4, 18]))  # [4, 18]
+    ```
+    """
+
+    def __init__(self, member: Likelihood, number: int):
+        """Creates the likelihood of `number` members.
+
+        Args:
+            member: The likelihood of one.
+            number: How many there are.
+        """
+        super().__init__((number, *member.event_shape), (number, *member.parameter_shape))
+        self.member = member
+        self.low, self.high, self.dtype = member.low, member.high, member.dtype
+
+    def get_config(self) -> dict[str, Any]:
+        """See `Likelihood.get_config`."""
+        member = keras.saving.serialize_keras_object(self.member)
+        return {"member": member, "number": self.event_shape[0]}
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> "MemberLikelihood":
+        """See `Likelihood.from_config`."""
+        return cls(keras.saving.deserialize_keras_object(config["member"]), config["number"])
+
+    def distribution(self, parameters: tf.Tensor) -> tfp.distributions.Distribution:
+        """Returns a distribution with batch `[..., member]` and events of one member."""
+        return self.member.distribution(parameters)
+
+    def log_prob(self, parameters: tf.Tensor, value: tf.Tensor) -> tf.Tensor:
+        """Returns each member's `log p(x | z)` in nats, `[..., member]`."""
+        return self.member.log_prob(parameters, value)
+
+    def expected_value(self, parameters: tf.Tensor) -> tf.Tensor:
+        """See `Likelihood.expected_value`."""
+        return self.member.expected_value(parameters)
+
+    def prepare(self, value: tf.Tensor) -> tf.Tensor:
+        """See `Likelihood.prepare`."""
+        return self.member.prepare(value)
+
+    def accepts(self, dtype: tf.DType) -> bool:
+        """See `Likelihood.accepts`."""
+        return self.member.accepts(dtype)
+
+    def describe_range(self) -> str:
+        """See `Likelihood.describe_range`."""
+        return self.member.describe_range()
+
+    @property
+    def is_image(self) -> bool:
+        """No: one example of a group is many things."""
+        return False

@@ -1,0 +1,173 @@
+"""CelebA: a face and 18 attributes, as one vector (celeba) or each by itself (celeba19)."""
+
+from collections.abc import Mapping, Sequence
+
+import keras
+
+from tf_mvae.data.attributes import CELEBA_ATTRIBUTES, image_and_attributes
+from tf_mvae.data.pipeline import Split
+from tf_mvae.distributions import likelihoods
+from tf_mvae.experiments.registry import Experiment, register
+from tf_mvae.group import ModalityGroup
+from tf_mvae.layers import (
+    MaskedBatchNormalization,
+    MaskedSequential,
+    SeededDropout,
+    grouped_mlp_decoder,
+    grouped_mlp_encoder,
+    mlp_decoder,
+    mlp_encoder,
+)
+from tf_mvae.modality import Modality
+
+__all__ = ["celeba_modalities", "celeba19_modalities"]
+
+_LICENCE = (
+    "CelebA: copyright the Multimedia Laboratory, the Chinese University of Hong Kong; for "
+    "non-commercial research only. Another --dataset_dir has its own licence."
+)
+Weights = Mapping[str, float]
+
+
+def celeba_modalities(
+    likelihood_weight: Weights,
+    cross_weight: Weights,
+    dataset_dir: str | None = None,
+    attributes: Sequence[str] = (),
+) -> list[Modality]:
+    """Returns a 64 x 64 image and a vector of attributes (Wu and Goodman, NeurIPS 2018, CelebA).
+
+    Image: `image_encoder` and `image_decoder`; attributes: 18-512-512 with batch
+    normalisation, and 3 x 512-18 back; Swish.
+    """
+    number = len(attributes or CELEBA_ATTRIBUTES)
+    vector = likelihoods.Bernoulli([number])
+    networks = {
+        "image": (likelihoods.Bernoulli([64, 64, 3]), image_encoder(), image_decoder()),
+        "attributes": (vector, _attributes_encoder(), mlp_decoder([number])),
+    }
+    return [
+        Modality(name, *parts, likelihood_weight.get(name, 1.0), cross_weight.get(name))
+        for name, parts in networks.items()
+    ]
+
+
+def celeba19_modalities(
+    likelihood_weight: Weights,
+    cross_weight: Weights,
+    dataset_dir: str | None = None,
+    attributes: Sequence[str] = (),
+    absent_attributes: bool = False,
+) -> list[Modality]:
+    """Returns a 64 x 64 image and a group of attributes (the same paper, CelebA-19).
+
+    An attribute: embed(2, 512)-512, and 3 x 512-1 back; Swish. A weight under `attributes`
+    is that of each, one under an attribute's name its own.
+    """
+    names = tuple(attributes) or CELEBA_ATTRIBUTES
+    own = {name: likelihood_weight.get("attributes", 1.0) for name in names}
+    own |= {name: value for name, value in likelihood_weight.items() if name in names}
+    cross = dict.fromkeys(names, cross_weight["attributes"]) if "attributes" in cross_weight else {}
+    cross |= {name: value for name, value in cross_weight.items() if name in names}
+    image = Modality(
+        "image",
+        likelihoods.Bernoulli([64, 64, 3]),
+        image_encoder(),
+        image_decoder(),
+        likelihood_weight.get("image", 1.0),
+        cross_weight.get("image"),
+    )
+    networks = grouped_mlp_encoder([512, 512], num_classes=2), grouped_mlp_decoder([])
+    group = ModalityGroup("attributes", names, likelihoods.Bernoulli([]), *networks, own, cross)
+    return [image, group]
+
+
+def image_encoder(units: int | None = 512) -> MaskedSequential:
+    """Returns the paper's network from an image to features.
+
+    Convolutions of 32-64-128-256 (kernel 4, stride 2, padding 1; the last stride 1, no
+    padding), batch normalisation after all but the first, fc 512 and dropout of 0.1.
+
+    Args:
+        units: Width of the last, fully connected layer; none, and no dropout, where None.
+    """
+    layers = []
+    for index, filters in enumerate((32, 64, 128)):
+        layers += [
+            keras.layers.ZeroPadding2D(1),
+            keras.layers.Conv2D(filters, 4, strides=2, use_bias=False),
+            *[_batch_norm()] * bool(index),
+            keras.layers.Activation("silu"),
+        ]
+    last = keras.layers.Conv2D(256, 4, use_bias=False)
+    layers += [last, _batch_norm(), keras.layers.Activation("silu"), keras.layers.Flatten()]
+    if units is not None:
+        layers += [keras.layers.Dense(units, "silu"), SeededDropout(0.1)]
+    return MaskedSequential(layers)
+
+
+def image_decoder() -> MaskedSequential:
+    """Returns the paper's network from a latent to logits of an image.
+
+    fc 6400 and transposed convolutions of 128-64-32-3 (kernel 4, stride 2, padding 1; the
+    first stride 1, no padding), batch normalisation after all but the last.
+    """
+    start = (5, 5, 256)
+    layers = [keras.layers.Dense(6400, "silu"), keras.layers.Reshape(start)]
+    for index, filters in enumerate((128, 64, 32)):
+        shape = {"strides": 2, "padding": "same"} if index else {"padding": "valid"}
+        layers += [
+            keras.layers.Conv2DTranspose(filters, 4, use_bias=False, **shape),
+            _batch_norm(),
+            keras.layers.Activation("silu"),
+        ]
+    last = keras.layers.Conv2DTranspose(3, 4, strides=2, padding="same", use_bias=False)
+    return MaskedSequential([*layers, last])
+
+
+def _attributes_encoder() -> MaskedSequential:
+    layers = [keras.layers.Flatten()]
+    for _ in range(2):
+        layers += [keras.layers.Dense(512), _batch_norm(), keras.layers.Activation("silu")]
+    return MaskedSequential(layers)
+
+
+def _batch_norm() -> MaskedBatchNormalization:
+    # PyTorch's settings, with which the paper's networks were trained.
+    return MaskedBatchNormalization(momentum=0.9, epsilon=1e-5)
+
+
+def _joint_trunks() -> dict[str, keras.layers.Layer]:
+    return {"image": image_encoder(), "attributes": mlp_encoder([512])}
+
+
+def _image_given_attributes() -> tuple[keras.layers.Layer, list[int]]:
+    return image_encoder(units=None), [512]
+
+
+def _load(split: str, data_dir: str | None, **options) -> Split:
+    return image_and_attributes(split, data_dir, **options)
+
+
+register(
+    Experiment(
+        name="celeba",
+        description="CelebA: 64 x 64 image and a vector of 18 attributes",
+        load=_load,
+        modalities=celeba_modalities,
+        joint_trunks=_joint_trunks,
+        conditional_encoders={"image": _image_given_attributes},
+        licence=_LICENCE,
+        options=("dataset_dir", "attributes"),
+    )
+)
+register(
+    Experiment(
+        name="celeba19",
+        description="CelebA: 64 x 64 image and 18 attributes, a modality each",
+        load=_load,
+        modalities=celeba19_modalities,
+        licence=_LICENCE,
+        options=("dataset_dir", "attributes", "absent_attributes"),
+    )
+)

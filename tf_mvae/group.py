@@ -1,0 +1,263 @@
+"""Many modalities of one kind: eighteen attributes, three hundred sensors."""
+
+import math
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from tf_mvae.distributions.likelihoods import Categorical, Likelihood
+from tf_mvae.distributions.members import MemberLikelihood
+from tf_mvae.layers import (
+    GroupedDense,
+    MaskedBatchNormalization,
+    MaskedSequential,
+    grouped_mlp_decoder,
+    grouped_mlp_encoder,
+)
+from tf_mvae.layers.sequential import call_network
+from tf_mvae.modality import Modality
+
+__all__ = ["ModalityGroup", "has_groups"]
+
+Weights = float | Mapping[str, float]
+
+
+@keras.saving.register_keras_serializable("tf_mvae")
+class ModalityGroup(Modality):
+    """Like modalities, each with its own networks, mask, expert and weight, computed as one.
+
+    In a batch a group is one array, `x[group]: [batch, member, *event_shape]`, with
+    `mask[group]: [batch, member]` (`[batch]` says it of all members alike). For the
+    objective every member is a modality: it is in or out of a subset by itself, has a term
+    alone, and a metric. The members' encoders run as one batched matrix product, and so do
+    their decoders, so that a step's cost grows linearly with their number.
+
+    Cost is also why a `cross_weight` does not reach everywhere: N members alone,
+    reconstructed from N members alone, would be N^2 decodings. The terms of everything, of
+    the random subsets and of each single `Modality` reconstruct the whole group; a member
+    alone reconstructs itself, and nothing else of the model. A single `Modality`'s cross
+    weight, too, holds in all terms but those of a group's members alone.
+
+    What is given to a model (`posterior`, `generate`) may name a member itself:
+    `model.generate({"Smiling": [1.0]})`.
+
+    Attributes:
+        members: The members' names.
+        likelihood: Of the whole array; `likelihood.member` is that of one member.
+        likelihood_weight: Each member's, as `Modality.likelihood_weight`.
+        cross_weight: Each member's, as `Modality.cross_weight`.
+
+    Example:
+    ```python
+    attributes = ModalityGroup(
+        "attributes", ["Smiling", "Eyeglasses", "Male"], likelihoods.Bernoulli([]),
+        grouped_mlp_encoder([512, 512], num_classes=2), grouped_mlp_decoder([], [512]))
+    model = MVAE([Modality("image", likelihoods.Bernoulli([64, 64, 3])), attributes])
+    ```
+    """
+
+    def __init__(
+        self,
+        name: str,
+        members: Sequence[str],
+        likelihood: Likelihood,
+        encoder: keras.layers.Layer | None = None,
+        decoder: keras.layers.Layer | None = None,
+        likelihood_weight: Weights = 1.0,
+        cross_weight: Weights | None = None,
+        **kwargs,
+    ):
+        """Describes a group; a model then builds its networks.
+
+        Args:
+            name: The group's key in batches: letters, digits and underscores.
+            members: The members' names, likewise; they may begin with a digit.
+            likelihood: Of one member.
+            encoder: Any Keras layer from prepared data, members first
+                (`[member, batch, *event_shape]`), to features `[member, batch, ...]`:
+                `tf_mvae.layers.grouped_mlp_encoder`, which stands here where left out.
+            decoder: Any Keras layer from `[member, batch, latent]` to as many numbers as
+                `likelihood.parameter_shape` has, `[member, batch, numbers]`;
+                `tf_mvae.layers.grouped_mlp_decoder` where left out.
+            likelihood_weight: One for all members, or by member (1 where left out).
+            cross_weight: The same; the likelihood weight where left out.
+            **kwargs: Keras' own arguments for a layer.
+
+        Raises:
+            ValueError: A name does not fit, a weight is negative or names no member, or a
+                network holds batch normalisation, which would mix the members.
+            TypeError: The likelihood is not one.
+        """
+        members = tuple(members)
+        for member in members:
+            if not re.fullmatch(r"[A-Za-z0-9_]+", member):
+                raise ValueError(
+                    f"group {name!r}: a member's name is letters, digits and underscores, "
+                    f"not {member!r}"
+                )
+        if not members or len(set(members)) < len(members):
+            raise ValueError(f"group {name!r}: members must have names that differ: {members}")
+        if not isinstance(likelihood, Likelihood):
+            raise TypeError(
+                f"group {name!r}: likelihood must be a tf_mvae.likelihoods.Likelihood, not "
+                f"{likelihood!r}"
+            )
+        own = _by_member(name, members, likelihood_weight, 1.0)
+        cross = own if cross_weight is None else _by_member(name, members, cross_weight, None, own)
+        if encoder is None:
+            classes = likelihood.num_classes if isinstance(likelihood, Categorical) else None
+            encoder = grouped_mlp_encoder(num_classes=classes)
+        if decoder is None:
+            decoder = grouped_mlp_decoder(likelihood.parameter_shape)
+        for network in (encoder, decoder):
+            _refuse_batch_norm(name, network)
+        joint = MemberLikelihood(likelihood, len(members))
+        super().__init__(name, joint, encoder, decoder, **kwargs)
+        self.members = members
+        self.likelihood_weight = own
+        self.cross_weight = cross
+
+    @property
+    def size(self) -> int:
+        """How many members there are."""
+        return len(self.members)
+
+    @property
+    def mask_shape(self) -> tuple[int, ...]:
+        """One number a member."""
+        return (self.size,)
+
+    @property
+    def column_names(self) -> tuple[str, ...]:
+        """The members' names."""
+        return self.members
+
+    def encode(
+        self, value: tf.Tensor, mask: tf.Tensor, training: bool = False
+    ) -> tuple[tf.Tensor, tf.Tensor]:
+        """Returns the members' experts, `loc` and `log_variance`, `[batch, member, latent]`.
+
+        Args:
+            value: Raw data, `[batch, member, *event_shape]`.
+            mask: `[batch, member]`, 0 where the example lacks a member.
+            training: Whether this is a training step.
+        """
+        first = _members_first(self.prepare(value, mask))
+        features = call_network(self.encoder, first, tf.transpose(mask), training)
+        parameters = tf.cast(self.expert_head(features), tf.float32)
+        loc, log_variance = tf.split(tf.transpose(parameters, [1, 0, 2]), 2, axis=-1)
+        return loc, log_variance
+
+    def prepare(self, value: tf.Tensor, mask: tf.Tensor) -> tf.Tensor:
+        """Returns prepared data, zero where the example lacks a member.
+
+        Args:
+            value: Raw data, `[batch, member, *event_shape]`.
+            mask: `[batch, member]`.
+        """
+        value = tf.convert_to_tensor(value)
+        inner = [1] * len(self.likelihood.member.event_shape)
+        there = tf.reshape(mask > 0, [-1, self.size, *inner])
+        return self.likelihood.prepare(tf.where(there, value, tf.zeros([], value.dtype)))
+
+    def decode(
+        self, z: tf.Tensor, mask: tf.Tensor | None = None, training: bool = False
+    ) -> tf.Tensor:
+        """Returns every member's parameters, float32 `[rows, member, *parameter_shape]`.
+
+        Args:
+            z: Latents, `[rows, latent]`.
+            mask: `[rows]`, 0 where a row does not count; all count where left out.
+            training: Whether this is a training step.
+
+        Raises:
+            ValueError: The decoder's output does not fit the likelihood.
+        """
+        rows = tf.broadcast_to(z, [self.size, tf.shape(z)[0], z.shape[1]])
+        counts = tf.ones(tf.shape(z)[:1]) if mask is None else mask
+        counts = tf.broadcast_to(counts, [self.size, tf.shape(z)[0]])
+        return _members_first(self.decode_each(rows, counts, training))
+
+    def decode_each(self, z: tf.Tensor, mask: tf.Tensor, training: bool = False) -> tf.Tensor:
+        """Decodes latents of every member's own, members first.
+
+        Args:
+            z: `[member, rows, latent]`.
+            mask: `[member, rows]`, 0 where a row does not count.
+            training: Whether this is a training step.
+
+        Returns:
+            Float32 `[member, rows, *parameter_shape]`.
+
+        Raises:
+            ValueError: The decoder's output does not fit the likelihood.
+        """
+        parameters = tf.cast(call_network(self.decoder, z, mask, training), tf.float32)
+        wanted = self.likelihood.member.parameter_shape
+        if math.prod(parameters.shape[2:]) != math.prod(wanted):
+            raise ValueError(
+                f"group {self.name!r}: its likelihood wants {wanted} numbers of a member from "
+                f"the decoder, which puts out {tuple(parameters.shape[2:])}"
+            )
+        return tf.reshape(parameters, [self.size, tf.shape(parameters)[1], *wanted])
+
+    def log_prob(self, parameters: tf.Tensor, prepared: tf.Tensor, mask: tf.Tensor) -> tf.Tensor:
+        """Returns `log p(x | z)` of the members that an example has, added up, `[..., batch]`."""
+        return tf.reduce_sum(super().log_prob(parameters, prepared, mask), axis=-1)
+
+    def get_config(self) -> dict[str, Any]:
+        """Returns the arguments that make this group again."""
+        serialize = keras.saving.serialize_keras_object
+        return {
+            **super().get_config(),
+            "members": list(self.members),
+            "likelihood": serialize(self.likelihood.member),
+            "likelihood_weight": dict(zip(self.members, self.likelihood_weight, strict=True)),
+            "cross_weight": dict(zip(self.members, self.cross_weight, strict=True)),
+        }
+
+    def _head(self, units: int) -> keras.layers.Layer:
+        return GroupedDense(units, name="expert")
+
+
+def has_groups(modalities: Sequence[Modality]) -> bool:
+    """Says whether there is a group among modalities."""
+    return any(isinstance(modality, ModalityGroup) for modality in modalities)
+
+
+def _members_first(tensor: tf.Tensor) -> tf.Tensor:
+    """Exchanges the first two axes."""
+    return tf.transpose(tensor, [1, 0, *range(2, tensor.shape.rank)])
+
+
+def _by_member(
+    name: str,
+    members: Sequence[str],
+    weights: Weights,
+    missing: float | None,
+    others: Sequence[float] = (),
+) -> tuple[float, ...]:
+    """Returns a weight for each member."""
+    if isinstance(weights, Mapping):
+        unknown = [member for member in weights if member not in members]
+        if unknown:
+            raise ValueError(f"group {name!r} has no member {unknown[0]!r} to weigh")
+        usual = others or [missing] * len(members)
+        found = [weights.get(m, other) for m, other in zip(members, usual, strict=True)]
+    else:
+        found = [weights] * len(members)
+    if any(not weight >= 0 for weight in found):
+        raise ValueError(f"group {name!r}: weights must not be negative")
+    return tuple(float(weight) for weight in found)
+
+
+def _refuse_batch_norm(name: str, network: keras.layers.Layer) -> None:
+    layers = network.layers if isinstance(network, MaskedSequential) else [network]
+    for layer in layers:
+        if isinstance(layer, keras.layers.BatchNormalization | MaskedBatchNormalization):
+            raise ValueError(
+                f"group {name!r}: {layer.name} would normalise over the members; leave it out"
+            )

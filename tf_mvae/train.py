@@ -65,6 +65,7 @@ flags.DEFINE_integer("seed", 0, "Seed of weights, order, subsets and noise.")
 flags.DEFINE_bool("jit_compile", True, "Whether XLA compiles the step.")
 flags.DEFINE_integer("checkpoint_steps", 1000, "Steps between checkpoints within an epoch.", 1)
 flags.DEFINE_integer("picture_epochs", 10, "Epochs between pictures in TensorBoard.", 1)
+flags.DEFINE_integer("keep_checkpoints", 2, "Newest checkpoints to keep, beside the best.", 1)
 
 
 def main(_) -> int:
@@ -81,7 +82,14 @@ def main(_) -> int:
     config = RunConfig(**given)
     run_dir = FLAGS.run_dir or f"runs/{config.experiment}-{config.model}"
     try:
-        train(config, run_dir, FLAGS.resume, FLAGS.checkpoint_steps, FLAGS.picture_epochs)
+        train(
+            config,
+            run_dir,
+            FLAGS.resume,
+            FLAGS.checkpoint_steps,
+            FLAGS.picture_epochs,
+            FLAGS.keep_checkpoints,
+        )
     except Stopped as stopped:
         print(f"stopped at step {stopped.step}; the same command goes on from there")
         return 128 + stopped.signal

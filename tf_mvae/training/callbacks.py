@@ -93,6 +93,7 @@ class CheckpointWriter(keras.callbacks.Callback):
         if self._signal is not None or (due and here.step_in_epoch < self._steps_per_epoch):
             self._checkpoints.save(here)
         if self._signal is not None:
+            self._checkpoints.join()
             self.on_train_end()
             raise Stopped(self._signal, here.step)
 

@@ -1,7 +1,9 @@
 """Training a run to its end, from wherever it stands."""
 
 import dataclasses
+import errno
 import json
+import os
 import pathlib
 import tempfile
 from typing import Any
@@ -32,6 +34,7 @@ def train(
     resume: bool = True,
     checkpoint_steps: int = 1000,
     picture_epochs: int = 10,
+    keep_checkpoints: int = 2,
 ) -> dict[str, Any]:
     """Trains a run, or goes on with it, and leaves everything in its directory.
 
@@ -43,12 +46,14 @@ def train(
         resume: Whether a run that is there may be taken up.
         checkpoint_steps: Steps between checkpoints within an epoch.
         picture_epochs: Epochs between pictures in TensorBoard.
+        keep_checkpoints: How many of the newest checkpoints to keep, beside the best.
 
     Returns:
         The run's summary, what `finished.json` holds.
 
     Raises:
-        UserError: The data, the directory or the configuration is not usable.
+        UserError: The data, the directory or the configuration is not usable, or the disk
+            is full.
         Stopped: A signal asked to stop; a checkpoint has been written.
     """
     if not config.jit_compile:
@@ -68,7 +73,7 @@ def train(
         print(f"this run is finished; nothing to do: {directory.path}")
         return json.loads(directory.finished.read_text(encoding="utf-8"))
 
-    checkpoints = Checkpoints(directory.checkpoints, model)
+    checkpoints = Checkpoints(directory.checkpoints, model, keep_checkpoints)
     start = checkpoints.restore()
     if start is not None:
         print(f"going on from step {start.step} (epoch {start.epoch + 1})")
@@ -87,8 +92,11 @@ def train(
             _fit(model, config, splits, writer, validation, [progress, metrics])
     except tf.errors.InvalidArgumentError as error:
         raise contract.out_of_range(error) from error
+    except (OSError, tf.errors.OpError) as error:
+        raise _disk_full(error, directory) from error
     finally:
         progress.close()
+    checkpoints.join()
     return _finish(config, directory, model, checkpoints, test_batch)
 
 
@@ -123,6 +131,18 @@ def _fit(
         callbacks=[*callbacks, writer],
         verbose=0,
     )
+
+
+def _disk_full(error: Exception, directory: RunDirectory) -> Exception:
+    """Returns the `UserError` behind a write that found no room, or the error itself."""
+    if getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT) or (
+        os.strerror(errno.ENOSPC) in str(error)
+    ):
+        return UserError(
+            f"no space left on the disk of {directory.path}; make room, and the same command goes "
+            "on from the newest checkpoint"
+        )
+    return error
 
 
 def _draw(model: MultimodalVAE, batch: Any, seed: int) -> dict[str, tf.Tensor]:

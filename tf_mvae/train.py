@@ -63,6 +63,23 @@ flags.DEFINE_enum(
 flags.DEFINE_integer("shuffle_buffer", 100_000, "Examples held for shuffling.")
 flags.DEFINE_integer("seed", 0, "Seed of weights, order, subsets and noise.")
 flags.DEFINE_bool("jit_compile", True, "Whether XLA compiles the step.")
+flags.DEFINE_enum(
+    "mixed_precision",
+    "float32",
+    ["float32", "mixed_bfloat16", "mixed_float16"],
+    "Type in which networks compute; weights, densities and sums are float32 with each.",
+)
+flags.DEFINE_integer(
+    "gradient_accumulation_steps", 1, "Batches whose gradients are averaged for one update."
+)
+flags.DEFINE_float("clip_norm", 0.0, "Bound of the norm of all gradients together; 0 is none.")
+flags.DEFINE_float(
+    "ema",
+    0.0,
+    "Decay, a batch, of the moving average of the weights that is evaluated and exported "
+    "(0.999, say); 0 is none.",
+)
+flags.DEFINE_integer("warmup_steps", 0, "Batches over which the learning rate rises from 0.")
 flags.DEFINE_integer("checkpoint_steps", 1000, "Steps between checkpoints within an epoch.", 1)
 flags.DEFINE_integer("picture_epochs", 10, "Epochs between pictures in TensorBoard.", 1)
 flags.DEFINE_integer("keep_checkpoints", 2, "Newest checkpoints to keep, beside the best.", 1)

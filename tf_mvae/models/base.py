@@ -10,6 +10,7 @@ from tf_mvae.data import contract
 from tf_mvae.modality import Modality
 from tf_mvae.models.elbo import Elbo, PosteriorTerms, elbo_of_posteriors
 from tf_mvae.models.generative import GenerativeModel
+from tf_mvae.models.precision import layers_compute_in
 from tf_mvae.ops import random
 
 __all__ = ["MultimodalVAE"]
@@ -159,7 +160,7 @@ class MultimodalVAE(GenerativeModel):
 
     def train_step(self, data: Any) -> dict[str, tf.Tensor]:
         """Takes one step of the optimizer; Keras calls it."""
-        step = tf.cast(self.optimizer.iterations.value, tf.int32)
+        step = self._batches_seen()
         kl_weight = self.kl_weight(step) if callable(self.kl_weight) else self.kl_weight
         with tf.GradientTape() as tape:
             elbo = self.elbo(data, kl_weight=kl_weight, seed=self._step_seed(step), training=True)
@@ -167,6 +168,8 @@ class MultimodalVAE(GenerativeModel):
             replicas = tf.distribute.get_strategy().num_replicas_in_sync
             scaled = self.optimizer.scale_loss(loss / replicas)
         gradients = tape.gradient(scaled, [v.value for v in self.trainable_variables])
+        if self._optimizer().global_clipnorm:  # sparse ones would count equal rows one by one
+            gradients = [None if g is None else tf.convert_to_tensor(g) for g in gradients]
         self.optimizer.apply(gradients, self.trainable_variables)
         return self._update_metrics(loss, elbo)
 
@@ -194,6 +197,7 @@ class MultimodalVAE(GenerativeModel):
         weight = self.kl_weight
         return {
             "name": self.name,
+            "dtype": keras.saving.serialize_keras_object(self.dtype_policy),
             "modalities": [keras.saving.serialize_keras_object(m) for m in self.modalities],
             "latent_dim": self.latent_dim,
             "kl_weight": keras.saving.serialize_keras_object(weight)
@@ -210,7 +214,19 @@ class MultimodalVAE(GenerativeModel):
         modalities = [make(m, custom_objects=custom_objects) for m in config["modalities"]]
         weight = config["kl_weight"]
         weight = make(weight, custom_objects=custom_objects) if isinstance(weight, dict) else weight
-        return cls(**{**config, "modalities": modalities, "kl_weight": weight})
+        policy = config.get("dtype", keras.config.dtype_policy())  # older files hold none
+        policy = make(policy) if isinstance(policy, dict) else policy
+        with layers_compute_in(policy):  # those that the model makes itself, too
+            return cls(**{**config, "dtype": policy, "modalities": modalities, "kl_weight": weight})
+
+    def _batches_seen(self) -> tf.Tensor:
+        """Returns how many batches the optimizer has been given."""
+        # `iterations` counts updates where gradients of several batches make one.
+        return tf.cast(self._optimizer()._iterations.value, tf.int32)
+
+    def _optimizer(self) -> keras.optimizers.Optimizer:
+        """Returns the optimizer, the inner one where a float16 model's loss is scaled."""
+        return getattr(self.optimizer, "inner_optimizer", self.optimizer)
 
     def _step_seed(self, step: tf.Tensor) -> tf.Tensor:
         return random.fold_in(tf.constant([self.seed, 0]), step)

@@ -176,6 +176,7 @@ class MetricsWriter(keras.callbacks.Callback):
         directory: RunDirectory,
         draw: Callable[[], dict[str, Any]],
         picture_epochs: int,
+        steps_per_epoch: int,
     ):
         """Creates the callback.
 
@@ -183,11 +184,12 @@ class MetricsWriter(keras.callbacks.Callback):
             directory: The run's.
             draw: Returns images for TensorBoard by name, uint8 `[height, width, 3]`.
             picture_epochs: Epochs between pictures; they are drawn after the last, too.
+            steps_per_epoch: Steps of a whole epoch.
         """
         super().__init__()
         self._directory = directory
         self._draw = draw
-        self._picture_epochs = picture_epochs
+        self._picture_epochs, self._steps_per_epoch = picture_epochs, steps_per_epoch
         self._writer = tf.summary.create_file_writer(str(directory.tensorboard))
         self._began = time.monotonic()
 
@@ -198,7 +200,7 @@ class MetricsWriter(keras.callbacks.Callback):
             UserError: The loss is not a finite number any more.
         """
         metrics = {name: float(value) for name, value in (logs or {}).items()}
-        step = int(self.model.optimizer.iterations)
+        step = (epoch + 1) * self._steps_per_epoch
         if not math.isfinite(metrics["loss"]):
             raise UserError(
                 f"training diverged: the loss of epoch {epoch + 1} is {metrics['loss']}; start "

@@ -16,6 +16,7 @@ import tensorflow as tf
 from absl import logging
 
 from tf_mvae.errors import UserError
+from tf_mvae.training.averages import averages_of
 
 __all__ = ["Checkpoints", "Position"]
 
@@ -44,9 +45,9 @@ class Checkpoints:
 
     A checkpoint is a folder `step-00001200` with TensorFlow's checkpoint of every
     variable (weights, optimizer, random generators of layers, metrics) and a manifest:
-    the position, and the SHA-256 of every file and of the rest of the manifest. It is written under another name,
-    synced, and renamed, so that a name that reads `step-…` is whole unless the disk
-    damaged it, which the sums tell.
+    the position, and the SHA-256 of every file and of the rest of the manifest. It is
+    written under another name, synced, and renamed, so that a name that reads `step-…` is
+    whole unless the disk damaged it, which the sums tell.
 
     Training waits for the copy to host memory only: another thread writes it, one
     checkpoint at a time.
@@ -71,6 +72,7 @@ class Checkpoints:
         self._keep = keep
         self._monitor = monitor
         self._model_state = _raw(model.variables)
+        self._trainable, self._averages = _raw(model.trainable_variables), averages_of(model)
         # The optimizer's and the metrics' state matter to a run that goes on only.
         optimizer = model.optimizer.variables if model.optimizer is not None else []
         metrics = [v for metric in model.metrics for v in metric.variables]
@@ -161,7 +163,8 @@ class Checkpoints:
 
         Args:
             which: `'last'` or `'best'`.
-            model_only: Whether to leave the optimizer and the metrics as they are.
+            model_only: Whether to restore what is evaluated and exported alone: the weights,
+                or their moving averages where the optimizer keeps these.
 
         Returns:
             Its position, or None where there is no checkpoint at all.
@@ -186,12 +189,15 @@ class Checkpoints:
 
     def _read(self, folder: pathlib.Path, model_only: bool) -> Position:
         position = Position(**_manifest(folder)["position"])
-        if model_only:
+        if model_only and self._averages is None:
             status = tf.train.Checkpoint(model=self._model_state).read(str(folder / "variables"))
             status.expect_partial().assert_existing_objects_matched()
         else:
             state = tf.train.Checkpoint(model=self._model_state, run=self._run_state)
             state.read(str(folder / "variables")).assert_consumed()
+        if model_only and self._averages is not None:
+            for variable, average in zip(self._trainable, self._averages, strict=True):
+                variable.assign(average)
         return position
 
     def _folders(self) -> list[pathlib.Path]:
@@ -232,7 +238,8 @@ def _damage(folder: pathlib.Path) -> str | None:
     try:
         manifest = _manifest(folder)
         # Manifests of older runs hold no sum of their own.
-        if manifest.get("sha256", digest := _sum_of_rest(manifest)) != digest:
+        strange = set(manifest) - {"position", "files", "sha256"}
+        if strange or manifest.get("sha256", digest := _sum_of_rest(manifest)) != digest:
             return f"{_MANIFEST} is not what was written"
         for name, digest in manifest["files"].items():
             if _sha256(folder / name) != digest:

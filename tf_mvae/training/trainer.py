@@ -17,6 +17,7 @@ from tf_mvae.distributions.likelihoods import Categorical
 from tf_mvae.errors import UserError
 from tf_mvae.models import MultimodalVAE
 from tf_mvae.serving import export_saved_model
+from tf_mvae.training.averages import AveragedWeights, averaged
 from tf_mvae.training.build import build_model, load_split
 from tf_mvae.training.callbacks import CheckpointWriter, MetricsWriter, Progress
 from tf_mvae.training.card import run_card
@@ -84,12 +85,16 @@ def train(
     writer = CheckpointWriter(checkpoints, start, steps_per_epoch, checkpoint_steps)
     progress = Progress(config.epochs * steps_per_epoch, start, config.epochs)
     metrics = MetricsWriter(
-        directory, lambda: _draw(model, test_batch, config.seed), picture_epochs
+        directory,
+        lambda: _draw(model, test_batch, config.seed),
+        picture_epochs,
+        steps_per_epoch,
     )
+    callbacks = [progress, metrics, *([AveragedWeights()] if config.ema else [])]
     validation = evaluation_batches(splits["validation"], config.batch_size, config.seed)
     try:
         while writer.position.epoch < config.epochs:
-            _fit(model, config, splits, writer, validation, [progress, metrics])
+            _fit(model, config, splits, writer, validation, callbacks)
     except tf.errors.InvalidArgumentError as error:
         raise contract.out_of_range(error) from error
     except (OSError, tf.errors.OpError) as error:
@@ -97,7 +102,8 @@ def train(
     finally:
         progress.close()
     checkpoints.join()
-    return _finish(config, directory, model, checkpoints, test_batch)
+    steps = config.epochs * steps_per_epoch
+    return _finish(config, directory, model, checkpoints, test_batch, steps)
 
 
 def _fit(
@@ -147,7 +153,7 @@ def _disk_full(error: Exception, directory: RunDirectory) -> Exception:
 
 def _draw(model: MultimodalVAE, batch: Any, seed: int) -> dict[str, tf.Tensor]:
     """Draws the run's pictures for TensorBoard."""
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory() as folder, averaged(model):
         paths = write_pictures(model, batch, pathlib.Path(folder), seed)
         return {p.stem: tf.io.decode_png(p.read_bytes(), channels=3) for p in paths}
 
@@ -158,6 +164,7 @@ def _finish(
     model: MultimodalVAE,
     checkpoints: Checkpoints,
     test_batch: Any,
+    steps: int,
 ) -> dict[str, Any]:
     """Writes what a finished run leaves, all from the best checkpoint."""
     best = checkpoints.restore("best", model_only=True)
@@ -171,7 +178,7 @@ def _finish(
     summary = {
         "best_checkpoint": dataclasses.asdict(best),
         "epochs": config.epochs,
-        "steps": int(model.optimizer.iterations),
+        "steps": steps,
     }
     write_atomically(directory.finished, json.dumps(summary, indent=1))
     _print_summary(directory, best, model)

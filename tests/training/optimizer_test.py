@@ -12,8 +12,8 @@ from tests.training import tiny_experiment  # noqa: F401  registers the experime
 from tf_mvae.training import RunConfig, callbacks, load_run, train, trainer
 from tf_mvae.training.averages import AveragedWeights, averaged, averages_of
 from tf_mvae.training.build import build_model, load_split
-from tf_mvae.training.callbacks import Stopped
 from tf_mvae.training.checkpoints import Checkpoints, Position
+from tf_mvae.training.stopping import Stopped
 
 STEPS = 6
 EVERYTHING = {
@@ -137,7 +137,9 @@ def test_averages_are_what_is_validated_and_weights_what_is_trained(tmp_path):
         one.run_eagerly, one.jit_compile = True, False
     validation = load_split(config_of(), "validation").dataset.batch(20)
     data = load_split(config_of(), "train").dataset.batch(10)
-    seen = model.fit(data, validation_data=validation, callbacks=[AveragedWeights()], verbose=0)
+    seen = model.fit(
+        data, validation_data=validation, callbacks=[AveragedWeights([model])], verbose=0
+    )
     plain.fit(data, verbose=0)
     assert_same(weights(model), weights(plain))  # Keras has overwritten nothing
     assert seen.history["val_loss"][0] != model.evaluate(validation, verbose=0)[0]

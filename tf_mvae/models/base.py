@@ -95,7 +95,7 @@ class MultimodalVAE(GenerativeModel):
             self._terms(x, mask, present, terms_seed, training),
             self.num_samples if num_samples is None else num_samples,
             kl_weight,
-            self._noise_seed(noise_seed),
+            noise_seed,
             training,
         )
 
@@ -160,6 +160,35 @@ class MultimodalVAE(GenerativeModel):
 
     def train_step(self, data: Any) -> dict[str, tf.Tensor]:
         """Takes one step of the optimizer; Keras calls it."""
+        gradients, loss, elbo = self._loss_gradients(data)
+        self.apply_gradients(gradients)
+        return self._update_metrics(loss, elbo)
+
+    def loss_gradients(self, data: Any) -> tuple[list[Any], tf.Tensor]:
+        """Returns a replica's share of a step: what is added up over replicas.
+
+        Args:
+            data: The replica's part of a batch.
+
+        Returns:
+            Gradients of the trainable variables, and each metric's sum and count,
+            `[metric, 2]`.
+
+        Raises:
+            ValueError: A trainable variable has no gradient.
+        """
+        gradients, loss, elbo = self._loss_gradients(data)
+        if any(gradient is None for gradient in gradients):
+            raise ValueError("a trainable variable has no influence on the loss")
+        return gradients, self._metric_sums(loss, elbo)
+
+    def apply_gradients(self, gradients: Sequence[Any]) -> None:
+        """Takes a step of the optimizer with gradients of all trainable variables."""
+        if self._optimizer().global_clipnorm:  # sparse ones would count equal rows one by one
+            gradients = [None if g is None else tf.convert_to_tensor(g) for g in gradients]
+        self.optimizer.apply(gradients, self.trainable_variables)
+
+    def _loss_gradients(self, data: Any) -> tuple[list[Any], tf.Tensor, Elbo]:
         step = self._batches_seen()
         kl_weight = self.kl_weight(step) if callable(self.kl_weight) else self.kl_weight
         with tf.GradientTape() as tape:
@@ -167,16 +196,19 @@ class MultimodalVAE(GenerativeModel):
             loss = elbo.loss + tf.add_n([tf.zeros([]), *self.losses])
             replicas = tf.distribute.get_strategy().num_replicas_in_sync
             scaled = self.optimizer.scale_loss(loss / replicas)
-        gradients = tape.gradient(scaled, [v.value for v in self.trainable_variables])
-        if self._optimizer().global_clipnorm:  # sparse ones would count equal rows one by one
-            gradients = [None if g is None else tf.convert_to_tensor(g) for g in gradients]
-        self.optimizer.apply(gradients, self.trainable_variables)
-        return self._update_metrics(loss, elbo)
+        return tape.gradient(scaled, [v.value for v in self.trainable_variables]), loss, elbo
 
     def test_step(self, data: Any) -> dict[str, tf.Tensor]:
         """Evaluates one batch, at a KL weight of 1; Keras calls it."""
+        return self._update_metrics(*self._evaluate_batch(data))
+
+    def evaluation_sums(self, data: Any) -> tf.Tensor:
+        """Evaluates one batch as `test_step`: each metric's sum and count, `[metric, 2]`."""
+        return self._metric_sums(*self._evaluate_batch(data))
+
+    def _evaluate_batch(self, data: Any) -> tuple[tf.Tensor, Elbo]:
         elbo = self.elbo(data, seed=tf.constant([self.seed, _EVALUATION_STREAM]))
-        return self._update_metrics(elbo.loss + tf.add_n([tf.zeros([]), *self.losses]), elbo)
+        return elbo.loss + tf.add_n([tf.zeros([]), *self.losses]), elbo
 
     def predict_step(self, data: Any) -> dict[str, tf.Tensor]:
         """Reconstructs and completes one batch; Keras calls it."""
@@ -231,30 +263,36 @@ class MultimodalVAE(GenerativeModel):
     def _step_seed(self, step: tf.Tensor) -> tf.Tensor:
         return random.fold_in(tf.constant([self.seed, 0]), step)
 
-    def _noise_seed(self, seed: tf.Tensor) -> tf.Tensor:
-        """Returns a seed of a replica's own: its examples are its own, and so is the noise."""
-        replica = tf.distribute.get_replica_context()
-        if replica is not None and replica.num_replicas_in_sync > 1:
-            return random.fold_in(seed, replica.replica_id_in_sync_group)
-        return seed
-
     def _checked(self, data: Any) -> Any:
         if isinstance(data, tf.data.Dataset):
             return contract.check_dataset(data, self.modalities)
         return contract.check_arrays(data, self.modalities) if isinstance(data, Mapping) else data
 
     def _update_metrics(self, loss: tf.Tensor, elbo: Elbo) -> dict[str, tf.Tensor]:
+        for name, (value, weight) in self._contributions(loss, elbo).items():
+            self._trackers[name].update_state(value, sample_weight=weight)
+        return {name: tracker.result() for name, tracker in self._trackers.items()}
+
+    def _metric_sums(self, loss: tf.Tensor, elbo: Elbo) -> tf.Tensor:
+        sums = []
+        for value, weight in self._contributions(loss, elbo).values():
+            weight = tf.cast(weight, tf.float32)
+            sums.append(tf.stack([tf.reduce_sum(value * weight), tf.reduce_sum(weight)]))
+        return tf.stack(sums)
+
+    def _contributions(self, loss: tf.Tensor, elbo: Elbo) -> dict[str, tuple[tf.Tensor, tf.Tensor]]:
+        """Returns what a batch adds to each metric's weighted mean: values and weights."""
         everything = tf.reduce_max(elbo.subset[0], axis=1)  # whatever the term's weight
         present = tf.reduce_max(elbo.subset, axis=0)
         total = tf.add_n([elbo.log_likelihood[m.name][0] for m in self.targets]) - elbo.kl[0]
-        trackers = self._trackers
-        trackers["loss"].update_state(loss, sample_weight=tf.shape(everything)[0])
-        trackers["elbo"].update_state(total, sample_weight=everything)
-        trackers["kl"].update_state(elbo.kl[0], sample_weight=everything)
+        found = {
+            "loss": (loss, tf.shape(everything)[0]),
+            "elbo": (total, everything),
+            "kl": (elbo.kl[0], everything),
+        }
         for index, modality in enumerate(self.modalities):
-            if modality.name not in elbo.log_likelihood:
-                continue
-            trackers[f"{modality.name}_log_likelihood"].update_state(
-                elbo.log_likelihood[modality.name][0], sample_weight=everything * present[:, index]
-            )
-        return {name: tracker.result() for name, tracker in trackers.items()}
+            if modality.name in elbo.log_likelihood:
+                likelihood = elbo.log_likelihood[modality.name][0]
+                weight = everything * present[:, index]
+                found[f"{modality.name}_log_likelihood"] = (likelihood, weight)
+        return found

@@ -153,9 +153,7 @@ class CVAE(MultimodalVAE):
         mask = dict.fromkeys(self._names, complete)
         loc, log_variance = self._infer(x, mask, training)
         count = self.num_samples if num_samples is None else num_samples
-        noise = random.stateless_normal(
-            tf.concat([[count], tf.shape(loc)], 0), self._noise_seed(self._seed(seed))
-        )
+        noise = random.batch_normal(tf.concat([[count], tf.shape(loc)], 0), self._seed(seed))
         z = loc + tf.exp(log_variance / 2) * noise
         name = self.target.name
         parameters = self._decode(z, self._condition(x, mask), complete, training)

@@ -6,7 +6,7 @@ overwrites the weights by their averages, which a run that goes on must not have
 """
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import keras
@@ -41,22 +41,29 @@ def averaged(model: keras.Model) -> Iterator[None]:
 class AveragedWeights(keras.callbacks.Callback):
     """Validates with the averages; training goes on from the weights themselves."""
 
+    def __init__(self, models: Sequence[keras.Model]):
+        """Takes the models that are trained: the callback's, or the copies of every replica."""
+        super().__init__()
+        self._models = models
+
     def on_test_begin(self, logs: Any = None) -> None:
         """Takes the averages."""
-        self._context = averaged(self.model)
-        self._context.__enter__()
+        self._averaged = contextlib.ExitStack()
+        for model in self._models:
+            self._averaged.enter_context(averaged(model))
 
     def on_test_end(self, logs: Any = None) -> None:
         """Puts the weights back."""
-        self._context.__exit__(None, None, None)
+        self._averaged.close()
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
         """Keeps the weights, in case it was the last epoch."""
-        self._weights = _read(self.model)
+        self._weights = [_read(model) for model in self._models]
 
     def on_train_end(self, logs: Any = None) -> None:
         """Puts the weights back that Keras overwrote."""
-        _assign(self.model, self._weights)
+        for model, weights in zip(self._models, self._weights, strict=True):
+            _assign(model, weights)
 
 
 def _read(model: keras.Model) -> list[tf.Tensor]:

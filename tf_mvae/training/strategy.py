@@ -41,11 +41,12 @@ def make_strategy(name: str, num_logical_cpus: int = 0) -> tf.distribute.Strateg
     if num_logical_cpus:
         _split_cpu(num_logical_cpus)
     if name == "mirrored":
-        # Left to itself, it takes one logical CPU only.
+        if tf.config.list_logical_devices("GPU"):
+            return tf.distribute.MirroredStrategy()
+        # Left to itself, it takes one logical CPU only; and a second strategy of a process
+        # would count its collective operations as the first one's.
         cpus = [device.name for device in tf.config.list_logical_devices("CPU")]
-        return tf.distribute.MirroredStrategy(
-            None if tf.config.list_logical_devices("GPU") else cpus
-        )
+        return tf.distribute.MirroredStrategy(cpus, tf.distribute.ReductionToOneDevice())
     if name == "multi_worker":
         _check_tf_config()
         return tf.distribute.MultiWorkerMirroredStrategy()

@@ -15,6 +15,7 @@ import pathlib
 import random
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
@@ -40,27 +41,38 @@ class Bench:
         """Trains the undisturbed run."""
         self.folder, self.random = folder, random.Random(seed)
         self.whole = folder / "whole"
+        self.addresses = [f"127.0.0.1:{free_port()}" for _ in range(2)]
+        (folder / "data").mkdir()
         self.finish(self.whole)
 
-    def spawn(self, run_dir: pathlib.Path) -> subprocess.Popen:
-        """Starts a run, or goes on with it."""
+    def spawn(self, run_dir: pathlib.Path, worker: int | None = None) -> subprocess.Popen:
+        """Starts a run, or goes on with it; or one of two processes that train together."""
         flags = [*FLAGS, f"--data_dir={self.folder / 'data'}", f"--run_dir={run_dir}"]
+        environment = dict(os.environ)
+        if worker is not None:
+            flags.append("--strategy=multi_worker")
+            task = {"type": "worker", "index": worker}
+            cluster = {"worker": self.addresses}
+            environment["TF_CONFIG"] = json.dumps({"cluster": cluster, "task": task})
         return subprocess.Popen(
-            [sys.executable, "-c", TRAIN, *flags],
+            [sys.executable, "-c", TRAIN, *flags], env=environment,
             stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
         )  # fmt: skip
 
     def finish(self, run_dir: pathlib.Path) -> None:
         """Lets a run end."""
-        (self.folder / "data").mkdir(exist_ok=True)
-        process = self.spawn(run_dir)
-        _, errors = process.communicate()
-        if process.returncode:
-            raise RuntimeError(f"a run ended with status {process.returncode}: {errors}")
+        self.end([self.spawn(run_dir)])
 
-    def same(self, run_dir: pathlib.Path) -> bool:
+    def end(self, processes: list[subprocess.Popen]) -> None:
+        """Waits for processes."""
+        for process in processes:
+            _, errors = process.communicate()
+            if process.returncode:
+                raise RuntimeError(f"a run ended with status {process.returncode}: {errors}")
+
+    def same(self, run_dir: pathlib.Path, whole: pathlib.Path | None = None) -> bool:
         """Says whether a run left what the undisturbed one left, to the bit."""
-        return result_of(run_dir) == result_of(self.whole)
+        return result_of(run_dir) == result_of(whole or self.whole)
 
     def wait_for(self, condition: Callable[[], bool], process: subprocess.Popen) -> None:
         """Looks again and again, as often as it can."""
@@ -68,6 +80,13 @@ class Bench:
             if process.poll() is not None:
                 raise RuntimeError(f"a run ended by itself: {process.stderr.read()}")
             time.sleep(0.0005)
+
+
+def free_port() -> int:
+    """Returns a port that nobody listens at."""
+    with socket.socket() as one:
+        one.bind(("127.0.0.1", 0))
+        return one.getsockname()[1]
 
 
 def checkpoints_of(run_dir: pathlib.Path) -> list[pathlib.Path]:
@@ -87,7 +106,7 @@ def result_of(run_dir: pathlib.Path) -> dict:
 def kill(bench: Bench, run_dir: pathlib.Path, moment: str) -> bool:
     """Starts a run and kills it; returns whether it was in the moment asked for."""
     process = bench.spawn(run_dir)
-    folder, before = run_dir / "checkpoints", len(checkpoints_of(run_dir))
+    folder = run_dir / "checkpoints"
     newest = max(checkpoints_of(run_dir), default=folder / "")
     if moment == "starting":
         time.sleep(bench.random.uniform(0, 6))
@@ -106,7 +125,7 @@ def kill(bench: Bench, run_dir: pathlib.Path, moment: str) -> bool:
     process.communicate()
     if moment == "writing":
         return bool(list(folder.glob(".step-*.tmp")))
-    return not ended and (moment != "training" or before >= 0)
+    return not ended
 
 
 def killed(bench: Bench, number: int) -> list[dict]:
@@ -160,7 +179,50 @@ def asked_to_stop(bench: Bench, number: int) -> list[dict]:
     return [{"fault": "SIGTERM", "tried": number, "hit": good, "came out": answer, "lost": lost}]
 
 
-def disk_full(bench: Bench) -> list[dict]:
+def workers_lost(bench: Bench, number: int) -> list[dict]:
+    """Kills one of two processes that train together and starts it again; then stops both."""
+    whole, run_dir = bench.folder / "whole2", bench.folder / "lost"
+    bench.end([bench.spawn(whole, worker) for worker in range(2)])
+    rows = []
+    workers = [bench.spawn(run_dir, worker) for worker in range(2)]
+
+    def wait_for_progress():
+        before = max(checkpoints_of(run_dir), default=run_dir / "")
+        bench.wait_for(lambda: max(checkpoints_of(run_dir), default=before) > before, workers[0])
+        time.sleep(bench.random.uniform(0, 0.5))
+
+    for lost, name in ((1, "a worker"), (0, "the chief")):
+        for _ in range(number):
+            wait_for_progress()
+            workers[lost].send_signal(signal.SIGKILL)
+            workers[lost].communicate()
+            workers[lost] = bench.spawn(run_dir, lost)
+        answer = "started again it finds the other, and the run ends as an undisturbed one"
+        rows.append({"fault": f"SIGKILL of {name} of two", "tried": number, "hit": number,
+                     "came out": answer})  # fmt: skip
+    good = 0
+    for index in range(2):
+        wait_for_progress()
+        workers[index].send_signal(signal.SIGTERM)
+        outputs = [process.communicate()[0] for process in workers]
+        steps = {output.split("stopped at step ")[-1].split(";")[0] for output in outputs}
+        newest = checkpoints_of(run_dir)[-1].name
+        good += (
+            [process.returncode for process in workers] == [143, 143]
+            and {newest} == {f"step-{int(step):08d}" for step in steps}
+        )  # fmt: skip
+        workers = [bench.spawn(run_dir, worker) for worker in range(2)]
+    bench.end(workers)
+    lost = int(not bench.same(run_dir, whole))
+    answer = "both stop after the same step, a checkpoint of it, status 143"
+    rows.append({"fault": "SIGTERM to one of two", "tried": 2, "hit": good, "came out": answer,
+                 "lost": lost + 2 - good})  # fmt: skip
+    for row in rows[:2]:
+        row["lost"] = lost
+    return rows
+
+
+def disk_full(bench: Bench, number: int) -> list[dict]:
     """Lets a run fill a small file system, then gives it room. Needs the right to mount."""
     mount = bench.folder / "disk"
     mount.mkdir()
@@ -240,6 +302,8 @@ def main() -> int:
     """Tries every fault; returns the exit status."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--kills", type=int, default=33, help="SIGKILLs of single-process runs")
+    parser.add_argument("--lost", type=int, default=2, help="SIGKILLs of each of two processes")
+    parser.add_argument("--only", help="the only fault to try: its function's name")
     parser.add_argument("--stops", type=int, default=3, help="SIGTERMs")
     parser.add_argument("--damages", type=int, default=60, help="damages of each kind")
     parser.add_argument("--seed", type=int, default=0)
@@ -247,14 +311,18 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as folder:
         bench = Bench(pathlib.Path(folder), options.seed)
         rows = []
-        for part in (
-            lambda: damaged(bench, options.damages),
-            lambda: disk_full(bench),
-            lambda: asked_to_stop(bench, options.stops),
-            lambda: killed(bench, options.kills),
+        for part, number in (
+            (damaged, options.damages),
+            (disk_full, 1),
+            (asked_to_stop, options.stops),
+            (killed, options.kills),
+            (workers_lost, options.lost),
         ):
-            rows += part()
-            print(to_table(rows), flush=True)
+            if number and options.only in (None, part.__name__):
+                rows += part(bench, number)
+                print(to_table(rows), flush=True)
+    if options.only:
+        return int(any(row.get("lost") for row in rows))
     RESULTS.mkdir(exist_ok=True)
     record = {"flags": FLAGS, "seed": options.seed, "faults": rows}
     (RESULTS / "faults.json").write_text(json.dumps(record, indent=1) + "\n")

@@ -321,13 +321,20 @@ def main() -> int:
             if number and options.only in (None, part.__name__):
                 rows += part(bench, number)
                 print(to_table(rows), flush=True)
-    if options.only:
-        return int(any(row.get("lost") for row in rows))
-    RESULTS.mkdir(exist_ok=True)
-    record = {"flags": FLAGS, "seed": options.seed, "faults": rows}
-    (RESULTS / "faults.json").write_text(json.dumps(record, indent=1) + "\n")
-    (RESULTS / "faults.md").write_text(to_table(rows))
+    write(rows, options.seed)
     return int(any(row.get("lost") for row in rows))
+
+
+def write(rows: list[dict], seed: int) -> None:
+    """Writes rows into the results, in place of those of the same faults."""
+    RESULTS.mkdir(exist_ok=True)
+    path = RESULTS / "faults.json"
+    known = json.loads(path.read_text())["faults"] if path.exists() else []
+    rows = list(
+        ({row["fault"]: row for row in known} | {row["fault"]: row for row in rows}).values()
+    )
+    path.write_text(json.dumps({"flags": FLAGS, "seed": seed, "faults": rows}, indent=1) + "\n")
+    (RESULTS / "faults.md").write_text(to_table(rows))
 
 
 if __name__ == "__main__":

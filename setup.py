@@ -95,6 +95,7 @@ setup(
     ],
     extras_require={
         "cuda": ["tensorflow[and-cuda]>=2.20,<2.22"],  # NVIDIA GPUs on Linux
+        "sweep": ["scikit-learn>=1.5"],  # the baselines: logistic regression, RBM
         "onnx": [
             "tf2onnx>=1.17",  # the first whose dependencies allow numpy 2 and TensorFlow's protobuf
             "onnxruntime>=1.20",  # runs what was converted, to compare
@@ -104,6 +105,8 @@ setup(
             *SERVE,
             "websockets>=14",  # speaks to Chromium, where there is one, in the page's tests
             "pytest>=8",
+            "scikit-learn>=1.5",  # as in sweep
+            "pandas>=2",  # tables with holes, for from_arrays; the package itself needs none
             "hypothesis",  # properties over random masks and garbage
             "scipy",  # the oracle of densities
             "tf2onnx>=1.17",  # as in onnx

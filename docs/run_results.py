@@ -68,12 +68,40 @@ RUNS |= {
     "coherence-mnist-mvae_paper": ["--flagfile=configs/mnist/mvae.cfg", *_TRIAL[1:3]],
 }
 
+# The trials of docs/weak_supervision.md, at 0.5 % paired.
+_WEAK = [
+    "--experiment=mnist",
+    "--paired_fraction=0.005",
+    "--paired_share=0.2",
+    "--learning_rate_schedule=cosine",
+]
+_LABEL_10 = "--likelihood_weight=image=1,label=10"
+_SHORT_WEAK = [*_WEAK, _LABEL_10, "--epochs=8"]
+RUNS |= {
+    "weak-label10": [*_WEAK, _LABEL_10, "--epochs=19", "--annealing_epochs=9"],
+    "weak-label1": [
+        *_WEAK,
+        "--likelihood_weight=image=1,label=1",
+        "--epochs=19",
+        "--annealing_epochs=9",
+    ],
+    "weak-short": [*_SHORT_WEAK, "--annealing_epochs=4"],
+    "weak-short-no_annealing": [*_SHORT_WEAK, "--annealing_epochs=0"],
+    "weak-short-self_training": [
+        *_SHORT_WEAK,
+        "--annealing_epochs=4",
+        "--self_training=label=0.95",
+    ],
+}
+
 _LIKELIHOOD = ["--analysis=log_likelihood,weight_variance", "--max_examples=2000"]
 _COHERENCE = ["--analysis=accuracy,coherence"]
 
 
 def evaluations(name: str) -> list[list[str]]:
     """Returns the flags of each evaluation of a run."""
+    if name.startswith("weak"):
+        return [["--analysis=accuracy", "--split=validation", "--checkpoint=last"]]
     if name.startswith("objective"):
         return [[*_LIKELIHOOD, "--target=image"], _COHERENCE]
     return [_COHERENCE] if name.startswith("coherence") else [_LIKELIHOOD]

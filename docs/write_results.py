@@ -1,9 +1,10 @@
 """Writes the tables of results from the files that runs left, into README.md and docs/.
 
 `python docs/write_results.py` fills what stands between the markers `<!-- NAME -->` and
-`<!-- /NAME -->` in README.md, docs/results.md and docs/objectives.md, from `flags.cfg` and
-`evaluation.json` of every run in `docs/results/`
-(`docs/run_results.py` makes these) and the paper's own numbers in `docs/paper.json`.
+`<!-- /NAME -->` in README.md, docs/results.md, docs/objectives.md and
+docs/weak_supervision.md, from `flags.cfg` and `evaluation.json` of every run in `docs/results/`
+(`docs/run_results.py` makes these), from `rows.csv` of every sweep there
+(`python -m tf_mvae.sweep` makes these) and the paper's own numbers in `docs/paper.json`.
 """
 
 import collections
@@ -14,6 +15,8 @@ import statistics
 
 from tf_mvae.training import RunConfig
 from tf_mvae.training.build import build_model
+from tf_mvae.training.sweep_rows import Rows, accuracy_table, average
+from tf_mvae.visualization import write_accuracy_curves
 
 HERE = pathlib.Path(__file__).parent
 LIKELIHOODS = ("log p(image)", "log p(image, label)", "log p(image | label)")
@@ -183,6 +186,31 @@ def objective_table(results: list[Result]) -> str:
     return table(head, rows)
 
 
+def weak_trials(results: list[Result]) -> str:
+    """What was tried where pairs are few."""
+    rows = [
+        [
+            f"{result.config.likelihood_weight['label']:g}",
+            f"{result.config.epochs} / {result.config.annealing_epochs}",
+            weights(result.config.self_training, "no"),
+            share(result.of("accuracy", "label | image")),
+        ]
+        for result in results
+        if result.name.startswith("weak-")
+    ]
+    head = ["label weight", "epochs / annealing", "self-training", "label read off the image"]
+    return table(head, rows)
+
+
+def weak_supervision(experiment: str) -> str:
+    """The table of a sweep, and where its plot is, which is drawn too."""
+    folder = HERE / "results" / f"weak_supervision-{experiment}"
+    rows = list(Rows(folder / "rows.csv"))
+    write_accuracy_curves(average(rows), folder / "accuracy.png")
+    plot = f"![accuracy by share of paired examples](results/{folder.name}/accuracy.png)"
+    return f"{accuracy_table(rows)}\n\n{plot}"
+
+
 def _over_seeds(runs: list[Result], analysis: str, what: str) -> str:
     """Writes one run's figure, or the mean and the standard deviation of several."""
     found = [result for run in runs if (result := run.of(analysis, what))]
@@ -208,7 +236,8 @@ def fill(path: pathlib.Path, name: str, text: str) -> None:
 
 def main() -> None:
     """Writes every table."""
-    results = [Result(folder) for folder in sorted((HERE / "results").iterdir())]
+    folders = sorted((HERE / "results").iterdir())
+    results = [Result(folder) for folder in folders if (folder / "flags.cfg").exists()]
     paper = json.loads((HERE / "paper.json").read_text())
     fill(HERE.parent / "README.md", "results", coherence_table(results))
     page = HERE / "results.md"
@@ -217,6 +246,11 @@ def main() -> None:
     for experiment in experiments:
         fill(page, experiment, likelihood_table(results, paper, experiment))
     fill(page, "variance", variance_table(results, paper, experiments))
+    for folder in folders:
+        if folder.name.startswith("weak_supervision-"):
+            experiment = folder.name.removeprefix("weak_supervision-")
+            fill(page, folder.name, weak_supervision(experiment))
+    fill(HERE / "weak_supervision.md", "trials", weak_trials(results))
     fill(HERE / "objectives.md", "objectives", objective_table(results))
 
 

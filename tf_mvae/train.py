@@ -80,6 +80,31 @@ flags.DEFINE_float(
     "(0.999, say); 0 is none.",
 )
 flags.DEFINE_integer("warmup_steps", 0, "Batches over which the learning rate rises from 0.")
+flags.DEFINE_float(
+    "paired_fraction",
+    None,
+    "Share of the training examples that stay whole; of the others each keeps one modality, the "
+    "same one throughout. All stay whole where left out.",
+)
+flags.DEFINE_integer("paired_examples", None, "The same as a number.", 0)
+flags.DEFINE_float(
+    "paired_share", None, "Share of each batch that is whole examples; a fair share if left out."
+)
+flags.DEFINE_list(
+    "missing_rate", [], "Share of the training examples that lack a modality, at random: label=0.9."
+)
+flags.DEFINE_bool(
+    "drop_incomplete",
+    False,
+    "Whether training leaves out examples that lack a modality, for models that need them whole.",
+)
+flags.DEFINE_list(
+    "self_training",
+    [],
+    "Where an example lacks a class, the model's own guess is a target if it holds it for more "
+    "probable than this: label=0.95.",
+)
+flags.DEFINE_integer("self_training_start", 1000, "Steps before that begins.")
 flags.DEFINE_integer("checkpoint_steps", 1000, "Steps between checkpoints within an epoch.", 1)
 flags.DEFINE_integer("picture_epochs", 10, "Epochs between pictures in TensorBoard.", 1)
 flags.DEFINE_integer("keep_checkpoints", 2, "Newest checkpoints to keep, beside the best.", 1)
@@ -100,13 +125,15 @@ def main(_) -> int:
     import dataclasses
     import os
     import sys
+    import typing
 
     from tf_mvae.training import LostWorker, RunConfig, Stopped, make_strategy, train
     from tf_mvae.training.config import parse_weights
 
     given = {field.name: FLAGS[field.name].value for field in dataclasses.fields(RunConfig)}
-    for name in ("likelihood_weight", "cross_weight", "term_weight"):
-        given[name] = parse_weights(given[name])
+    for name, hint in typing.get_type_hints(RunConfig).items():
+        if hint == dict[str, float]:
+            given[name] = parse_weights(given[name])
     config = RunConfig(**given)
     run_dir = FLAGS.run_dir or f"runs/{config.experiment}-{config.model}"
     strategy = make_strategy(FLAGS.strategy, FLAGS.num_logical_cpus)

@@ -10,8 +10,11 @@ from tf_mvae.errors import UserError
 from tf_mvae.training import RunConfig
 from tf_mvae.training.build import build_model
 from tf_mvae.training.config import parse_weights
+from tf_mvae.training.sweeping import parse_methods, parse_numbers
 
 CONFIGS = pathlib.Path(__file__).parents[2] / "configs"
+SWEEPS = sorted(p for p in CONFIGS.rglob("*.cfg") if "--methods=" in p.read_text())
+RUNS = sorted(set(CONFIGS.rglob("*.cfg")) - set(SWEEPS))
 
 # Wu and Goodman, NeurIPS 2018, Table 1: parameters of the inference network.
 _MNIST = {
@@ -61,7 +64,17 @@ def read_flags(path):
     return dict(line.removeprefix("--").split("=", 1) for line in lines)
 
 
-@pytest.mark.parametrize("path", sorted(CONFIGS.rglob("*.cfg")), ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", SWEEPS, ids=lambda path: path.stem)
+def test_every_config_of_a_sweep_names_what_there_is(path, monkeypatch):
+    monkeypatch.chdir(CONFIGS.parent)
+    flags = read_flags(path)
+    assert flags["experiment"] in experiments.names()
+    assert "mvae" in parse_methods(flags["methods"].split(","))
+    fractions = parse_numbers("fractions", flags["fractions"].split(","), float)
+    assert fractions == tuple(sorted(fractions)) and fractions[-1] == 1
+
+
+@pytest.mark.parametrize("path", RUNS, ids=lambda path: f"{path.parent.stem}-{path.stem}")
 def test_every_config_builds_its_model(path, tmp_path):
     flags = {"experiment": "mnist", **read_flags(path)}  # a config may be put behind another
     flags.pop("run_dir", None)

@@ -28,7 +28,16 @@ class MultimodalVAE(GenerativeModel):
 
     The random numbers of a training step are a function of `seed` and the optimizer's
     step alone, so a run that goes on from a checkpoint repeats none and skips none.
+
+    Attributes:
+        learns_from_incomplete: Whether an example that lacks a modality teaches the model
+            something.
+        decoded_share: For training on batches of a known composition, by modality the
+            largest share of all terms of all examples that need it decoded; see
+            `expect`.
     """
+
+    learns_from_incomplete = True
 
     def __init__(
         self,
@@ -59,6 +68,7 @@ class MultimodalVAE(GenerativeModel):
         super().__init__(modalities, latent_dim, seed, **kwargs)
         self.kl_weight = kl_weight
         self.num_samples = int(num_samples)
+        self.decoded_share: dict[str, float] = {}
         self._trackers = {
             name: keras.metrics.Mean(name=name)
             for name in ["loss", "elbo", "kl", *(f"{m.name}_log_likelihood" for m in self.targets)]
@@ -72,6 +82,7 @@ class MultimodalVAE(GenerativeModel):
         num_samples: int | None = None,
         seed: int | Sequence[int] | tf.Tensor | None = None,
         training: bool = False,
+        targets: Mapping[str, Any] | None = None,
     ) -> Elbo:
         """Returns the objective of a batch, by term, example and modality.
 
@@ -81,23 +92,44 @@ class MultimodalVAE(GenerativeModel):
             num_samples: Samples of the latent a term; the model's where left out.
             seed: A number (or two) for subsets and noise; the model's where left out.
             training: Whether this is a training step.
+            targets: Masks by name, `[batch]`, of what is reconstructed; what the batch's
+                masks let the posterior see, where left out.
 
         Raises:
             UserError: A key, shape, type or mask does not fit.
         """
         x, mask = contract.unpack(batch, self.modalities)
         present = contract.present_mask(mask, self.modalities)
+        wanted = present if targets is None else contract.present_mask(targets, self.modalities)
         terms_seed, noise_seed = self._elbo_seeds(self._seed(seed))
         return elbo_of_posteriors(
             self.modalities,
             x,
-            present,
+            wanted,
             self._terms(x, mask, present, terms_seed, training),
             self.num_samples if num_samples is None else num_samples,
             kl_weight,
             noise_seed,
             training,
+            self.decoded_share if training else None,
         )
+
+    def expect(self, mask: Mapping[str, Any] | None) -> None:
+        """Says which modalities the rows of every training batch have, so that work is saved.
+
+        A decoder then runs for as many rows as such a batch needs it for, and not for what
+        is missing anyway. A batch that needs more, in any order of its rows, makes the loss
+        NaN. What is saved with the model does not change.
+
+        Args:
+            mask: Masks by name, `[batch]`; None, or a model whose terms are random: every
+                row may have everything.
+        """
+        self.decoded_share = {} if mask is None else self._needed(mask)
+
+    def _needed(self, mask: Mapping[str, Any]) -> dict[str, float]:
+        """Returns the shares of terms and rows that need each modality decoded."""
+        return {}
 
     def _terms(
         self,
@@ -191,12 +223,19 @@ class MultimodalVAE(GenerativeModel):
     def _loss_gradients(self, data: Any) -> tuple[list[Any], tf.Tensor, Elbo]:
         step = self._batches_seen()
         kl_weight = self.kl_weight(step) if callable(self.kl_weight) else self.kl_weight
+        data, targets = self._completed(data, step)
+        told = {} if targets is None else {"targets": targets}
+        seed = self._step_seed(step)
         with tf.GradientTape() as tape:
-            elbo = self.elbo(data, kl_weight=kl_weight, seed=self._step_seed(step), training=True)
+            elbo = self.elbo(data, kl_weight=kl_weight, seed=seed, training=True, **told)
             loss = elbo.loss + tf.add_n([tf.zeros([]), *self.losses])
             replicas = tf.distribute.get_strategy().num_replicas_in_sync
             scaled = self.optimizer.scale_loss(loss / replicas)
         return tape.gradient(scaled, [v.value for v in self.trainable_variables]), loss, elbo
+
+    def _completed(self, data: Any, step: tf.Tensor) -> tuple[Any, dict[str, tf.Tensor] | None]:
+        """Returns a training batch, and masks of targets where these are more than its own."""
+        return data, None
 
     def test_step(self, data: Any) -> dict[str, tf.Tensor]:
         """Evaluates one batch, at a KL weight of 1; Keras calls it."""

@@ -43,6 +43,8 @@ class CVAE(MultimodalVAE):
     ```
     """
 
+    learns_from_incomplete = False
+
     def __init__(
         self,
         modalities: Sequence[Modality],

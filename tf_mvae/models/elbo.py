@@ -1,5 +1,6 @@
 """The ELBOs of many subsets, from experts that were computed once."""
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
@@ -89,6 +90,7 @@ def elbo_of_posteriors(
     kl_weight: tf.Tensor | float,
     seed: tf.Tensor,
     training: bool = False,
+    decoded_share: Mapping[str, float] | None = None,
 ) -> Elbo:
     """Evaluates the ELBO of every term.
 
@@ -101,12 +103,15 @@ def elbo_of_posteriors(
     Args:
         modalities: The modalities.
         x: Raw data by name, `[batch, *event_shape]`.
-        present: 1 where an example has a modality, `[batch, modality]`.
+        present: 1 where an example has a modality to be reconstructed, `[batch, modality]`.
         terms: The subsets and their posteriors.
         num_samples: Samples of z a term.
         kl_weight: The paper's beta.
         seed: Two integers.
         training: Whether this is a training step.
+        decoded_share: By modality, the largest share of all terms of all examples that
+            need it decoded; 1 where left out. No more than that is decoded; a batch that
+            needs more gets NaN.
     """
     loc, log_variance = terms.loc, terms.log_variance
     noise = random.batch_normal(tf.concat([[num_samples], tf.shape(loc)], 0), seed)
@@ -122,7 +127,13 @@ def elbo_of_posteriors(
         weight = modality.likelihood_weight * inside + cross_weight * (1 - inside)
         counts = _pick(weight * terms.valid, which, axis=0) * present[:, index]
         value = modality.prepare(x[modality.name], present[:, index])
-        decoded = _log_likelihood(modality, value, _pick(z, which, axis=1), counts, training)
+        share = (decoded_share or {}).get(modality.name, 1.0)
+        rows = math.ceil(share * terms.subset.shape[0] * (present.shape[0] or 0) - 1e-6)
+        picked = _pick(z, which, axis=1)
+        if rows and rows < len(which) * present.shape[0]:
+            decoded = _few_log_likelihoods(modality, value, picked, counts, training, rows)
+        else:
+            decoded = _log_likelihood(modality, value, picked, counts, training)
         full = _put(decoded * present[:, index], which, terms.subset.shape[0])
         log_likelihood[modality.name] = full
         elbo += weight * full
@@ -140,6 +151,35 @@ def _log_likelihood(
     shape = tf.concat([lead, modality.likelihood.parameter_shape], 0)
     log_prob = modality.likelihood.log_prob(tf.reshape(parameters, shape), value)
     return tf.reduce_mean(log_prob, axis=0)
+
+
+def _few_log_likelihoods(
+    modality: Modality,
+    value: tf.Tensor,
+    z: tf.Tensor,
+    counts: tf.Tensor,
+    training: bool,
+    rows: int,
+) -> tf.Tensor:
+    """Returns `_log_likelihood`, 0 where it does not count, decoding `rows` rows a sample only.
+
+    Rows that count are brought together, so that shapes stay static.
+    """
+    needed = tf.reshape(tf.cast(counts > 0, z.dtype), [-1])
+    chosen = tf.argsort(needed, direction="DESCENDING", stable=True)[:rows]
+    there = tf.gather(needed, chosen)
+    latent = tf.gather(tf.reshape(z, [z.shape[0], -1, z.shape[-1]]), chosen, axis=1)
+    found = _log_likelihood(
+        modality,
+        tf.gather(value, chosen % value.shape[0]),
+        latent[:, tf.newaxis],
+        there[tf.newaxis],
+        training,
+    )
+    places = tf.one_hot(chosen, needed.shape[0], dtype=z.dtype)
+    full = tf.linalg.matvec(places, found[0] * there, transpose_a=True)
+    full = tf.where(tf.reduce_sum(needed) > rows, math.nan, full)
+    return tf.reshape(full, tf.shape(counts))
 
 
 def _pick(tensor: tf.Tensor, which: list[int], axis: int) -> tf.Tensor:

@@ -6,9 +6,11 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from tf_mvae.data import contract
 from tf_mvae.modality import Modality
 from tf_mvae.models.base import MultimodalVAE
 from tf_mvae.models.elbo import PosteriorTerms, decoded_terms
+from tf_mvae.models.self_training import check_self_training, guess_missing
 from tf_mvae.models.subsets import SUBSET_DISTRIBUTIONS, check_num_random, subset_terms
 from tf_mvae.ops import random
 
@@ -48,6 +50,8 @@ class MVAE(MultimodalVAE):
         num_random_subsets: int = 0,
         subset_distribution: str = "uniform_sizes",
         term_weight: Mapping[str, float] | None = None,
+        self_training: Mapping[str, float] | None = None,
+        self_training_start: int = 1000,
         **kwargs,
     ):
         """Creates the model and all its weights.
@@ -63,11 +67,17 @@ class MVAE(MultimodalVAE):
                 that of the modality alone, and under `'everything'` that of all that an
                 example has. They are for examples that have several modalities; the one
                 term of others counts 1. 1 where left out, as in the paper.
+            self_training: By class modality, a probability: in training, an example that
+                lacks the class has the model's own guess to reconstruct where the model
+                holds it for more probable than that. See
+                `tf_mvae.models.self_training.guess_missing`.
+            self_training_start: Steps before that begins.
             **kwargs: Those of `MultimodalVAE`: `kl_weight`, `num_samples`, `seed`, `name`.
 
         Raises:
             ValueError: There are fewer such subsets than `num_random_subsets`, the
-                distribution is not known, or a weight is negative or names no modality.
+                distribution is not known, a weight is negative or names no modality, or
+                self-training is asked for something else than a class.
         """
         check_num_random(num_random_subsets, len(modalities))
         if subset_distribution not in SUBSET_DISTRIBUTIONS:
@@ -83,21 +93,16 @@ class MVAE(MultimodalVAE):
                     f"term_weight holds a number of 0 or more for some of "
                     f"{[_EVERYTHING, *self._names]}, not {name}={weight}"
                 )
+        self.self_training = {name: float(c) for name, c in (self_training or {}).items()}
+        check_self_training(self.self_training, self.modalities)
+        self.self_training_start = int(self_training_start)
         self.num_random_subsets = int(num_random_subsets)
         self.subset_distribution = subset_distribution
 
     def _terms(self, x, mask, present, seed, training):
-        subset, valid = subset_terms(
-            present, self.num_random_subsets, self.subset_distribution, seed
-        )
-        number, num_terms = len(self.modalities), subset.shape[0]
-        if self.term_weight:
-            names = [_EVERYTHING, *self._names]
-            weight = [self.term_weight.get(name, 1.0) for name in names]
-            weight += [1.0] * (num_terms - len(weight))
-            several = tf.reduce_sum(present, axis=1) > 1
-            valid *= tf.where(several, tf.constant(weight)[:, tf.newaxis], 1.0)
+        subset, valid = self._weighted_subsets(present, seed)
         loc, log_variance = self.product_of_experts(*self._encode(x, mask, training), subset)
+        number, num_terms = len(self.modalities), subset.shape[0]
         return PosteriorTerms(
             subset,
             valid,
@@ -110,6 +115,41 @@ class MVAE(MultimodalVAE):
             {m.name: m.cross_weight for m in self.modalities},
         )
 
+    def _weighted_subsets(self, present, seed):
+        subset, valid = subset_terms(
+            present, self.num_random_subsets, self.subset_distribution, seed
+        )
+        if self.term_weight:
+            names = [_EVERYTHING, *self._names]
+            weight = [self.term_weight.get(name, 1.0) for name in names]
+            weight += [1.0] * (subset.shape[0] - len(weight))
+            several = tf.reduce_sum(present, axis=1) > 1
+            valid *= tf.where(several, tf.constant(weight)[:, tf.newaxis], 1.0)
+        return subset, valid
+
+    def _needed(self, mask):
+        if self.num_random_subsets:
+            return {}
+        present = tf.stack([tf.cast(mask[name], tf.float32) for name in self._names], axis=1)
+        subset, valid = self._weighted_subsets(present, None)
+        guessed = tf.constant([float(name in self.self_training) for name in self._names])
+        targets = tf.maximum(present, guessed * tf.reduce_max(present, axis=1, keepdims=True))
+        shares = {}
+        for index, modality in enumerate(self.modalities):
+            inside = subset[:, :, index]
+            weight = modality.likelihood_weight * inside + modality.cross_weight * (1 - inside)
+            counts = (weight * valid * targets[:, index]) > 0
+            shares[modality.name] = float(tf.reduce_mean(tf.cast(counts, tf.float32)))
+        return shares
+
+    def _completed(self, data, step):
+        if not self.self_training:
+            return data, None
+        x, mask = contract.unpack(data, self.modalities)
+        active = step >= self.self_training_start
+        x, targets = guess_missing(self, x, mask, self.self_training, active)
+        return {"x": x, "mask": mask}, targets
+
     def _elbo_seeds(self, seed):
         subset_seed, noise_seed = tf.unstack(random.split(seed, 2))
         return subset_seed, noise_seed
@@ -121,4 +161,6 @@ class MVAE(MultimodalVAE):
             "num_random_subsets": self.num_random_subsets,
             "subset_distribution": self.subset_distribution,
             "term_weight": self.term_weight,
+            "self_training": self.self_training,
+            "self_training_start": self.self_training_start,
         }

@@ -5,8 +5,10 @@ from collections.abc import Callable
 from typing import Any
 
 import keras
+import numpy as np
 
 from tf_mvae import models
+from tf_mvae.data.pairing import with_masks
 from tf_mvae.data.pipeline import Split
 from tf_mvae.errors import UserError
 from tf_mvae.experiments import Experiment, registry
@@ -15,7 +17,9 @@ from tf_mvae.models.precision import layers_compute_in
 from tf_mvae.training.config import RunConfig
 from tf_mvae.training.optimizer import make_optimizer
 
-__all__ = ["build_model", "load_split"]
+Masks = Callable[[Split], dict[str, np.ndarray]]
+
+__all__ = ["build_model", "load_split", "model_class"]
 
 
 def build_model(config: RunConfig, steps_per_epoch: int) -> models.MultimodalVAE:
@@ -50,18 +54,27 @@ def build_model(config: RunConfig, steps_per_epoch: int) -> models.MultimodalVAE
     return model
 
 
-def load_split(config: RunConfig, name: str) -> Split:
+def model_class(config: RunConfig) -> type[models.MultimodalVAE]:
+    """Returns the class of a run's model."""
+    return _CLASSES[config.model]
+
+
+def load_split(config: RunConfig, name: str, masks: Masks | None = None) -> Split:
     """Returns the examples of `train`, `validation` or `test`, as a run's model takes them.
 
     Args:
         config: The run's configuration.
         name: The split's name.
+        masks: From the whole examples to what they keep, by modality; everything where
+            left out.
 
     Raises:
         UserError: The data are not there.
     """
     experiment = registry.get(config.experiment)
     split = experiment.load(name, config.data_dir)
+    if masks is not None:
+        split = with_masks(split, masks(split))
     if config.model != "vae":
         return split
     return split.only([modality.name for modality in _modalities(config, experiment)])
@@ -106,6 +119,8 @@ def _mvae(
             num_random_subsets=config.num_random_subsets,
             subset_distribution=config.subset_distribution,
             term_weight=config.term_weight,
+            self_training=config.self_training,
+            self_training_start=config.self_training_start,
             **common,
         )
 
@@ -144,8 +159,19 @@ _USERS = {
     "term_weight": ("mvae", "mvae_q"),
     "num_random_subsets": ("mvae", "mvae_q"),
     "subset_distribution": ("mvae", "mvae_q"),
+    "self_training": ("mvae", "mvae_q"),
     "alpha": ("jmvae",),
     "modality": ("vae", "cvae"),
+}
+
+_CLASSES = {
+    "mvae": models.MVAE,
+    "mvae_q": models.MVAEQ,
+    "vae": models.VAE,
+    "cvae": models.CVAE,
+    "bivcca": models.BiVCCA,
+    "jmvae": models.JMVAE,
+    "telbo": models.TELBO,
 }
 
 _MAKERS = {

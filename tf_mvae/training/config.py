@@ -50,6 +50,18 @@ class RunConfig:
         ema: Decay, a batch, of the moving average of the weights that is evaluated and
             exported; 0 is none.
         warmup_steps: Batches over which the learning rate rises from 0.
+        paired_fraction: Share of the examples that stay whole; of the others each keeps
+            one modality, the same one throughout (`tf_mvae.data.pairing.paired_masks`).
+            All stay whole where None.
+        paired_examples: The same as a number, of the training split.
+        paired_share: Share of each batch that is made of whole examples, which then come
+            round more often than others; a fair share where None.
+        missing_rate: By modality, the share of examples that lack it, at random.
+        drop_incomplete: Whether training leaves out examples that lack a modality. An epoch
+            has the same number of steps, so that the others come round more often.
+        self_training: By class modality, the probability above which the model's own guess
+            is a target where an example lacks the class; none where left out.
+        self_training_start: Steps before that begins.
     """
 
     experiment: str
@@ -77,6 +89,13 @@ class RunConfig:
     clip_norm: float = 0.0
     ema: float = 0.0
     warmup_steps: int = 0
+    paired_fraction: float | None = None
+    paired_examples: int | None = None
+    paired_share: float | None = None
+    missing_rate: dict[str, float] = dataclasses.field(default_factory=dict)
+    drop_incomplete: bool = False
+    self_training: dict[str, float] = dataclasses.field(default_factory=dict)
+    self_training_start: int = 1000
 
     def __post_init__(self):
         """Checks the numbers."""
@@ -90,7 +109,13 @@ class RunConfig:
         ):
             if getattr(self, name) < 1:
                 raise UserError(f"--{name} must be at least 1; it is {getattr(self, name)}")
-        for name in ("annealing_epochs", "num_random_subsets", "seed", "warmup_steps"):
+        for name in (
+            "annealing_epochs",
+            "num_random_subsets",
+            "seed",
+            "warmup_steps",
+            "self_training_start",
+        ):
             if getattr(self, name) < 0:
                 raise UserError(f"--{name} must not be negative; it is {getattr(self, name)}")
         if not self.alpha >= 0:
@@ -101,6 +126,14 @@ class RunConfig:
             raise UserError(f"--clip_norm must be positive, or 0; it is {self.clip_norm}")
         if not 0 <= self.ema < 1:
             raise UserError(f"--ema must be below 1 (0.999, say), or 0; it is {self.ema}")
+        for name in ("paired_fraction", "paired_share"):
+            if getattr(self, name) is not None and not 0 <= getattr(self, name) <= 1:
+                raise UserError(f"--{name} is 0 to 1; it is {getattr(self, name)}")
+        if self.paired_fraction is not None and self.paired_examples is not None:
+            raise UserError("give one of --paired_fraction and --paired_examples")
+        for name, rate in self.missing_rate.items():
+            if rate > 1:
+                raise UserError(f"--missing_rate is 0 to 1; for {name!r} it is {rate}")
         for name, known in (
             ("model", MODELS),
             ("learning_rate_schedule", LEARNING_RATE_SCHEDULES),
@@ -147,6 +180,12 @@ class RunConfig:
     def _given(self) -> dict[str, Any]:
         return {k: v for k, v in dataclasses.asdict(self).items() if v is not None and v != {}}
 
+    @property
+    def is_incomplete(self) -> bool:
+        """Whether anything is taken away from the training data."""
+        fraction, examples = self.paired_fraction, self.paired_examples
+        return fraction is not None or examples is not None or bool(self.missing_rate)
+
 
 def _to_text(value: Any) -> str:
     if isinstance(value, dict):
@@ -157,13 +196,12 @@ def _to_text(value: Any) -> str:
 
 
 def _from_text(text: str, kind: Any) -> Any:
-    if kind is bool:
-        return {"true": True, "false": False}[text]
-    if kind in (int, float, str):
-        return kind(text)
     if kind == dict[str, float]:
         return parse_weights(text.split(","))
-    return text
+    kind = next((option for option in typing.get_args(kind) if option in (int, float)), kind)
+    if kind is bool:
+        return {"true": True, "false": False}[text]
+    return kind(text) if kind in (int, float) else text
 
 
 def parse_weights(items: list[str]) -> dict[str, float]:

@@ -23,6 +23,7 @@ from tf_mvae.training.callbacks import CheckpointWriter, MetricsWriter, Progress
 from tf_mvae.training.card import run_card
 from tf_mvae.training.checkpoints import Checkpoints, Position
 from tf_mvae.training.config import RunConfig
+from tf_mvae.training.incomplete import batch_composition, incomplete_split, mask_of_batch
 from tf_mvae.training.replicas import Replicas, lost_workers_named
 from tf_mvae.training.run_directory import RunDirectory, write_atomically
 from tf_mvae.visualization import write_curves, write_pictures
@@ -66,11 +67,15 @@ def train(
     if not config.jit_compile:
         # Under XLA a step is repeatable on a CPU as it is, and Keras refuses to combine the two.
         tf.config.experimental.enable_op_determinism()
-    splits = {name: load_split(config, name) for name in ("train", "validation", "test")}
+    splits = {name: incomplete_split(config, name) for name in ("train", "validation")}
+    splits["test"] = load_split(config, "test")
     steps_per_epoch = _steps_per_epoch(config, splits["train"], strategy)
     directory = RunDirectory(run_dir)
     if strategy is None:
         trained = model = build_model(config, steps_per_epoch)
+        composition = batch_composition(config, splits["train"])
+        if composition is not None:  # a replica's part of a batch has another one
+            model.expect(mask_of_batch(composition))
     else:
         trained = Replicas(strategy, lambda: build_model(config, steps_per_epoch))
         model = trained.models[0]
@@ -118,7 +123,7 @@ def train(
 def _steps_per_epoch(
     config: RunConfig, split: Split, strategy: tf.distribute.Strategy | None
 ) -> int:
-    steps = split.num_examples // config.batch_size
+    steps = split.steps_per_epoch(config.batch_size)
     if not steps:
         raise UserError(
             f"the training split has {split.num_examples} examples, less than one batch "
@@ -212,8 +217,9 @@ def _fit_from_here(
         config.shuffle_buffer,
         here.epoch,
         here.step_in_epoch,
+        batch_composition(config, splits["train"]),
     )
-    steps = splits["train"].num_examples // config.batch_size
+    steps = splits["train"].steps_per_epoch(config.batch_size)
     trained.fit(
         batches,
         validation_data=validation,

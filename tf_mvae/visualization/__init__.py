@@ -1,6 +1,10 @@
 """Pictures: grids of images, curves, what a model has learned."""
 
-from tf_mvae.visualization.curves import write_curves, write_likelihood_paths
+from tf_mvae.visualization.curves import (
+    write_accuracy_curves,
+    write_curves,
+    write_likelihood_paths,
+)
 from tf_mvae.visualization.grids import image_grid, save_figure
 from tf_mvae.visualization.pictures import condition_figure, most_probable, write_pictures
 
@@ -9,6 +13,7 @@ __all__ = [
     "image_grid",
     "most_probable",
     "save_figure",
+    "write_accuracy_curves",
     "write_curves",
     "write_likelihood_paths",
     "write_pictures",

@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 
 from tf_mvae.visualization.grids import save_figure
 
-__all__ = ["write_curves", "write_likelihood_paths"]
+__all__ = ["write_accuracy_curves", "write_curves", "write_likelihood_paths"]
 
 
 def write_curves(rows: Sequence[Mapping[str, float]], path: pathlib.Path) -> pathlib.Path:
@@ -58,6 +58,42 @@ def write_likelihood_paths(
         axes.set_xlabel("importance samples an example")
         axes.set_ylabel("nats an example")
         axes.grid(alpha=0.3)
+    return save_figure(figure, path)
+
+
+def write_accuracy_curves(
+    averages: Mapping[tuple[str, float], tuple[float, float | None, int]], path: pathlib.Path
+) -> pathlib.Path:
+    """Draws accuracies of methods against the share of paired examples.
+
+    Args:
+        averages: By method and share, the mean accuracy, its standard deviation over seeds
+            or None, and the number of seeds.
+        path: The PNG file to write.
+    """
+    figure = Figure(figsize=(6.4, 4.2), dpi=110, layout="constrained")
+    FigureCanvasAgg(figure)
+    axes = figure.subplots()
+    for method in dict.fromkeys(method for method, _ in averages):
+        points = sorted((x, *averages[m, x][:2]) for m, x in averages if m == method)
+        shares, means, deviations = zip(*points, strict=True)
+        axes.errorbar(
+            [100 * share for share in shares],
+            [100 * mean for mean in means],
+            [100 * (deviation or 0) for deviation in deviations],
+            label=method.replace("_", " "),
+            marker=".",
+            linewidth=1.3,
+            capsize=2,
+        )
+    ticks = sorted({100 * share for _, share in averages})
+    axes.set_xscale("log")
+    axes.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
+    axes.minorticks_off()
+    axes.set_xlabel("paired examples, %")
+    axes.set_ylabel("test accuracy, %")
+    axes.grid(alpha=0.3)
+    axes.legend(fontsize=8, frameon=False)
     return save_figure(figure, path)
 
 

@@ -1,0 +1,88 @@
+"""Guesses of missing classes as targets."""
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from tests import tiny
+from tf_mvae import MVAE
+from tf_mvae.models.self_training import guess_missing
+
+ROWS = np.array([[1, 1, 1], [1, 0, 1], [1, 0, 0], [0, 0, 1], [0, 0, 0], [0, 1, 0]], np.float32)
+
+
+def make(confidence, **kwargs):
+    keras.utils.set_random_seed(0)
+    return tiny.make_model(self_training={"label": confidence}, **kwargs)
+
+
+def completed(model, batch, active=True):
+    x, mask = (tf.nest.map_structure(tf.constant, batch[part]) for part in ("x", "mask"))
+    return guess_missing(model, x, mask, model.self_training, tf.constant(active))
+
+
+def test_a_guess_is_the_most_probable_class_given_what_is_there():
+    batch = tiny.make_batch(ROWS)
+    model = make(0.0)
+    x, targets = completed(model, batch)
+    np.testing.assert_array_equal(targets["label"], [1, 1, 1, 1, 0, 1])
+    for name in ("image", "reading"):
+        np.testing.assert_array_equal(targets[name], batch["mask"][name])
+    for row in range(len(ROWS)):
+        given = {n: v[row : row + 1] for n, v in batch["x"].items() if batch["mask"][n][row]}
+        if batch["mask"]["label"][row] or not given:
+            assert x["label"][row] == batch["x"]["label"][row]
+            continue
+        best = model.decode(model.posterior(given).mean())["label"].probs_parameter()[0]
+        assert x["label"][row] == np.argmax(best)
+
+
+def test_a_guess_counts_above_the_confidence_only():
+    batch = tiny.make_batch(ROWS)
+    model = make(0.0)
+    z = model.posterior(batch["x"], batch["mask"]).mean()
+    best = model.decode(z)["label"].probs_parameter().numpy().max(axis=1)
+    threshold = float(np.median(best[1:4]))
+    _, targets = completed(make(threshold), batch)
+    np.testing.assert_array_equal(targets["label"][1:4], best[1:4] > threshold)
+    assert not completed(make(1.0), batch)[1]["label"].numpy()[1:5].any()
+    assert not completed(make(0.0), batch, active=False)[1]["label"].numpy()[1:5].any()
+
+
+def test_the_loss_is_that_of_guesses_as_targets_that_no_encoder_sees():
+    batch = tiny.make_batch(ROWS)
+    model = make(0.0, self_training_start=1)
+    model.compile(keras.optimizers.SGD(0.0))
+    losses = []
+    for _ in range(2):
+        model.metrics[0].reset_state()
+        model.train_step(tf.nest.map_structure(tf.constant, batch))
+        losses.append(float(model.metrics[0].result()))
+    guessed, targets = completed(model, batch)
+    for step, (loss, wanted) in enumerate(zip(losses, (None, targets), strict=True)):
+        # By hand: each row's own term with the guessed label's log-likelihood added.
+        elbo = model.elbo(batch, seed=model._step_seed(tf.constant(step)), training=True)
+        total = -tf.reduce_sum(elbo.valid * elbo.elbo, axis=0)
+        if wanted is not None:
+            decoded = model.decode(elbo.z[0])["label"].log_prob(guessed["label"])
+            new = wanted["label"] - batch["mask"]["label"]
+            weight = model.modalities[1].cross_weight
+            total -= tf.reduce_sum(elbo.valid * decoded, axis=0) * weight * new
+        assert loss == pytest.approx(float(tf.reduce_mean(total)), rel=1e-5)
+
+
+def test_a_model_says_how_much_it_decodes_with_guesses():
+    model = make(0.0)
+    model.expect({name: ROWS[:, i] for i, name in enumerate(tiny.NAMES)})
+    plain = tiny.make_model()
+    plain.expect({name: ROWS[:, i] for i, name in enumerate(tiny.NAMES)})
+    extra = {n: 24 * (model.decoded_share[n] - plain.decoded_share[n]) for n in tiny.NAMES}
+    # Rows 1, 2 and 3 lack the label, and have three, one and one terms.
+    assert extra == {"image": 0, "label": pytest.approx(5), "reading": 0}
+
+
+@pytest.mark.parametrize("asked", [{"image": 0.9}, {"label": 1.5}, {"sound": 0.9}])
+def test_what_cannot_be_guessed_is_refused(asked):
+    with pytest.raises(ValueError, match="self_training"):
+        MVAE(tiny.make_modalities(), tiny.LATENT_DIM, self_training=asked)

@@ -1,0 +1,123 @@
+"""Runs whose training data lack parts."""
+
+import keras
+import numpy as np
+import pytest
+
+from tests.training import tiny_experiment  # noqa: F401  registers the experiment
+from tf_mvae.errors import UserError
+from tf_mvae.training import RunConfig, load_run, train
+from tf_mvae.training.build import build_model, load_split
+from tf_mvae.training.config import MODELS
+from tf_mvae.training.incomplete import batch_composition, incomplete_split, mask_of_batch
+
+WHOLE_ONLY = ("cvae", "jmvae", "vae")
+
+
+def config_of(model="mvae", **kwargs):
+    settings = {"paired_examples": 12, "latent_dim": 3, "batch_size": 20, "epochs": 1, **kwargs}
+    return RunConfig("tiny", model=model, **settings)
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_a_model_learns_from_incomplete_data_or_says_so_before_the_first_step(model, tmp_path):
+    config = config_of(model)
+    if model not in WHOLE_ONLY:
+        assert incomplete_split(config, "train").num_examples == 60
+        return
+    with pytest.raises(UserError, match=f"--model={model} .* --drop_incomplete"):
+        train(config, tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+    whole = incomplete_split(config_of(model, drop_incomplete=True), "train")
+    # Of the others half have an image, which is all that a VAE of images wants.
+    assert whole.num_examples == (12 + 24 if model == "vae" else 12)
+    assert whole.steps_per_epoch(20) == 3
+
+
+def test_validation_loses_the_same_share_and_the_test_split_nothing():
+    presence = incomplete_split(config_of(), "validation").presence
+    assert (presence["image"] * presence["label"]).sum() == 4  # 20 x 12 / 60
+    assert load_split(config_of(), "test").presence is None
+
+
+def test_all_models_of_a_seed_see_the_same_examples():
+    one = incomplete_split(config_of(), "train").presence
+    for other in (config_of("telbo"), config_of(num_samples=2), config_of(batch_size=10)):
+        for name, mask in incomplete_split(other, "train").presence.items():
+            np.testing.assert_array_equal(mask, one[name])
+    another = incomplete_split(config_of(seed=1), "train").presence
+    assert not np.array_equal(another["image"], one["image"])
+
+
+def test_parts_may_be_missing_at_random():
+    config = config_of(paired_examples=None, missing_rate={"label": 0.5})
+    presence = incomplete_split(config, "train").presence
+    assert presence["image"].all()
+    assert 0 < presence["label"].mean() < 1
+
+
+@pytest.mark.parametrize(
+    ("settings", "what"),
+    [
+        ({"paired_examples": None, "paired_share": 0.5}, "--paired_share is for data"),
+        ({"paired_examples": None, "drop_incomplete": True}, "--drop_incomplete is for data"),
+        ({"missing_rate": {"sound": 0.5}}, "--missing_rate names 'sound'"),
+        ({"missing_rate": {"label": 1.0}, "drop_incomplete": True}, "no example is whole"),
+        ({"paired_examples": 61}, "61 examples"),
+    ],
+)
+def test_settings_that_make_no_sense_are_refused(settings, what):
+    with pytest.raises(UserError, match=what):
+        incomplete_split(config_of(**settings), "train")
+
+
+@pytest.mark.parametrize(
+    ("settings", "what"),
+    [
+        ({"paired_fraction": 0.1}, "one of --paired_fraction and --paired_examples"),
+        ({"paired_share": 2.0}, "--paired_share is 0 to 1"),
+        ({"missing_rate": {"label": 1.5}}, "--missing_rate is 0 to 1"),
+    ],
+)
+def test_numbers_out_of_range_are_refused(settings, what):
+    with pytest.raises(UserError, match=what):
+        config_of(**settings)
+
+
+def test_a_stopped_run_of_composed_batches_ends_as_an_undisturbed_one(tmp_path):
+    """Training on known compositions is resumed to the bit; evaluation sees whole examples."""
+    config = config_of(paired_share=0.2, epochs=3, jit_compile=True)
+    train(config, tmp_path / "whole")
+    from tf_mvae.training import trainer  # the loop that is interrupted
+
+    writer = trainer.CheckpointWriter.on_train_batch_end
+    steps = []
+
+    def stop(self, batch, logs=None):
+        writer(self, batch, logs)
+        steps.append(batch)
+        if len(steps) == 5:
+            raise KeyboardInterrupt
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(trainer.CheckpointWriter, "on_train_batch_end", stop)
+        with pytest.raises(KeyboardInterrupt):
+            train(config, tmp_path / "stopped", checkpoint_steps=2)
+    keras.backend.clear_session()
+    train(config, tmp_path / "stopped", checkpoint_steps=2)
+    runs = [load_run(tmp_path / name, "last") for name in ("whole", "stopped")]
+    for one, other in zip(*(run.model.get_weights() for run in runs), strict=True):
+        np.testing.assert_array_equal(one, other)
+    batch = next(iter(runs[0].batches("validation", 20)))
+    assert "mask" not in batch or np.all(batch["mask"]["label"] == 1)
+
+
+def test_a_known_composition_says_how_much_is_to_be_decoded():
+    config = config_of(paired_share=0.2, batch_size=20)
+    composition = batch_composition(config, incomplete_split(config, "train"))
+    mask = mask_of_batch(composition)
+    assert sum(stratum.rows for stratum in composition) == 20
+    model = build_model(config, 3)
+    model.expect(mask)
+    # 4 whole rows with three terms, 8 rows of one modality with one: 20 of 60 rows.
+    assert model.decoded_share == {"image": pytest.approx(1 / 3), "label": pytest.approx(1 / 3)}

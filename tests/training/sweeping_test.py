@@ -1,0 +1,120 @@
+"""Sweeps: rows on disk as they come, made once, and never mixed."""
+
+import sys
+
+import numpy as np
+import pytest
+
+from tests.training import tiny_experiment  # noqa: F401  registers the experiment
+from tf_mvae.errors import UserError
+from tf_mvae.training import sweeping
+from tf_mvae.training.sweep_rows import Row, Rows, accuracy_table, average
+from tf_mvae.training.sweeping import BASELINES, Sweep, parse_methods, parse_numbers
+
+FLAGS = "--model=mvae\n--latent_dim=3\n--epochs=2\n--annealing_epochs=1\n--batch_size=20\n"
+
+
+@pytest.fixture
+def sweep(tmp_path, monkeypatch):
+    """Returns a function that makes sweeps in one directory."""
+    monkeypatch.setattr(
+        sweeping, "_TRAIN", (sys.executable, "-m", "tests.training.tiny_experiment")
+    )
+    flagfile = tmp_path / "mvae.cfg"
+    flagfile.write_text(FLAGS)
+
+    def make(methods, **kwargs):
+        given = {name: str(flagfile) if name == "mvae" else None for name in methods}
+        settings = {"fractions": (0.5,), "seeds": (0,), "baseline_steps": 30, **kwargs}
+        return Sweep(tmp_path / "sweep", "tiny", None, given, **settings)
+
+    make.flagfile = flagfile
+    return make
+
+
+def keys(rows):
+    return [row.key for row in rows]
+
+
+def test_rows_are_made_once_and_a_model_rides_with_the_baselines(sweep):
+    rows = sweep(["mvae", "logistic_regression"]).run()
+    assert keys(rows) == [("mvae", 0.5, 0), ("logistic_regression", 0.5, 0)]
+    mvae, regression = rows
+    assert (mvae.paired_examples, mvae.steps, mvae.test_examples) == (30, 6, 20)
+    assert (regression.paired_examples, regression.steps) == (30, 0)
+    # The tiny images' brightness is their class.
+    assert regression.accuracy > 0.9
+    assert not list((sweep([]).directory / "runs").iterdir())
+    # Again: nothing is left to do.
+    before = (sweep([]).directory / "rows.csv").read_text()
+    sweep(["logistic_regression", "mvae"]).run()
+    assert (sweep([]).directory / "rows.csv").read_text() == before
+    # A row that a kill took away is made again, to the same figure.
+    lines = before.splitlines(keepends=True)
+    (sweep([]).directory / "rows.csv").write_text(lines[0] + lines[1])
+    again = sweep(["mvae", "logistic_regression"]).run()
+    assert list(again)[1].accuracy == regression.accuracy
+    sweep.flagfile.write_text(FLAGS + "--learning_rate=0.1\n")
+    with pytest.raises(UserError, match=r"other settings: --methods \(mvae\)"):
+        sweep(["mvae"]).run()
+    with pytest.raises(UserError, match="other settings: --baseline_steps"):
+        sweep(["logistic_regression"], baseline_steps=31).run()
+
+
+@pytest.mark.parametrize("method", [m for m in BASELINES if m != "logistic_regression"])
+def test_every_baseline_reads_the_class_far_better_than_by_chance(sweep, method):
+    steps = 1500 if method == "supervised_network" else 200
+    (row,) = sweep([method], baseline_steps=steps).run()
+    assert row.accuracy > 0.6 and row.steps == steps
+    assert ((sweep([]).directory / "features").exists()) == (method != "supervised_network")
+
+
+def test_what_a_training_says_is_what_the_sweep_says(sweep):
+    sweep.flagfile.write_text("--model=jmvae\n--batch_size=20\n")
+    with pytest.raises(UserError, match="mvae could not be trained: --model=jmvae learns from"):
+        sweep(["mvae"]).run()
+
+
+def test_two_sweeps_do_not_write_the_same_rows(sweep):
+    first = sweep(["rbm"])
+    lock = first._claim()
+    with pytest.raises(UserError, match="another sweep is at work"):
+        first.run()
+    lock.close()
+
+
+def test_larger_fractions_are_run_with_the_first_seed_only(sweep):
+    made = sweep(["rbm"], fractions=(0.1, 0.5), seeds=(3, 4), repeat_up_to=0.1)._keys()
+    assert made == [("rbm", 0.1, 3), ("rbm", 0.1, 4), ("rbm", 0.5, 3)]
+
+
+def test_rows_survive_on_disk_and_a_damaged_table_is_named(tmp_path):
+    path = tmp_path / "rows.csv"
+    rows = Rows(path)
+    made = [
+        Row("a", 0.1, seed, 5, accuracy, 20, 7, 1.5) for seed, accuracy in enumerate((0.5, 0.7))
+    ]
+    for row in made:
+        rows.add(row)
+    assert list(Rows(path)) == made
+    assert made[0].key in Rows(path) and ("b", 0.1, 0) not in Rows(path)
+    ((key, (mean, deviation, number)),) = average(rows).items()
+    assert key == ("a", 0.1) and number == 2
+    np.testing.assert_allclose([mean, deviation], [0.6, np.std([0.5, 0.7], ddof=1)])
+    assert "| 10 % (5) | 60.0 ± 14.1 |" in accuracy_table(rows)
+    path.write_text("method,seed\na,b\n")
+    with pytest.raises(UserError, match="no table of a sweep"):
+        Rows(path)
+
+
+def test_methods_and_numbers_are_read_from_flags(tmp_path):
+    (tmp_path / "a.cfg").touch()
+    file = str(tmp_path / "a.cfg")
+    assert parse_methods(["rbm", f"mine={file}"]) == {"rbm": None, "mine": file}
+    for wrong in (["magic"], ["mine=nowhere.cfg"], ["rbm", "rbm"], [f"a b={file}"]):
+        with pytest.raises(UserError, match="--methods"):
+            parse_methods(wrong)
+    assert parse_numbers("seeds", ["1", "2"], int) == (1, 2)
+    for wrong in ([], ["x"], ["1", "1"]):
+        with pytest.raises(UserError, match="--seeds"):
+            parse_numbers("seeds", wrong, int)

@@ -1,0 +1,218 @@
+"""Which examples keep which of their modalities: incomplete data made from complete ones.
+
+What an example keeps is decided once, by the seed and the example's place, never by a
+batch or an epoch: an example that is to be seen without its label is never seen with it.
+"""
+
+import dataclasses
+import math
+from collections.abc import Iterable, Mapping, Sequence
+
+import numpy as np
+import tensorflow as tf
+
+from tf_mvae.data.pipeline import Split
+from tf_mvae.errors import UserError
+
+__all__ = [
+    "class_labels",
+    "keep_paired",
+    "missing_at_random",
+    "missing_by_label",
+    "paired_masks",
+    "with_masks",
+]
+
+
+def paired_masks(
+    labels: np.ndarray,
+    names: Sequence[str],
+    fraction: float | None = None,
+    examples: int | None = None,
+    seed: int = 0,
+) -> dict[str, np.ndarray]:
+    """Keeps some examples whole and cuts the rest into sets that have one modality each.
+
+    The whole ones are drawn class by class, equally many of each class (a class that has
+    fewer gives all it has). The rest is cut into as many sets as there are modalities, of
+    equal size up to one, again class by class. The whole examples of a smaller fraction
+    are among those of a larger one.
+
+    Args:
+        labels: The examples' classes, `[examples]`.
+        names: The modalities.
+        fraction: Share of the examples that stay whole, 0 to 1; or
+        examples: how many do.
+        seed: The choice is a function of it.
+
+    Returns:
+        Masks by name, bool `[examples]`.
+
+    Raises:
+        UserError: Not one of `fraction` and `examples` is given, or it is out of range.
+
+    Example:
+
+    ```python
+    masks = paired_masks(np.arange(1000) % 10, ["image", "label"], fraction=0.1)
+    (masks["image"] & masks["label"]).sum()   # 100, ten of each class
+    ```
+    """
+    labels = np.asarray(labels)
+    number = _number_paired(len(labels), fraction, examples)
+    rng = np.random.default_rng([seed, 31])
+    rows = rng.permutation(len(labels))
+    by_class = [rows[labels[rows] == value] for value in np.unique(labels)]
+    shares = _even_shares([len(members) for members in by_class], number)
+    whole = [members[:n] for members, n in zip(by_class, shares, strict=True)]
+    # The rest in the order of the classes, dealt out like cards: even over classes too.
+    rest = np.concatenate([m[n:] for m, n in zip(by_class, shares, strict=True)])
+    owner = np.arange(len(rest)) % len(names)
+    masks = {}
+    for place, name in enumerate(names):
+        masks[name] = np.zeros(len(labels), bool)
+        masks[name][np.concatenate([*whole, rest[owner == place]]).astype(int)] = True
+    return masks
+
+
+def missing_at_random(
+    num_examples: int, rates: Mapping[str, float], seed: int = 0
+) -> dict[str, np.ndarray]:
+    """Drops each modality of each example with a probability of its own.
+
+    Args:
+        num_examples: How many there are.
+        rates: By modality, the probability that an example lacks it, 0 to 1.
+        seed: The choice is a function of it, the modality's name and the example's place.
+
+    Returns:
+        Masks by name, bool `[num_examples]`. An example may have lost everything; it then
+        counts for nothing in training.
+
+    Raises:
+        UserError: A rate is out of range.
+    """
+    labels = np.zeros(num_examples, int)
+    return missing_by_label(labels, {name: [rate] for name, rate in rates.items()}, seed)
+
+
+def missing_by_label(
+    labels: np.ndarray, rates: Mapping[str, Sequence[float]], seed: int = 0
+) -> dict[str, np.ndarray]:
+    """Drops modalities with probabilities that depend on the class: not at random.
+
+    Args:
+        labels: The examples' classes, integers `[examples]`.
+        rates: By modality, for each class the probability that an example lacks it.
+        seed: See `missing_at_random`.
+
+    Returns:
+        Masks by name, bool `[examples]`.
+
+    Raises:
+        UserError: A rate is out of range, or there are fewer rates than classes.
+    """
+    labels = np.asarray(labels)
+    masks = {}
+    for name, by_class in rates.items():
+        rate = np.asarray(by_class, float)
+        if not np.all((rate >= 0) & (rate <= 1)):
+            raise UserError(f"the rate at which {name!r} is missing is 0 to 1, not {by_class}")
+        if len(labels) and not 0 <= labels.min() <= labels.max() < len(rate):
+            raise UserError(
+                f"{name!r} has {len(rate)} rates, and the classes run from {labels.min()} to "
+                f"{labels.max()}: give one for each"
+            )
+        rng = np.random.default_rng([seed, 32, *name.encode()])
+        masks[name] = rng.random(len(labels)) >= rate[labels]
+    return masks
+
+
+def with_masks(split: Split, masks: Mapping[str, np.ndarray]) -> Split:
+    """Returns the same examples without what the masks take away.
+
+    What an example loses is wiped out, so that nothing can look at it by mistake.
+
+    Args:
+        split: The examples, always in the same order.
+        masks: By modality, 1 where the example keeps it, `[examples]`; a modality that is
+            not named is kept. Where an example already lacks a modality it stays so.
+
+    Raises:
+        UserError: A mask has another length, or names no modality.
+
+    Example:
+
+    ```python
+    split = with_masks(split, missing_at_random(split.num_examples, {"label": 0.9}))
+    ```
+    """
+    known = split.dataset.element_spec["x"]
+    for name, mask in masks.items():
+        if name not in known:
+            raise UserError(f"a mask is given for {name!r}; the modalities are {sorted(known)}")
+        if np.shape(mask) != (split.num_examples,):
+            raise UserError(
+                f"the mask of {name!r} has shape {np.shape(mask)}, and there are "
+                f"{split.num_examples} examples"
+            )
+    ones = np.ones(split.num_examples, np.float32)
+    full = {name: np.asarray(masks.get(name, ones), np.float32) for name in known}
+    already = split.presence or {}
+    presence = {name: mask * already.get(name, ones) for name, mask in full.items()}
+
+    def wipe(example, mask):
+        mask = {
+            n: m * tf.cast(example.get("mask", {}).get(n, 1.0), m.dtype) for n, m in mask.items()
+        }
+        x = {n: tf.where(mask[n] > 0, v, tf.zeros_like(v)) for n, v in example["x"].items()}
+        return {"x": x, "mask": mask}
+
+    dataset = tf.data.Dataset.zip((split.dataset, tf.data.Dataset.from_tensor_slices(full)))
+    return dataclasses.replace(split, dataset=dataset.map(wipe), presence=presence)
+
+
+def keep_paired(split: Split) -> Split:
+    """Returns the examples of a split made by `with_masks` that have every modality."""
+    whole = np.min(list(split.presence.values()), axis=0)
+    return split.where(whole > 0)
+
+
+def class_labels(split: Split, name: str = "label") -> np.ndarray:
+    """Reads the classes of a split's examples, `[examples]`.
+
+    Raises:
+        UserError: The examples have no such part, or it is no class.
+    """
+    spec = split.dataset.element_spec["x"].get(name)
+    if spec is None or not spec.dtype.is_integer or spec.shape.rank:
+        raise UserError(
+            f"pairing is balanced over the classes of {name!r}, and these examples have none"
+        )
+    batches: Iterable = split.dataset.map(lambda example: example["x"][name]).batch(1000)
+    return np.concatenate([batch.numpy() for batch in batches])
+
+
+def _number_paired(total: int, fraction: float | None, examples: int | None) -> int:
+    if (fraction is None) == (examples is None):
+        raise UserError("give one of the fraction and the number of paired examples")
+    if fraction is not None and not 0 <= fraction <= 1:
+        raise UserError(f"a paired fraction is 0 to 1, not {fraction}")
+    number = math.floor(fraction * total + 0.5) if examples is None else examples
+    if not 0 <= number <= total:
+        raise UserError(f"{number} examples cannot stay paired of {total}")
+    return number
+
+
+def _even_shares(sizes: Sequence[int], number: int) -> list[int]:
+    """Deals out `number` over classes as evenly as their sizes let it."""
+    shares = [0] * len(sizes)
+    left = number
+    while left:
+        open_classes = [i for i, size in enumerate(sizes) if shares[i] < size]
+        each = max(1, left // len(open_classes))
+        for i in open_classes:
+            taken = min(each, sizes[i] - shares[i], left)
+            shares[i] += taken
+            left -= taken
+    return shares

@@ -1,0 +1,78 @@
+"""Batches of a fixed composition: so many whole examples, so many that lack this or that."""
+
+import dataclasses
+from collections.abc import Mapping
+
+import numpy as np
+
+__all__ = ["Stratum", "cut"]
+
+_MOST_PATTERNS = 8
+
+
+@dataclasses.dataclass(frozen=True)
+class Stratum:
+    """Examples of a kind, and how many of them a batch has.
+
+    Attributes:
+        members: 1 for the examples that belong to it, bool `[examples]`.
+        rows: How many of them each batch has.
+        pattern: Which modalities they have, by name, where all have the same.
+    """
+
+    members: np.ndarray
+    rows: int
+    pattern: dict[str, float] | None
+
+
+def cut(
+    presence: Mapping[str, np.ndarray], batch_size: int, paired_share: float
+) -> list[Stratum] | None:
+    """Cuts a split into strata: the whole examples, and the others by what they have.
+
+    The others share what is left of a batch in proportion to their numbers. Where they
+    differ in more than eight ways, they are one stratum. Examples that have nothing are
+    in none.
+
+    Args:
+        presence: By modality, 1 where an example has it, `[examples]`.
+        batch_size: Rows of a batch.
+        paired_share: The share of a batch that is whole; each stratum has one row at least.
+
+    Returns:
+        The strata, the whole examples first; None where all examples are alike, so that
+        there is nothing to compose.
+    """
+    names = list(presence)
+    table = np.stack([presence[name] > 0 for name in names], axis=1)
+    whole, some = table.all(axis=1), table.any(axis=1) & ~table.all(axis=1)
+    if not whole.any() or not some.any():
+        return None
+    patterns, owner, counts = np.unique(
+        table[some], axis=0, return_inverse=True, return_counts=True
+    )
+    groups = [some] if len(counts) > _MOST_PATTERNS else []
+    for index in range(len(counts) if not groups else 0):
+        members = np.zeros(len(table), bool)
+        members[np.flatnonzero(some)[owner.reshape(-1) == index]] = True
+        groups.append(members)
+    paired = int(np.clip(round(paired_share * batch_size), 1, batch_size - len(groups)))
+    rows = _largest_remainders([int(g.sum()) for g in groups], batch_size - paired)
+    strata = [Stratum(whole, paired, dict.fromkeys(names, 1.0))]
+    for index, (members, number) in enumerate(zip(groups, rows, strict=True)):
+        pattern = None
+        if len(counts) <= _MOST_PATTERNS:
+            pattern = dict(zip(names, patterns[index].astype(float).tolist(), strict=True))
+        strata.append(Stratum(members, number, pattern))
+    return strata
+
+
+def _largest_remainders(sizes: list[int], rows: int) -> list[int]:
+    """Deals out rows in proportion to sizes, one at least to each."""
+    exact = np.maximum(np.asarray(sizes) * rows / sum(sizes), 1)
+    shares = np.floor(exact).astype(int)
+    while shares.sum() > rows:
+        shares[shares.argmax()] -= 1
+    for index in np.argsort(shares - exact, kind="stable")[: rows - shares.sum()]:
+        shares[index] += 1
+    return shares.tolist()

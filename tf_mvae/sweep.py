@@ -1,0 +1,60 @@
+"""Weak supervision curves: `python -m tf_mvae.sweep --flagfile=configs/…/mnist.cfg`."""
+
+from absl import flags
+
+from tf_mvae import command
+
+__all__ = ["main"]
+
+FLAGS = flags.FLAGS
+
+flags.DEFINE_string("sweep_dir", None, "Where rows, table and plot go.", required=True)
+flags.DEFINE_string("experiment", "mnist", "Experiment: one class and what it is read off.")
+flags.DEFINE_string("data_dir", None, "Where TFDS keeps data; TFDS's own default where left out.")
+flags.DEFINE_list(
+    "methods",
+    ["logistic_regression", "supervised_network"],
+    "Models as NAME=FLAGFILE of tf_mvae.train, and baselines: logistic_regression, "
+    "supervised_network, autoencoder, vae, rbm.",
+)
+flags.DEFINE_list("fractions", ["0.01", "0.1", "1"], "Shares of the examples that stay paired.")
+flags.DEFINE_list("seeds", ["0"], "Seeds; each fraction is run with each of them.")
+flags.DEFINE_float("repeat_up_to", 1.0, "Larger fractions are run with the first seed only.")
+flags.DEFINE_integer("baseline_steps", 10_000, "Steps of the baselines' networks.", 1)
+flags.DEFINE_bool("keep_runs", False, "Whether the models' run directories are kept.")
+
+
+def main(_) -> int:
+    """Runs what is missing of the sweep that the flags describe; returns the exit status."""
+    import pathlib
+
+    from tf_mvae.training.stopping import Stopped
+    from tf_mvae.training.sweep_rows import accuracy_table, average
+    from tf_mvae.training.sweeping import Sweep, parse_methods, parse_numbers
+    from tf_mvae.visualization import write_accuracy_curves
+
+    directory = pathlib.Path(FLAGS.sweep_dir).expanduser()
+    sweep = Sweep(
+        directory=directory,
+        experiment=FLAGS.experiment,
+        data_dir=FLAGS.data_dir,
+        methods=parse_methods(FLAGS.methods),
+        fractions=parse_numbers("fractions", FLAGS.fractions, float),
+        seeds=parse_numbers("seeds", FLAGS.seeds, int),
+        repeat_up_to=FLAGS.repeat_up_to,
+        baseline_steps=FLAGS.baseline_steps,
+        keep_runs=FLAGS.keep_runs,
+    )
+    try:
+        rows = sweep.run()
+    except Stopped as stopped:
+        print("stopped; the same command goes on from there")
+        return 128 + stopped.signal
+    print(accuracy_table(rows))
+    picture = write_accuracy_curves(average(rows), directory / "accuracy.png")
+    print(f"rows: {directory / 'rows.csv'}, plot: {picture}")
+    return 0
+
+
+if __name__ == "__main__":
+    command.run(main)

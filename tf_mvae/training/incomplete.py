@@ -1,0 +1,95 @@
+"""What a run's training data lack, by its configuration."""
+
+import dataclasses
+from collections.abc import Sequence
+
+import numpy as np
+
+from tf_mvae.data import pairing, strata
+from tf_mvae.data.pipeline import Split
+from tf_mvae.errors import UserError
+from tf_mvae.training.build import load_split, model_class
+from tf_mvae.training.config import RunConfig
+
+__all__ = ["batch_composition", "incomplete_split", "mask_of_batch"]
+
+
+def incomplete_split(config: RunConfig, name: str) -> Split:
+    """Returns the examples of `train` or `validation` without what the run is not to see.
+
+    Which examples stay whole depends on the seed and the split alone, so that runs of
+    different models see the same.
+
+    Args:
+        config: The run's configuration.
+        name: The split's name.
+
+    Raises:
+        UserError: The data are not there, nothing is left, or the model cannot learn from
+            examples that lack something and is not told to leave them out.
+    """
+    if not config.is_incomplete:
+        _refuse_without_use(config)
+        return load_split(config, name)
+    split = load_split(config, name, lambda split: _masks(config, split, name))
+    whole = split.num_examples
+    complete = pairing.keep_paired(split)
+    if config.drop_incomplete:
+        if not complete.num_examples:
+            raise UserError(
+                f"--drop_incomplete leaves nothing of split {name!r}: no example is whole"
+            )
+        return dataclasses.replace(complete, examples_per_epoch=whole)
+    if not model_class(config).learns_from_incomplete and complete.num_examples < whole:
+        raise UserError(
+            f"--model={config.model} learns from whole examples alone, and of the {whole} in split "
+            f"{name!r} {complete.num_examples} are: add --drop_incomplete to train on these, or "
+            "take --model=mvae"
+        )
+    return split
+
+
+def batch_composition(config: RunConfig, split: Split) -> list[strata.Stratum] | None:
+    """Returns what every training batch is made of, where the run says so."""
+    if config.paired_share is None or split.presence is None:
+        return None
+    return strata.cut(split.presence, config.batch_size, config.paired_share)
+
+
+def mask_of_batch(composition: Sequence[strata.Stratum]) -> dict[str, np.ndarray] | None:
+    """Returns the masks that every batch of a composition has, `[batch]` by modality, if known."""
+    if any(stratum.pattern is None for stratum in composition):
+        return None
+    names = composition[0].pattern
+    return {
+        name: np.concatenate([np.full(s.rows, s.pattern[name], np.float32) for s in composition])
+        for name in names
+    }
+
+
+def _masks(config: RunConfig, split: Split, name: str) -> dict[str, np.ndarray]:
+    names = sorted(split.dataset.element_spec["x"])
+    for modality in config.missing_rate:
+        if modality not in names:
+            raise UserError(f"--missing_rate names {modality!r}; the modalities are {names}")
+    seed = config.seed + (0 if name == "train" else 2**20)
+    masks = pairing.missing_at_random(split.num_examples, config.missing_rate, seed)
+    fraction, examples = config.paired_fraction, config.paired_examples
+    if fraction is None and examples is None:
+        return masks
+    if examples is not None and name != "train":
+        # As many for their number as the training split has, so that they tell no more.
+        train = load_split(config, "train").num_examples
+        fraction, examples = min(1.0, examples / train), None
+    labels = pairing.class_labels(split)
+    paired = pairing.paired_masks(labels, names, fraction, examples, seed)
+    return {name: mask & masks.get(name, True) for name, mask in paired.items()}
+
+
+def _refuse_without_use(config: RunConfig) -> None:
+    for name in ("paired_share", "drop_incomplete"):
+        if getattr(config, name):
+            raise UserError(
+                f"--{name} is for data with missing parts: give --paired_fraction, "
+                "--paired_examples or --missing_rate too"
+            )

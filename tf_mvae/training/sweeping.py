@@ -1,0 +1,289 @@
+"""Weak supervision: methods against the share of examples that are paired."""
+
+import dataclasses
+import fcntl
+import json
+import pathlib
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from typing import TextIO
+
+import keras
+import numpy as np
+import tqdm
+
+from tf_mvae.data.pipeline import Split
+from tf_mvae.distributions.likelihoods import Categorical
+from tf_mvae.errors import UserError
+from tf_mvae.evaluation import baselines
+from tf_mvae.evaluation.accuracy import cross_modal_accuracy
+from tf_mvae.experiments import registry
+from tf_mvae.modality import Modality
+from tf_mvae.training.config import RunConfig
+from tf_mvae.training.incomplete import incomplete_split
+from tf_mvae.training.run import load_run
+from tf_mvae.training.run_directory import write_atomically
+from tf_mvae.training.stopping import Stopped
+from tf_mvae.training.sweep_rows import Row, Rows
+
+__all__ = ["BASELINES", "Sweep", "parse_methods", "parse_numbers"]
+
+BASELINES = ("logistic_regression", "supervised_network", *baselines.FEATURES)
+_FEATURES = 64
+_TRAIN = (sys.executable, "-m", "tf_mvae.train")
+
+
+@dataclasses.dataclass(frozen=True)
+class Sweep:
+    """What a sweep runs.
+
+    Attributes:
+        directory: Where its rows and runs are.
+        experiment: Of one class and something it is read off.
+        data_dir: See `RunConfig`.
+        methods: By name, the flagfile of a model for `tf_mvae.train`; None for a baseline,
+            one of `BASELINES`.
+        fractions: Shares of the examples that stay whole.
+        seeds: Each fraction is run with each of them,
+        repeat_up_to: if it is not above this; with the first of them if it is.
+        baseline_steps: Steps of the networks and features among the baselines.
+        keep_runs: Whether directories of the models' runs are kept.
+    """
+
+    directory: pathlib.Path
+    experiment: str
+    data_dir: str | None
+    methods: dict[str, str | None]
+    fractions: tuple[float, ...]
+    seeds: tuple[int, ...]
+    repeat_up_to: float = 1.0
+    baseline_steps: int = 10_000
+    keep_runs: bool = False
+
+    def run(self) -> Rows:
+        """Makes every row that is not there yet, and returns all.
+
+        Raises:
+            UserError: The directory holds another sweep, or something in it cannot be run.
+            Stopped: A model's training was stopped; it goes on from there next time.
+        """
+        lock = self._claim()  # noqa: F841  held until this returns
+        rows = Rows(self.directory / "rows.csv")
+        wanted = [key for key in self._keys() if key not in rows]
+        for method, fraction, seed in tqdm.tqdm(wanted, unit="row", disable=None):
+            begin = time.monotonic()
+            settings = RunConfig(
+                self.experiment, data_dir=self.data_dir, paired_fraction=fraction, seed=seed
+            )
+            make = self._model if self.methods[method] else self._baseline
+            result = make(method, settings)
+            row = Row(method, fraction, seed, *result, round(time.monotonic() - begin, 1))
+            rows.add(row)
+            if self.methods[method] and not self.keep_runs:
+                shutil.rmtree(self._run_dir(method, settings))
+            tqdm.tqdm.write(
+                f"{method}, {100 * fraction:g} % paired, seed {seed}: {100 * row.accuracy:.2f} %"
+            )
+        return rows
+
+    def _keys(self) -> list[tuple[str, float, int]]:
+        return [
+            (method, fraction, seed)
+            for fraction in self.fractions
+            for seed in (self.seeds if fraction <= self.repeat_up_to else self.seeds[:1])
+            for method in self.methods
+        ]
+
+    def _claim(self) -> TextIO:
+        """Takes the directory and returns the lock; rows of other settings are not mixed in."""
+        try:
+            self.directory.mkdir(parents=True, exist_ok=True)
+            lock = (self.directory / ".lock").open("w")
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise UserError(
+                f"another sweep is at work in {self.directory}; wait for it or choose another "
+                "--sweep_dir"
+            ) from error
+        except OSError as error:
+            raise UserError(f"--sweep_dir={self.directory} cannot be written: {error}") from error
+        self._compare_settings()
+        return lock
+
+    def _compare_settings(self) -> None:
+        settings = {
+            "experiment": self.experiment,
+            "baseline_steps": self.baseline_steps,
+            "methods": {
+                name: pathlib.Path(file).read_text(encoding="utf-8")
+                for name, file in self.methods.items()
+                if file
+            },
+        }
+        path = self.directory / "sweep.json"
+        if not path.exists():
+            write_atomically(path, json.dumps(settings, indent=1))
+            return
+        there = json.loads(path.read_text(encoding="utf-8"))
+        both = set(there["methods"]) & set(settings["methods"])
+        changed = [
+            f"--methods ({n})"
+            for n in sorted(both)
+            if there["methods"][n] != settings["methods"][n]
+        ]
+        changed += [f"--{n}" for n in ("experiment", "baseline_steps") if there[n] != settings[n]]
+        if changed:
+            raise UserError(
+                f"{self.directory} holds a sweep with other settings: {', '.join(changed)}; choose "
+                "another --sweep_dir"
+            )
+        there["methods"].update(settings["methods"])
+        write_atomically(path, json.dumps(there, indent=1))
+
+    def _run_dir(self, method: str, settings: RunConfig) -> pathlib.Path:
+        name = f"{method}-{settings.paired_fraction:g}-{settings.seed}"
+        return self.directory / "runs" / name
+
+    def _model(self, method: str, settings: RunConfig) -> tuple[int, float, int, int]:
+        """Trains a model with `tf_mvae.train` and reads the class off the rest."""
+        run_dir = self._run_dir(method, settings)
+        command = [*_TRAIN, f"--flagfile={self.methods[method]}"]
+        flags = {
+            "experiment": self.experiment,
+            "paired_fraction": settings.paired_fraction,
+            "seed": settings.seed,
+            "run_dir": run_dir,
+            **({"data_dir": self.data_dir} if self.data_dir else {}),
+        }
+        command += [f"--{name}={value}" for name, value in flags.items()]
+        status, said = _run(command)
+        if status in (128 + signal.SIGINT, 128 + signal.SIGTERM):
+            raise Stopped(status - 128, 0)
+        if status:
+            raise UserError(f"{method} could not be trained: {said.removeprefix('error: ')}")
+        run = load_run(run_dir, "last")
+        target, source = _target_and_source(run.model.modalities)
+        found = cross_modal_accuracy(run.model, run.batches("test", 500))
+        result = found[f"{target.name} | {source.name}"]
+        paired = _paired(incomplete_split(run.config, "train"))
+        keras.backend.clear_session()
+        return paired, result["value"], result["examples"], run.checkpoint_step
+
+    def _baseline(self, method: str, settings: RunConfig) -> tuple[int, float, int, int]:
+        """Fits a baseline on the paired examples."""
+        keras.utils.set_random_seed(settings.seed)
+        target, source = _target_and_source(registry.get(self.experiment).modalities({}, {}))
+        masks = incomplete_split(settings, "train").presence
+        paired = (masks[source.name] > 0) & (masks[target.name] > 0)
+        values, labels = self._arrays("train", source.name, target.name)
+        test_values, test_labels = self._arrays("test", source.name, target.name)
+        steps = 0 if method == "logistic_regression" else self.baseline_steps
+        if method in baselines.FEATURES:
+            values, test_values = self._features(method, source, settings.seed)
+        if method == "supervised_network":
+            predict = baselines.supervised_network(
+                source, target, values[paired], labels[paired], steps, settings.seed
+            )
+        else:
+            predict = baselines.logistic_regression(values[paired], labels[paired])
+        right = predict(test_values) == test_labels
+        keras.backend.clear_session()
+        return int(paired.sum()), float(right.mean()), len(right), steps
+
+    def _features(self, method: str, source: Modality, seed: int) -> tuple[np.ndarray, np.ndarray]:
+        """Returns features of the training and the test examples, learned once a seed.
+
+        They are learned from all training examples, whatever the fraction: more than a
+        model sees, which never sees what an example has lost.
+        """
+        path = self.directory / "features" / f"{method}-{seed}.npz"
+        if not path.exists():
+            (values,) = self._arrays("train", source.name)
+            (test_values,) = self._arrays("test", source.name)
+            make = baselines.FEATURES[method]
+            features = make(source, values, _FEATURES, self.baseline_steps, seed)
+            path.parent.mkdir(exist_ok=True)
+            temporary = path.with_name(f".{path.name}.tmp.npz")
+            np.savez(temporary, train=features(values), test=features(test_values))
+            temporary.replace(path)
+        with np.load(path, allow_pickle=False) as file:
+            return file["train"], file["test"]
+
+    def _arrays(self, split: str, *names: str) -> list[np.ndarray]:
+        """Reads a whole split's modalities."""
+        dataset = registry.get(self.experiment).load(split, self.data_dir).dataset.batch(1000)
+        parts = list(dataset.as_numpy_iterator())
+        return [np.concatenate([part["x"][name] for part in parts]) for name in names]
+
+
+def _run(command: Sequence[str]) -> tuple[int, str]:
+    """Runs a command, hands on what it says on standard error, and keeps the last line.
+
+    An interrupt from the terminal goes to the command too, which then stops by itself.
+    """
+    last = ""
+    process = subprocess.Popen(
+        command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, bufsize=1
+    )
+    while True:
+        try:
+            for line in process.stderr:
+                last = line.strip() or last
+                tqdm.tqdm.write(f"  {line.rstrip()}", file=sys.stderr)
+            return process.wait(), last or f"status {process.returncode}"
+        except KeyboardInterrupt:
+            continue
+
+
+def parse_methods(items: Sequence[str]) -> dict[str, str | None]:
+    """Reads `['mvae=configs/weak_supervision/mvae.cfg', 'logistic_regression']`.
+
+    Raises:
+        UserError: An item is no baseline and no name with a flagfile that is there.
+    """
+    methods: dict[str, str | None] = {}
+    for item in items:
+        name, equals, file = item.partition("=")
+        if name in methods:
+            raise UserError(f"--methods names {name!r} twice")
+        if not equals and name not in BASELINES:
+            raise UserError(
+                f"--methods: {item!r} is none of {', '.join(BASELINES)}; a model is NAME=FLAGFILE"
+            )
+        if equals and not (name.isidentifier() and pathlib.Path(file).is_file()):
+            raise UserError(f"--methods: {item!r} is not NAME=FLAGFILE, or {file!r} is not there")
+        methods[name] = file or None
+    return methods
+
+
+def parse_numbers(flag: str, items: Sequence[str], kind: type) -> tuple:
+    """Reads a flag's list of numbers.
+
+    Raises:
+        UserError: One of them is none, or there is none.
+    """
+    try:
+        numbers = tuple(kind(item) for item in items)
+    except ValueError as error:
+        raise UserError(f"--{flag} is a list of numbers, not {','.join(items)}") from error
+    if not numbers or len(set(numbers)) < len(numbers):
+        raise UserError(f"--{flag} is a list of different numbers, not {','.join(items)!r}")
+    return numbers
+
+
+def _target_and_source(modalities: Sequence[Modality]) -> tuple[Modality, Modality]:
+    classes = [m for m in modalities if isinstance(m.likelihood, Categorical)]
+    others = [m for m in modalities if not isinstance(m.likelihood, Categorical)]
+    if len(classes) != 1 or len(others) != 1:
+        raise UserError("a sweep needs an experiment of one class and one other modality")
+    return classes[0], others[0]
+
+
+def _paired(split: Split) -> int:
+    if split.presence is None:
+        return split.num_examples
+    return int(np.sum(np.min(list(split.presence.values()), axis=0)))

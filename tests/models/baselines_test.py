@@ -418,3 +418,20 @@ def test_a_fitted_model_is_saved_and_goes_on_alike(make, tmp_path):
 def test_mistakes_in_making_a_model(build, message):
     with pytest.raises(ValueError, match=message):
         build()
+
+
+@pytest.mark.parametrize("make", [CVAE, JMVAE, VAE])
+def test_fit_says_which_examples_a_model_cannot_learn_from(make, caplog):
+    model = tiny.make_any(make)
+    model.compile(keras.optimizers.SGD(0.0), run_eagerly=True)
+    data = tiny.part_of(tiny.make_batch(), model)
+    with caplog.at_level("WARNING"):
+        model.fit(data, batch_size=8, verbose=0)
+    # Of all presence patterns of three modalities one is whole; of those of one, half are.
+    lacking = 4 if make is VAE else 7
+    assert f"{make.__name__} learns from whole examples alone: {lacking} of these 8" in caplog.text
+    caplog.clear()
+    whole = tiny.part_of(tiny.make_batch(np.ones([8, 3])), model)
+    with caplog.at_level("WARNING"):
+        model.fit(whole, batch_size=8, verbose=0)
+    assert "whole examples" not in caplog.text

@@ -4,7 +4,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import keras
+import numpy as np
 import tensorflow as tf
+from absl import logging
 
 from tf_mvae.data import contract
 from tf_mvae.modality import Modality
@@ -181,6 +183,8 @@ class MultimodalVAE(GenerativeModel):
             UserError: The data do not fit the modalities.
         """
         x = self._checked(x)
+        if not self.learns_from_incomplete and isinstance(x, Mapping):
+            self._warn_of_incomplete(x["mask"])
         validation_data = None if validation_data is None else self._checked(validation_data)
         if isinstance(x, tf.data.Dataset):
             kwargs.setdefault("shuffle", False)
@@ -306,6 +310,18 @@ class MultimodalVAE(GenerativeModel):
         if isinstance(data, tf.data.Dataset):
             return contract.check_dataset(data, self.modalities)
         return contract.check_arrays(data, self.modalities) if isinstance(data, Mapping) else data
+
+    def _warn_of_incomplete(self, mask: Mapping[str, np.ndarray]) -> None:
+        table = np.stack([np.asarray(mask[name]) for name in self._names])
+        incomplete = int(np.sum(table.min(axis=0) == 0))
+        if incomplete:
+            logging.warning(
+                "%s learns from whole examples alone: %d of these %d lack something, and count "
+                "for nothing",
+                type(self).__name__,
+                incomplete,
+                table.shape[1],
+            )
 
     def _update_metrics(self, loss: tf.Tensor, elbo: Elbo) -> dict[str, tf.Tensor]:
         for name, (value, weight) in self._contributions(loss, elbo).items():

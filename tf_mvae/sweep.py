@@ -28,7 +28,7 @@ def main(_) -> int:
     """Runs what is missing of the sweep that the flags describe; returns the exit status."""
     import pathlib
 
-    from tf_mvae.training.callbacks import Stopped
+    from tf_mvae.training.stopping import Stopped
     from tf_mvae.training.sweep_rows import accuracy_table, average
     from tf_mvae.training.sweeping import Sweep, parse_methods, parse_numbers
     from tf_mvae.visualization import write_accuracy_curves

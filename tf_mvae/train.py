@@ -64,6 +64,23 @@ flags.DEFINE_enum(
 flags.DEFINE_integer("shuffle_buffer", 100_000, "Examples held for shuffling.")
 flags.DEFINE_integer("seed", 0, "Seed of weights, order, subsets and noise.")
 flags.DEFINE_bool("jit_compile", True, "Whether XLA compiles the step.")
+flags.DEFINE_enum(
+    "mixed_precision",
+    "float32",
+    ["float32", "mixed_bfloat16", "mixed_float16"],
+    "Type in which networks compute; weights, densities and sums are float32 with each.",
+)
+flags.DEFINE_integer(
+    "gradient_accumulation_steps", 1, "Batches whose gradients are averaged for one update."
+)
+flags.DEFINE_float("clip_norm", 0.0, "Bound of the norm of all gradients together; 0 is none.")
+flags.DEFINE_float(
+    "ema",
+    0.0,
+    "Decay, a batch, of the moving average of the weights that is evaluated and exported "
+    "(0.999, say); 0 is none.",
+)
+flags.DEFINE_integer("warmup_steps", 0, "Batches over which the learning rate rises from 0.")
 flags.DEFINE_float(
     "paired_fraction",
     None,
@@ -106,15 +123,27 @@ flags.DEFINE_bool(
 flags.DEFINE_integer("num_modalities", 10, "Sensors of the experiment sensors.")
 flags.DEFINE_integer("checkpoint_steps", 1000, "Steps between checkpoints within an epoch.", 1)
 flags.DEFINE_integer("picture_epochs", 10, "Epochs between pictures in TensorBoard.", 1)
+flags.DEFINE_integer("keep_checkpoints", 2, "Newest checkpoints to keep, beside the best.", 1)
+flags.DEFINE_enum(
+    "strategy",
+    "default",
+    ["default", "mirrored", "multi_worker", "tpu", "parameter_server"],
+    "Where to train: on one device, on all of this machine, or with the processes that TF_CONFIG "
+    "names. tpu and parameter_server are not supported yet.",
+)
+flags.DEFINE_integer(
+    "num_logical_cpus", 0, "As how many devices the CPU counts, to try a strategy; 0 as it is."
+)
 
 
 def main(_) -> int:
     """Trains the run that the flags describe; returns the exit status."""
     import dataclasses
+    import os
+    import sys
     import typing
 
-    from tf_mvae.training import RunConfig, train
-    from tf_mvae.training.callbacks import Stopped
+    from tf_mvae.training import LostWorker, RunConfig, Stopped, make_strategy, train
     from tf_mvae.training.config import parse_weights
 
     given = {field.name: FLAGS[field.name].value for field in dataclasses.fields(RunConfig)}
@@ -124,11 +153,24 @@ def main(_) -> int:
     given["attributes"] = tuple(given["attributes"])
     config = RunConfig(**given)
     run_dir = FLAGS.run_dir or f"runs/{config.experiment}-{config.model}"
+    strategy = make_strategy(FLAGS.strategy, FLAGS.num_logical_cpus)
     try:
-        train(config, run_dir, FLAGS.resume, FLAGS.checkpoint_steps, FLAGS.picture_epochs)
+        train(
+            config,
+            run_dir,
+            FLAGS.resume,
+            FLAGS.checkpoint_steps,
+            FLAGS.picture_epochs,
+            FLAGS.keep_checkpoints,
+            strategy,
+        )
     except Stopped as stopped:
         print(f"stopped at step {stopped.step}; the same command goes on from there")
         return 128 + stopped.signal
+    except LostWorker as lost:
+        print(f"another worker is gone ({lost}); waiting for it to start again", flush=True)
+        # TensorFlow takes part in one cluster in the life of a process.
+        os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])
     return 0
 
 

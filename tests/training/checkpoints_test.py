@@ -1,5 +1,8 @@
 """Checkpoints: whole or passed over, the newest and the best kept."""
 
+import resource
+import threading
+
 import keras
 import numpy as np
 import pytest
@@ -30,6 +33,7 @@ def save_some(directory, losses):
         model.fit(tiny.make_batch(), batch_size=8, epochs=1, verbose=0)
         checkpoints.save(Position(epoch, epoch, 0, {"val_loss": loss}))
         states.append(state(model))
+    checkpoints.join()
     return states
 
 
@@ -75,11 +79,19 @@ def _flip_a_bit(folder):
     path.write_bytes(bytes(data))
 
 
+def _flip_a_byte_of_the_manifest(folder):
+    path = folder / "manifest.json"
+    text = path.read_text()
+    assert '"epoch": 3' in text
+    path.write_text(text.replace('"epoch": 3', '"epoch": 7'))
+
+
 DAMAGES = {
     "cut short": _cut_short,
     "one bit flipped": _flip_a_bit,
     "no index": lambda folder: (folder / "variables.index").unlink(),
     "no manifest": lambda folder: (folder / "manifest.json").unlink(),
+    "one byte of the manifest": _flip_a_byte_of_the_manifest,
     "manifest cut short": lambda folder: (folder / "manifest.json").write_text('{"position'),
 }
 
@@ -98,6 +110,63 @@ def test_a_damaged_checkpoint_is_passed_over_and_named(tmp_path, caplog, damage)
     assert checkpoints.restore().step == 3
 
 
+def test_training_goes_on_while_a_checkpoint_is_written(tmp_path, monkeypatch):
+    """What is written is the state at the time of `save`, whatever happened since."""
+    model = make_model()
+    checkpoints = Checkpoints(tmp_path, model)
+    may_write = threading.Event()
+    write = checkpoints._write_files
+    monkeypatch.setattr(
+        checkpoints, "_write_files", lambda *arguments: may_write.wait(60) and write(*arguments)
+    )
+    states = []
+    for epoch in (1, 2):  # the second takes the memory of the first again
+        may_write.clear()
+        states.append(state(model))
+        checkpoints.save(Position(epoch, epoch))
+        model.fit(tiny.make_batch(), batch_size=8, epochs=2, verbose=0)
+        assert not (tmp_path / f"step-0000000{epoch}").exists()
+        may_write.set()
+    checkpoints.join()
+    assert all(np.any(state(model)[0] != earlier[0]) for earlier in states)
+    assert Checkpoints(tmp_path, model).restore().step == 2
+    assert_same(state(model), states[1])
+    (tmp_path / "step-00000002" / "manifest.json").unlink()
+    assert Checkpoints(tmp_path, model).restore().step == 1
+    assert_same(state(model), states[0])
+
+
+def test_a_write_that_fails_is_one_line_and_leaves_the_one_before(tmp_path):
+    """The system refuses files beyond a kilobyte for a while, as a full disk would."""
+    (expected,) = save_some(tmp_path, [1.0])
+    model = make_model(seed=5)
+    checkpoints = Checkpoints(tmp_path, model)
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1024, before[1]))
+    try:
+        checkpoints.save(Position(2, 2))
+        with pytest.raises(UserError, match=r"step-00000002.*goes on from step-00000001") as caught:
+            checkpoints.join()
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert "\n" not in str(caught.value)
+    assert [path.name for path in tmp_path.iterdir()] == ["step-00000001"]
+    assert checkpoints.restore().step == 1
+    assert_same(state(model), expected)
+    checkpoints.save(Position(2, 2))  # there is room again
+    checkpoints.join()
+    assert checkpoints.restore().step == 2
+
+
+def test_as_many_are_kept_as_asked_for(tmp_path):
+    model = make_model()
+    checkpoints = Checkpoints(tmp_path, model, keep=3)
+    for step in range(1, 6):
+        checkpoints.save(Position(step, step))
+    checkpoints.join()
+    assert sorted(p.name for p in tmp_path.iterdir()) == [f"step-0000000{s}" for s in (3, 4, 5)]
+
+
 def test_nothing_whole_is_one_line(tmp_path):
     save_some(tmp_path, [1.0])
     _cut_short(tmp_path / "step-00000001")
@@ -114,5 +183,7 @@ def test_a_write_that_was_cut_off_is_ignored_and_cleared_away(tmp_path):
     (tmp_path / ".step-00000002.tmp").mkdir()
     model = make_model()
     assert Checkpoints(tmp_path, model).restore().step == 1
-    Checkpoints(tmp_path, model).save(Position(2, 2))
+    checkpoints = Checkpoints(tmp_path, model)
+    checkpoints.save(Position(2, 2))
+    checkpoints.join()
     assert not list(tmp_path.glob(".step-*"))

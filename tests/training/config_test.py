@@ -16,6 +16,11 @@ BASELINE = RunConfig(
     modality="label",
     alpha=0.01,
     learning_rate_schedule="cosine",
+    mixed_precision="mixed_float16",
+    gradient_accumulation_steps=4,
+    clip_norm=0.5,
+    ema=0.999,
+    warmup_steps=100,
 )
 
 
@@ -62,6 +67,13 @@ def test_a_wrong_weight_is_named(item):
         ("alpha", -0.1),
         ("alpha", float("nan")),
         ("learning_rate_schedule", "linear"),
+        ("mixed_precision", "bfloat16"),
+        ("gradient_accumulation_steps", 0),
+        ("clip_norm", -1.0),
+        ("clip_norm", float("nan")),
+        ("ema", 1.0),
+        ("ema", float("nan")),
+        ("warmup_steps", -1),
     ],
 )
 def test_a_wrong_number_is_named(name, value):

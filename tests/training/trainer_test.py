@@ -1,6 +1,8 @@
 """Runs: what they leave, how they resume, and what they refuse."""
 
+import errno
 import json
+import os
 import pathlib
 import random
 import signal
@@ -16,7 +18,8 @@ import tensorflow as tf
 import tf_mvae  # noqa: F401  registers what a .keras file holds
 from tests.training import tiny_experiment  # noqa: F401  registers the experiment
 from tf_mvae.errors import UserError
-from tf_mvae.training import RunConfig, load_run, train
+from tf_mvae.training import RunConfig, load_run, train, trainer
+from tf_mvae.training.run_directory import RunDirectory
 
 CONFIG = RunConfig("tiny", latent_dim=3, epochs=3, annealing_epochs=1, batch_size=10)
 ROOT = pathlib.Path(__file__).parents[2]
@@ -199,6 +202,18 @@ def test_a_signal_leaves_a_checkpoint_and_says_so(tmp_path, number, status):
     assert process.returncode == status
     assert "goes on from there" in output
     assert "Traceback" not in errors
+
+
+def test_a_disk_that_is_full_is_one_line():
+    where = RunDirectory("somewhere/run")
+    for error in (
+        OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)),
+        tf.errors.ResourceExhaustedError(None, None, "events; No space left on device"),
+    ):
+        found = trainer._disk_full(error, where)
+        assert isinstance(found, UserError) and "somewhere/run" in str(found)
+    other = OSError(errno.EACCES, os.strerror(errno.EACCES))
+    assert trainer._disk_full(other, where) is other
 
 
 def test_two_processes_do_not_share_a_directory(tmp_path):

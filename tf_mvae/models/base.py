@@ -14,6 +14,7 @@ from tf_mvae.modality import Modality
 from tf_mvae.models.elbo import Elbo, PosteriorTerms, elbo_of_posteriors
 from tf_mvae.models.generative import GenerativeModel
 from tf_mvae.models.member_means import MemberMeans
+from tf_mvae.models.precision import layers_compute_in
 from tf_mvae.ops import random
 
 __all__ = ["MultimodalVAE"]
@@ -108,9 +109,9 @@ class MultimodalVAE(GenerativeModel):
         present = contract.present_mask(mask, self.modalities)
         wanted = present if targets is None else contract.present_mask(targets, self.modalities)
         terms_seed, noise_seed = self._elbo_seeds(self._seed(seed))
-        seeds = (terms_seed, self._noise_seed(noise_seed))
+        seeds = (terms_seed, noise_seed)
         number = self.num_samples if num_samples is None else num_samples
-        with layer_seeds(seeds[1]):
+        with layer_seeds(self._layer_seed(noise_seed)):
             return self._evaluate(x, mask, present, wanted, seeds, number, kl_weight, training)
 
     def _evaluate(
@@ -220,7 +221,36 @@ class MultimodalVAE(GenerativeModel):
 
     def train_step(self, data: Any) -> dict[str, tf.Tensor]:
         """Takes one step of the optimizer; Keras calls it."""
-        step = tf.cast(self.optimizer.iterations.value, tf.int32)
+        gradients, loss, elbo = self._loss_gradients(data)
+        self.apply_gradients(gradients)
+        return self._update_metrics(loss, elbo)
+
+    def loss_gradients(self, data: Any) -> tuple[list[Any], list[tf.Tensor]]:
+        """Returns a replica's share of a step: what is added up over replicas.
+
+        Args:
+            data: The replica's part of a batch.
+
+        Returns:
+            Gradients of the trainable variables, and each metric's sum and count, `[2]`
+            (`[2, member]` for a group).
+
+        Raises:
+            ValueError: A trainable variable has no gradient.
+        """
+        gradients, loss, elbo = self._loss_gradients(data)
+        if any(gradient is None for gradient in gradients):
+            raise ValueError("a trainable variable has no influence on the loss")
+        return gradients, self._metric_sums(loss, elbo)
+
+    def apply_gradients(self, gradients: Sequence[Any]) -> None:
+        """Takes a step of the optimizer with gradients of all trainable variables."""
+        if self._optimizer().global_clipnorm:  # sparse ones would count equal rows one by one
+            gradients = [None if g is None else tf.convert_to_tensor(g) for g in gradients]
+        self.optimizer.apply(gradients, self.trainable_variables)
+
+    def _loss_gradients(self, data: Any) -> tuple[list[Any], tf.Tensor, Elbo]:
+        step = self._batches_seen()
         kl_weight = self.kl_weight(step) if callable(self.kl_weight) else self.kl_weight
         data, targets = self._completed(data, step)
         told = {} if targets is None else {"targets": targets}
@@ -230,9 +260,7 @@ class MultimodalVAE(GenerativeModel):
             loss = elbo.loss + tf.add_n([tf.zeros([]), *self.losses])
             replicas = tf.distribute.get_strategy().num_replicas_in_sync
             scaled = self.optimizer.scale_loss(loss / replicas)
-        gradients = tape.gradient(scaled, [v.value for v in self.trainable_variables])
-        self.optimizer.apply(gradients, self.trainable_variables)
-        return self._update_metrics(loss, elbo)
+        return tape.gradient(scaled, [v.value for v in self.trainable_variables]), loss, elbo
 
     def _completed(self, data: Any, step: tf.Tensor) -> tuple[Any, dict[str, tf.Tensor] | None]:
         """Returns a training batch, and masks of targets where these are more than its own."""
@@ -240,8 +268,15 @@ class MultimodalVAE(GenerativeModel):
 
     def test_step(self, data: Any) -> dict[str, tf.Tensor]:
         """Evaluates one batch, at a KL weight of 1; Keras calls it."""
+        return self._update_metrics(*self._evaluate_batch(data))
+
+    def evaluation_sums(self, data: Any) -> list[tf.Tensor]:
+        """Evaluates one batch as `test_step`: each metric's sum and count."""
+        return self._metric_sums(*self._evaluate_batch(data))
+
+    def _evaluate_batch(self, data: Any) -> tuple[tf.Tensor, Elbo]:
         elbo = self.elbo(data, seed=tf.constant([self.seed, _EVALUATION_STREAM]))
-        return self._update_metrics(elbo.loss + tf.add_n([tf.zeros([]), *self.losses]), elbo)
+        return elbo.loss + tf.add_n([tf.zeros([]), *self.losses]), elbo
 
     def predict_step(self, data: Any) -> dict[str, tf.Tensor]:
         """Reconstructs and completes one batch; Keras calls it."""
@@ -262,6 +297,7 @@ class MultimodalVAE(GenerativeModel):
         weight = self.kl_weight
         return {
             "name": self.name,
+            "dtype": keras.saving.serialize_keras_object(self.dtype_policy),
             "modalities": [keras.saving.serialize_keras_object(m) for m in self.modalities],
             "latent_dim": self.latent_dim,
             "kl_weight": keras.saving.serialize_keras_object(weight)
@@ -278,13 +314,25 @@ class MultimodalVAE(GenerativeModel):
         modalities = [make(m, custom_objects=custom_objects) for m in config["modalities"]]
         weight = config["kl_weight"]
         weight = make(weight, custom_objects=custom_objects) if isinstance(weight, dict) else weight
-        return cls(**{**config, "modalities": modalities, "kl_weight": weight})
+        policy = config.get("dtype", keras.config.dtype_policy())  # older files hold none
+        policy = make(policy) if isinstance(policy, dict) else policy
+        with layers_compute_in(policy):  # those that the model makes itself, too
+            return cls(**{**config, "dtype": policy, "modalities": modalities, "kl_weight": weight})
+
+    def _batches_seen(self) -> tf.Tensor:
+        """Returns how many batches the optimizer has been given."""
+        # `iterations` counts updates where gradients of several batches make one.
+        return tf.cast(self._optimizer()._iterations.value, tf.int32)
+
+    def _optimizer(self) -> keras.optimizers.Optimizer:
+        """Returns the optimizer, the inner one where a float16 model's loss is scaled."""
+        return getattr(self.optimizer, "inner_optimizer", self.optimizer)
 
     def _step_seed(self, step: tf.Tensor) -> tf.Tensor:
         return random.fold_in(tf.constant([self.seed, 0]), step)
 
-    def _noise_seed(self, seed: tf.Tensor) -> tf.Tensor:
-        """Returns a seed of a replica's own: its examples are its own, and so is the noise."""
+    def _layer_seed(self, seed: tf.Tensor) -> tf.Tensor:
+        """Returns a seed of a replica's own, for what layers draw for its part of a batch."""
         replica = tf.distribute.get_replica_context()
         if replica is not None and replica.num_replicas_in_sync > 1:
             return random.fold_in(seed, replica.replica_id_in_sync_group)
@@ -296,40 +344,59 @@ class MultimodalVAE(GenerativeModel):
         return contract.check_arrays(data, self.modalities) if isinstance(data, Mapping) else data
 
     def _warn_of_incomplete(self, mask: Mapping[str, np.ndarray]) -> None:
-        table = np.stack([np.asarray(mask[name]) for name in self._names])
-        incomplete = int(np.sum(table.min(axis=0) == 0))
+        columns = [np.asarray(mask[name]) for name in self._names]
+        table = np.concatenate([c.reshape(len(c), -1) for c in columns], axis=1)
+        incomplete = int(np.sum(table.min(axis=1) == 0))
         if incomplete:
             logging.warning(
                 "%s learns from whole examples alone: %d of these %d lack something, and count "
                 "for nothing",
                 type(self).__name__,
                 incomplete,
-                table.shape[1],
+                len(table),
             )
 
     def _update_metrics(self, loss: tf.Tensor, elbo: Elbo) -> dict[str, tf.Tensor]:
+        for name, (value, weight) in self._contributions(loss, elbo).items():
+            self._trackers[name].update_state(value, sample_weight=weight)
+        return self.metric_results()
+
+    def metric_results(self) -> dict[str, tf.Tensor]:
+        """Returns the metrics' values by name."""
+        results = {}
+        for name, tracker in self._trackers.items():
+            result = tracker.result()
+            results |= result if isinstance(result, dict) else {name: result}
+        return results
+
+    def _metric_sums(self, loss: tf.Tensor, elbo: Elbo) -> list[tf.Tensor]:
+        sums = []
+        for value, weight in self._contributions(loss, elbo).values():
+            weight = tf.cast(weight, tf.float32)
+            parts = (value * weight, weight)
+            sums.append(tf.stack([tf.reduce_sum(p, 0) if p.shape.rank else p for p in parts]))
+        return sums
+
+    def _contributions(self, loss: tf.Tensor, elbo: Elbo) -> dict[str, tuple[tf.Tensor, tf.Tensor]]:
+        """Returns what a batch adds to each metric's weighted mean: values and weights."""
         everything = tf.reduce_max(elbo.subset[0], axis=1)  # whatever the term's weight
         present = tf.reduce_max(elbo.subset, axis=0)
         first = {name: value[0] for name, value in elbo.log_likelihood.items()}
         sums = {n: tf.reduce_sum(v, 1) if v.shape.rank > 1 else v for n, v in first.items()}
         total = tf.add_n([sums[m.name] for m in self.targets]) - elbo.kl[0]
-        trackers = self._trackers
-        trackers["loss"].update_state(loss, sample_weight=tf.shape(everything)[0])
-        trackers["elbo"].update_state(total, sample_weight=everything)
-        trackers["kl"].update_state(elbo.kl[0], sample_weight=everything)
+        found = {
+            "loss": (loss, tf.shape(everything)[0]),
+            "elbo": (total, everything),
+            "kl": (elbo.kl[0], everything),
+        }
         start = 0
         for modality in self.modalities:
             there = present[:, start : start + modality.size]
             start += modality.size
             if modality.name not in first:
                 continue
-            trackers[f"{modality.name}_log_likelihood"].update_state(
-                sums[modality.name], sample_weight=everything * tf.reduce_max(there, axis=1)
-            )
+            weight = everything * tf.reduce_max(there, axis=1)
+            found[f"{modality.name}_log_likelihood"] = (sums[modality.name], weight)
             if modality.mask_shape:
-                trackers[modality.name].update_state(first[modality.name], sample_weight=there)
-        results = {}
-        for name, tracker in trackers.items():
-            result = tracker.result()
-            results |= result if isinstance(result, dict) else {name: result}
-        return results
+                found[modality.name] = (first[modality.name], there)
+        return {name: found[name] for name in self._trackers}

@@ -154,14 +154,14 @@ class CVAE(MultimodalVAE):
         x, mask = contract.unpack(batch, self.modalities)
         complete = tf.reduce_prod(contract.present_mask(mask, self.modalities), axis=1)
         mask = dict.fromkeys(self._names, complete)
-        noise_seed = self._noise_seed(self._seed(seed))
-        with layer_seeds(noise_seed):
+        layer_seed = self._layer_seed(self._seed(seed))
+        with layer_seeds(layer_seed):
             loc, log_variance = self._infer(x, mask, training)
         count = self.num_samples if num_samples is None else num_samples
-        noise = random.stateless_normal(tf.concat([[count], tf.shape(loc)], 0), noise_seed)
+        noise = random.batch_normal(tf.concat([[count], tf.shape(loc)], 0), self._seed(seed))
         z = loc + tf.exp(log_variance / 2) * noise
         name = self.target.name
-        with layer_seeds(random.fold_in(noise_seed, 1)):
+        with layer_seeds(random.fold_in(layer_seed, 1)):
             parameters = self._decode(z, self._condition(x, mask), complete, training)
         value = self.target.prepare(x[name], complete)
         log_prob = self.target.likelihood.log_prob(parameters, value)

@@ -114,7 +114,7 @@ def elbo_of_posteriors(
             needs more gets NaN.
     """
     loc, log_variance = terms.loc, terms.log_variance
-    noise = random.stateless_normal(tf.concat([[num_samples], tf.shape(loc)], 0), seed)
+    noise = random.batch_normal(tf.concat([[num_samples], tf.shape(loc)], 0), seed)
     z = loc + tf.exp(log_variance / 2) * noise
     kl = gaussian_kl_to_prior(loc, log_variance)
 

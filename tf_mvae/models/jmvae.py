@@ -71,7 +71,7 @@ class JMVAE(JointPosteriorVAE):
         x, _ = contract.unpack(batch, self.modalities)
         complete = dict.fromkeys(self._names, result.valid[0])
         joint = (result.loc[0][:, tf.newaxis], result.log_variance[0][:, tf.newaxis])
-        with layer_seeds(self._noise_seed(self._seed(seed))):
+        with layer_seeds(self._layer_seed(self._seed(seed))):
             experts = self._encode(x, complete, training)
         divergences = gaussian_kl(*joint, *experts)
         follow = tf.reduce_sum(divergences, axis=1)

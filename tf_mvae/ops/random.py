@@ -15,7 +15,7 @@ from collections.abc import Sequence
 
 import tensorflow as tf
 
-__all__ = ["fold_in", "split", "stateless_normal", "stateless_uniform"]
+__all__ = ["batch_normal", "fold_in", "split", "stateless_normal", "stateless_uniform"]
 
 _NUM_BITS = 24  # as many as a float32 holds exactly
 _GOLDEN = 0x9E3779B97F4A7C15
@@ -68,7 +68,32 @@ def stateless_normal(shape: tf.Tensor | Sequence[int], seed: tf.Tensor) -> tf.Te
     Returns:
         A float32 tensor; no number is beyond 5.8, `sqrt(48 log 2)`.
     """
-    bits = _bits(shape, seed)
+    return _normal(_bits(shape, seed))
+
+
+def batch_normal(shape: tf.Tensor | Sequence[int], seed: tf.Tensor) -> tf.Tensor:
+    """Draws standard normal numbers for a batch's examples, `stateless_normal` where alone.
+
+    Under a strategy of `tf.distribute` a replica has a part of a batch, in the order of the
+    replicas; it gets that part of the numbers that one replica would draw for all of it.
+
+    Args:
+        shape: Shape of the result, `[..., batch, size]`; all replicas have the same.
+        seed: Two integers, the same on every replica.
+    """
+    replica = tf.distribute.get_replica_context()
+    if replica is None or replica.num_replicas_in_sync == 1:
+        return stateless_normal(shape, seed)
+    shape = tf.cast(shape, tf.int64)
+    rows, size = shape[-2], shape[-1]
+    lead = tf.range(tf.reduce_prod(shape[:-2]))[:, tf.newaxis]
+    first = tf.cast(replica.replica_id_in_sync_group, tf.int64) * rows
+    row = lead * rows * replica.num_replicas_in_sync + first + tf.range(rows)
+    count = row[:, :, tf.newaxis] * size + tf.range(size) + 1
+    return _normal(tf.reshape(_at(_key(seed), tf.cast(count, tf.uint64)), shape))
+
+
+def _normal(bits: tf.Tensor) -> tf.Tensor:
     u, v = 1.0 - _uniform(bits), _uniform(tf.bitwise.left_shift(bits, _uint64(_NUM_BITS)))
     return tf.sqrt(-2.0 * tf.math.log(u)) * tf.cos(2.0 * math.pi * v)
 
@@ -92,7 +117,11 @@ def _key(seed: tf.Tensor) -> tf.Tensor:
 
 
 def _stream(key: tf.Tensor, number: tf.Tensor | int) -> tf.Tensor:
-    count = tf.cast(tf.range(1, number + 1), tf.uint64)
+    return _at(key, tf.cast(tf.range(1, number + 1), tf.uint64))
+
+
+def _at(key: tf.Tensor, count: tf.Tensor) -> tf.Tensor:
+    """Returns the bits at places of a stream, which begins with 1."""
     return _mix(key + count * _uint64(_GOLDEN))
 
 

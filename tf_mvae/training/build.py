@@ -13,7 +13,9 @@ from tf_mvae.data.pipeline import Split
 from tf_mvae.errors import UserError
 from tf_mvae.experiments import Experiment, registry
 from tf_mvae.modality import Modality
+from tf_mvae.models.precision import layers_compute_in
 from tf_mvae.training.config import RunConfig
+from tf_mvae.training.optimizer import make_optimizer
 
 Masks = Callable[[Split], dict[str, np.ndarray]]
 
@@ -42,13 +44,12 @@ def build_model(config: RunConfig, steps_per_epoch: int) -> models.MultimodalVAE
         "name": config.model,
     }
     try:
-        model = _MAKERS[config.model](config, experiment, _modalities(config, experiment), common)
+        with layers_compute_in(config.mixed_precision):
+            modalities = _modalities(config, experiment)
+            model = _MAKERS[config.model](config, experiment, modalities, common)
     except ValueError as error:
         raise UserError(str(error)) from error
-    rate = config.learning_rate
-    if config.learning_rate_schedule == "cosine":
-        rate = keras.optimizers.schedules.CosineDecay(rate, config.epochs * steps_per_epoch)
-    model.compile(keras.optimizers.Adam(rate), jit_compile=config.jit_compile)
+    model.compile(make_optimizer(config, steps_per_epoch), jit_compile=config.jit_compile)
     model.optimizer.build(model.trainable_variables)
     return model
 

@@ -1,7 +1,6 @@
 """Keras callbacks of a run: checkpoints, progress, metrics, and stopping when asked."""
 
 import math
-import signal
 import sys
 import time
 from collections.abc import Callable
@@ -14,23 +13,9 @@ import tqdm
 from tf_mvae.errors import UserError
 from tf_mvae.training.checkpoints import Checkpoints, Position
 from tf_mvae.training.run_directory import RunDirectory
+from tf_mvae.training.stopping import Stopped, StopRequest
 
-__all__ = ["CheckpointWriter", "MetricsWriter", "Progress", "Stopped"]
-
-
-class Stopped(Exception):
-    """Training was asked to stop, and a checkpoint has been written.
-
-    Attributes:
-        signal: The signal's number.
-        step: The optimizer step that the checkpoint holds.
-    """
-
-    def __init__(self, number: int, step: int):
-        """Keeps the signal's number and the step."""
-        super().__init__(f"stopped by signal {number} at step {step}")
-        self.signal = number
-        self.step = step
+__all__ = ["CheckpointWriter", "MetricsWriter", "Progress"]
 
 
 class CheckpointWriter(keras.callbacks.Callback):
@@ -42,23 +27,29 @@ class CheckpointWriter(keras.callbacks.Callback):
     """
 
     def __init__(
-        self, checkpoints: Checkpoints, start: Position, steps_per_epoch: int, every_steps: int
+        self,
+        checkpoints: Checkpoints | None,
+        start: Position,
+        steps_per_epoch: int,
+        every_steps: int,
+        stop: StopRequest | None = None,
     ):
         """Creates the callback.
 
         Args:
-            checkpoints: Where to write.
+            checkpoints: Where to write; None where another process does.
             start: Where training begins.
             steps_per_epoch: Steps of a whole epoch.
             every_steps: Steps between checkpoints within an epoch.
+            stop: What asks training to stop; signals to this process where left out.
         """
         super().__init__()
+        self._stop = stop or StopRequest()
         self._checkpoints = checkpoints
         self._steps_per_epoch = steps_per_epoch
         self._every_steps = every_steps
         self.position = start
         self._restored_metrics: list[Any] | None = None
-        self._signal: int | None = None
 
     def on_train_begin(self, logs: Any = None) -> None:
         """Keeps restored metrics and takes over the signals."""
@@ -66,15 +57,11 @@ class CheckpointWriter(keras.callbacks.Callback):
             self._restored_metrics = [
                 v.numpy() for metric in self.model.metrics for v in metric.variables
             ]
-        self._handlers = {
-            number: signal.signal(number, self._ask_to_stop)
-            for number in (signal.SIGINT, signal.SIGTERM)
-        }
+        self._stop.listen()
 
     def on_train_end(self, logs: Any = None) -> None:
         """Gives the signals back."""
-        for number, handler in self._handlers.items():
-            signal.signal(number, handler)
+        self._stop.give_back()
 
     def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
         """Puts back the metrics of an epoch that was interrupted."""
@@ -90,20 +77,24 @@ class CheckpointWriter(keras.callbacks.Callback):
         here = Position(here.step + 1, here.epoch, here.step_in_epoch + 1)
         self.position = here
         due = here.step_in_epoch % self._every_steps == 0
-        if self._signal is not None or (due and here.step_in_epoch < self._steps_per_epoch):
-            self._checkpoints.save(here)
-        if self._signal is not None:
+        stop = self._stop.agreed
+        if stop is not None or (due and here.step_in_epoch < self._steps_per_epoch):
+            self._save()
+        if stop is not None:
+            if self._checkpoints is not None:
+                self._checkpoints.join()
             self.on_train_end()
-            raise Stopped(self._signal, here.step)
+            raise Stopped(stop, here.step)
 
     def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
         """Writes the epoch's checkpoint."""
         metrics = {name: float(value) for name, value in (logs or {}).items()}
         self.position = Position(self.position.step, epoch + 1, 0, metrics)
-        self._checkpoints.save(self.position)
+        self._save()
 
-    def _ask_to_stop(self, number: int, frame: Any) -> None:
-        self._signal = number
+    def _save(self) -> None:
+        if self._checkpoints is not None:
+            self._checkpoints.save(self.position)
 
 
 class Progress(keras.callbacks.Callback):
@@ -175,6 +166,7 @@ class MetricsWriter(keras.callbacks.Callback):
         directory: RunDirectory,
         draw: Callable[[], dict[str, Any]],
         picture_epochs: int,
+        steps_per_epoch: int,
     ):
         """Creates the callback.
 
@@ -182,11 +174,12 @@ class MetricsWriter(keras.callbacks.Callback):
             directory: The run's.
             draw: Returns images for TensorBoard by name, uint8 `[height, width, 3]`.
             picture_epochs: Epochs between pictures; they are drawn after the last, too.
+            steps_per_epoch: Steps of a whole epoch.
         """
         super().__init__()
         self._directory = directory
         self._draw = draw
-        self._picture_epochs = picture_epochs
+        self._picture_epochs, self._steps_per_epoch = picture_epochs, steps_per_epoch
         self._writer = tf.summary.create_file_writer(str(directory.tensorboard))
         self._began = time.monotonic()
 
@@ -197,7 +190,7 @@ class MetricsWriter(keras.callbacks.Callback):
             UserError: The loss is not a finite number any more.
         """
         metrics = {name: float(value) for name, value in (logs or {}).items()}
-        step = int(self.model.optimizer.iterations)
+        step = (epoch + 1) * self._steps_per_epoch
         if not math.isfinite(metrics["loss"]):
             raise UserError(
                 f"training diverged: the loss of epoch {epoch + 1} is {metrics['loss']}; start "

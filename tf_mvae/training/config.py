@@ -7,10 +7,11 @@ from typing import Any
 
 from tf_mvae.errors import UserError
 
-__all__ = ["LEARNING_RATE_SCHEDULES", "MODELS", "RunConfig"]
+__all__ = ["LEARNING_RATE_SCHEDULES", "MODELS", "PRECISIONS", "RunConfig"]
 
 MODELS = ("mvae", "mvae_q", "vae", "cvae", "bivcca", "jmvae", "telbo")
 LEARNING_RATE_SCHEDULES = ("constant", "cosine")
+PRECISIONS = ("float32", "mixed_bfloat16", "mixed_float16")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -42,6 +43,13 @@ class RunConfig:
         shuffle_buffer: Examples held for shuffling.
         seed: Of weights, order, subsets and noise.
         jit_compile: Whether XLA compiles the step.
+        mixed_precision: Type in which networks compute, by Keras' dtype policy; weights,
+            densities and sums are float32 with each.
+        gradient_accumulation_steps: Batches whose gradients are averaged for one update.
+        clip_norm: Bound of the norm of all gradients together; 0 is none.
+        ema: Decay, a batch, of the moving average of the weights that is evaluated and
+            exported; 0 is none.
+        warmup_steps: Batches over which the learning rate rises from 0.
         paired_fraction: Share of the examples that stay whole; of the others each keeps
             one modality, the same one throughout (`tf_mvae.data.pairing.paired_masks`).
             All stay whole where None.
@@ -82,6 +90,11 @@ class RunConfig:
     shuffle_buffer: int = 100_000
     seed: int = 0
     jit_compile: bool = True
+    mixed_precision: str = "float32"
+    gradient_accumulation_steps: int = 1
+    clip_norm: float = 0.0
+    ema: float = 0.0
+    warmup_steps: int = 0
     paired_fraction: float | None = None
     paired_examples: int | None = None
     paired_share: float | None = None
@@ -103,16 +116,27 @@ class RunConfig:
             "batch_size",
             "shuffle_buffer",
             "num_modalities",
+            "gradient_accumulation_steps",
         ):
             if getattr(self, name) < 1:
                 raise UserError(f"--{name} must be at least 1; it is {getattr(self, name)}")
-        for name in ("annealing_epochs", "num_random_subsets", "seed", "self_training_start"):
+        for name in (
+            "annealing_epochs",
+            "num_random_subsets",
+            "seed",
+            "warmup_steps",
+            "self_training_start",
+        ):
             if getattr(self, name) < 0:
                 raise UserError(f"--{name} must not be negative; it is {getattr(self, name)}")
         if not self.alpha >= 0:
             raise UserError(f"--alpha must not be negative; it is {self.alpha}")
         if not self.learning_rate > 0:
             raise UserError(f"--learning_rate must be positive; it is {self.learning_rate}")
+        if not 0 <= self.clip_norm < float("inf"):
+            raise UserError(f"--clip_norm must be positive, or 0; it is {self.clip_norm}")
+        if not 0 <= self.ema < 1:
+            raise UserError(f"--ema must be below 1 (0.999, say), or 0; it is {self.ema}")
         for name in ("paired_fraction", "paired_share"):
             if getattr(self, name) is not None and not 0 <= getattr(self, name) <= 1:
                 raise UserError(f"--{name} is 0 to 1; it is {getattr(self, name)}")
@@ -124,6 +148,7 @@ class RunConfig:
         for name, known in (
             ("model", MODELS),
             ("learning_rate_schedule", LEARNING_RATE_SCHEDULES),
+            ("mixed_precision", PRECISIONS),
         ):
             if getattr(self, name) not in known:
                 raise UserError(

@@ -1,7 +1,9 @@
 """Training a run to its end, from wherever it stands."""
 
 import dataclasses
+import errno
 import json
+import os
 import pathlib
 import tempfile
 from typing import Any
@@ -15,12 +17,14 @@ from tf_mvae.distributions.likelihoods import Categorical
 from tf_mvae.errors import UserError
 from tf_mvae.models import MultimodalVAE
 from tf_mvae.serving import export_saved_model
+from tf_mvae.training.averages import AveragedWeights, averaged
 from tf_mvae.training.build import build_model, load_split
 from tf_mvae.training.callbacks import CheckpointWriter, MetricsWriter, Progress
 from tf_mvae.training.card import run_card
 from tf_mvae.training.checkpoints import Checkpoints, Position
 from tf_mvae.training.config import RunConfig
 from tf_mvae.training.incomplete import batch_composition, incomplete_split, mask_of_batch
+from tf_mvae.training.replicas import Replicas, lost_workers_named
 from tf_mvae.training.run_directory import RunDirectory, write_atomically
 from tf_mvae.visualization import write_curves, write_pictures
 
@@ -33,6 +37,8 @@ def train(
     resume: bool = True,
     checkpoint_steps: int = 1000,
     picture_epochs: int = 10,
+    keep_checkpoints: int = 2,
+    strategy: tf.distribute.Strategy | None = None,
 ) -> dict[str, Any]:
     """Trains a run, or goes on with it, and leaves everything in its directory.
 
@@ -40,16 +46,22 @@ def train(
 
     Args:
         config: What to run.
-        run_dir: Where.
+        run_dir: Where. Of processes that train together only the chief uses it.
         resume: Whether a run that is there may be taken up.
         checkpoint_steps: Steps between checkpoints within an epoch.
         picture_epochs: Epochs between pictures in TensorBoard.
+        keep_checkpoints: How many of the newest checkpoints to keep, beside the best.
+        strategy: Of `tf_mvae.training.make_strategy`: the devices and processes to train
+            on, one device where None. A run is the same on any number of them, but for
+            rounding, and may go on with another.
 
     Returns:
-        The run's summary, what `finished.json` holds.
+        The run's summary, what `finished.json` holds; nothing where another process writes.
 
     Raises:
-        UserError: The data, the directory or the configuration is not usable.
+        UserError: The data, the directory or the configuration is not usable, or the disk
+            is full.
+        LostWorker: A process that trained together with this one is gone.
         Stopped: A signal asked to stop; a checkpoint has been written.
     """
     if not config.jit_compile:
@@ -57,55 +69,145 @@ def train(
         tf.config.experimental.enable_op_determinism()
     splits = {name: incomplete_split(config, name) for name in ("train", "validation")}
     splits["test"] = load_split(config, "test")
-    steps_per_epoch = splits["train"].steps_per_epoch(config.batch_size)
-    if not steps_per_epoch:
+    steps_per_epoch = _steps_per_epoch(config, splits["train"], strategy)
+    directory = RunDirectory(run_dir)
+    if strategy is None:
+        trained = model = build_model(config, steps_per_epoch)
+        composition = batch_composition(config, splits["train"])
+        if composition is not None:  # a replica's part of a batch has another one
+            model.expect(mask_of_batch(composition))
+    else:
+        trained = Replicas(strategy, lambda: build_model(config, steps_per_epoch))
+        model = trained.models[0]
+    with lost_workers_named(strategy):
+        if strategy is not None and not trained.is_chief:
+            start = _told_by_chief(trained)
+            if start is not None:
+                stop = trained.stop
+                writer = CheckpointWriter(None, start, steps_per_epoch, checkpoint_steps, stop)
+                _fit(trained, config, splits, writer, _averaging(config, trained.models))
+            return {}
+        checkpoints = Checkpoints(directory.checkpoints, model, keep_checkpoints)
+        if strategy is None:
+            start = _take_up(config, directory, checkpoints, resume)
+        else:
+            start = _take_up_together(config, directory, checkpoints, resume, trained)
+        if start is None:
+            print(f"this run is finished; nothing to do: {directory.path}")
+            return json.loads(directory.finished.read_text(encoding="utf-8"))
+        test_batch = next(iter(evaluation_batches(splits["test"], 100, config.seed)))
+        writer = CheckpointWriter(
+            checkpoints, start, steps_per_epoch, checkpoint_steps, strategy and trained.stop
+        )
+        progress = Progress(config.epochs * steps_per_epoch, start, config.epochs)
+        metrics = MetricsWriter(
+            directory,
+            lambda: _draw(model, test_batch, config.seed),
+            picture_epochs,
+            steps_per_epoch,
+        )
+        averaging = _averaging(config, [model] if strategy is None else trained.models)
+        try:
+            _fit(trained, config, splits, writer, [progress, metrics, *averaging])
+        except tf.errors.InvalidArgumentError as error:
+            raise contract.out_of_range(error) from error
+        except (OSError, tf.errors.OpError) as error:
+            raise _disk_full(error, directory) from error
+        finally:
+            progress.close()
+    checkpoints.join()
+    steps = config.epochs * steps_per_epoch
+    return _finish(config, directory, model, checkpoints, test_batch, steps)
+
+
+def _steps_per_epoch(
+    config: RunConfig, split: Split, strategy: tf.distribute.Strategy | None
+) -> int:
+    steps = split.steps_per_epoch(config.batch_size)
+    if not steps:
         raise UserError(
-            f"the training split has {splits['train'].num_examples} examples, less than one batch "
+            f"the training split has {split.num_examples} examples, less than one batch "
             f"of {config.batch_size}; lower --batch_size"
         )
-    model = build_model(config, steps_per_epoch)
-    composition = batch_composition(config, splits["train"])
-    if composition is not None and tf.distribute.get_strategy().num_replicas_in_sync == 1:
-        model.expect(mask_of_batch(composition))
-    directory = RunDirectory(run_dir)
+    if strategy is not None and config.batch_size % strategy.num_replicas_in_sync:
+        raise UserError(
+            f"--batch_size={config.batch_size} is that of all {strategy.num_replicas_in_sync} "
+            "replicas together, and has to be a multiple of their number"
+        )
+    return steps
+
+
+def _averaging(config: RunConfig, models: list[MultimodalVAE]) -> list[keras.callbacks.Callback]:
+    return [AveragedWeights(models)] if config.ema else []
+
+
+def _take_up(
+    config: RunConfig, directory: RunDirectory, checkpoints: Checkpoints, resume: bool
+) -> Position | None:
+    """Takes the directory and restores the newest checkpoint; None where the run is finished."""
     directory.claim(config, resume)
     if directory.finished.exists():
-        print(f"this run is finished; nothing to do: {directory.path}")
-        return json.loads(directory.finished.read_text(encoding="utf-8"))
-
-    checkpoints = Checkpoints(directory.checkpoints, model)
+        return None
     start = checkpoints.restore()
     if start is not None:
         print(f"going on from step {start.step} (epoch {start.epoch + 1})")
     start = start or Position()
     directory.keep_metrics(start.epoch)
+    return start
 
-    test_batch = next(iter(evaluation_batches(splits["test"], 100, config.seed)))
-    writer = CheckpointWriter(checkpoints, start, steps_per_epoch, checkpoint_steps)
-    progress = Progress(config.epochs * steps_per_epoch, start, config.epochs)
-    metrics = MetricsWriter(
-        directory, lambda: _draw(model, test_batch, config.seed), picture_epochs
-    )
-    validation = evaluation_batches(splits["validation"], config.batch_size, config.seed)
+
+_GO, _FINISHED, _FAILED = range(3)
+
+
+def _take_up_together(
+    config: RunConfig,
+    directory: RunDirectory,
+    checkpoints: Checkpoints,
+    resume: bool,
+    replicas: Replicas,
+) -> Position | None:
+    """Does so as the chief, and tells the other processes."""
     try:
-        while writer.position.epoch < config.epochs:
-            _fit(model, config, splits, writer, validation, [progress, metrics])
-    except tf.errors.InvalidArgumentError as error:
-        raise contract.out_of_range(error) from error
-    finally:
-        progress.close()
-    return _finish(config, directory, model, checkpoints, test_batch)
+        start = _take_up(config, directory, checkpoints, resume)
+    except UserError:
+        replicas.share([_FAILED, 0, 0, 0])
+        raise
+    here = start or Position()
+    status = _FINISHED if start is None else _GO
+    replicas.share([status, here.step, here.epoch, here.step_in_epoch])
+    return start
+
+
+def _told_by_chief(replicas: Replicas) -> Position | None:
+    """Returns where the run stands; None where it is finished."""
+    status, *place = replicas.share([0, 0, 0, 0])
+    if status == _FAILED:
+        raise UserError("the chief could not begin; see what it says")
+    return None if status == _FINISHED else Position(*place)
 
 
 def _fit(
-    model: MultimodalVAE,
+    trained: MultimodalVAE | Replicas,
+    config: RunConfig,
+    splits: dict[str, Split],
+    writer: CheckpointWriter,
+    callbacks: list[keras.callbacks.Callback],
+) -> None:
+    """Trains to the very end."""
+    validation = evaluation_batches(splits["validation"], config.batch_size, config.seed)
+    while writer.position.epoch < config.epochs:
+        _fit_from_here(trained, config, splits, writer, validation, callbacks)
+
+
+def _fit_from_here(
+    trained: MultimodalVAE | Replicas,
     config: RunConfig,
     splits: dict[str, Split],
     writer: CheckpointWriter,
     validation: tf.data.Dataset,
     callbacks: list[keras.callbacks.Callback],
 ) -> None:
-    """Runs Keras' `fit`: to the end of an epoch that was interrupted, or to the very end."""
+    """Runs `fit`: to the end of an epoch that was interrupted, or to the very end."""
     here = writer.position
     batches = training_batches(
         splits["train"],
@@ -118,7 +220,7 @@ def _fit(
         batch_composition(config, splits["train"]),
     )
     steps = splits["train"].steps_per_epoch(config.batch_size)
-    model.fit(
+    trained.fit(
         batches,
         validation_data=validation,
         initial_epoch=here.epoch,
@@ -131,9 +233,21 @@ def _fit(
     )
 
 
+def _disk_full(error: Exception, directory: RunDirectory) -> Exception:
+    """Returns the `UserError` behind a write that found no room, or the error itself."""
+    if getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT) or (
+        os.strerror(errno.ENOSPC) in str(error)
+    ):
+        return UserError(
+            f"no space left on the disk of {directory.path}; make room, and the same command goes "
+            "on from the newest checkpoint"
+        )
+    return error
+
+
 def _draw(model: MultimodalVAE, batch: Any, seed: int) -> dict[str, tf.Tensor]:
     """Draws the run's pictures for TensorBoard."""
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory() as folder, averaged(model):
         paths = write_pictures(model, batch, pathlib.Path(folder), seed)
         return {p.stem: tf.io.decode_png(p.read_bytes(), channels=3) for p in paths}
 
@@ -144,6 +258,7 @@ def _finish(
     model: MultimodalVAE,
     checkpoints: Checkpoints,
     test_batch: Any,
+    steps: int,
 ) -> dict[str, Any]:
     """Writes what a finished run leaves, all from the best checkpoint."""
     best = checkpoints.restore("best", model_only=True)
@@ -157,7 +272,7 @@ def _finish(
     summary = {
         "best_checkpoint": dataclasses.asdict(best),
         "epochs": config.epochs,
-        "steps": int(model.optimizer.iterations),
+        "steps": steps,
     }
     write_atomically(directory.finished, json.dumps(summary, indent=1))
     _print_summary(directory, best, model)

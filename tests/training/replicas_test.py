@@ -1,0 +1,186 @@
+"""Training on several devices and processes: the same as on one, but for rounding."""
+
+import json
+import os
+import pathlib
+import socket
+import subprocess
+import sys
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from tests import tiny
+from tests.training import tiny_experiment  # noqa: F401  registers the experiment
+from tf_mvae.errors import UserError
+from tf_mvae.ops import random
+from tf_mvae.training import RunConfig, make_strategy, train
+from tf_mvae.training.replicas import Replicas
+
+ROOT = pathlib.Path(__file__).parents[2]
+TRAIN = "from tf_mvae import command, train; command.run(train.main)"
+DIGITS = [
+    "--experiment=digits", "--latent_dim=8", "--epochs=1", "--annealing_epochs=1",
+    "--num_samples=2", "--jit_compile=false", "--picture_epochs=1000",
+]  # fmt: skip
+
+
+def spawn(*flags, cluster=None, index=0):
+    environment = dict(os.environ)
+    if cluster:
+        task = {"type": "worker", "index": index}
+        environment["TF_CONFIG"] = json.dumps({"cluster": {"worker": cluster}, "task": task})
+    return subprocess.Popen(
+        [sys.executable, "-c", TRAIN, *DIGITS, *flags],
+        cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+
+
+def free_addresses(number):
+    sockets = [socket.socket() for _ in range(number)]
+    for one in sockets:
+        one.bind(("127.0.0.1", 0))
+    addresses = [f"127.0.0.1:{one.getsockname()[1]}" for one in sockets]
+    for one in sockets:
+        one.close()
+    return addresses
+
+
+def metrics(run_dir):
+    rows = [json.loads(line) for line in (run_dir / "metrics.jsonl").read_text().splitlines()]
+    return [{name: row[name] for name in row if name != "seconds"} for row in rows]
+
+
+def assert_same_curve(run_dir, reference):
+    rows, expected = metrics(run_dir), metrics(reference)
+    assert len(rows) == len(expected) > 0
+    for row, other in zip(rows, expected, strict=True):
+        assert row.keys() == other.keys()
+        for name in row:
+            np.testing.assert_allclose(row[name], other[name], rtol=1e-4, err_msg=name)
+
+
+def answer(run_dir):
+    """Returns what the SavedModel of a run on digits generates from labels."""
+    generate = tf.saved_model.load(str(run_dir / "saved_model")).signatures["generate_all_present"]
+    pixels = np.random.default_rng(0).uniform(size=[10, 28, 28, 1]).astype(np.float32)
+    return generate(
+        image=tf.constant(pixels), label=tf.range(10), num_samples=tf.constant(3),
+        seed=tf.constant([1, 2]), temperature=tf.constant(1.0),
+    )  # fmt: skip
+
+
+def test_two_processes_and_two_devices_train_digits_as_one(tmp_path, digits_dir):
+    """With the real MultiWorkerMirroredStrategy, on loopback."""
+    data = f"--data_dir={digits_dir}"
+    one = spawn(data, f"--run_dir={tmp_path}/one")
+    assert one.wait() == 0, one.stderr.read()
+    cluster = free_addresses(2)
+    flags = [data, "--strategy=multi_worker"]
+    workers = [  # only the chief writes: the other is given no directory of its own
+        spawn(*flags, f"--run_dir={tmp_path}/{name}", cluster=cluster, index=index)
+        for index, name in enumerate(("two", "nowhere"))
+    ]
+    for process in workers:
+        assert process.wait(timeout=300) == 0, process.stderr.read()
+    mirrored = spawn(
+        data, "--strategy=mirrored", "--num_logical_cpus=2", f"--run_dir={tmp_path}/mirrored"
+    )
+    assert mirrored.wait(timeout=300) == 0, mirrored.stderr.read()
+    assert not (tmp_path / "nowhere").exists()
+    expected = answer(tmp_path / "one")
+    for name in ("two", "mirrored"):
+        assert_same_curve(tmp_path / name, tmp_path / "one")
+        tiny.assert_close(answer(tmp_path / name), expected, 1e-3, 1e-4)
+
+
+def make_model(optimizer=None, jit_compile=False, **kwargs):
+    keras.utils.set_random_seed(3)
+    model = tiny.make_model(num_random_subsets=1, num_samples=2, **kwargs)
+    model.compile(optimizer() if optimizer else keras.optimizers.SGD(0.05), jit_compile=jit_compile)
+    model.optimizer.build(model.trainable_variables)
+    return model
+
+
+def everything():
+    """Returns an optimizer with all that flags ask of one."""
+    return keras.optimizers.LossScaleOptimizer(
+        keras.optimizers.Adam(
+            keras.optimizers.schedules.CosineDecay(0.0, 9, warmup_target=0.01, warmup_steps=1),
+            global_clipnorm=0.5,
+            use_ema=True,
+            ema_momentum=0.5,
+            gradient_accumulation_steps=2,
+        ),
+        initial_scale=8.0,
+    )
+
+
+@pytest.mark.parametrize(
+    "kwargs",
+    [{"batch_norm": True}, {"optimizer": everything}, {"jit_compile": True}],
+    ids=["batch_norm", "optimizer", "xla"],
+)
+def test_two_devices_train_as_one(kwargs):
+    """Also where examples lack modalities, and one replica's part all of them has one."""
+    batch = tiny.make_batch()
+    assert batch["mask"]["image"][:4].sum() == 0
+    data = [batch] * 4
+    one = make_model(**kwargs | {"jit_compile": False})
+    start = [variable.numpy() for variable in one.trainable_variables]
+    replicas = Replicas(make_strategy("mirrored"), lambda: make_model(**kwargs))
+    batches = tiny.batches(tiny.repeat(batch, 4), 8).map(_of_8)
+    replicas.fit(batches, tiny.batches(batch, 8), 0, 1, 4, [])
+    for part in data:
+        one.train_step(part)
+    first, second = (m.variables + m.optimizer.variables for m in replicas.models)
+    for variable, same, expected in zip(
+        first, second, one.variables + one.optimizer.variables, strict=True
+    ):
+        np.testing.assert_array_equal(variable, same)
+        np.testing.assert_allclose(variable, expected, rtol=1e-3, atol=1e-5)
+    moved = zip(one.trainable_variables, start, strict=True)
+    assert any(np.any(np.abs(v.numpy() - old) > 1e-3) for v, old in moved)
+
+
+def _of_8(batch):
+    return tf.nest.map_structure(lambda value: tf.ensure_shape(value, [8, *value.shape[1:]]), batch)
+
+
+def test_metrics_are_means_over_examples_whatever_the_batches():
+    batch = tiny.make_batch(tiny.all_patterns(3)[[7, 6, 7, 1, 3, 0, 2]])  # 4 and 3 examples
+    replicas = Replicas(make_strategy("mirrored"), make_model)
+    found = replicas._evaluated(tiny.batches(batch, 4))
+    alone = make_model()
+    expected = alone.evaluate(tiny.batches(batch, 4), return_dict=True, verbose=0)
+    tiny.assert_close({name: float(v) for name, v in found.items()}, expected, 1e-5, 1e-5)
+
+
+def test_noise_of_replicas_is_that_of_the_whole_batch():
+    strategy = make_strategy("mirrored")
+    whole = random.stateless_normal([2, 3, 8, 5], tf.constant([4, 7]))
+    parts = strategy.run(lambda: random.batch_normal([2, 3, 4, 5], tf.constant([4, 7])))
+    found = tf.concat(strategy.experimental_local_results(parts), axis=2)
+    np.testing.assert_array_equal(found, whole)
+    alone = random.batch_normal([2, 3, 8, 5], tf.constant([4, 7]))
+    np.testing.assert_array_equal(alone, whole)
+
+
+def test_batch_normalisation_over_replicas_is_not_for_xla():
+    def make():
+        model = tiny.make_model(batch_norm=True)
+        model.compile("sgd", jit_compile=True)
+        return model
+
+    with pytest.raises(UserError, match="--jit_compile=false"):
+        Replicas(make_strategy("mirrored"), make)
+
+
+def test_a_batch_that_replicas_cannot_share_is_named(tmp_path):
+    with pytest.raises(UserError, match=r"--batch_size=15 .* 2 replicas"):
+        train(
+            RunConfig("tiny", batch_size=15), tmp_path / "run", strategy=make_strategy("mirrored")
+        )
+    assert not (tmp_path / "run").exists()

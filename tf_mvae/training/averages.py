@@ -1,0 +1,75 @@
+"""Exponential moving averages of the weights, which Keras' optimizers keep (`use_ema`).
+
+Keras' own callback, `SwapEMAWeights`, swaps by adding and subtracting, which rounds the
+weights a little with every epoch; these copies are exact. At the end of `fit` Keras
+overwrites the weights by their averages, which a run that goes on must not have.
+"""
+
+import contextlib
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+__all__ = ["AveragedWeights", "averaged", "averages_of"]
+
+
+def averages_of(model: keras.Model) -> list[tf.Variable] | None:
+    """Returns the averages of the trainable variables, in their order; None without any."""
+    optimizer = getattr(model.optimizer, "inner_optimizer", model.optimizer)
+    if optimizer is None or not optimizer.use_ema:
+        return None
+    return [variable.value for variable in optimizer._model_variables_moving_average]
+
+
+@contextlib.contextmanager
+def averaged(model: keras.Model) -> Iterator[None]:
+    """Gives a model the averages of its weights for a while, if its optimizer keeps them."""
+    averages = averages_of(model)
+    if averages is None:
+        yield
+        return
+    weights = _read(model)
+    _assign(model, averages)
+    try:
+        yield
+    finally:
+        _assign(model, weights)
+
+
+class AveragedWeights(keras.callbacks.Callback):
+    """Validates with the averages; training goes on from the weights themselves."""
+
+    def __init__(self, models: Sequence[keras.Model]):
+        """Takes the models that are trained: the callback's, or the copies of every replica."""
+        super().__init__()
+        self._models = models
+
+    def on_test_begin(self, logs: Any = None) -> None:
+        """Takes the averages."""
+        self._averaged = contextlib.ExitStack()
+        for model in self._models:
+            self._averaged.enter_context(averaged(model))
+
+    def on_test_end(self, logs: Any = None) -> None:
+        """Puts the weights back."""
+        self._averaged.close()
+
+    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+        """Keeps the weights, in case it was the last epoch."""
+        self._weights = [_read(model) for model in self._models]
+
+    def on_train_end(self, logs: Any = None) -> None:
+        """Puts the weights back that Keras overwrote."""
+        for model, weights in zip(self._models, self._weights, strict=True):
+            _assign(model, weights)
+
+
+def _read(model: keras.Model) -> list[tf.Tensor]:
+    return [tf.identity(variable.value) for variable in model.trainable_variables]
+
+
+def _assign(model: keras.Model, values: list[Any]) -> None:
+    for variable, value in zip(model.trainable_variables, values, strict=True):
+        variable.assign(value)

@@ -1,0 +1,246 @@
+"""Training one model on many devices and machines at once.
+
+Keras' `fit` does not run under `MultiWorkerMirroredStrategy` (keras issues 20329 and 20585),
+and under `MirroredStrategy` not with XLA, gathered gradients or averaged weights. So this is
+`fit`'s loop once more, with its callbacks: each replica computes the gradients of its part of a
+batch, TensorFlow's strategy adds them up, and each replica's optimizer takes the same step.
+"""
+
+import contextlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from tf_mvae.data import contract
+from tf_mvae.data.sharding import shard_batches
+from tf_mvae.errors import UserError
+from tf_mvae.layers import MaskedBatchNormalization
+from tf_mvae.models import MultimodalVAE
+from tf_mvae.training.stopping import SIGNALS, StopRequest
+
+__all__ = ["LostWorker", "Replicas", "lost_workers_named"]
+
+# What an operation that others take part in ends with when one of them is gone or new.
+_LOST = (
+    tf.errors.UnavailableError,
+    tf.errors.FailedPreconditionError,
+    tf.errors.AbortedError,
+    tf.errors.CancelledError,
+    tf.errors.DeadlineExceededError,
+)
+
+
+class LostWorker(Exception):
+    """A process that trained together with this one is gone."""
+
+
+@contextlib.contextmanager
+def lost_workers_named(strategy: tf.distribute.Strategy | None) -> Iterator[None]:
+    """Raises `LostWorker` for TensorFlow's errors where processes train together."""
+    try:
+        yield
+    except _LOST as error:
+        if not isinstance(strategy, tf.distribute.MultiWorkerMirroredStrategy):
+            raise
+        raise LostWorker(error.message.splitlines()[0]) from error
+
+
+class Replicas:
+    """Copies of a model, one for each replica of this process, that stay equal.
+
+    They are ordinary models with ordinary variables: what is added up over replicas are
+    gradients, batch normalisation's sums and metrics. A batch is cut into equal parts, in
+    the order of the replicas, and with the loss's mean over the whole batch a step is, up
+    to the order of summation, that of one replica with the whole batch.
+
+    Attributes:
+        models: The copies. Callbacks, checkpoints and exports take the first.
+        is_chief: Whether this process writes.
+        stop: What asks this process to stop; all stop after the same step.
+    """
+
+    def __init__(self, strategy: tf.distribute.Strategy, make_model: Callable[[], MultimodalVAE]):
+        """Makes the copies.
+
+        Args:
+            strategy: A `MirroredStrategy` or a `MultiWorkerMirroredStrategy`.
+            make_model: Makes a compiled model with a built optimizer.
+
+        Raises:
+            UserError: The model cannot be compiled by XLA over several replicas.
+        """
+        self._strategy = strategy
+        self.is_chief = strategy.extended.should_checkpoint
+        self.number = strategy.num_replicas_in_sync
+        self._devices = list(strategy.extended.worker_devices)
+        self.models = []
+        for device in self._devices:
+            with tf.device(device):
+                self.models.append(make_model())
+        self._ids: list[int] = []
+        strategy.experimental_distribute_values_from_function(self._note_id)
+        self.stop = StopRequest()
+        self._jit = bool(self.models[0].jit_compile)
+        layers = self.models[0]._flatten_layers()
+        if self._jit and any(isinstance(layer, MaskedBatchNormalization) for layer in layers):
+            raise UserError(
+                "batch normalisation adds up over replicas within a step, which XLA cannot "
+                "compile; add --jit_compile=false"
+            )
+        # A function of its own for each copy: variables of one device are of no use on another.
+        self._gradients = [self._compiled(m.loss_gradients) for m in self.models]
+        self._apply = [self._compiled(_applier(m)) for m in self.models]
+        self._sums = [self._compiled(m.evaluation_sums) for m in self.models]
+        self._train_step = tf.function(self._train_step_of_all)
+        self._test_step = tf.function(self._test_step_of_all)
+        self._share = tf.function(self._share_of_all)
+
+    def share(self, values: Sequence[int]) -> list[int]:
+        """Returns integers of the chief's in every process; and the chief's weights, for good."""
+        for dtype in (tf.float32, tf.int64, tf.int32):
+            variables = [v for v in _state(self.models[0]) if v.dtype == dtype]
+            shared = self._share(variables) if variables else []
+            for model in self.models:
+                if self.is_chief and model is self.models[0]:
+                    continue
+                own = [v for v in _state(model) if v.dtype == dtype]
+                for variable, value in zip(own, shared, strict=True):
+                    variable.assign(value)
+        return [int(n) for n in self._share([tf.constant(values, tf.int64)])[0]]
+
+    def fit(
+        self,
+        x: tf.data.Dataset,
+        validation_data: tf.data.Dataset,
+        initial_epoch: int,
+        epochs: int,
+        steps_per_epoch: int,
+        callbacks: Sequence[keras.callbacks.Callback],
+        verbose: int = 0,
+    ) -> None:
+        """Trains as `MultimodalVAE.fit`; batches are those of one replica.
+
+        Raises:
+            UserError: The data do not fit the modalities.
+        """
+        model = self.models[0]
+        callback_list = keras.callbacks.CallbackList(
+            callbacks, model=model, epochs=epochs, steps=steps_per_epoch, verbose=verbose
+        )
+        batches = iter(self._own_part(contract.check_dataset(x, model.modalities)))
+        validation = contract.check_dataset(validation_data, model.modalities)
+        callback_list.on_train_begin()
+        votes = None
+        for epoch in range(initial_epoch, epochs):
+            model.reset_metrics()
+            callback_list.on_epoch_begin(epoch)
+            for step in range(steps_per_epoch):
+                callback_list.on_train_batch_begin(step)
+                asked = tf.constant([float(self.stop.asked == number) for number in SIGNALS])
+                sums, cast = self._train_step(self._distributed(next(batches)), asked)
+                # Those of the step before: there is no waiting for this one.
+                self.stop.agree(votes)
+                votes = cast
+                callback_list.on_train_batch_end(step, self._updated(sums))
+            logs = dict(self._updated(None))
+            model.reset_metrics()
+            callback_list.on_test_begin()
+            logs |= {f"val_{name}": value for name, value in self._evaluated(validation).items()}
+            callback_list.on_test_end(logs)
+            callback_list.on_epoch_end(epoch, {n: float(value) for n, value in logs.items()})
+        callback_list.on_train_end()
+
+    def _note_id(self, context: tf.distribute.experimental.ValueContext) -> tf.Tensor:
+        self._ids.append(context.replica_id_in_sync_group)
+        return tf.zeros([])
+
+    def _compiled(self, function: Callable) -> Callable:
+        return tf.function(function, jit_compile=True) if self._jit else function
+
+    def _own_part(self, batches: tf.data.Dataset) -> tf.data.Dataset:
+        return shard_batches(batches, self.number, self._ids[0], len(self._ids))
+
+    def _distributed(self, part: Any) -> Any:
+        """Gives each replica of this process its rows of the process's part of a batch."""
+        rows = tf.nest.flatten(part)[0].shape[0] // len(self._ids)
+
+        def own(context):
+            start = (context.replica_id_in_sync_group - self._ids[0]) * rows
+            return _rows(part, start, rows)
+
+        return self._strategy.experimental_distribute_values_from_function(own)
+
+    def _index(self) -> int:
+        """Returns which copy the replica is that asks."""
+        number = tf.distribute.get_replica_context().replica_id_in_sync_group
+        return self._ids.index(int(tf.get_static_value(number)))
+
+    def _train_step_of_all(self, batch: Any, asked: tf.Tensor) -> tuple[list[tf.Tensor], tf.Tensor]:
+        def replica_step(part):
+            context, index = tf.distribute.get_replica_context(), self._index()
+            gradients, sums = self._gradients[index](part)
+            first = tf.cast(context.replica_id_in_sync_group == self._ids[0], tf.float32)
+            added = context.all_reduce(
+                tf.distribute.ReduceOp.SUM, [*gradients, *sums, asked * first]
+            )
+            number = len(gradients)
+            return added[:number], added[number:-1], added[-1]
+
+        gradients, sums, votes = self._strategy.run(replica_step, args=(batch,))
+        local = self._strategy.experimental_local_results
+        for index, device in enumerate(self._devices):
+            with tf.device(device):
+                self._apply[index]([local(gradient)[index] for gradient in gradients])
+        return [local(each)[0] for each in sums], local(votes)[0]
+
+    def _test_step_of_all(self, batch: Any) -> list[tf.Tensor]:
+        def replica_step(part):
+            context = tf.distribute.get_replica_context()
+            return context.all_reduce(tf.distribute.ReduceOp.SUM, self._sums[self._index()](part))
+
+        sums = self._strategy.run(replica_step, args=(batch,))
+        return [self._strategy.experimental_local_results(each)[0] for each in sums]
+
+    def _share_of_all(self, values: list[Any]) -> list[tf.Tensor]:
+        def replica_step():
+            context = tf.distribute.get_replica_context()
+            chief = tf.equal(context.replica_id_in_sync_group, 0)
+            own = [tf.where(chief, v, tf.zeros_like(v)) for v in values]
+            return context.all_reduce(tf.distribute.ReduceOp.SUM, own)
+
+        found = self._strategy.run(replica_step)
+        return [self._strategy.experimental_local_results(value)[0] for value in found]
+
+    def _evaluated(self, batches: tf.data.Dataset) -> Mapping[str, tf.Tensor]:
+        """Returns exact means over all examples; a rest that has no equal parts is everyone's."""
+        for batch in batches:
+            rows = tf.nest.flatten(batch)[0].shape[0]
+            if rows % self.number:
+                logs = self._updated(self._sums[0](batch))
+                continue
+            share = rows // self.number
+            part = _rows(batch, self._ids[0] * share, share * len(self._ids))
+            logs = self._updated(self._test_step(self._distributed(part)))
+        return logs
+
+    def _updated(self, sums: Sequence[tf.Tensor] | None) -> dict[str, tf.Tensor]:
+        """Adds sums and counts to the metrics; returns the means."""
+        if sums is not None:
+            for metric, (total, count) in zip(self.models[0].metrics, sums, strict=True):
+                metric.total.assign_add(total)
+                metric.count.assign_add(count)
+        return self.models[0].metric_results()
+
+
+def _applier(model: MultimodalVAE) -> Callable[[list[Any]], None]:
+    return lambda gradients: model.apply_gradients(gradients)
+
+
+def _rows(batch: Any, start: int, number: int) -> Any:
+    return tf.nest.map_structure(lambda value: value[start : start + number], batch)
+
+
+def _state(model: MultimodalVAE) -> list[tf.Variable]:
+    return [v.value for v in (*model.variables, *model.optimizer.variables)]

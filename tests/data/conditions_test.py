@@ -38,7 +38,7 @@ def test_an_image_is_scaled_to_the_modality(tmp_path):
         ("label=cow", "cat, dog, hen"),
         ("label=3", "cat, dog, hen"),
         ("label=-1", "cat, dog, hen"),
-        ("reading=1", "only classes and images"),
+        ("reading=1", "only classes, images"),
         ("image=/no/such.png", "/no/such.png"),
         (f"image={__file__}", "no PNG"),
     ],

@@ -231,8 +231,10 @@ def test_two_processes_do_not_share_a_directory(tmp_path):
 
 def test_a_loss_that_is_not_finite_is_told(tmp_path):
     config = RunConfig("tiny", latent_dim=3, batch_size=10, epochs=30, learning_rate=1e12)
+    handler = signal.getsignal(signal.SIGTERM)
     with pytest.raises(UserError, match="--learning_rate"):
         train(config, tmp_path / "run")
+    assert signal.getsignal(signal.SIGTERM) is handler
 
 
 def test_an_unwritable_directory_is_named():

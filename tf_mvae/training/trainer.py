@@ -195,8 +195,11 @@ def _fit(
 ) -> None:
     """Trains to the very end."""
     validation = evaluation_batches(splits["validation"], config.batch_size, config.seed)
-    while writer.position.epoch < config.epochs:
-        _fit_from_here(trained, config, splits, writer, validation, callbacks)
+    try:
+        while writer.position.epoch < config.epochs:
+            _fit_from_here(trained, config, splits, writer, validation, callbacks)
+    finally:
+        writer.on_train_end()  # an error must not leave signals unheeded
 
 
 def _fit_from_here(

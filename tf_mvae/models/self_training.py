@@ -39,6 +39,15 @@ def guess_missing(
     with the threshold of Sohn et al., FixMatch, NeurIPS 2020); no encoder is to see it.
     No gradient flows through it.
 
+    Probabilities are brought into line with how often classes occur among the batch's
+    examples that have theirs (distribution alignment: Berthelot et al., ReMixMatch, ICLR
+    2020), without which a model of few pairs can end up guessing one class throughout:
+
+        p'(c) ∝ p(c) r(c) / (sum of p(c) over what is guessed + n r(c))
+
+    where `r(c) = (examples of class c + 1) / (examples that have a class + n)` with n
+    classes.
+
     Args:
         model: The model.
         x: Raw data by name, `[batch, *event_shape]`.
@@ -53,10 +62,32 @@ def guess_missing(
     something = tf.reduce_max(contract.present_mask(mask, model.modalities), axis=1) > 0
     x, targets = dict(x), dict(mask)
     for name, probabilities in model.from_latent(loc, names=list(confidence)).items():
-        probabilities = tf.stop_gradient(probabilities)
+        guessing = tf.cast(something & (mask[name] == 0), probabilities.dtype)
+        probabilities = _aligned(
+            tf.stop_gradient(probabilities), guessing, tf.cast(x[name], tf.int32), mask[name]
+        )
         sure = tf.reduce_max(probabilities, axis=-1) > confidence[name]
-        guessed = sure & something & (mask[name] == 0) & active
+        guessed = sure & (guessing > 0) & active
         guess = tf.cast(tf.argmax(probabilities, axis=-1, output_type=tf.int32), x[name].dtype)
         x[name] = tf.where(guessed, guess, x[name])
         targets[name] = mask[name] + tf.cast(guessed, mask[name].dtype)
     return x, targets
+
+
+def _aligned(
+    probabilities: tf.Tensor, guessing: tf.Tensor, classes: tf.Tensor, mask: tf.Tensor
+) -> tf.Tensor:
+    """Brings guesses into line with the classes that are there; see `guess_missing`.
+
+    Args:
+        probabilities: `[batch, class]`.
+        guessing: 1 where the class is guessed, `[batch]`.
+        classes: `[batch]`.
+        mask: 1 where it is there, `[batch]`.
+    """
+    number = probabilities.shape[-1]
+    labelled = tf.where(mask[:, tf.newaxis] > 0, tf.one_hot(classes, number), 0.0)
+    rate = (tf.reduce_sum(labelled, axis=0) + 1) / (tf.reduce_sum(mask) + number)
+    guessed = tf.linalg.matvec(probabilities, guessing, transpose_a=True) + number * rate
+    aligned = probabilities * rate / guessed
+    return aligned / tf.reduce_sum(aligned, axis=-1, keepdims=True)

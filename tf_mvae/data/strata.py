@@ -51,20 +51,18 @@ def cut(
     patterns, owner, counts = np.unique(
         table[some], axis=0, return_inverse=True, return_counts=True
     )
-    groups = [some] if len(counts) > _MOST_PATTERNS else []
-    for index in range(len(counts) if not groups else 0):
-        members = np.zeros(len(table), bool)
-        members[np.flatnonzero(some)[owner.reshape(-1) == index]] = True
-        groups.append(members)
+    if len(counts) > _MOST_PATTERNS:
+        groups, known = [some], [None]
+    else:
+        rows_of_some = np.flatnonzero(some)
+        groups = [np.zeros(len(table), bool) for _ in counts]
+        for index, members in enumerate(groups):
+            members[rows_of_some[owner.reshape(-1) == index]] = True
+        known = [dict(zip(names, p, strict=True)) for p in patterns.astype(float).tolist()]
     paired = int(np.clip(round(paired_share * batch_size), 1, batch_size - len(groups)))
     rows = _largest_remainders([int(g.sum()) for g in groups], batch_size - paired)
-    strata = [Stratum(whole, paired, dict.fromkeys(names, 1.0))]
-    for index, (members, number) in enumerate(zip(groups, rows, strict=True)):
-        pattern = None
-        if len(counts) <= _MOST_PATTERNS:
-            pattern = dict(zip(names, patterns[index].astype(float).tolist(), strict=True))
-        strata.append(Stratum(members, number, pattern))
-    return strata
+    others = [Stratum(*parts) for parts in zip(groups, rows, known, strict=True)]
+    return [Stratum(whole, paired, dict.fromkeys(names, 1.0)), *others]
 
 
 def _largest_remainders(sizes: list[int], rows: int) -> list[int]:

@@ -14,7 +14,7 @@ from tf_mvae.layers.dropout import layer_seeds
 from tf_mvae.layers.sequential import MaskedSequential, call_network, flat
 from tf_mvae.modality import Modality
 from tf_mvae.models.base import MultimodalVAE
-from tf_mvae.models.elbo import Elbo
+from tf_mvae.models.elbo import Elbo, posterior_samples
 from tf_mvae.ops import random
 
 __all__ = ["CVAE"]
@@ -158,8 +158,7 @@ class CVAE(MultimodalVAE):
         with layer_seeds(layer_seed):
             loc, log_variance = self._infer(x, mask, training)
         count = self.num_samples if num_samples is None else num_samples
-        noise = random.batch_normal(tf.concat([[count], tf.shape(loc)], 0), self._seed(seed))
-        z = loc + tf.exp(log_variance / 2) * noise
+        z = posterior_samples(loc, log_variance, count, self._seed(seed))
         name = self.target.name
         with layer_seeds(random.fold_in(layer_seed, 1)):
             parameters = self._decode(z, self._condition(x, mask), complete, training)

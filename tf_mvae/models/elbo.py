@@ -10,7 +10,14 @@ from tf_mvae.distributions import gaussian_kl_to_prior
 from tf_mvae.modality import Modality
 from tf_mvae.ops import random
 
-__all__ = ["Elbo", "PosteriorTerms", "decoded_terms", "elbo_of_posteriors", "log_likelihood_of"]
+__all__ = [
+    "Elbo",
+    "PosteriorTerms",
+    "decoded_terms",
+    "elbo_of_posteriors",
+    "log_likelihood_of",
+    "posterior_samples",
+]
 
 
 class Elbo(NamedTuple):
@@ -114,8 +121,7 @@ def elbo_of_posteriors(
             needs more gets NaN.
     """
     loc, log_variance = terms.loc, terms.log_variance
-    noise = random.batch_normal(tf.concat([[num_samples], tf.shape(loc)], 0), seed)
-    z = loc + tf.exp(log_variance / 2) * noise
+    z = posterior_samples(loc, log_variance, num_samples, seed)
     kl = gaussian_kl_to_prior(loc, log_variance)
 
     elbo = -kl_weight * kl
@@ -138,6 +144,21 @@ def elbo_of_posteriors(
         log_likelihood[modality.name] = full
         elbo += weight * full
     return Elbo(terms.subset, terms.valid, loc, log_variance, z, log_likelihood, kl, elbo)
+
+
+def posterior_samples(
+    loc: tf.Tensor, log_variance: tf.Tensor, num_samples: int, seed: tf.Tensor
+) -> tf.Tensor:
+    """Returns reparameterised samples, `[sample, ...]`; a replica's are its rows of the batch's.
+
+    Args:
+        loc: Means, `[..., batch, latent]`.
+        log_variance: Logarithms of variances, the same shape.
+        num_samples: Samples of each.
+        seed: Two integers, the same on every replica.
+    """
+    noise = random.batch_normal(tf.concat([[num_samples], tf.shape(loc)], 0), seed)
+    return loc + tf.exp(log_variance / 2) * noise
 
 
 def log_likelihood_of(

@@ -14,9 +14,8 @@ from tf_mvae.distributions import gaussian_kl_to_prior
 from tf_mvae.group import ModalityGroup
 from tf_mvae.layers import ProductOfExperts
 from tf_mvae.modality import Modality
-from tf_mvae.models.elbo import Elbo, log_likelihood_of
+from tf_mvae.models.elbo import Elbo, log_likelihood_of, posterior_samples
 from tf_mvae.models.subsets import SubsetTerms
-from tf_mvae.ops import random
 
 __all__ = ["GroupedTerms", "elbo_of_groups", "grouped_posteriors"]
 
@@ -115,8 +114,7 @@ def elbo_of_groups(
         training: Whether this is a training step.
     """
     loc, log_variance = terms.loc, terms.log_variance
-    noise = random.stateless_normal(tf.concat([[num_samples], tf.shape(loc)], 0), seed)
-    z = loc + tf.exp(log_variance / 2) * noise
+    z = posterior_samples(loc, log_variance, num_samples, seed)
     kl = gaussian_kl_to_prior(loc, log_variance)
 
     step = _Step(modalities, present, terms, z)

@@ -16,7 +16,7 @@ import keras
 import numpy as np
 import tqdm
 
-from tf_mvae.data.pipeline import Split
+from tf_mvae.data.pairing import keep_paired
 from tf_mvae.distributions.likelihoods import Categorical
 from tf_mvae.errors import UserError
 from tf_mvae.evaluation import baselines
@@ -169,7 +169,7 @@ class Sweep:
         target, source = _target_and_source(run.model.modalities)
         found = cross_modal_accuracy(run.model, run.batches("test", 500))
         result = found[f"{target.name} | {source.name}"]
-        paired = _paired(incomplete_split(run.config, "train"))
+        paired = keep_paired(incomplete_split(run.config, "train")).num_examples
         keras.backend.clear_session()
         return paired, result["value"], result["examples"], run.checkpoint_step
 
@@ -281,9 +281,3 @@ def _target_and_source(modalities: Sequence[Modality]) -> tuple[Modality, Modali
     if len(classes) != 1 or len(others) != 1:
         raise UserError("a sweep needs an experiment of one class and one other modality")
     return classes[0], others[0]
-
-
-def _paired(split: Split) -> int:
-    if split.presence is None:
-        return split.num_examples
-    return int(np.sum(np.min(list(split.presence.values()), axis=0)))

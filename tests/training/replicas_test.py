@@ -14,7 +14,9 @@ import tensorflow as tf
 
 from tests import tiny
 from tests.training import tiny_experiment  # noqa: F401  registers the experiment
+from tf_mvae import MVAE, ModalityGroup, likelihoods
 from tf_mvae.errors import UserError
+from tf_mvae.layers import grouped_mlp_decoder, grouped_mlp_encoder
 from tf_mvae.ops import random
 from tf_mvae.training import RunConfig, make_strategy, train
 from tf_mvae.training.replicas import Replicas
@@ -143,6 +145,41 @@ def test_two_devices_train_as_one(kwargs):
         np.testing.assert_allclose(variable, expected, rtol=1e-3, atol=1e-5)
     moved = zip(one.trainable_variables, start, strict=True)
     assert any(np.any(np.abs(v.numpy() - old) > 1e-3) for v, old in moved)
+
+
+def make_group_model():
+    keras.utils.set_random_seed(3)
+    members = [f"a{number}" for number in range(18)]
+    networks = grouped_mlp_encoder([4], num_classes=2), grouped_mlp_decoder([], [4])
+    group = ModalityGroup("attributes", members, likelihoods.Bernoulli([]), *networks)
+    image = tiny.make_modalities()[0]
+    model = MVAE([image, group], tiny.LATENT_DIM, num_random_subsets=1, num_samples=2)
+    model.compile(keras.optimizers.SGD(0.05))
+    model.optimizer.build(model.trainable_variables)
+    return model
+
+
+def test_two_devices_train_a_group_with_missing_members_as_one():
+    rng = np.random.default_rng(0)
+    x = {
+        "image": rng.uniform(size=[8, *tiny.EVENT_SHAPES["image"]]).astype(np.float32),
+        "attributes": rng.integers(2, size=[8, 18]).astype(np.float32),
+    }
+    mask = {
+        "image": np.array([0, 1] * 4, np.float32),
+        "attributes": (rng.random([8, 18]) < 0.5).astype(np.float32),
+    }
+    batch = {"x": x, "mask": mask}
+    one = make_group_model()
+    replicas = Replicas(make_strategy("mirrored"), make_group_model)
+    batches = tiny.batches(tiny.repeat(batch, 3), 8).map(_of_8)
+    replicas.fit(batches, tiny.batches(batch, 8), 0, 1, 3, [])
+    for _ in range(3):
+        one.train_step(batch)
+    first, second = (m.variables for m in replicas.models)
+    for variable, same, expected in zip(first, second, one.variables, strict=True):
+        np.testing.assert_array_equal(variable, same)
+        np.testing.assert_allclose(variable, expected, rtol=1e-3, atol=1e-5)
 
 
 def _of_8(batch):

@@ -66,7 +66,7 @@ def measure(strategy_name: str, data_dir: str) -> dict:
         replicas = Replicas(strategy, lambda: build_model(config, steps_per_epoch))
         replicas.share([0])
         model, asked = replicas.models[0], tf.zeros([2])
-        own = iter(replicas._own_part(training_batches(split, BATCH, 99, 0)))
+        own = iter(training_batches(split, BATCH, 99, 0, part=replicas.part))
         take = lambda: replicas._train_step(replicas._distributed(next(own)), asked)  # noqa: E731
         gradients = [tf.zeros(v.shape) for v in model.trainable_variables]
 

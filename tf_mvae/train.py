@@ -62,6 +62,21 @@ flags.DEFINE_enum(
     "How the learning rate goes: cosine lets it fall to 0 over the run.",
 )
 flags.DEFINE_integer("shuffle_buffer", 100_000, "Examples held for shuffling.")
+flags.DEFINE_integer(
+    "input_streams",
+    1,
+    "Into how many streams the training data are cut, each read and shuffled by itself: a process "
+    "of several reads its own files only. A multiple of the number of replicas, or 1.",
+)
+flags.DEFINE_float(
+    "cache_gb", 2.0, "Examples are kept in memory up to this, and read every epoch above it.", 0.0
+)
+flags.DEFINE_list(
+    "data_service",
+    [],
+    "tf.data services (grpc://HOST:PORT, `python -m tf_mvae.data_service`) that make the training "
+    "batches; processes take them in turn.",
+)
 flags.DEFINE_integer("seed", 0, "Seed of weights, order, subsets and noise.")
 flags.DEFINE_bool("jit_compile", True, "Whether XLA compiles the step.")
 flags.DEFINE_enum(
@@ -163,6 +178,8 @@ def main(_) -> int:
             FLAGS.picture_epochs,
             FLAGS.keep_checkpoints,
             strategy,
+            int(FLAGS.cache_gb * 1e9),
+            FLAGS.data_service,
         )
     except Stopped as stopped:
         print(f"stopped at step {stopped.step}; the same command goes on from there")

@@ -11,6 +11,7 @@ from tf_mvae import experiments
 from tf_mvae.data import attributes as module
 from tf_mvae.data import contract, evaluation_batches
 from tf_mvae.data.attributes import CELEBA_ATTRIBUTES, image_and_attributes, square
+from tf_mvae.data.split import Split
 from tf_mvae.errors import UserError
 
 
@@ -57,7 +58,9 @@ def test_celebas_own_schema_is_read(name, monkeypatch):
         monkeypatch.setattr(module, "_celeba", lambda data_dir: builder)
         # A mocked builder knows no number of examples.
         monkeypatch.setattr(
-            module, "read", lambda b, _, split: (b.as_dataset(split=split, shuffle_files=False), 4)
+            module,
+            "read",
+            lambda b, _, split: Split(b.as_dataset(split=split, shuffle_files=False), 4),
         )
         batch = next(iter(evaluation_batches(experiment.load("test", None), 4)))
     assert batch["x"]["image"].shape == (4, 64, 64, 3) and batch["x"]["image"].dtype == tf.uint8

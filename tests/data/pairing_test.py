@@ -154,3 +154,21 @@ def test_masks_that_do_not_fit_are_refused(masks, what):
 def test_classes_are_needed_for_pairing():
     with pytest.raises(UserError, match="'image'"):
         class_labels(make_split(), "image")
+
+
+def test_members_of_a_group_go_missing_one_by_one():
+    values = np.arange(1, 13, dtype=np.float32).reshape(4, 3)
+    x = {"group": values, "pixel": values[:, :1]}
+    split = Split(tf.data.Dataset.from_tensor_slices({"x": x}), 4)
+    mask = np.array([[1, 0, 1], [1, 1, 1], [0, 0, 0], [0, 1, 1]])
+    split = with_masks(split, {"group": mask, "pixel": [1, 1, 0, 1]})
+    rows = list(split.dataset)
+    np.testing.assert_array_equal([row["mask"]["group"] for row in rows], mask)
+    np.testing.assert_array_equal([row["x"]["group"] for row in rows], values * mask)
+    again = with_masks(split, {"group": [1, 0, 1, 1]})
+    expected = mask * [[1], [0], [1], [1]]
+    np.testing.assert_array_equal(again.presence["group"], expected)
+    np.testing.assert_array_equal([row["mask"]["group"] for row in again.dataset], expected)
+    assert keep_paired(split).num_examples == 1
+    with pytest.raises(UserError, match=r"mask of 'group' has shape \(4, 2\)"):
+        with_masks(split, {"group": mask[:, :2]})

@@ -14,6 +14,7 @@ import tensorflow as tf
 
 from tests import tiny
 from tests.training import tiny_experiment  # noqa: F401  registers the experiment
+from tests.training.replicas_worker import RUNS
 from tf_mvae import MVAE, ModalityGroup, likelihoods
 from tf_mvae.errors import UserError
 from tf_mvae.layers import grouped_mlp_decoder, grouped_mlp_encoder
@@ -22,22 +23,24 @@ from tf_mvae.training import RunConfig, make_strategy, train
 from tf_mvae.training.replicas import Replicas
 
 ROOT = pathlib.Path(__file__).parents[2]
-TRAIN = "from tf_mvae import command, train; command.run(train.main)"
-DIGITS = [
-    "--experiment=digits", "--latent_dim=8", "--epochs=1", "--annealing_epochs=1",
-    "--num_samples=2", "--jit_compile=false", "--picture_epochs=1000",
-]  # fmt: skip
 
 
-def spawn(*flags, cluster=None, index=0):
+def spawn(run_dir, digits_dir, strategy="default", num_logical_cpus=0, cluster=(), index=0):
+    """Starts one process of `tests.training.replicas_worker`."""
     environment = dict(os.environ)
     if cluster:
         task = {"type": "worker", "index": index}
         environment["TF_CONFIG"] = json.dumps({"cluster": {"worker": cluster}, "task": task})
+    flags = [strategy, str(num_logical_cpus), str(run_dir), str(digits_dir)]
     return subprocess.Popen(
-        [sys.executable, "-c", TRAIN, *DIGITS, *flags],
+        [sys.executable, "-m", "tests.training.replicas_worker", *flags],
         cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
     )  # fmt: skip
+
+
+def finish(processes):
+    for process in processes:
+        assert process.wait(timeout=300) == 0, process.stderr.read()
 
 
 def free_addresses(number):
@@ -65,37 +68,39 @@ def assert_same_curve(run_dir, reference):
 
 
 def answer(run_dir):
-    """Returns what the SavedModel of a run on digits generates from labels."""
+    """Returns what the SavedModel of a run generates from what it is given."""
     generate = tf.saved_model.load(str(run_dir / "saved_model")).signatures["generate_all_present"]
-    pixels = np.random.default_rng(0).uniform(size=[10, 28, 28, 1]).astype(np.float32)
-    return generate(
-        image=tf.constant(pixels), label=tf.range(10), num_samples=tf.constant(3),
-        seed=tf.constant([1, 2]), temperature=tf.constant(1.0),
-    )  # fmt: skip
+    rng = np.random.default_rng(0)
+    shapes = generate.structured_input_signature[1]
+    given = {"num_samples": tf.constant(3), "seed": tf.constant([1, 2]),
+             "temperature": tf.constant(1.0)}  # fmt: skip
+    for name, spec in shapes.items():
+        if name not in given:
+            value = rng.integers(2, size=[10, *spec.shape[1:]])
+            given[name] = tf.cast(value, spec.dtype)
+    return generate(**given)
 
 
-def test_two_processes_and_two_devices_train_digits_as_one(tmp_path, digits_dir):
-    """With the real MultiWorkerMirroredStrategy, on loopback."""
-    data = f"--data_dir={digits_dir}"
-    one = spawn(data, f"--run_dir={tmp_path}/one")
-    assert one.wait() == 0, one.stderr.read()
-    cluster = free_addresses(2)
-    flags = [data, "--strategy=multi_worker"]
-    workers = [  # only the chief writes: the other is given no directory of its own
-        spawn(*flags, f"--run_dir={tmp_path}/{name}", cluster=cluster, index=index)
-        for index, name in enumerate(("two", "nowhere"))
-    ]
-    for process in workers:
-        assert process.wait(timeout=300) == 0, process.stderr.read()
-    mirrored = spawn(
-        data, "--strategy=mirrored", "--num_logical_cpus=2", f"--run_dir={tmp_path}/mirrored"
-    )
-    assert mirrored.wait(timeout=300) == 0, mirrored.stderr.read()
+def test_processes_and_devices_train_as_one(tmp_path, digits_dir):
+    """With the real MultiWorkerMirroredStrategy, on loopback: 1 x 2, 2 x 1 and 4 x 1.
+
+    The digits, and a group of 18 attributes half of which are missing.
+    """
+    finish([spawn(tmp_path / "one", digits_dir)])
+    finish([spawn(tmp_path / "mirrored", digits_dir, "mirrored", 2)])
+    for number in (2, 4):
+        cluster = free_addresses(number)
+        finish([  # only the chief writes: the others are given a directory that stays unused
+            spawn(tmp_path / (f"{number}" if index == 0 else "nowhere"), digits_dir,
+                  "multi_worker", 0, cluster, index)
+            for index in range(number)
+        ])  # fmt: skip
     assert not (tmp_path / "nowhere").exists()
-    expected = answer(tmp_path / "one")
-    for name in ("two", "mirrored"):
-        assert_same_curve(tmp_path / name, tmp_path / "one")
-        tiny.assert_close(answer(tmp_path / name), expected, 1e-3, 1e-4)
+    for run in RUNS:
+        expected = answer(tmp_path / "one" / run)
+        for name in ("mirrored", "2", "4"):
+            assert_same_curve(tmp_path / name / run, tmp_path / "one" / run)
+            tiny.assert_close(answer(tmp_path / name / run), expected, 1e-3, 1e-4)
 
 
 def make_model(optimizer=None, jit_compile=False, **kwargs):

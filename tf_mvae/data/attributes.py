@@ -62,7 +62,7 @@ def image_and_attributes(
         )
     if len(absent) == len(names):
         raise UserError(f"data set {builder.name!r} has none of the attributes {', '.join(names)}")
-    dataset, number = read(builder, _SPLITS, split)
+    examples = read(builder, _SPLITS, split)
 
     def to_contract(example: dict[str, Any]) -> dict[str, Any]:
         given = example["attributes"]
@@ -73,7 +73,7 @@ def image_and_attributes(
         mask = tf.constant([float(name in known) for name in names])
         return {"x": x, "mask": {"attributes": mask}}
 
-    return Split(dataset.map(to_contract, num_parallel_calls=4), number)
+    return examples.map(to_contract, num_parallel_calls=4)
 
 
 def square(image: tf.Tensor, size: int) -> tf.Tensor:

@@ -28,9 +28,7 @@ def binarize(split: Split, how: str, name: str = "image") -> Split:
         UserError: `how` is neither.
     """
     if how == "threshold":
-        return dataclasses.replace(
-            split, dataset=split.dataset.map(lambda part: _with(part, name, part["x"][name] >= 128))
-        )
+        return split.map(lambda part: _with(part, name, part["x"][name] >= 128))
     if how != "dynamic":
         raise UserError(f"a binarization is one of {BINARIZATIONS}, not {how!r}")
 

@@ -15,6 +15,7 @@ from tf_mvae.data.pipeline import Split
 from tf_mvae.errors import UserError
 
 __all__ = [
+    "both_masks",
     "class_labels",
     "keep_paired",
     "missing_at_random",
@@ -135,11 +136,12 @@ def with_masks(split: Split, masks: Mapping[str, np.ndarray]) -> Split:
 
     Args:
         split: The examples, always in the same order.
-        masks: By modality, 1 where the example keeps it, `[examples]`; a modality that is
-            not named is kept. Where an example already lacks a modality it stays so.
+        masks: By modality, 1 where the example keeps it, `[examples]`, and for a group
+            `[examples, member]`; a modality that is not named is kept. Where an example
+            already lacks a modality it stays so.
 
     Raises:
-        UserError: A mask has another length, or names no modality.
+        UserError: A mask has another shape, or names no modality.
 
     Example:
 
@@ -151,31 +153,48 @@ def with_masks(split: Split, masks: Mapping[str, np.ndarray]) -> Split:
     for name, mask in masks.items():
         if name not in known:
             raise UserError(f"a mask is given for {name!r}; the modalities are {sorted(known)}")
-        if np.shape(mask) != (split.num_examples,):
+        fits = ((split.num_examples,), (split.num_examples, *known[name].shape[:1]))
+        if np.shape(mask) not in fits:
             raise UserError(
                 f"the mask of {name!r} has shape {np.shape(mask)}, and there are "
-                f"{split.num_examples} examples"
+                f"{split.num_examples} examples of shape {list(known[name].shape)}"
             )
     ones = np.ones(split.num_examples, np.float32)
     full = {name: np.asarray(masks.get(name, ones), np.float32) for name in known}
-    already = split.presence or {}
-    presence = {name: mask * already.get(name, ones) for name, mask in full.items()}
+    presence = both_masks(full, split.presence or {})
 
     def wipe(example, mask):
         mask = {
             n: m * tf.cast(example.get("mask", {}).get(n, 1.0), m.dtype) for n, m in mask.items()
         }
-        x = {n: tf.where(mask[n] > 0, v, tf.zeros_like(v)) for n, v in example["x"].items()}
+        x = {
+            n: tf.where(_like(mask[n], v) > 0, v, tf.zeros_like(v)) for n, v in example["x"].items()
+        }
         return {"x": x, "mask": mask}
 
-    dataset = tf.data.Dataset.zip((split.dataset, tf.data.Dataset.from_tensor_slices(full)))
-    return dataclasses.replace(split, dataset=dataset.map(wipe), presence=presence)
+    return dataclasses.replace(split.zip(full, wipe), presence=presence)
+
+
+def both_masks(
+    masks: Mapping[str, np.ndarray], others: Mapping[str, np.ndarray]
+) -> dict[str, np.ndarray]:
+    """Returns masks of what two sets of masks keep; the second need not name every modality.
+
+    Of a group one of them may have `[examples]` and the other `[examples, member]`.
+    """
+    both = dict(masks)
+    for name, other in others.items():
+        rank = max(np.ndim(masks[name]), np.ndim(other))
+        wide = [m.reshape(m.shape + (1,) * (rank - m.ndim)) for m in (masks[name], other)]
+        both[name] = np.multiply(*wide)
+    return both
 
 
 def keep_paired(split: Split) -> Split:
     """Returns the examples of a split made by `with_masks` that have every modality."""
-    whole = np.min(list(split.presence.values()), axis=0)
-    return split.where(whole > 0)
+    rows = split.num_examples
+    whole = np.concatenate([v.reshape(rows, -1) for v in split.presence.values()], axis=1)
+    return split.where(whole.min(axis=1) > 0)
 
 
 def class_labels(split: Split, name: str = "label") -> np.ndarray:
@@ -191,6 +210,11 @@ def class_labels(split: Split, name: str = "label") -> np.ndarray:
         )
     batches: Iterable = split.dataset.map(lambda example: example["x"][name]).batch(1000)
     return np.concatenate([batch.numpy() for batch in batches])
+
+
+def _like(mask: tf.Tensor, value: tf.Tensor) -> tf.Tensor:
+    """Gives a mask a value's rank."""
+    return tf.reshape(mask, mask.shape + [1] * (value.shape.rank - mask.shape.rank))
 
 
 def _number_paired(total: int, fraction: float | None, examples: int | None) -> int:

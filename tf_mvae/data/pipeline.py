@@ -1,86 +1,24 @@
 """From a split's examples to batches, in an order that can be taken up anywhere."""
 
 import dataclasses
-from collections.abc import Callable, Mapping, Sequence
+import os
+from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
 import tensorflow as tf
 
+from tf_mvae.data.remote import from_service
+from tf_mvae.data.sharding import WHOLE, Part, shard_batches
+from tf_mvae.data.split import Split
 from tf_mvae.data.strata import Stratum
+from tf_mvae.errors import UserError
 
-__all__ = ["Split", "evaluation_batches", "training_batches"]
+__all__ = ["CACHE_BYTES", "Split", "evaluation_batches", "training_batches"]
+
+# Examples are kept in memory up to here, if nothing else is said.
+CACHE_BYTES = 2**31
 
 _TRAINING_STREAM, _EVALUATION_STREAM = 11, 12
-
-
-@dataclasses.dataclass(frozen=True)
-class Split:
-    """The examples of one split.
-
-    Attributes:
-        dataset: Elements `{"x": {name: tensor}}` (and `"mask"` where parts are missing),
-            not batched, always in the same order.
-        num_examples: How many there are.
-        randomize: What is random about an example (a binarisation, say), as a function
-            of `x` by name and a seed of two integers: drawn afresh every epoch in
-            training, and once and for all, by an example's place, in evaluation.
-        presence: By modality, 1 where an example has it, `[num_examples]`; where it is
-            not known what the examples lack, None.
-        examples_per_epoch: How many examples an epoch of training takes; all of them
-            once where None.
-    """
-
-    dataset: tf.data.Dataset
-    num_examples: int
-    randomize: Callable[[dict[str, Any], tf.Tensor], dict[str, Any]] | None = None
-    presence: Mapping[str, np.ndarray] | None = None
-    examples_per_epoch: int | None = None
-
-    def steps_per_epoch(self, batch_size: int) -> int:
-        """Returns how many batches an epoch of training has."""
-        return (self.examples_per_epoch or self.num_examples) // batch_size
-
-    def where(self, members: np.ndarray) -> "Split":
-        """Returns some of the examples, in the same order.
-
-        Args:
-            members: True for those to keep, `[num_examples]`.
-        """
-        flags = tf.data.Dataset.from_tensor_slices(np.asarray(members, bool))
-        kept = tf.data.Dataset.zip((self.dataset, flags)).filter(lambda _, member: member)
-        return dataclasses.replace(
-            self,
-            dataset=kept.map(lambda example, _: example),
-            num_examples=int(np.sum(members)),
-            presence=self.presence and {n: v[members] for n, v in self.presence.items()},
-        )
-
-    def only(self, names: Sequence[str]) -> "Split":
-        """Returns the same examples with some of their modalities.
-
-        What is random about them is drawn as before, from all of them.
-
-        Args:
-            names: The modalities to keep.
-        """
-
-        def keep(values):
-            return {name: values[name] for name in names if name in values}
-
-        def keep_parts(example):
-            later = ["x"] if self.randomize else []
-            return {part: v if part in later else keep(v) for part, v in example.items()}
-
-        def randomize(x, seed):
-            return keep(self.randomize(x, seed))
-
-        return dataclasses.replace(
-            self,
-            dataset=self.dataset.map(keep_parts),
-            randomize=self.randomize and randomize,
-            presence=self.presence and keep(self.presence),
-        )
 
 
 def training_batches(
@@ -92,6 +30,10 @@ def training_batches(
     first_epoch: int = 0,
     skip_batches: int = 0,
     strata: Sequence[Stratum] | None = None,
+    streams: int = 1,
+    part: Part = WHOLE,
+    cache_bytes: int = CACHE_BYTES,
+    service: str | None = None,
 ) -> tf.data.Dataset:
     """Returns the batches of some epochs, shuffled, all of `batch_size`.
 
@@ -111,32 +53,72 @@ def training_batches(
         skip_batches: Batches of the first epoch to leave out.
         strata: What a batch is composed of, `tf_mvae.data.strata.cut`; a fair share of
             everything where None. A batch has the strata's rows in their order.
+        streams: Into how many parts the split is cut, each of which is read and shuffled by
+            itself and has as many rows of every batch. They decide which examples meet in a
+            batch; `part` does not.
+        part: The rows of every batch that are wanted. Of several streams, only those are
+            read that have them.
+        cache_bytes: Examples are kept in memory if they take no more than this, and read
+            anew every epoch otherwise.
+        service: Address of a `tf.data` service that does the work; here where None.
+
+    Raises:
+        UserError: The streams do not fit the batches, the strata or the parts.
     """
     steps = split.steps_per_epoch(batch_size)
-    parts = [(split.where(s.members), s.rows) for s in strata or ()] or [(split, batch_size)]
-    streams = [
-        _Examples(part.dataset.cache(), part.num_examples, rows, shuffle_buffer)
-        for part, rows in parts
+    here = WHOLE if streams > 1 else part
+    sources = [
+        _Examples(source.dataset, source.num_examples, rows, shuffle_buffer // streams)
+        for source, rows in _sources(split, batch_size, strata, streams, part)
     ]
+    if _fits(split, cache_bytes):
+        sources = [dataclasses.replace(s, dataset=s.dataset.cache()) for s in sources]
+    first_stream = part.first * streams // part.total
 
     def one_epoch(epoch):
         stream = tf.random.fold_in(tf.constant([seed, _TRAINING_STREAM]), epoch)
-        seeds = (
-            [stream]
-            if len(streams) == 1
-            else [tf.random.fold_in(stream, -1 - place) for place in range(len(streams))]
+        places = range(first_stream, first_stream + len(sources))
+        single = streams == 1 and len(sources) == 1
+        seeds = [stream if single else tf.random.fold_in(stream, -1 - n) for n in places]
+        drawn = [e.batches(steps, seed) for e, seed in zip(sources, seeds, strict=True)]
+        if streams == 1:
+            return _randomized_batches(split, _zipped(drawn), stream)
+        return _zipped(
+            [_randomized_batches(split, b, seed) for b, seed in zip(drawn, seeds, strict=True)]
         )
-        drawn = [
-            examples.batches(steps, seed) for examples, seed in zip(streams, seeds, strict=True)
-        ]
-        batches = drawn[0] if len(drawn) == 1 else tf.data.Dataset.zip(*drawn).map(_joined)
-        batches = batches.enumerate()
-        return batches.map(lambda index, batch: _randomized(split, batch, stream, index))
 
     epochs = tf.data.Dataset.range(first_epoch, num_epochs).flat_map(one_epoch)
     number = (num_epochs - first_epoch) * steps - skip_batches
-    batches = epochs.skip(skip_batches).apply(tf.data.experimental.assert_cardinality(number))
+    batches = shard_batches(epochs.skip(skip_batches), here)
+    if service is not None:
+        batches = from_service(batches.with_options(_options()), service)
+    batches = batches.apply(tf.data.experimental.assert_cardinality(number))
     return batches.prefetch(2).with_options(_options())
+
+
+def _sources(
+    split: Split,
+    batch_size: int,
+    strata: Sequence[Stratum] | None,
+    streams: int,
+    part: Part,
+) -> list[tuple[Split, int]]:
+    """Returns what a batch is drawn from, and how many rows from each."""
+    if streams == 1:
+        return [(split.where(s.members), s.rows) for s in strata or ()] or [(split, batch_size)]
+    if strata:
+        raise UserError("--input_streams above 1 and --paired_share do not go together")
+    for what, number in (("--batch_size", batch_size), ("the examples", split.num_examples)):
+        if number < streams:
+            raise UserError(f"--input_streams={streams} is more than {what}: {number}")
+    if batch_size % streams or streams % part.total:
+        raise UserError(
+            f"--input_streams={streams} has to divide --batch_size={batch_size}, and be a "
+            f"multiple of the number of replicas, {part.total}"
+        )
+    each = streams // part.total
+    own = range(part.first * each, (part.first + part.count) * each)
+    return [(split.part(index, streams), batch_size // streams) for index in own]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -168,23 +150,45 @@ class _Examples:
         return self.dataset.shuffle(buffer, seed=order, reshuffle_each_iteration=False)
 
 
+def _zipped(drawn: list[tf.data.Dataset]) -> tf.data.Dataset:
+    return drawn[0] if len(drawn) == 1 else tf.data.Dataset.zip(*drawn).map(_joined)
+
+
 def _joined(*parts: dict[str, Any]) -> dict[str, Any]:
     return tf.nest.map_structure(lambda *values: tf.concat(values, axis=0), *parts)
 
 
-def evaluation_batches(split: Split, batch_size: int, seed: int = 0) -> tf.data.Dataset:
+def evaluation_batches(
+    split: Split, batch_size: int, seed: int = 0, cache_bytes: int = CACHE_BYTES
+) -> tf.data.Dataset:
     """Returns every example once, in a fixed order; the last batch may be smaller.
 
     Args:
         split: The examples.
         batch_size: Examples a batch; what is random does not depend on it.
         seed: Seed of random draws.
+        cache_bytes: See `training_batches`.
     """
     stream = tf.constant([seed, _EVALUATION_STREAM])
     examples = split.dataset.enumerate().map(
         lambda index, example: _randomized(split, example, stream, index)
     )
-    return examples.batch(batch_size).cache().prefetch(2).with_options(_options())
+    batches = examples.batch(batch_size)
+    if _fits(split, cache_bytes):
+        batches = batches.cache()
+    return batches.prefetch(2).with_options(_options())
+
+
+def _fits(split: Split, cache_bytes: int) -> bool:
+    return split.num_bytes is not None and split.num_bytes <= cache_bytes
+
+
+def _randomized_batches(
+    split: Split, batches: tf.data.Dataset, stream: tf.Tensor
+) -> tf.data.Dataset:
+    if split.randomize is None:
+        return batches
+    return batches.enumerate().map(lambda index, batch: _randomized(split, batch, stream, index))
 
 
 def _randomized(split: Split, part: dict[str, Any], stream: tf.Tensor, index: tf.Tensor):
@@ -198,5 +202,6 @@ def _options() -> tf.data.Options:
     options = tf.data.Options()
     options.deterministic = True
     options.autotune.enabled = False  # else deleting an iterator can block for seconds
-    options.threading.private_threadpool_size = 1
+    # Half of the cores at most: the rest is the training step's.
+    options.threading.private_threadpool_size = max(1, (os.cpu_count() or 1) // 2)
     return options

@@ -3,6 +3,7 @@
 import contextlib
 import pathlib
 from collections.abc import Iterator, Mapping
+from typing import Any
 
 import tensorflow as tf
 import tensorflow_datasets as tfds
@@ -113,19 +114,18 @@ def image_and_label(
     Raises:
         UserError: There is no such split, or it is empty.
     """
-    dataset, number = read(builder, instructions, split)
 
     def to_contract(example):
         label = tf.cast(example["label"], tf.int32)
         return {"x": {"image": example["image"], "label": label}}
 
-    return Split(dataset.map(to_contract), number)
+    return read(builder, instructions, split).map(to_contract)
 
 
-def read(
-    builder: tfds.core.DatasetBuilder, instructions: Mapping[str, str], split: str
-) -> tuple[tf.data.Dataset, int]:
-    """Reads a data set as it is, in a fixed order; returns it and how many examples it has.
+def read(builder: tfds.core.DatasetBuilder, instructions: Mapping[str, str], split: str) -> Split:
+    """Reads a data set's examples as they are, in a fixed order.
+
+    Its parts are read from those files alone that hold them.
 
     Args:
         builder: A prepared data set.
@@ -137,15 +137,33 @@ def read(
     """
     if split not in instructions:
         raise UserError(f"split {split!r} is none of {sorted(instructions)}")
-    try:
-        dataset = builder.as_dataset(
-            split=instructions[split],
+
+    def as_dataset(instruction):
+        return builder.as_dataset(
+            split=instruction,
             shuffle_files=False,
             read_config=tfds.ReadConfig(interleave_cycle_length=1, try_autocache=False),
         )
+
+    try:
+        dataset = as_dataset(instructions[split])
         number = builder.info.splits[instructions[split]].num_examples
     except (AssertionError, ValueError, KeyError, OSError) as error:
         raise UserError(f"split {split!r} of {builder.name!r} cannot be read: {error}") from error
     if not number:
         raise UserError(f"split {split!r} of data set {builder.name!r} is empty")
-    return dataset, number
+    (first, *others) = _ranges(builder, instructions[split])
+
+    def rows(start, stop):
+        place = first.from_ or 0
+        return as_dataset(
+            tfds.core.ReadInstruction(first.splitname, place + start, place + stop, unit="abs")
+        )
+
+    return Split(dataset, number, rows=None if others else rows)
+
+
+def _ranges(builder: tfds.core.DatasetBuilder, instruction: str) -> list[Any]:
+    """Returns the ranges of examples that an instruction stands for."""
+    read_instruction = tfds.core.ReadInstruction.from_spec(instruction)
+    return read_instruction.to_absolute(builder.info.splits)

@@ -1,31 +1,49 @@
 """A process's part of every batch."""
 
+import dataclasses
+
 import tensorflow as tf
 
-__all__ = ["shard_batches"]
+__all__ = ["WHOLE", "Part", "shard_batches"]
 
 
-def shard_batches(
-    batches: tf.data.Dataset, num_parts: int, first: int, count: int = 1
-) -> tf.data.Dataset:
-    """Returns some of the equal parts into which every batch is cut, in order.
+@dataclasses.dataclass(frozen=True)
+class Part:
+    """Some of the equal parts into which every batch is cut, in a row.
+
+    Attributes:
+        first: The first of them.
+        count: How many.
+        total: Into how many a batch is cut.
+    """
+
+    first: int = 0
+    count: int = 1
+    total: int = 1
+
+
+WHOLE = Part()
+
+
+def shard_batches(batches: tf.data.Dataset, part: Part) -> tf.data.Dataset:
+    """Returns a part of every batch.
 
     All processes go through the same batches and keep rows of their own, so that together
     they see each example once, whatever their number. (TensorFlow's own sharding deals out
     elements before they are shuffled, and batches would depend on the number of processes.)
 
     Args:
-        batches: Batches of a static size that `num_parts` divides.
-        num_parts: Into how many parts a batch is cut.
-        first: The first part to return.
-        count: How many parts, one after the other.
+        batches: Batches of a static size that the part's `total` divides.
+        part: Which rows.
 
     Raises:
         ValueError: The size is not known or not divisible.
     """
+    if part.count == part.total:
+        return batches
     size = tf.nest.flatten(batches.element_spec)[0].shape[0]
-    if not size or size % num_parts:
-        raise ValueError(f"batches of {size} examples cannot be cut into {num_parts} equal parts")
-    rows = size // num_parts
-    start, end = first * rows, (first + count) * rows
+    if not size or size % part.total:
+        raise ValueError(f"batches of {size} examples cannot be cut into {part.total} equal parts")
+    rows = size // part.total
+    start, end = part.first * rows, (part.first + part.count) * rows
     return batches.map(lambda batch: tf.nest.map_structure(lambda v: v[start:end], batch))

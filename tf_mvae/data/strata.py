@@ -31,11 +31,12 @@ def cut(
     """Cuts a split into strata: the whole examples, and the others by what they have.
 
     The others share what is left of a batch in proportion to their numbers. Where they
-    differ in more than eight ways, they are one stratum. Examples that have nothing are
-    in none.
+    differ in more than eight ways, or lack members of a group, they are one stratum.
+    Examples that have nothing are in none.
 
     Args:
-        presence: By modality, 1 where an example has it, `[examples]`.
+        presence: By modality, 1 where an example has it, `[examples]`, and of a group
+            `[examples, member]`.
         batch_size: Rows of a batch.
         paired_share: The share of a batch that is whole; each stratum has one row at least.
 
@@ -44,14 +45,15 @@ def cut(
         there is nothing to compose.
     """
     names = list(presence)
-    table = np.stack([presence[name] > 0 for name in names], axis=1)
+    columns = [(presence[name] > 0).reshape(len(presence[name]), -1) for name in names]
+    table = np.concatenate(columns, axis=1)
     whole, some = table.all(axis=1), table.any(axis=1) & ~table.all(axis=1)
     if not whole.any() or not some.any():
         return None
     patterns, owner, counts = np.unique(
         table[some], axis=0, return_inverse=True, return_counts=True
     )
-    if len(counts) > _MOST_PATTERNS:
+    if len(counts) > _MOST_PATTERNS or table.shape[1] > len(names):
         groups, known = [some], [None]
     else:
         rows_of_some = np.flatnonzero(some)

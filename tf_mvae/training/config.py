@@ -41,6 +41,9 @@ class RunConfig:
         learning_rate_schedule: `'constant'`, or `'cosine'`: it falls to 0 over the run along
             half a cosine.
         shuffle_buffer: Examples held for shuffling.
+        input_streams: Into how many streams the training split is cut, each read and
+            shuffled by itself; a process reads those that have its rows of a batch. A run
+            depends on their number, and not on that of the processes.
         seed: Of weights, order, subsets and noise.
         jit_compile: Whether XLA compiles the step.
         mixed_precision: Type in which networks compute, by Keras' dtype policy; weights,
@@ -88,6 +91,7 @@ class RunConfig:
     learning_rate: float = 1e-3
     learning_rate_schedule: str = "constant"
     shuffle_buffer: int = 100_000
+    input_streams: int = 1
     seed: int = 0
     jit_compile: bool = True
     mixed_precision: str = "float32"
@@ -115,6 +119,7 @@ class RunConfig:
             "epochs",
             "batch_size",
             "shuffle_buffer",
+            "input_streams",
             "num_modalities",
             "gradient_accumulation_steps",
         ):

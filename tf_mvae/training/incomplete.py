@@ -8,7 +8,7 @@ import numpy as np
 from tf_mvae.data import pairing, strata
 from tf_mvae.data.pipeline import Split
 from tf_mvae.errors import UserError
-from tf_mvae.training.build import load_split, model_class
+from tf_mvae.training.build import load_split, make_modalities, model_class
 from tf_mvae.training.config import RunConfig
 
 __all__ = ["batch_composition", "incomplete_split", "mask_of_batch"]
@@ -69,11 +69,8 @@ def mask_of_batch(composition: Sequence[strata.Stratum]) -> dict[str, np.ndarray
 
 def _masks(config: RunConfig, split: Split, name: str) -> dict[str, np.ndarray]:
     names = sorted(split.dataset.element_spec["x"])
-    for modality in config.missing_rate:
-        if modality not in names:
-            raise UserError(f"--missing_rate names {modality!r}; the modalities are {names}")
     seed = config.seed + (0 if name == "train" else 2**20)
-    masks = pairing.missing_at_random(split.num_examples, config.missing_rate, seed)
+    masks = _missing_at_random(config, split.num_examples, seed)
     fraction, examples = config.paired_fraction, config.paired_examples
     if fraction is None and examples is None:
         return masks
@@ -83,7 +80,27 @@ def _masks(config: RunConfig, split: Split, name: str) -> dict[str, np.ndarray]:
         fraction, examples = min(1.0, examples / train), None
     labels = pairing.class_labels(split)
     paired = pairing.paired_masks(labels, names, fraction, examples, seed)
-    return {name: mask & masks.get(name, True) for name, mask in paired.items()}
+    return pairing.both_masks(paired, masks)
+
+
+def _missing_at_random(config: RunConfig, number: int, seed: int) -> dict[str, np.ndarray]:
+    """Returns masks by modality; a group's rate is that of each member that has none of its own."""
+    rates = config.missing_rate
+    modalities = make_modalities(config)
+    known = {name for m in modalities for name in (m.name, *m.column_names)}
+    for name in rates:
+        if name not in known:
+            raise UserError(f"--missing_rate names {name!r}; the modalities are {sorted(known)}")
+    masks = {}
+    for modality in modalities:
+        members = modality.column_names
+        own = {name: rates.get(name, rates.get(modality.name, 0.0)) for name in members}
+        found = pairing.missing_at_random(number, own, seed)
+        if modality.mask_shape:
+            masks[modality.name] = np.stack([found[name] for name in members], axis=1)
+        elif modality.name in rates:
+            masks |= found
+    return masks
 
 
 def _refuse_without_use(config: RunConfig) -> None:

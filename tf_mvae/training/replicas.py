@@ -14,7 +14,7 @@ import keras
 import tensorflow as tf
 
 from tf_mvae.data import contract
-from tf_mvae.data.sharding import shard_batches
+from tf_mvae.data.sharding import Part
 from tf_mvae.errors import UserError
 from tf_mvae.layers import MaskedBatchNormalization
 from tf_mvae.models import MultimodalVAE
@@ -120,7 +120,16 @@ class Replicas:
         callbacks: Sequence[keras.callbacks.Callback],
         verbose: int = 0,
     ) -> None:
-        """Trains as `MultimodalVAE.fit`; batches are those of one replica.
+        """Trains as `MultimodalVAE.fit`.
+
+        Args:
+            x: This process's `part` of every batch.
+            validation_data: Whole batches.
+            initial_epoch: As Keras' `fit`, and so the others.
+            epochs: The epoch to stop before.
+            steps_per_epoch: Batches an epoch.
+            callbacks: Keras' callbacks.
+            verbose: As Keras' `fit`.
 
         Raises:
             UserError: The data do not fit the modalities.
@@ -129,7 +138,7 @@ class Replicas:
         callback_list = keras.callbacks.CallbackList(
             callbacks, model=model, epochs=epochs, steps=steps_per_epoch, verbose=verbose
         )
-        batches = iter(self._own_part(contract.check_dataset(x, model.modalities)))
+        batches = iter(contract.check_dataset(x, model.modalities))
         validation = contract.check_dataset(validation_data, model.modalities)
         callback_list.on_train_begin()
         votes = None
@@ -159,8 +168,10 @@ class Replicas:
     def _compiled(self, function: Callable) -> Callable:
         return tf.function(function, jit_compile=True) if self._jit else function
 
-    def _own_part(self, batches: tf.data.Dataset) -> tf.data.Dataset:
-        return shard_batches(batches, self.number, self._ids[0], len(self._ids))
+    @property
+    def part(self) -> Part:
+        """The rows of every batch that this process takes."""
+        return Part(self._ids[0], len(self._ids), self.number)
 
     def _distributed(self, part: Any) -> Any:
         """Gives each replica of this process its rows of the process's part of a batch."""

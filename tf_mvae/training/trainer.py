@@ -6,13 +6,15 @@ import json
 import os
 import pathlib
 import tempfile
+from collections.abc import Sequence
 from typing import Any
 
 import keras
 import tensorflow as tf
 
 from tf_mvae.data import contract
-from tf_mvae.data.pipeline import Split, evaluation_batches, training_batches
+from tf_mvae.data.pipeline import CACHE_BYTES, Split, evaluation_batches
+from tf_mvae.data.sharding import WHOLE
 from tf_mvae.distributions.likelihoods import Categorical
 from tf_mvae.errors import UserError
 from tf_mvae.models import MultimodalVAE
@@ -23,6 +25,7 @@ from tf_mvae.training.callbacks import CheckpointWriter, MetricsWriter, Progress
 from tf_mvae.training.card import run_card
 from tf_mvae.training.checkpoints import Checkpoints, Position
 from tf_mvae.training.config import RunConfig
+from tf_mvae.training.feeding import Feed
 from tf_mvae.training.incomplete import batch_composition, incomplete_split, mask_of_batch
 from tf_mvae.training.replicas import Replicas, lost_workers_named
 from tf_mvae.training.run_directory import RunDirectory, write_atomically
@@ -39,6 +42,8 @@ def train(
     picture_epochs: int = 10,
     keep_checkpoints: int = 2,
     strategy: tf.distribute.Strategy | None = None,
+    cache_bytes: int = CACHE_BYTES,
+    data_services: Sequence[str] = (),
 ) -> dict[str, Any]:
     """Trains a run, or goes on with it, and leaves everything in its directory.
 
@@ -54,6 +59,8 @@ def train(
         strategy: Of `tf_mvae.training.make_strategy`: the devices and processes to train
             on, one device where None. A run is the same on any number of them, but for
             rounding, and may go on with another.
+        cache_bytes: A split is kept in memory if it takes no more than this.
+        data_services: See `tf_mvae.training.feeding.Feed`.
 
     Returns:
         The run's summary, what `finished.json` holds; nothing where another process writes.
@@ -79,13 +86,15 @@ def train(
     else:
         trained = Replicas(strategy, lambda: build_model(config, steps_per_epoch))
         model = trained.models[0]
+    part = WHOLE if strategy is None else trained.part
+    feed = Feed(config, splits, part, cache_bytes, data_services)
     with lost_workers_named(strategy):
         if strategy is not None and not trained.is_chief:
             start = _told_by_chief(trained)
             if start is not None:
                 stop = trained.stop
                 writer = CheckpointWriter(None, start, steps_per_epoch, checkpoint_steps, stop)
-                _fit(trained, config, splits, writer, _averaging(config, trained.models))
+                _fit(trained, feed, writer, _averaging(config, trained.models))
             return {}
         checkpoints = Checkpoints(directory.checkpoints, model, keep_checkpoints)
         if strategy is None:
@@ -108,7 +117,7 @@ def train(
         )
         averaging = _averaging(config, [model] if strategy is None else trained.models)
         try:
-            _fit(trained, config, splits, writer, [progress, metrics, *averaging])
+            _fit(trained, feed, writer, [progress, metrics, *averaging])
         except tf.errors.InvalidArgumentError as error:
             raise contract.out_of_range(error) from error
         except (OSError, tf.errors.OpError) as error:
@@ -188,47 +197,34 @@ def _told_by_chief(replicas: Replicas) -> Position | None:
 
 def _fit(
     trained: MultimodalVAE | Replicas,
-    config: RunConfig,
-    splits: dict[str, Split],
+    feed: Feed,
     writer: CheckpointWriter,
     callbacks: list[keras.callbacks.Callback],
 ) -> None:
     """Trains to the very end."""
-    validation = evaluation_batches(splits["validation"], config.batch_size, config.seed)
+    validation = feed.validation()
     try:
-        while writer.position.epoch < config.epochs:
-            _fit_from_here(trained, config, splits, writer, validation, callbacks)
+        while writer.position.epoch < feed.config.epochs:
+            _fit_from_here(trained, feed, writer, validation, callbacks)
     finally:
         writer.on_train_end()  # an error must not leave signals unheeded
 
 
 def _fit_from_here(
     trained: MultimodalVAE | Replicas,
-    config: RunConfig,
-    splits: dict[str, Split],
+    feed: Feed,
     writer: CheckpointWriter,
     validation: tf.data.Dataset,
     callbacks: list[keras.callbacks.Callback],
 ) -> None:
     """Runs `fit`: to the end of an epoch that was interrupted, or to the very end."""
     here = writer.position
-    batches = training_batches(
-        splits["train"],
-        config.batch_size,
-        config.epochs,
-        config.seed,
-        config.shuffle_buffer,
-        here.epoch,
-        here.step_in_epoch,
-        batch_composition(config, splits["train"]),
-    )
-    steps = splits["train"].steps_per_epoch(config.batch_size)
     trained.fit(
-        batches,
+        feed.training(here),
         validation_data=validation,
         initial_epoch=here.epoch,
-        epochs=here.epoch + 1 if here.step_in_epoch else config.epochs,
-        steps_per_epoch=steps - here.step_in_epoch,
+        epochs=here.epoch + 1 if here.step_in_epoch else feed.config.epochs,
+        steps_per_epoch=feed.steps_per_epoch - here.step_in_epoch,
         # Metrics are written before the checkpoint: a kill between the two makes the
         # resumed run drop the line and write it again.
         callbacks=[*callbacks, writer],

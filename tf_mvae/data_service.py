@@ -1,0 +1,32 @@
+"""Makes batches for runs on other machines: `python -m tf_mvae.data_service --port=5050`."""
+
+from absl import flags
+
+from tf_mvae import command
+
+__all__ = ["main"]
+
+FLAGS = flags.FLAGS
+
+flags.DEFINE_integer("port", 5050, "Port to listen at; a free one where 0.", 0, 65535)
+flags.DEFINE_string("host", "localhost", "The name by which runs reach this machine.")
+
+
+def main(_) -> int:
+    """Serves until it is told to stop; returns the exit status."""
+    import signal
+    import threading
+
+    from tf_mvae.data.remote import run_service
+
+    asked = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: asked.set())
+    with run_service(FLAGS.port, FLAGS.host) as address:
+        print(f"ready: python -m tf_mvae.train --data_service={address} ...", flush=True)
+        asked.wait()
+    return 0
+
+
+if __name__ == "__main__":
+    command.run(main)

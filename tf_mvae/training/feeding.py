@@ -1,0 +1,68 @@
+"""What a run is fed with: the batches of its splits, from wherever it stands."""
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+
+import tensorflow as tf
+
+from tf_mvae.data.pipeline import CACHE_BYTES, Split, evaluation_batches, training_batches
+from tf_mvae.data.sharding import WHOLE, Part
+from tf_mvae.training.checkpoints import Position
+from tf_mvae.training.config import RunConfig
+from tf_mvae.training.incomplete import batch_composition
+
+__all__ = ["Feed"]
+
+
+@dataclasses.dataclass(frozen=True)
+class Feed:
+    """Batches for one process of a run.
+
+    Attributes:
+        config: The run's configuration.
+        splits: Its `train` and `validation` examples.
+        part: The rows of every training batch that this process takes.
+        cache_bytes: A split is kept in memory if it takes no more than this.
+        services: Addresses of `tf.data` services that make the training batches; processes
+            take them in turn. None where empty.
+    """
+
+    config: RunConfig
+    splits: Mapping[str, Split]
+    part: Part = WHOLE
+    cache_bytes: int = CACHE_BYTES
+    services: Sequence[str] = ()
+
+    @property
+    def steps_per_epoch(self) -> int:
+        """How many batches an epoch has."""
+        return self.splits["train"].steps_per_epoch(self.config.batch_size)
+
+    def training(self, here: Position) -> tf.data.Dataset:
+        """Returns the batches from a place of the run to its end.
+
+        Raises:
+            UserError: The streams do not fit, or a service does not answer.
+        """
+        config, split = self.config, self.splits["train"]
+        turn = self.part.first // self.part.count
+        return training_batches(
+            split,
+            config.batch_size,
+            config.epochs,
+            config.seed,
+            config.shuffle_buffer,
+            here.epoch,
+            here.step_in_epoch,
+            batch_composition(config, split),
+            config.input_streams,
+            self.part,
+            self.cache_bytes,
+            self.services[turn % len(self.services)] if self.services else None,
+        )
+
+    def validation(self) -> tf.data.Dataset:
+        """Returns the batches of the validation split, all of them for every process."""
+        return evaluation_batches(
+            self.splits["validation"], self.config.batch_size, self.config.seed, self.cache_bytes
+        )

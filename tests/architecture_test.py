@@ -23,7 +23,7 @@ RANKS = [
     ["experiments"],
     ["training"],
     ["command"],
-    ["train", "evaluate", "generate", "export", "sweep", "serve"],
+    ["train", "evaluate", "generate", "export", "sweep", "serve", "data_service"],
 ]
 COMMANDS = {"command", *RANKS[-1]}
 RANK = {unit: rank for rank, units in enumerate(RANKS) for unit in units}

@@ -1,10 +1,15 @@
 """Trains a model: `python -m tf_mvae.train --flagfile=configs/quickstart.cfg`."""
 
+from typing import TYPE_CHECKING
+
 from absl import flags
 
 from tf_mvae import command
 
-__all__ = ["main"]
+if TYPE_CHECKING:
+    from tf_mvae.training import RunConfig
+
+__all__ = ["config_of_flags", "main"]
 
 FLAGS = flags.FLAGS
 
@@ -151,22 +156,33 @@ flags.DEFINE_integer(
 )
 
 
-def main(_) -> int:
-    """Trains the run that the flags describe; returns the exit status."""
+def config_of_flags() -> "RunConfig":
+    """Returns the `RunConfig` that the flags describe.
+
+    Raises:
+        UserError: A flag's value is not possible.
+    """
     import dataclasses
-    import os
-    import sys
     import typing
 
-    from tf_mvae.training import LostWorker, RunConfig, Stopped, make_strategy, train
-    from tf_mvae.training.config import parse_weights
+    from tf_mvae.training.config import RunConfig, parse_weights
 
     given = {field.name: FLAGS[field.name].value for field in dataclasses.fields(RunConfig)}
     for name, hint in typing.get_type_hints(RunConfig).items():
         if hint == dict[str, float]:
             given[name] = parse_weights(given[name])
     given["attributes"] = tuple(given["attributes"])
-    config = RunConfig(**given)
+    return RunConfig(**given)
+
+
+def main(_) -> int:
+    """Trains the run that the flags describe; returns the exit status."""
+    import os
+    import sys
+
+    from tf_mvae.training import LostWorker, Stopped, make_strategy, train
+
+    config = config_of_flags()
     run_dir = FLAGS.run_dir or f"runs/{config.experiment}-{config.model}"
     strategy = make_strategy(FLAGS.strategy, FLAGS.num_logical_cpus)
     try:

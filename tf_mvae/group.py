@@ -105,6 +105,11 @@ class ModalityGroup(Modality):
                 f"group {name!r}: likelihood must be a tf_mvae.likelihoods.Likelihood, not "
                 f"{likelihood!r}"
             )
+        if likelihood.network is not None:
+            raise ValueError(
+                f"group {name!r}: members' networks run as one, which a "
+                f"{type(likelihood).__name__} does not; make each a Modality"
+            )
         own = _by_member(name, members, likelihood_weight, 1.0)
         cross = own if cross_weight is None else _by_member(name, members, cross_weight, None, own)
         if encoder is None:

@@ -2,17 +2,18 @@
 
 import math
 import re
+from collections.abc import Sequence
 from typing import Any
 
 import keras
 import tensorflow as tf
 from absl import logging
 
-from tf_mvae.distributions.likelihoods import Categorical, Likelihood
-from tf_mvae.layers import mlp_decoder, mlp_encoder
+from tf_mvae.distributions.likelihoods import Categorical, Likelihood, TokenSequence
+from tf_mvae.layers import RecurrentEncoder, mlp_decoder, mlp_encoder
 from tf_mvae.layers.sequential import MaskedSequential, call_network, flat
 
-__all__ = ["Modality"]
+__all__ = ["Modality", "default_encoder"]
 
 # Names of other tensors in what models give and in the signatures of exported ones.
 _RESERVED = ("everything", "loc", "log_variance", "num_samples", "seed", "temperature", "z")
@@ -55,7 +56,8 @@ class Modality(keras.layers.Layer):
             encoder: Any Keras layer from prepared data (`[batch, *event_shape]`,
                 float32 with images in [0, 1], or int32 classes) to features; a linear
                 layer to the expert's mean and log-variance is put behind it. Two layers
-                of 512 with Swish where left out.
+                of 512 with Swish where left out, for sequences a
+                `tf_mvae.layers.RecurrentEncoder`.
             decoder: Any Keras layer from `[batch, latent]` to as many numbers as
                 `likelihood.parameter_shape` has. Three layers of 512 with Swish where
                 left out.
@@ -85,10 +87,9 @@ class Modality(keras.layers.Layer):
         self.likelihood = likelihood
         self.likelihood_weight = float(likelihood_weight)
         self.cross_weight = float(cross_weight)
-        if encoder is None:
-            classes = likelihood.num_classes if isinstance(likelihood, Categorical) else None
-            encoder = mlp_encoder(num_classes=classes)
-        self.encoder = encoder
+        # An attribute of a layer, so that Keras finds its weights.
+        self.likelihood_network = likelihood.network
+        self.encoder = default_encoder(likelihood) if encoder is None else encoder
         self.decoder = mlp_decoder(likelihood.parameter_shape) if decoder is None else decoder
         self.expert_head: keras.layers.Dense | None = None
         for network in (self.encoder, self.decoder):
@@ -105,7 +106,7 @@ class Modality(keras.layers.Layer):
         self.expert_head = self._head(2 * latent_dim)
         present = tf.ones([1, *self.mask_shape])
         self.encode(tf.zeros([1, *self.likelihood.event_shape], self.likelihood.dtype), present)
-        self.decode(tf.zeros([1, latent_dim]))
+        self.likelihood.build(self.decode(tf.zeros([1, latent_dim])))
         self.built = True
 
     @property
@@ -207,6 +208,21 @@ class Modality(keras.layers.Layer):
             for key in ("likelihood", "encoder", "decoder")
         }
         return cls(**{**config, **parts})
+
+
+def default_encoder(
+    likelihood: Likelihood, units: Sequence[int] = (512, 512)
+) -> keras.layers.Layer:
+    """Returns a network from prepared data to features, where a user gives none.
+
+    Args:
+        likelihood: Of the modality.
+        units: Widths of the layers; a sequence is read by a `RecurrentEncoder` instead.
+    """
+    if isinstance(likelihood, TokenSequence):
+        return RecurrentEncoder(likelihood.vocabulary_size)
+    classes = likelihood.num_classes if isinstance(likelihood, Categorical) else None
+    return mlp_encoder(units, classes)
 
 
 def _warn_of_unmasked_batch_norm(name: str, network: keras.layers.Layer) -> None:

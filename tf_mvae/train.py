@@ -48,6 +48,11 @@ flags.DEFINE_string(
     "What a vae models and a cvae generates; the experiment's first modality where left out.",
 )
 flags.DEFINE_float("alpha", 0.1, "A jmvae's weight of the divergences from unimodal posteriors.")
+flags.DEFINE_float(
+    "free_bits",
+    0.0,
+    "Nats of each latent dimension's divergence that training charges whether used or not.",
+)
 flags.DEFINE_integer("num_random_subsets", 0, "Random subsets a step, the paper's k.")
 flags.DEFINE_enum(
     "subset_distribution",

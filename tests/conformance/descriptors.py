@@ -28,6 +28,8 @@ from tf_mvae.layers import (
     MaskedBatchNormalization,
     MaskedSequential,
     ProductOfExperts,
+    RecurrentDecoder,
+    RecurrentEncoder,
     conv_decoder,
     conv_encoder,
     grouped_mlp_decoder,
@@ -148,7 +150,33 @@ def _group_model(name: str, make: type[MVAE], cross_weight: float):
     return Descriptor(name, make_part, lambda model: model, loss)
 
 
+def _sequence_model(name: str, make: type[MultimodalVAE], **kwargs: Any):
+    """A model of two languages is checked with word dropout, on sentences that are missing."""
+    present = np.concatenate([tiny.all_patterns(2), np.ones([2, 2])])
+    batch = {
+        "x": {"one": _WORDS, "two": _WORDS[::-1].copy()},
+        "mask": {"one": present[:, 0], "two": present[:, 1]},
+    }
+
+    def make_part() -> MultimodalVAE:
+        modalities = []
+        for language in ("one", "two"):
+            network = RecurrentDecoder(7, 3, 4, 2, word_dropout=0.3)
+            likelihood = likelihoods.TokenSequence(7, 4, network, 5)
+            decoder = mlp_decoder([5], [4])
+            modalities.append(Modality(language, likelihood, RecurrentEncoder(7, 3, 4), decoder))
+        return make(modalities, tiny.LATENT_DIM, **kwargs)
+
+    def loss(model: MultimodalVAE) -> tf.Tensor:
+        return model.elbo(batch, kl_weight=tf.constant(0.5), seed=2, training=True).loss
+
+    return Descriptor(name, make_part, lambda model: model, loss)
+
+
 _PIXELS = np.abs(np.sin(_data(2, 3)))
+_WORDS = np.array(
+    [[3, 4, 2, 0], [5, 6, 5, 2], [2, 0, 0, 0], [3, 3, 2, 0], [6, 4, 3, 5], [4, 2, 0, 0]], np.int32
+)
 _ONES = np.ones([_BATCH, 3], np.float32)
 
 DESCRIPTORS = [
@@ -179,6 +207,15 @@ DESCRIPTORS = [
         lambda: JointEncoder({"b": mlp_encoder([4]), "a": mlp_encoder([3], 4)}, 2, units=5),
         {"a": np.arange(_BATCH, dtype=np.int32) % 4, "b": _data(3)},
     ),
+    _layer("RecurrentEncoder", lambda: RecurrentEncoder(7, 3, 4), _WORDS),
+    _layer("RecurrentDecoder", lambda: RecurrentDecoder(7, 3, 4, 2), _data(2), _WORDS),
+    _likelihood(
+        "TokenSequence",
+        lambda: likelihoods.TokenSequence(7, 4, RecurrentDecoder(7, 3, 4), 5, [*"abcdefg"]),
+        _WORDS,
+    ),
+    _sequence_model("MVAE_sequences", MVAE, free_bits=0.1),
+    _sequence_model("JMVAE_sequences", JMVAE, free_bits=0.1),
     _model("MVAE_paper", cross_weight=0, num_samples=2),
     _model(
         "MVAE_batch_norm",

@@ -54,9 +54,11 @@ class MemberLikelihood(Likelihood):
         """Returns a distribution with batch `[..., member]` and events of one member."""
         return self.member.distribution(parameters)
 
-    def log_prob(self, parameters: tf.Tensor, value: tf.Tensor) -> tf.Tensor:
+    def log_prob(
+        self, parameters: tf.Tensor, value: tf.Tensor, training: bool = False
+    ) -> tf.Tensor:
         """Returns each member's `log p(x | z)` in nats, `[..., member]`."""
-        return self.member.log_prob(parameters, value)
+        return self.member.log_prob(parameters, value, training)
 
     def expected_value(self, parameters: tf.Tensor) -> tf.Tensor:
         """See `Likelihood.expected_value`."""

@@ -79,7 +79,8 @@ class ImportanceSampler:
         Args:
             model: The model.
             num_samples: K, the number of samples an example.
-            max_rows: The most latents that are decoded at a time, at least one an example.
+            max_rows: The most latents that are decoded at a time, at least one an example;
+                a sequence counts as many as it has symbols.
             jit_compile: Whether XLA compiles densities and sums (networks run outside it).
 
         Raises:
@@ -89,7 +90,8 @@ class ImportanceSampler:
             raise ValueError("num_samples and max_rows must be at least 1")
         self.model = model
         self.num_samples = num_samples
-        self._max_rows = max_rows
+        rows = max(modality.likelihood.rows_per_example for modality in model.targets)
+        self._max_rows = max(1, max_rows // rows)
         self._names = [modality.name for modality in model.modalities]
         members = [n for m in model.modalities if m.mask_shape for n in m.column_names]
         self._askable = [*self._names, *members]

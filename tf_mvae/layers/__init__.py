@@ -11,6 +11,7 @@ from tf_mvae.layers.grouped import (
 )
 from tf_mvae.layers.mlp import mlp_decoder, mlp_encoder
 from tf_mvae.layers.product_of_experts import ProductOfExperts
+from tf_mvae.layers.recurrent import RecurrentDecoder, RecurrentEncoder
 from tf_mvae.layers.sequential import MaskedSequential
 
 __all__ = [
@@ -19,6 +20,8 @@ __all__ = [
     "MaskedBatchNormalization",
     "MaskedSequential",
     "ProductOfExperts",
+    "RecurrentDecoder",
+    "RecurrentEncoder",
     "SeededDropout",
     "conv_decoder",
     "conv_encoder",

@@ -10,7 +10,7 @@ import tensorflow as tf
 
 from tf_mvae.ops import random
 
-__all__ = ["SeededDropout", "layer_seeds"]
+__all__ = ["SeededDropout", "layer_seeds", "next_seed"]
 
 _STREAM: contextvars.ContextVar[list | None] = contextvars.ContextVar("stream", default=None)
 
@@ -27,6 +27,22 @@ def layer_seeds(seed: tf.Tensor) -> Iterator[None]:
         yield
     finally:
         _STREAM.reset(token)
+
+
+def next_seed(name: str) -> tf.Tensor:
+    """Returns the next seed of those that `layer_seeds` gives.
+
+    Args:
+        name: The layer that asks.
+
+    Raises:
+        ValueError: It is called outside `layer_seeds`.
+    """
+    stream = _STREAM.get()
+    if stream is None:
+        raise ValueError(f"{name}: dropout in training needs a seed; see layer_seeds")
+    stream[1] += 1
+    return random.fold_in(*stream)
 
 
 @keras.saving.register_keras_serializable("tf_mvae")
@@ -65,11 +81,7 @@ class SeededDropout(keras.layers.Layer):
         """
         if not training or not self.rate:
             return inputs
-        stream = _STREAM.get()
-        if stream is None:
-            raise ValueError(f"{self.name}: dropout in training needs a seed; see layer_seeds")
-        stream[1] += 1
-        uniform = random.stateless_uniform(tf.shape(inputs), random.fold_in(*stream))
+        uniform = random.stateless_uniform(tf.shape(inputs), next_seed(self.name))
         keep = tf.cast(uniform >= self.rate, inputs.dtype)
         return inputs * keep / tf.cast(1 - self.rate, inputs.dtype)
 

@@ -50,6 +50,7 @@ class MultimodalVAE(GenerativeModel):
         kl_weight: float | keras.optimizers.schedules.LearningRateSchedule = 1.0,
         num_samples: int = 1,
         seed: int = 0,
+        free_bits: float = 0.0,
         **kwargs,
     ):
         """Creates the model and all its weights.
@@ -62,16 +63,21 @@ class MultimodalVAE(GenerativeModel):
                 `tf_mvae.LinearAnnealing`. Evaluation uses 1.
             num_samples: Samples of the latent for each term of a training step.
             seed: Seed of the subsets and the noise.
+            free_bits: In training, nats of each latent dimension's divergence that are charged
+                whether they are used or not (`tf_mvae.models.elbo.charged_kl`).
             **kwargs: Keras' own arguments for a model.
 
         Raises:
-            ValueError: No modality, two of one name, or a size below 1.
+            ValueError: No modality, two of one name, a size below 1, or negative free bits.
         """
         if num_samples < 1:
             raise ValueError(f"num_samples must be at least 1; it is {num_samples}")
+        if not free_bits >= 0:
+            raise ValueError(f"free_bits must not be negative; it is {free_bits}")
         super().__init__(modalities, latent_dim, seed, **kwargs)
         self.kl_weight = kl_weight
         self.num_samples = int(num_samples)
+        self.free_bits = float(free_bits)
         self.decoded_share: dict[str, float] = {}
         self._trackers = {
             name: keras.metrics.Mean(name=name)
@@ -139,6 +145,7 @@ class MultimodalVAE(GenerativeModel):
             seeds[1],
             training,
             self.decoded_share if training else None,
+            self.free_bits if training else 0.0,
         )
 
     def expect(self, mask: Mapping[str, Any] | None) -> None:
@@ -305,6 +312,7 @@ class MultimodalVAE(GenerativeModel):
             else weight,
             "num_samples": self.num_samples,
             "seed": self.seed,
+            "free_bits": self.free_bits,
         }
 
     @classmethod

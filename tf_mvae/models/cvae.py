@@ -8,13 +8,13 @@ import tensorflow as tf
 
 from tf_mvae.data import contract
 from tf_mvae.distributions import gaussian_kl_to_prior
-from tf_mvae.distributions.likelihoods import Categorical
+from tf_mvae.distributions.likelihoods import Categorical, TokenSequence
 from tf_mvae.errors import UserError
 from tf_mvae.layers.dropout import layer_seeds
 from tf_mvae.layers.sequential import MaskedSequential, call_network, flat
 from tf_mvae.modality import Modality
 from tf_mvae.models.base import MultimodalVAE
-from tf_mvae.models.elbo import Elbo, posterior_samples
+from tf_mvae.models.elbo import Elbo, charged_kl, posterior_samples
 from tf_mvae.ops import random
 
 __all__ = ["CVAE"]
@@ -68,10 +68,17 @@ class CVAE(MultimodalVAE):
             **kwargs: Those of `MultimodalVAE`: `kl_weight`, `num_samples`, `seed`, `name`.
 
         Raises:
-            ValueError: There is no condition.
+            ValueError: There is no condition, or a sequence stands where numbers are needed.
         """
         if len(modalities) < 2:
             raise ValueError("a CVAE needs a target and at least one condition")
+        as_numbers = modalities[1:] if trunk is not None else modalities
+        for modality in as_numbers:
+            if isinstance(modality.likelihood, TokenSequence):
+                raise ValueError(
+                    f"a CVAE takes its conditions as numbers, which the ids of {modality.name!r} "
+                    "are not; a sequence can be its target, with a trunk that reads it"
+                )
         super().__init__(modalities, latent_dim, **kwargs)
         self.target = self.modalities[0]
         self.trunk = trunk
@@ -83,7 +90,8 @@ class CVAE(MultimodalVAE):
             for m in self.modalities
         }
         self._infer(blank, dict.fromkeys(self._names, tf.ones([1])))
-        self.likelihood_parameters(tf.zeros([1, self.latent_dim]), given=blank)
+        decoded = self.likelihood_parameters(tf.zeros([1, self.latent_dim]), given=blank)
+        self.target.likelihood.build(decoded[self.target.name])
 
     def _connect(self, modality: Modality) -> None:
         """The model's own networks stand in for the modalities' encoders."""
@@ -162,10 +170,11 @@ class CVAE(MultimodalVAE):
         name = self.target.name
         with layer_seeds(random.fold_in(layer_seed, 1)):
             parameters = self._decode(z, self._condition(x, mask), complete, training)
-        value = self.target.prepare(x[name], complete)
-        log_prob = self.target.likelihood.log_prob(parameters, value)
+            value = self.target.prepare(x[name], complete)
+            log_prob = self.target.likelihood.log_prob(parameters, value, training)
         own = (tf.reduce_mean(log_prob, axis=0) * complete)[tf.newaxis]
         kl = gaussian_kl_to_prior(loc, log_variance)[tf.newaxis]
+        charged = charged_kl(loc, log_variance, kl[0], self.free_bits if training else 0.0)
         return Elbo(
             subset=contract.present_mask(mask, self.modalities)[tf.newaxis],
             valid=complete[tf.newaxis],
@@ -174,7 +183,7 @@ class CVAE(MultimodalVAE):
             z=z[:, tf.newaxis],
             log_likelihood={name: own},
             kl=kl,
-            elbo=self.target.likelihood_weight * own - kl_weight * kl,
+            elbo=self.target.likelihood_weight * own - kl_weight * charged,
         )
 
     def _decode(

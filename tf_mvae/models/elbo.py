@@ -13,6 +13,7 @@ from tf_mvae.ops import random
 __all__ = [
     "Elbo",
     "PosteriorTerms",
+    "charged_kl",
     "decoded_terms",
     "elbo_of_posteriors",
     "log_likelihood_of",
@@ -98,6 +99,7 @@ def elbo_of_posteriors(
     seed: tf.Tensor,
     training: bool = False,
     decoded_share: Mapping[str, float] | None = None,
+    free_bits: float = 0.0,
 ) -> Elbo:
     """Evaluates the ELBO of every term.
 
@@ -119,12 +121,13 @@ def elbo_of_posteriors(
         decoded_share: By modality, the largest share of all terms of all examples that
             need it decoded; 1 where left out. No more than that is decoded; a batch that
             needs more gets NaN.
+        free_bits: See `charged_kl`.
     """
     loc, log_variance = terms.loc, terms.log_variance
     z = posterior_samples(loc, log_variance, num_samples, seed)
     kl = gaussian_kl_to_prior(loc, log_variance)
 
-    elbo = -kl_weight * kl
+    elbo = -kl_weight * charged_kl(loc, log_variance, kl, free_bits)
     log_likelihood = {}
     for index, modality in enumerate(modalities):
         which = terms.decoded[modality.name]
@@ -161,6 +164,31 @@ def posterior_samples(
     return loc + tf.exp(log_variance / 2) * noise
 
 
+def charged_kl(
+    loc: tf.Tensor, log_variance: tf.Tensor, kl: tf.Tensor, free_bits: float
+) -> tf.Tensor:
+    """Returns the divergence that an objective with free bits charges, in nats, `[...]`.
+
+        sum_j max(free_bits, KL_j)
+
+    over the latent's dimensions, of each example by itself: the `free_bits` first nats of a
+    dimension cost the same, used or not, so that a decoder that could do without the latent
+    (a recurrent one) has no reason to leave it empty. (Kingma et al., *Improved variational
+    inference with inverse autoregressive flow*, NeurIPS 2016, appendix C.8, bounds averages of
+    a batch instead; by example it is the same on one replica as on many.)
+
+    Args:
+        loc: Means, `[..., latent]`.
+        log_variance: Logarithms of variances, the same shape.
+        kl: Their divergences from the prior, `[...]`; the answer where there are no free bits.
+        free_bits: The number, in nats for each dimension.
+    """
+    if not free_bits:
+        return kl
+    each = gaussian_kl_to_prior(loc[..., tf.newaxis], log_variance[..., tf.newaxis])
+    return tf.reduce_sum(tf.maximum(each, free_bits), axis=-1)
+
+
 def log_likelihood_of(
     modality: Modality, value: tf.Tensor, z: tf.Tensor, counts: tf.Tensor, training: bool
 ) -> tf.Tensor:
@@ -170,7 +198,7 @@ def log_likelihood_of(
     mask = tf.reshape(tf.broadcast_to(tf.cast(counts > 0, z.dtype), lead), [-1])
     parameters = modality.decode(rows, mask, training)
     shape = tf.concat([lead, modality.likelihood.parameter_shape], 0)
-    log_prob = modality.likelihood.log_prob(tf.reshape(parameters, shape), value)
+    log_prob = modality.likelihood.log_prob(tf.reshape(parameters, shape), value, training)
     return tf.reduce_mean(log_prob, axis=0)
 
 

@@ -14,7 +14,7 @@ from tf_mvae.distributions import gaussian_kl_to_prior
 from tf_mvae.group import ModalityGroup
 from tf_mvae.layers import ProductOfExperts
 from tf_mvae.modality import Modality
-from tf_mvae.models.elbo import Elbo, log_likelihood_of, posterior_samples
+from tf_mvae.models.elbo import Elbo, charged_kl, log_likelihood_of, posterior_samples
 from tf_mvae.models.subsets import SubsetTerms
 
 __all__ = ["GroupedTerms", "elbo_of_groups", "grouped_posteriors"]
@@ -95,6 +95,7 @@ def elbo_of_groups(
     kl_weight: tf.Tensor | float,
     seed: tf.Tensor,
     training: bool = False,
+    free_bits: float = 0.0,
 ) -> Elbo:
     """Evaluates the ELBO of every term, as `elbo_of_posteriors` does.
 
@@ -112,6 +113,7 @@ def elbo_of_groups(
         kl_weight: The paper's beta.
         seed: Two integers.
         training: Whether this is a training step.
+        free_bits: See `tf_mvae.models.elbo.charged_kl`.
     """
     loc, log_variance = terms.loc, terms.log_variance
     z = posterior_samples(loc, log_variance, num_samples, seed)
@@ -122,7 +124,8 @@ def elbo_of_groups(
     for modality in modalities:
         evaluate = _group if isinstance(modality, ModalityGroup) else _single
         log_likelihood[modality.name] = evaluate(step, modality, x[modality.name], training)
-    elbo = _Parts(step.several, tf.concat(list(step.alone.values()), 0)).whole() - kl_weight * kl
+    elbo = _Parts(step.several, tf.concat(list(step.alone.values()), 0)).whole()
+    elbo -= kl_weight * charged_kl(loc, log_variance, kl, free_bits)
     return Elbo(terms.several, terms.valid, loc, log_variance, z, log_likelihood, kl, elbo)
 
 

@@ -7,10 +7,8 @@ import keras
 import tensorflow as tf
 
 from tf_mvae.data import contract
-from tf_mvae.distributions.likelihoods import Categorical
-from tf_mvae.layers import mlp_encoder
 from tf_mvae.layers.joint import JointEncoder
-from tf_mvae.modality import Modality
+from tf_mvae.modality import Modality, default_encoder
 from tf_mvae.models.base import MultimodalVAE
 from tf_mvae.ops.gaussian_product import log_variance_limit
 
@@ -110,6 +108,4 @@ def _complete(mask: Mapping[str, tf.Tensor]) -> tf.Tensor:
 
 
 def _default_trunk(modality: Modality) -> keras.layers.Layer:
-    likelihood = modality.likelihood
-    classes = likelihood.num_classes if isinstance(likelihood, Categorical) else None
-    return mlp_encoder([512], classes)
+    return default_encoder(modality.likelihood, [512])

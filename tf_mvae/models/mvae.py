@@ -84,7 +84,8 @@ class MVAE(MultimodalVAE):
                 holds it for more probable than that. See
                 `tf_mvae.models.self_training.guess_missing`.
             self_training_start: Steps before that begins.
-            **kwargs: Those of `MultimodalVAE`: `kl_weight`, `num_samples`, `seed`, `name`.
+            **kwargs: Those of `MultimodalVAE`: `kl_weight`, `free_bits`, `num_samples`, `seed`,
+                `name`.
 
         Raises:
             ValueError: There are fewer such subsets than `num_random_subsets`, the
@@ -121,7 +122,15 @@ class MVAE(MultimodalVAE):
         terms = grouped_posteriors(self.product_of_experts, *experts, present, drawn)
         terms = terms._replace(valid=self._weighted(terms.valid, present))
         return elbo_of_groups(
-            self.modalities, x, wanted, terms, num_samples, kl_weight, seeds[1], training
+            self.modalities,
+            x,
+            wanted,
+            terms,
+            num_samples,
+            kl_weight,
+            seeds[1],
+            training,
+            self.free_bits if training else 0.0,
         )
 
     def _weighted(self, valid: tf.Tensor, present: tf.Tensor) -> tf.Tensor:

@@ -7,7 +7,13 @@ import numpy as np
 import tensorflow as tf
 from tensorflow.core.protobuf import meta_graph_pb2
 
-from tf_mvae.distributions.likelihoods import Bernoulli, Categorical, Likelihood, Poisson
+from tf_mvae.distributions.likelihoods import (
+    Bernoulli,
+    Categorical,
+    Likelihood,
+    Poisson,
+    TokenSequence,
+)
 from tf_mvae.distributions.members import MemberLikelihood
 from tf_mvae.models import MultimodalVAE
 from tf_mvae.serving.inputs import DRAWS
@@ -222,6 +228,9 @@ def _expected(name: str, likelihood: Likelihood) -> dict[str, Any]:
     if isinstance(likelihood, Categorical):
         meaning = f"Probability of each class of {name}, in the order of class_names."
         return {"low": 0, "high": 1, "meaning": meaning}
+    if isinstance(likelihood, TokenSequence):
+        meaning = f"Ids of {name}, the most probable symbol at each step."
+        return {**_bounds(likelihood), "meaning": meaning}
     meaning = f"Expected value of {name}."
     if isinstance(likelihood, Bernoulli):
         return {"low": 0, "high": 1, "meaning": meaning}

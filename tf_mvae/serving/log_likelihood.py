@@ -45,7 +45,8 @@ def log_likelihood(
     loc, log_variance = parts.infer(x, mask)
     prepared = {m.name: m.prepare(x[m.name], mask[m.name]) for m in parts.model.modalities}
     size = tf.shape(loc)[0]
-    chunk, number = _chunks(num_samples, size)
+    rows = max(modality.likelihood.rows_per_example for modality in parts.model.targets)
+    chunk, number = _chunks(num_samples, size * rows)
 
     def add_chunk(index, sums):
         z, log_weight = draw_chunk(loc, log_variance, chunk_seed(seed, index), chunk)
@@ -68,8 +69,8 @@ def log_likelihood(
     }
 
 
-def _chunks(num_samples: tf.Tensor, size: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+def _chunks(num_samples: tf.Tensor, rows: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
     """Returns how many samples a chunk has, and how many chunks there are."""
-    most = tf.maximum(tf.minimum(num_samples, MAX_ROWS // tf.maximum(size, 1)), 1)
+    most = tf.maximum(tf.minimum(num_samples, MAX_ROWS // tf.maximum(rows, 1)), 1)
     number = -(-num_samples // most)
     return -(-num_samples // number), number

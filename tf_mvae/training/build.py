@@ -40,6 +40,7 @@ def build_model(config: RunConfig, steps_per_epoch: int) -> models.MultimodalVAE
         "latent_dim": config.latent_dim,
         "kl_weight": annealing,
         "num_samples": config.num_samples,
+        "free_bits": config.free_bits,
         "seed": config.seed,
         "name": config.model,
     }

@@ -31,6 +31,8 @@ class RunConfig:
         modality: What a vae models, and a cvae generates; the experiment's first modality
             where None.
         alpha: A jmvae's weight of the divergences from its unimodal posteriors.
+        free_bits: Nats of each latent dimension's divergence that training charges whether
+            they are used or not (Kingma et al., 2016); 0 is none.
         num_random_subsets: The paper's k.
         subset_distribution: How random subsets are drawn.
         num_samples: Samples of the latent for each term of a step.
@@ -82,6 +84,7 @@ class RunConfig:
     term_weight: dict[str, float] = dataclasses.field(default_factory=dict)
     modality: str | None = None
     alpha: float = 0.1
+    free_bits: float = 0.0
     num_random_subsets: int = 0
     subset_distribution: str = "uniform_sizes"
     num_samples: int = 1
@@ -134,8 +137,9 @@ class RunConfig:
         ):
             if getattr(self, name) < 0:
                 raise UserError(f"--{name} must not be negative; it is {getattr(self, name)}")
-        if not self.alpha >= 0:
-            raise UserError(f"--alpha must not be negative; it is {self.alpha}")
+        for name in ("alpha", "free_bits"):
+            if not getattr(self, name) >= 0:
+                raise UserError(f"--{name} must not be negative; it is {getattr(self, name)}")
         if not self.learning_rate > 0:
             raise UserError(f"--learning_rate must be positive; it is {self.learning_rate}")
         if not 0 <= self.clip_norm < float("inf"):

@@ -1,0 +1,111 @@
+"""What every likelihood `p(x_i | z)` of a modality offers."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+import tensorflow_probability as tfp
+
+__all__ = ["Likelihood"]
+
+tfd = tfp.distributions
+
+
+class Likelihood:
+    """What every likelihood offers; subclasses fill in `distribution`.
+
+    Attributes:
+        event_shape: Shape of one example of the modality, without the batch.
+        parameter_shape: Shape that a decoder must put out for one example.
+        low: The least value an entry may have.
+        high: The largest value an entry may have.
+        dtype: The type of prepared data.
+        network: A Keras layer whose weights belong to the likelihood, None for most: the
+            modality keeps, trains and saves it.
+    """
+
+    low: float = -float(np.finfo(np.float32).max)
+    high: float = float(np.finfo(np.float32).max)
+    dtype: tf.DType = tf.float32
+    network: keras.layers.Layer | None = None
+
+    def __init__(self, event_shape: Sequence[int], parameter_shape: Sequence[int] | None = None):
+        """Creates a likelihood for examples of `event_shape`."""
+        self.event_shape = tuple(int(size) for size in event_shape)
+        self.parameter_shape = (
+            self.event_shape
+            if parameter_shape is None
+            else tuple(int(size) for size in parameter_shape)
+        )
+
+    def get_config(self) -> dict[str, Any]:
+        """Returns the arguments that make this likelihood again."""
+        return {"event_shape": list(self.event_shape)}
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> "Likelihood":
+        """Makes a likelihood from `get_config`'s answer."""
+        return cls(**config)
+
+    @property
+    def rows_per_example(self) -> int:
+        """How many rows of a network's output one decoded example takes, for a bound on memory."""
+        return 1
+
+    def build(self, parameters: tf.Tensor) -> None:
+        """Makes the weights of a likelihood that has a network; a modality calls it.
+
+        Args:
+            parameters: Decoder outputs, `[1, *parameter_shape]`.
+        """
+
+    def distribution(self, parameters: tf.Tensor) -> tfd.Distribution:
+        """Returns `p(x | z)` for decoder outputs.
+
+        Args:
+            parameters: `[..., *parameter_shape]`.
+
+        Returns:
+            A distribution with batch `[...]` and events of `event_shape`.
+        """
+        raise NotImplementedError
+
+    def log_prob(
+        self, parameters: tf.Tensor, value: tf.Tensor, training: bool = False
+    ) -> tf.Tensor:
+        """Returns `log p(x | z)` in nats, `[...]`.
+
+        Args:
+            parameters: Decoder outputs, `[..., *parameter_shape]`.
+            value: Prepared data that broadcast against them, `[..., *event_shape]`.
+            training: Whether this is a training step, for likelihoods that have a network.
+        """
+        return self.distribution(parameters).log_prob(value)
+
+    def expected_value(self, parameters: tf.Tensor) -> tf.Tensor:
+        """Returns the mean of `p(x | z)`, `[..., *event_shape]`."""
+        return self.distribution(parameters).mean()
+
+    def prepare(self, value: tf.Tensor) -> tf.Tensor:
+        """Casts raw data; uint8 is taken for an image and scaled to [0, 1]."""
+        scale = 1 / 255 if value.dtype == tf.uint8 else 1.0
+        value = tf.cast(value, self.dtype)
+        return value * scale if scale != 1.0 else value
+
+    def accepts(self, dtype: tf.DType) -> bool:
+        """Says whether raw data of a type can be prepared."""
+        return dtype.is_floating or dtype.is_integer or dtype.is_bool
+
+    def describe_range(self) -> str:
+        """Says in words which values are possible."""
+        return "finite numbers"
+
+    @property
+    def is_image(self) -> bool:
+        """Whether one example can be drawn: `[height, width, 1 or 3]`."""
+        return len(self.event_shape) == 3 and self.event_shape[-1] in (1, 3)
+
+    def _independent(self, distribution: tfd.Distribution) -> tfd.Distribution:
+        return tfd.Independent(distribution, reinterpreted_batch_ndims=len(self.event_shape))

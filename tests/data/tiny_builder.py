@@ -1,33 +1,70 @@
-"""A prepared TFDS data set of a few numbers, in several files."""
+"""Prepared TFDS data sets of a few examples, as if TFDS had written them."""
 
 import pathlib
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
 import tensorflow_datasets as tfds
 
 
-def write_numbers(directory: pathlib.Path, number: int, num_shards: int) -> str:
-    """Writes the numbers below `number`, in order, and returns the data set's directory."""
-    features = tfds.features.FeaturesDict({"number": tfds.features.Scalar(np.int64)})
-    cuts = np.linspace(0, number, num_shards + 1).astype(int)
-    path = directory / "numbers" / "1.0.0"
+def write_dataset(
+    path: pathlib.Path,
+    features: tfds.features.FeaturesDict,
+    splits: Mapping[str, Sequence[Any]],
+    num_shards: int = 1,
+) -> str:
+    """Writes examples in order into `.../NAME/VERSION`, and returns it."""
     path.mkdir(parents=True)
-    template = tfds.core.ShardedFileTemplate(
-        data_dir=path, dataset_name="numbers", split="train", filetype_suffix="tfrecord"
-    )
-    for index in range(num_shards):
-        name = template.sharded_filepath(shard_index=index, num_shards=num_shards)
-        with tf.io.TFRecordWriter(str(name)) as writer:
-            for value in range(cuts[index], cuts[index + 1]):
-                writer.write(features.serialize_example({"number": value}))
-    split = tfds.core.SplitInfo(
-        name="train",
-        shard_lengths=np.diff(cuts).tolist(),
-        num_bytes=0,
-        filename_template=template,
-    )
+    infos = []
+    for split, examples in splits.items():
+        cuts = np.linspace(0, len(examples), num_shards + 1).astype(int)
+        template = tfds.core.ShardedFileTemplate(
+            data_dir=path,
+            dataset_name=path.parent.name,
+            split=split,
+            filetype_suffix="tfrecord",
+        )
+        for index in range(num_shards):
+            name = template.sharded_filepath(shard_index=index, num_shards=num_shards)
+            with tf.io.TFRecordWriter(str(name)) as writer:
+                for example in examples[cuts[index] : cuts[index + 1]]:
+                    encoded = features.encode_example(example)
+                    writer.write(features.serialize_example(encoded))
+        infos.append(
+            tfds.core.SplitInfo(
+                name=split,
+                shard_lengths=np.diff(cuts).tolist(),
+                num_bytes=0,
+                filename_template=template,
+            )
+        )
     tfds.folder_dataset.write_metadata(
-        data_dir=path, features=features, split_infos=[split], filename_template=template
+        data_dir=path, features=features, split_infos=infos, filename_template=template
     )
     return str(path)
+
+
+def write_numbers(directory: pathlib.Path, number: int, num_shards: int) -> str:
+    """Writes the numbers below `number`, in order, in several files."""
+    features = tfds.features.FeaturesDict({"number": tfds.features.Scalar(np.int64)})
+    examples = [{"number": value} for value in range(number)]
+    return write_dataset(directory / "numbers" / "1.0.0", features, {"train": examples}, num_shards)
+
+
+def write_mnist(data_dir: pathlib.Path, sizes: Mapping[str, int]) -> None:
+    """Writes images of a single grey level, 20 times one more than their label, as MNIST."""
+    features = tfds.features.FeaturesDict(
+        {
+            "image": tfds.features.Image(shape=(28, 28, 1)),
+            "label": tfds.features.ClassLabel(num_classes=10),
+        }
+    )
+
+    def example(index):
+        label = index % 10
+        return {"image": np.full([28, 28, 1], 20 * (label + 1), np.uint8), "label": label}
+
+    splits = {name: [example(i) for i in range(size)] for name, size in sizes.items()}
+    write_dataset(data_dir / "mnist" / "3.0.1", features, splits)

@@ -45,7 +45,7 @@ TABLE_1 = {
         "mvae": 4_447_504,
     },
 }
-LATENT_DIM = {"celeba": 100}
+LATENT_DIM = {"celeba": 100, "multi_mnist": 100}
 
 
 def number_of(variables):
@@ -61,6 +61,18 @@ def test_inference_networks_have_the_papers_parameters(name, kind, expected):
     model = build_model(config, 10)
     decoders = sum(number_of(m.decoder.trainable_variables) for m in model.targets)
     assert number_of(model.trainable_variables) - decoders == expected
+
+
+@pytest.mark.parametrize(("kind", "expected"), [("vae", 1_316_936), ("mvae", 1_841_936)])
+def test_multi_mnist_has_the_papers_parameters_but_for_an_id(kind, expected):
+    """The paper has 12 symbols; here padding, start and end are ids beside the ten digits.
+
+    An id is a row of 200 in the text's embedding.
+    """
+    model = build_model(RunConfig(experiment="multi_mnist", model=kind, latent_dim=100), 10)
+    parts = [part for m in model.modalities for part in (m.encoder, m.expert_head)]
+    inference = sum(number_of(part.trainable_variables) for part in parts)
+    assert inference == expected + 200 * (kind == "mvae")
 
 
 def test_celeba19_has_the_papers_parameters_but_for_what_its_table_counts():

@@ -77,19 +77,20 @@ def _without_warnings() -> Iterator[None]:
 
 
 def embedded_builder(
-    builder_class: type[tfds.core.DatasetBuilder], data_dir: str | None = None
+    builder_class: type[tfds.core.DatasetBuilder], data_dir: str | None = None, **kwargs
 ) -> tfds.core.DatasetBuilder:
     """Returns a builder of data that come with the package, preparing them at first use.
 
     Args:
         builder_class: One of this package's builders.
         data_dir: Where to keep them; TFDS's own default where left out.
+        **kwargs: Further arguments for the builder.
 
     Raises:
         UserError: They can be kept nowhere there.
     """
     try:
-        builder = builder_class(data_dir=data_dir)
+        builder = builder_class(data_dir=data_dir, **kwargs)
         if not builder.is_prepared():
             tfds.disable_progress_bar()
             builder.download_and_prepare()

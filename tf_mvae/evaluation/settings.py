@@ -36,6 +36,20 @@ class Settings:
     progress: Callable[..., Iterable] = _as_it_is
     memory: dict[str, Any] = dataclasses.field(default_factory=dict, compare=False, repr=False)
 
+    def batches(self, run: Any, what: str) -> Iterable:
+        """Returns a run's batches to evaluate, with progress.
+
+        Args:
+            run: The run.
+            what: The name of the analysis, for people.
+        """
+        batches = run.batches(self.split, self.batch_size, self.seed)
+        number = run.split(self.split).num_examples
+        if self.max_examples is not None:
+            number = min(number, self.max_examples)
+            batches = batches.unbatch().take(number).batch(self.batch_size)
+        return self.progress(batches, desc=what, total=-(-number // self.batch_size))
+
     def recorded(self) -> dict[str, Any]:
         """Returns what decides the figures, for the report."""
         return {

@@ -20,7 +20,13 @@ from tf_mvae.layers import (
 )
 from tf_mvae.modality import Modality
 
-__all__ = ["celeba_modalities", "celeba19_modalities"]
+__all__ = [
+    "batch_norm",
+    "celeba19_modalities",
+    "celeba_modalities",
+    "image_decoder",
+    "image_encoder",
+]
 
 _LICENCE = (
     "CelebA: copyright the Multimedia Laboratory, the Chinese University of Hong Kong; for "
@@ -82,25 +88,26 @@ def celeba19_modalities(
     return [image, group]
 
 
-def image_encoder(units: int | None = 512) -> MaskedSequential:
+def image_encoder(units: int | None = 512, last_stride: int = 1) -> MaskedSequential:
     """Returns the paper's network from an image to features.
 
-    Convolutions of 32-64-128-256 (kernel 4, stride 2, padding 1; the last stride 1, no
-    padding), batch normalisation after all but the first, fc 512 and dropout of 0.1.
+    Convolutions of 32-64-128-256 (kernel 4, stride 2, padding 1; the last one without
+    padding, and stride 1), batch normalisation after all but the first, fc 512 and dropout of 0.1.
 
     Args:
         units: Width of the last, fully connected layer; none, and no dropout, where None.
+        last_stride: Stride of the last convolution.
     """
     layers = []
     for index, filters in enumerate((32, 64, 128)):
         layers += [
             keras.layers.ZeroPadding2D(1),
             keras.layers.Conv2D(filters, 4, strides=2, use_bias=False),
-            *[_batch_norm()] * bool(index),
+            *[batch_norm()] * bool(index),
             keras.layers.Activation("silu"),
         ]
-    last = keras.layers.Conv2D(256, 4, use_bias=False)
-    layers += [last, _batch_norm(), keras.layers.Activation("silu"), keras.layers.Flatten()]
+    last = keras.layers.Conv2D(256, 4, strides=last_stride, use_bias=False)
+    layers += [last, batch_norm(), keras.layers.Activation("silu"), keras.layers.Flatten()]
     if units is not None:
         layers += [keras.layers.Dense(units, "silu"), SeededDropout(0.1)]
     return MaskedSequential(layers)
@@ -118,7 +125,7 @@ def image_decoder() -> MaskedSequential:
         shape = {"strides": 2, "padding": "same"} if index else {"padding": "valid"}
         layers += [
             keras.layers.Conv2DTranspose(filters, 4, use_bias=False, **shape),
-            _batch_norm(),
+            batch_norm(),
             keras.layers.Activation("silu"),
         ]
     last = keras.layers.Conv2DTranspose(3, 4, strides=2, padding="same", use_bias=False)
@@ -128,12 +135,12 @@ def image_decoder() -> MaskedSequential:
 def _attributes_encoder() -> MaskedSequential:
     layers = [keras.layers.Flatten()]
     for _ in range(2):
-        layers += [keras.layers.Dense(512), _batch_norm(), keras.layers.Activation("silu")]
+        layers += [keras.layers.Dense(512), batch_norm(), keras.layers.Activation("silu")]
     return MaskedSequential(layers)
 
 
-def _batch_norm() -> MaskedBatchNormalization:
-    # PyTorch's settings, with which the paper's networks were trained.
+def batch_norm() -> MaskedBatchNormalization:
+    """Returns a batch normalisation with PyTorch's settings, as the paper's networks had."""
     return MaskedBatchNormalization(momentum=0.9, epsilon=1e-5)
 
 

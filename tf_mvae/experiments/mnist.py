@@ -11,9 +11,9 @@ from tf_mvae.experiments.registry import Experiment, register
 from tf_mvae.layers import mlp_decoder, mlp_encoder
 from tf_mvae.modality import Modality
 
-__all__ = ["MNIST_SPLITS", "image_and_label_modalities"]
+__all__ = ["MNIST_LICENCE", "MNIST_SPLITS", "image_and_label_modalities"]
 
-_LICENCE = (
+MNIST_LICENCE = (
     "MNIST: copyright Yann LeCun and Corinna Cortes, a derivative of NIST's data sets, under "
     "Creative Commons Attribution-ShareAlike 3.0."
 )
@@ -63,7 +63,7 @@ register(
         description="5,000 real digits that come with a dependency: image and label",
         load=_load_digits,
         modalities=image_and_label_modalities,
-        licence=_LICENCE,
+        licence=MNIST_LICENCE,
     )
 )
 register(
@@ -72,7 +72,7 @@ register(
         description="MNIST: real-valued image and label",
         load=_load_mnist,
         modalities=image_and_label_modalities,
-        licence=_LICENCE,
+        licence=MNIST_LICENCE,
     )
 )
 register(
@@ -81,7 +81,7 @@ register(
         description="MNIST binarised by Bernoulli draws, afresh every epoch: image and label",
         load=functools.partial(_load_binary, how="dynamic"),
         modalities=image_and_label_modalities,
-        licence=_LICENCE,
+        licence=MNIST_LICENCE,
     )
 )
 register(
@@ -90,6 +90,6 @@ register(
         description="MNIST binarised at grey level 128: image and label",
         load=functools.partial(_load_binary, how="threshold"),
         modalities=image_and_label_modalities,
-        licence=_LICENCE,
+        licence=MNIST_LICENCE,
     )
 )

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
 __all__ = ["check_self_training", "guess_missing"]
 
+_ROUNDS = 3
+
 
 def check_self_training(confidence: Mapping[str, float], modalities: Sequence[Modality]) -> None:
     """Raises ValueError where a name is no class modality or a confidence is no probability."""
@@ -88,6 +90,8 @@ def _aligned(
     number = probabilities.shape[-1]
     labelled = tf.where(mask[:, tf.newaxis] > 0, tf.one_hot(classes, number), 0.0)
     rate = (tf.reduce_sum(labelled, axis=0) + 1) / (tf.reduce_sum(mask) + number)
-    guessed = tf.linalg.matvec(probabilities, guessing, transpose_a=True) + number * rate
-    aligned = probabilities * rate / guessed
-    return aligned / tf.reduce_sum(aligned, axis=-1, keepdims=True)
+    for _ in range(_ROUNDS):
+        guessed = tf.linalg.matvec(probabilities, guessing, transpose_a=True) + number * rate
+        probabilities = probabilities * rate / guessed
+        probabilities /= tf.reduce_sum(probabilities, axis=-1, keepdims=True)
+    return probabilities

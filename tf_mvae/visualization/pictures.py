@@ -13,6 +13,7 @@ from tf_mvae.modality import Modality
 from tf_mvae.models import MultimodalVAE
 from tf_mvae.visualization.grids import image_grid, save_figure
 from tf_mvae.visualization.group_pictures import group_figures, probable_attributes
+from tf_mvae.visualization.text_pictures import text_figures
 
 __all__ = ["condition_figure", "most_probable", "write_pictures"]
 
@@ -28,7 +29,7 @@ def write_pictures(
     `samples.png` from the prior, `reconstructions.png`, and `B_given_A.png` for every
     pair of modalities that can be drawn (images and classes; at most 30 pairs, images
     as targets first); of a group of attributes, images given each of them, and them given
-    images.
+    images; the same of a short text.
 
     Args:
         model: A trained model.
@@ -50,6 +51,8 @@ def write_pictures(
             figures["samples"] = _samples(model, images[0], classes[:1], seed)
         figures["reconstructions"] = _reconstructions(model, images[0], batch, seed)
         figures |= group_figures(model, images[0], _rows(batch, [images[0].name], 10)[0], seed)
+        names = [m.name for m in model.modalities]
+        figures |= text_figures(model, images[0], _rows(batch, names, 10)[0], seed)
     pairs = [
         (g, t)
         for t in images + classes

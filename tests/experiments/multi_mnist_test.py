@@ -1,0 +1,88 @@
+"""MultiMNIST from its config to what a finished run answers."""
+
+import dataclasses
+import pathlib
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from tests import tiny
+from tests.data.multi_mnist_test import data_dir  # noqa: F401  a fixture
+from tf_mvae.errors import UserError
+from tf_mvae.evaluation import ANALYSES, Settings
+from tf_mvae.evaluation.transcription import transcription_accuracy
+from tf_mvae.ops import random
+from tf_mvae.ops.tokens import END
+from tf_mvae.training import RunConfig, load_run, train
+from tf_mvae.visualization.text_pictures import spell
+
+CONFIG = pathlib.Path(__file__).parents[2] / "configs" / "multi_mnist" / "mvae_cross.cfg"
+WORDS = ("", "start", "end", *"0123456789")
+
+
+@pytest.fixture(scope="module")
+def run(data_dir, tmp_path_factory):  # noqa: F811
+    lines = [line for line in CONFIG.read_text().splitlines() if not line.startswith("#")]
+    short = tmp_path_factory.mktemp("config") / "flags.cfg"
+    short.write_text("\n".join(lines) + "\n")
+    config = dataclasses.replace(
+        RunConfig.read(short), data_dir=data_dir, epochs=1, annealing_epochs=1, latent_dim=8
+    )
+    directory = tmp_path_factory.mktemp("run") / "run"
+    train(config, directory)
+    return load_run(directory, "last")
+
+
+def test_a_run_leaves_pictures_of_texts(run):
+    names = {path.stem for path in (run.directory / "pictures").glob("*.png")}
+    assert {"samples", "reconstructions", "image_given_text", "text_given_image"} <= names
+
+
+def test_a_run_is_evaluated(run):
+    found = ANALYSES["transcription"].analyze(run, Settings(num_samples=2))
+    assert set(found) == {"text | image, whole", "text | image, symbols"}
+    assert found["text | image, whole"]["examples"] == 30
+    likelihood = ANALYSES["log_likelihood"].analyze(run, Settings(num_samples=5, max_examples=10))
+    assert np.isfinite([result["value"] for result in likelihood.values()]).all()
+
+
+def test_shares_are_counted_as_a_loop_counts_them(run):
+    batch = next(iter(run.batches("test", 12)))
+    mask = {"image": np.ones(12, np.float32), "text": np.arange(12) % 3 > 0}
+    found = transcription_accuracy(run.model, [{"x": batch["x"], "mask": mask}], 3)
+    whole = symbols = places = 0
+    z = run.model.latent_samples(
+        {"image": batch["x"]["image"]},
+        3,
+        {"image": mask["image"]},
+        random.fold_in(tf.constant([0, 22]), 0),
+    )
+    said = run.model.from_latent(z, names=["text"])["text"].numpy()
+    for row in np.flatnonzero(mask["text"]):
+        true = batch["x"]["text"].numpy()[row]
+        for sample in said[:, row]:
+            longer = max(_length(sample), _length(true))
+            right = int((sample[:longer] == true[:longer]).sum())
+            whole, symbols, places = whole + (right == longer), symbols + right, places + longer
+    assert found["text | image, whole"]["value"] == pytest.approx(whole / 24)
+    assert found["text | image, symbols"]["value"] == pytest.approx(symbols / places)
+
+
+def _length(tokens):
+    ends = np.flatnonzero(tokens <= END)
+    return len(tokens) if not len(ends) else ends[0] + (tokens[ends[0]] == END)
+
+
+def test_models_without_a_sequence_are_named(run):
+    other = dataclasses.replace(run, model=tiny.make_model())
+    with pytest.raises(UserError, match="--analysis=transcription needs a model"):
+        ANALYSES["transcription"].analyze(other, Settings())
+
+
+@pytest.mark.parametrize(
+    ("tokens", "text"),
+    [([4, 7, 2, 0, 0], "14"), ([2, 0, 0, 0, 0], ""), ([3, 4, 5, 6, 7], "01234"), ([9, 0, 5], "6")],
+)
+def test_rows_of_ids_are_spelled(tokens, text):
+    assert spell(WORDS, np.array(tokens)) == text

@@ -1,0 +1,94 @@
+"""How well a sequence is read off the other modalities."""
+
+from collections.abc import Iterable
+from typing import Any
+
+import tensorflow as tf
+
+from tf_mvae.data import contract
+from tf_mvae.distributions.likelihoods import TokenSequence
+from tf_mvae.errors import UserError
+from tf_mvae.evaluation.accuracy import share
+from tf_mvae.evaluation.settings import Settings
+from tf_mvae.models import MultimodalVAE
+from tf_mvae.ops import random
+from tf_mvae.ops.tokens import blank_rest
+
+__all__ = ["analyze", "transcription_accuracy"]
+
+
+def transcription_accuracy(
+    model: MultimodalVAE, batches: Iterable[Any], num_samples: int = 4, seed: int = 0
+) -> dict[str, dict[str, float]]:
+    """Measures how often the greedy sequence given another modality is the true one.
+
+    Args:
+        model: The model.
+        batches: Batches of `{"x": ..., "mask": ...}`.
+        num_samples: Samples `z ~ q(z | given)` for an example, whose sequences all count.
+        seed: Their seed; a batch's draws depend on its place.
+
+    Returns:
+        For each sequence and each other modality, `"TARGET | GIVEN, whole"`, the share of
+        sequences that are right from start to end, and `"TARGET | GIVEN, symbols"`, that of
+        places that are right, up to and including the longer one's end. Standard errors are
+        those of independent examples. Examples that lack one of the two do not count.
+    """
+    questions = _questions(model)
+    functions = {q: _counter(model, *q, num_samples) for q in questions}
+    totals = {q: [0.0] * 4 for q in questions}
+    for place, batch in enumerate(batches):
+        x, mask = contract.unpack(batch, model.modalities)
+        stream = random.fold_in(tf.constant([seed, 22]), place)
+        for question, function in functions.items():
+            for index, count in enumerate(function(x, mask, stream)):
+                totals[question][index] += float(count)
+    found = {}
+    for target, given in questions:
+        whole, examples, right, places = totals[target, given]
+        found[f"{target} | {given}, whole"] = share(whole, examples)
+        found[f"{target} | {given}, symbols"] = share(right, places)
+    return found
+
+
+def analyze(run: Any, settings: Settings) -> dict[str, Any]:
+    """Runs `transcription_accuracy` on a run's split; the `transcription` analysis.
+
+    Raises:
+        UserError: The model has no sequence to read off anything.
+    """
+    if not _questions(run.model):
+        raise UserError(
+            "--analysis=transcription needs a model that infers a sequence from something else; "
+            f"{run.config.model} of {run.config.experiment} does not; leave it out"
+        )
+    batches = settings.batches(run, "transcription")
+    return transcription_accuracy(run.model, batches, settings.num_samples, settings.seed)
+
+
+def _questions(model: MultimodalVAE) -> list[tuple[str, str]]:
+    return [
+        (target.name, other.name)
+        for target in model.targets
+        for other in model.modalities
+        if isinstance(target.likelihood, TokenSequence)
+        and other is not target
+        and set(model.conditions) <= {other.name}
+    ]
+
+
+def _counter(model: MultimodalVAE, target: str, given: str, num_samples: int):
+    @tf.function(autograph=False)
+    def count(x, mask, seed):
+        chosen = {given: x[given]}
+        z = model.latent_samples(chosen, num_samples, {given: mask[given]}, seed)
+        said = model.from_latent(z, None, [target], chosen)[target]
+        true = blank_rest(tf.cast(x[target], tf.int32))
+        there = mask[target] * mask[given]
+        places = tf.cast((said > 0) | (true > 0), tf.float32)
+        right = tf.cast(said == true, tf.float32)
+        whole = tf.reduce_mean(tf.reduce_prod(right, axis=-1), axis=0)
+        by_example = [tf.reduce_mean(tf.reduce_sum(v, -1), 0) for v in (right * places, places)]
+        return [tf.reduce_sum(v * there) for v in (whole, tf.ones_like(there), *by_example)]
+
+    return count

@@ -20,9 +20,15 @@ from tf_mvae.layers import (
 )
 from tf_mvae.modality import Modality
 
-__all__ = ["celeba_modalities", "celeba19_modalities"]
+__all__ = [
+    "CELEBA_LICENCE",
+    "celeba19_modalities",
+    "celeba_modalities",
+    "image_decoder",
+    "image_encoder",
+]
 
-_LICENCE = (
+CELEBA_LICENCE = (
     "CelebA: copyright the Multimedia Laboratory, the Chinese University of Hong Kong; for "
     "non-commercial research only. Another --dataset_dir has its own licence."
 )
@@ -106,11 +112,14 @@ def image_encoder(units: int | None = 512) -> MaskedSequential:
     return MaskedSequential(layers)
 
 
-def image_decoder() -> MaskedSequential:
+def image_decoder(channels: int = 3) -> MaskedSequential:
     """Returns the paper's network from a latent to logits of an image.
 
     fc 6400 and transposed convolutions of 128-64-32-3 (kernel 4, stride 2, padding 1; the
     first stride 1, no padding), batch normalisation after all but the last.
+
+    Args:
+        channels: Of the image.
     """
     start = (5, 5, 256)
     layers = [keras.layers.Dense(6400, "silu"), keras.layers.Reshape(start)]
@@ -121,7 +130,7 @@ def image_decoder() -> MaskedSequential:
             _batch_norm(),
             keras.layers.Activation("silu"),
         ]
-    last = keras.layers.Conv2DTranspose(3, 4, strides=2, padding="same", use_bias=False)
+    last = keras.layers.Conv2DTranspose(channels, 4, strides=2, padding="same", use_bias=False)
     return MaskedSequential([*layers, last])
 
 
@@ -157,7 +166,7 @@ register(
         modalities=celeba_modalities,
         joint_trunks=_joint_trunks,
         conditional_encoders={"image": _image_given_attributes},
-        licence=_LICENCE,
+        licence=CELEBA_LICENCE,
         options=("dataset_dir", "attributes"),
     )
 )
@@ -167,7 +176,7 @@ register(
         description="CelebA: 64 x 64 image and 18 attributes, a modality each",
         load=_load,
         modalities=celeba19_modalities,
-        licence=_LICENCE,
+        licence=CELEBA_LICENCE,
         options=("dataset_dir", "attributes", "absent_attributes"),
     )
 )

@@ -18,7 +18,7 @@ from tf_mvae.errors import UserError
 from tf_mvae.models import MultimodalVAE
 from tf_mvae.serving import export_saved_model
 from tf_mvae.training.averages import AveragedWeights, averaged
-from tf_mvae.training.build import build_model, load_split
+from tf_mvae.training.build import build_model, load_split, resolved
 from tf_mvae.training.callbacks import CheckpointWriter, MetricsWriter, Progress
 from tf_mvae.training.card import run_card
 from tf_mvae.training.checkpoints import Checkpoints, Position
@@ -67,6 +67,7 @@ def train(
     if not config.jit_compile:
         # Under XLA a step is repeatable on a CPU as it is, and Keras refuses to combine the two.
         tf.config.experimental.enable_op_determinism()
+    config = resolved(config)
     splits = {name: incomplete_split(config, name) for name in ("train", "validation")}
     splits["test"] = load_split(config, "test")
     steps_per_epoch = _steps_per_epoch(config, splits["train"], strategy)

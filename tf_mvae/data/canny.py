@@ -14,9 +14,7 @@ __all__ = ["canny"]
 _TRUNCATE = 4.0  # the Gaussian's reach in standard deviations, scipy's
 
 
-def canny(
-    grey: tf.Tensor, sigma: float = 2.0, low: float = 0.1, high: float = 0.2
-) -> tf.Tensor:
+def canny(grey: tf.Tensor, sigma: float = 2.0, low: float = 0.1, high: float = 0.2) -> tf.Tensor:
     """Returns where the edges of grey pictures are.
 
     Computed in float64: what is compared are differences of neighbours.

@@ -33,9 +33,7 @@ def landmark_mask(
     """
     side = tf.minimum(height, width)
     corner = tf.stack([(width - side) // 2, (height - side) // 2])
-    points = {
-        name: tf.stack([landmarks[f"{name}_x"], landmarks[f"{name}_y"]]) for name in _POINTS
-    }
+    points = {name: tf.stack([landmarks[f"{name}_x"], landmarks[f"{name}_y"]]) for name in _POINTS}
     scale = size / tf.cast(side, tf.float32)
     points = {
         name: (tf.cast(point, tf.float32) - tf.cast(corner, tf.float32) + 0.5) * scale - 0.5

@@ -59,9 +59,7 @@ def chosen(transformations: Sequence[str]) -> tuple[str, ...]:
     """
     for name in transformations:
         if name not in CHANNELS:
-            raise UserError(
-                f"--transformations names {name!r}; there are {', '.join(CHANNELS)}"
-            )
+            raise UserError(f"--transformations names {name!r}; there are {', '.join(CHANNELS)}")
     return tuple(name for name in CHANNELS if name in (transformations or CHANNELS))
 
 
@@ -138,7 +136,9 @@ def transformed_images(
             return {"x": x}
         mask = parts[_SEGMENTATION]
         x[_SEGMENTATION] = mask
-        return {"x": x, "mask": {_SEGMENTATION: tf.zeros(tf.shape(mask)[:1])}} if absent else {"x": x}
+        return (
+            {"x": x, "mask": {_SEGMENTATION: tf.zeros(tf.shape(mask)[:1])}} if absent else {"x": x}
+        )
 
     dataset = dataset.map(cut, num_parallel_calls=4).batch(_BATCH)
     dataset = dataset.map(to_contract, num_parallel_calls=2).unbatch()

@@ -65,12 +65,7 @@ def analyze(run: Any, settings: Settings) -> dict[str, Any]:
             f"--analysis=accuracy needs a model that infers a class from something else; "
             f"{run.config.model} does not; leave it out"
         )
-    batches = run.batches(settings.split, settings.batch_size, settings.seed)
-    number = run.split(settings.split).num_examples
-    if settings.max_examples is not None:
-        number = min(number, settings.max_examples)
-        batches = batches.unbatch().take(number).batch(settings.batch_size)
-    total = -(-number // settings.batch_size)
+    batches, total = settings.batches(run)
     batches = settings.progress(batches, desc="accuracy", total=total)
     return cross_modal_accuracy(run.model, batches, settings.num_samples, settings.seed)
 

@@ -142,6 +142,7 @@ def transformed_images(
 
     dataset = dataset.map(cut, num_parallel_calls=4).batch(_BATCH)
     dataset = dataset.map(to_contract, num_parallel_calls=2).unbatch()
+    dataset = dataset.apply(tf.data.experimental.assert_cardinality(number))
     presence = {name: np.full(number, name != _SEGMENTATION, np.float32) for name in names}
     return Split(dataset, number, presence=presence if absent else None)
 

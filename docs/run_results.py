@@ -116,9 +116,17 @@ def keep(run_dir: pathlib.Path, target: pathlib.Path) -> None:
     """Copies what the tables are made of; where the data lay is left out."""
     target.mkdir(parents=True, exist_ok=True)
     lines = (run_dir / "flags.cfg").read_text().splitlines(keepends=True)
-    kept = [line for line in lines if not line.startswith("--data_dir")]
+    kept = [_named(line) for line in lines if not line.startswith("--data_dir")]
     (target / "flags.cfg").write_text("".join(kept))
     shutil.copy(run_dir / "evaluation.json", target)
+
+
+def _named(line: str) -> str:
+    """Leaves a data set's name and version of where it lay."""
+    flag, _, path = line.rstrip("\n").partition("=")
+    if flag != "--dataset_dir":
+        return line
+    return f"{flag}={'/'.join(pathlib.Path(path).parts[-2:])}\n"
 
 
 def main() -> None:

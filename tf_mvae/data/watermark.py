@@ -21,9 +21,10 @@ _ALPHA = 0.5
 
 
 def watermark(image: tf.Tensor) -> tf.Tensor:
-    """Blends white words over pictures: half of a covered pixel is white.
+    """Blends white words with a black shadow over pictures, so that they show on any ground.
 
-    `image + (255 - image) / 2` where `watermark_mask` is true; the same words everywhere.
+    `(image + 255) / 2` where `watermark_mask` is true, `image / 2` in the shadow, a pixel
+    below and to the right; the same words everywhere.
 
     Args:
         image: uint8 `[batch, height, width, channels]`; height and width are static.
@@ -31,10 +32,13 @@ def watermark(image: tf.Tensor) -> tf.Tensor:
     Returns:
         uint8, the same shape.
     """
-    covered = tf.constant(watermark_mask(*image.shape[1:3]))[..., tf.newaxis]
-    pixels = tf.cast(image, tf.float32)
-    blended = tf.cast(tf.round(pixels + _ALPHA * (255 - pixels)), tf.uint8)
-    return tf.where(covered, blended, image)
+    words = watermark_mask(*image.shape[1:3])
+    shadow = np.zeros_like(words)
+    shadow[1:, 1:] = words[:-1, :-1] & ~words[1:, 1:]
+    alpha = (_ALPHA * (words | shadow)).astype(np.float32)[..., np.newaxis]
+    ink = (255 * words).astype(np.float32)[..., np.newaxis]
+    blended = (1 - alpha) * tf.cast(image, tf.float32) + alpha * ink
+    return tf.cast(tf.round(blended), tf.uint8)
 
 
 @functools.cache

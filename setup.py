@@ -109,6 +109,7 @@ setup(
             "pandas>=2",  # tables with holes, for from_arrays; the package itself needs none
             "hypothesis",  # properties over random masks and garbage
             "scipy",  # the oracle of densities
+            "scikit-image>=0.25,<1",  # the oracle of Canny's edges and of SSIM
             "tf2onnx>=1.17",  # as in onnx
             "onnxruntime>=1.20",
         ],

@@ -1,7 +1,8 @@
 """Trains and evaluates the runs behind docs/results.md, one after another.
 
 `python docs/run_results.py --data_dir=DIR --runs_dir=RUNS [NAME …]` takes up whatever is
-not finished yet; without names all runs are made, in the order below. Each leaves
+not finished yet; without names all runs are made, in the order below, but for those of
+`transformations-`, which take TFDS's celeb_a or `--dataset_dir`. Each leaves
 `docs/results/NAME/`: `flags.cfg` and `evaluation.json`.
 Then `python docs/write_results.py` writes the tables.
 """
@@ -94,12 +95,19 @@ RUNS |= {
     ],
 }
 
+RUNS |= {
+    f"transformations-{model}": [f"--flagfile=configs/celeba_transformations/{model}.cfg"]
+    for model in ("mvae", "mvae_cross")
+}
+
 _LIKELIHOOD = ["--analysis=log_likelihood,weight_variance", "--max_examples=2000"]
 _COHERENCE = ["--analysis=accuracy,coherence"]
 
 
 def evaluations(name: str) -> list[list[str]]:
     """Returns the flags of each evaluation of a run."""
+    if name.startswith("transformations"):
+        return [["--analysis=transformations"]]
     if name.startswith("weak"):
         return [["--analysis=accuracy", "--split=validation", "--checkpoint=last"]]
     if name.startswith("objective"):
@@ -116,9 +124,17 @@ def keep(run_dir: pathlib.Path, target: pathlib.Path) -> None:
     """Copies what the tables are made of; where the data lay is left out."""
     target.mkdir(parents=True, exist_ok=True)
     lines = (run_dir / "flags.cfg").read_text().splitlines(keepends=True)
-    kept = [line for line in lines if not line.startswith("--data_dir")]
+    kept = [_named(line) for line in lines if not line.startswith("--data_dir")]
     (target / "flags.cfg").write_text("".join(kept))
     shutil.copy(run_dir / "evaluation.json", target)
+
+
+def _named(line: str) -> str:
+    """Leaves a data set's name and version of where it lay."""
+    flag, _, path = line.rstrip("\n").partition("=")
+    if flag != "--dataset_dir":
+        return line
+    return f"{flag}={'/'.join(pathlib.Path(path).parts[-2:])}\n"
 
 
 def main() -> None:
@@ -126,6 +142,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--data_dir", required=True)
     parser.add_argument("--runs_dir", type=pathlib.Path, default=ROOT / "runs")
+    parser.add_argument("--dataset_dir", help="for transformations-…, instead of celeb_a")
     parser.add_argument("--evaluate_only", action="store_true")
     parser.add_argument("--train_only", action="store_true")
     parser.add_argument("names", nargs="*", metavar="NAME")
@@ -133,11 +150,14 @@ def main() -> None:
     unknown = set(arguments.names) - set(RUNS)
     if unknown:
         parser.error(f"{sorted(unknown)} are no runs; there are {', '.join(RUNS)}")
-    for name in arguments.names or RUNS:
+    usual = [name for name in RUNS if not name.startswith("transformations")]
+    for name in arguments.names or usual:
         run_dir = (arguments.runs_dir / name).resolve()
         data = f"--data_dir={arguments.data_dir}"
         if not arguments.evaluate_only:
-            run("train", *RUNS[name], data, f"--run_dir={run_dir}")
+            other = arguments.dataset_dir if name.startswith("transformations") else None
+            flags = [f"--dataset_dir={other}"] if other else []
+            run("train", *RUNS[name], *flags, data, f"--run_dir={run_dir}")
         if not arguments.train_only:
             for flags in evaluations(name):
                 run("evaluate", *flags, data, f"--run_dir={run_dir}")

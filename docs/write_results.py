@@ -211,6 +211,55 @@ def weak_supervision(experiment: str) -> str:
     return f"{accuracy_table(rows)}\n\n{plot}"
 
 
+def transformations_tables(results: list[Result]) -> str:
+    """One picture from another, a table a run: the model, the best guess, a supervised network."""
+    parts = []
+    for result in results:
+        found = result.report.get("transformations")
+        if found is None:
+            continue
+        rows = collections.defaultdict(dict)
+        for measured in found["results"].values():
+            rows[measured["task"], measured["metric"]][measured["method"]] = measured
+        head = ["task", "measure", "model", "supervised network", "simple guess", "which"]
+        lines = [
+            [
+                *place,
+                *(measure(by.get(method)) for method in ("model", "supervised", "guess")),
+                by["guess"]["name"],
+            ]
+            for place, by in rows.items()
+        ]
+        parts.append(f"{_described(result, found)}\n\n{table(head, lines)}")
+    return "\n\n".join(parts) or "No run yet."
+
+
+def measure(result: dict | None) -> str:
+    """Writes a measure of pictures with its standard error and the threshold, if there is one."""
+    if result is None:
+        return "-"
+    unit = result["unit"]
+    scale, digits = {"%": (100, 1), "dB": (1, 2)}.get(unit, (1, 3))
+    value, error = scale * result["value"], scale * result["standard_error"]
+    note = f" ({result['note']})" if "note" in result else ""
+    return f"{value:.{digits}f} ± {error:.{digits}f} {unit}".rstrip() + note
+
+
+def _described(result: Result, found: dict) -> str:
+    config, settings = result.config, found["settings"]
+    first = next(iter(found["results"].values()))
+    supervised = next(
+        (r["name"] for r in found["results"].values() if r["method"] == "supervised"), "none"
+    )
+    return (
+        f"`{result.name}`: {config.dataset_dir or 'celeb_a'}, `--model={config.model}`, cross "
+        f"weights {weights(config.cross_weight, 'the same')}, epochs / annealing, learning rate "
+        f"{result.schedule()}, {settings['step']} steps of {config.batch_size}; "
+        f"{first['examples']} examples of the {settings['split']} split; supervised network: "
+        f"{supervised}."
+    )
+
+
 def _over_seeds(runs: list[Result], analysis: str, what: str) -> str:
     """Writes one run's figure, or the mean and the standard deviation of several."""
     found = [result for run in runs if (result := run.of(analysis, what))]
@@ -251,6 +300,7 @@ def main() -> None:
             experiment = folder.name.removeprefix("weak_supervision-")
             fill(page, folder.name, weak_supervision(experiment))
     fill(HERE / "weak_supervision.md", "trials", weak_trials(results))
+    fill(page, "transformations", transformations_tables(results))
     fill(HERE / "objectives.md", "objectives", objective_table(results))
 
 

@@ -14,14 +14,16 @@ flags.DEFINE_list(
     ["accuracy", "coherence"],
     "Analyses: accuracy (classes read off other modalities), coherence (generated images named "
     "by a classifier), log_likelihood (by importance sampling), weight_variance (of the log "
-    "importance weights).",
+    "importance weights), transformations (pictures had from other pictures, beside simple "
+    "guesses and supervised networks).",
 )
 flags.DEFINE_enum("split", "test", ["train", "validation", "test"], "The split to evaluate on.")
 flags.DEFINE_string("data_dir", None, "Where the data are, if not where the run had them.")
 flags.DEFINE_integer(
     "num_samples",
     None,
-    "Samples of the latent for an example; where left out, 1000 for likelihoods, 16 for accuracy.",
+    "Samples of the latent for an example; where left out, 1000 for likelihoods, 16 for "
+    "accuracy and transformations.",
     1,
 )
 flags.DEFINE_list(
@@ -39,6 +41,13 @@ flags.DEFINE_list(
 )
 flags.DEFINE_integer("batch_size", 100, "Examples a batch.", 1)
 flags.DEFINE_integer("max_examples", None, "The first so many examples only.", 1)
+flags.DEFINE_integer(
+    "baseline_steps",
+    None,
+    "Steps of the supervised networks of transformations, of which each task has one; as many as "
+    "the checkpoint has had where left out, no such networks where 0.",
+    0,
+)
 flags.DEFINE_integer("seed", 0, "Seed of all samples, and of what is random about the data.", 0)
 flags.DEFINE_enum("checkpoint", "best", ["best", "last"], "Which checkpoint's weights.")
 
@@ -72,6 +81,7 @@ def main(_) -> int:
         batch_size=FLAGS.batch_size,
         max_examples=FLAGS.max_examples,
         questions=questions,
+        baseline_steps=FLAGS.baseline_steps,
         progress=functools.partial(tqdm.tqdm, disable=None),
     )
     place = {"checkpoint": FLAGS.checkpoint, "step": run.checkpoint_step}

@@ -17,7 +17,7 @@ flags.DEFINE_string(
     "experiment",
     "digits",
     "Experiment: digits, mnist, binary_mnist, binary_mnist_threshold, fashion_mnist, celeba, "
-    "celeba19 or sensors.",
+    "celeba19, celeba_transformations or sensors.",
 )
 flags.DEFINE_string("model", "mvae", "Model: mvae, mvae_q, vae, cvae, bivcca, jmvae or telbo.")
 flags.DEFINE_string("run_dir", None, "Where the run lives; runs/EXPERIMENT-MODEL where left out.")
@@ -134,8 +134,8 @@ flags.DEFINE_integer("self_training_start", 1000, "Steps before that begins.")
 flags.DEFINE_string(
     "dataset_dir",
     None,
-    "A prepared TFDS directory (DIR/NAME/VERSION) of an image and a dict of booleans, to read "
-    "instead of celeb_a.",
+    "A prepared TFDS directory (DIR/NAME/VERSION) to read instead of celeb_a: of an image and a "
+    "dict of booleans, or for celeba_transformations of any image.",
 )
 flags.DEFINE_list(
     "attributes", [], "Attributes of celeba and celeba19; the paper's 18 where left out."
@@ -144,6 +144,17 @@ flags.DEFINE_bool(
     "absent_attributes",
     False,
     "Whether celeba19 masks attributes that the data set does not have; an error otherwise.",
+)
+flags.DEFINE_list(
+    "transformations",
+    [],
+    "Modalities of celeba_transformations: image, grayscale, edges, segmentation, obscured, "
+    "watermarked; all that the data set has where left out.",
+)
+flags.DEFINE_bool(
+    "absent_segmentation",
+    False,
+    "Whether celeba_transformations masks the segmentation if the data set has no mask.",
 )
 flags.DEFINE_integer("num_modalities", 10, "Sensors of the experiment sensors.")
 flags.DEFINE_integer("checkpoint_steps", 1000, "Steps between checkpoints within an epoch.", 1)
@@ -176,7 +187,8 @@ def config_of_flags() -> "RunConfig":
     for name, hint in typing.get_type_hints(RunConfig).items():
         if hint == dict[str, float]:
             given[name] = parse_weights(given[name])
-    given["attributes"] = tuple(given["attributes"])
+        elif hint == tuple[str, ...]:
+            given[name] = tuple(given[name])
     return RunConfig(**given)
 
 

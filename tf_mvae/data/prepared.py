@@ -12,7 +12,14 @@ from absl import logging
 from tf_mvae.data.pipeline import Split
 from tf_mvae.errors import UserError
 
-__all__ = ["directory_builder", "embedded_builder", "image_and_label", "prepared_builder", "read"]
+__all__ = [
+    "directory_builder",
+    "embedded_builder",
+    "image_and_label",
+    "prepared_builder",
+    "read",
+    "usual_splits",
+]
 
 
 def prepared_builder(name: str, data_dir: str | None = None) -> tfds.core.DatasetBuilder:
@@ -100,6 +107,23 @@ def embedded_builder(
             "can be"
         ) from error
     return builder
+
+
+def usual_splits(builder: tfds.core.DatasetBuilder) -> dict[str, str]:
+    """Returns TFDS's instructions for `train`, `validation` and `test`.
+
+    They are the data set's own splits. For each of the latter two that it lacks, a tenth
+    of its training split is set aside, from the end.
+    """
+    known = set(builder.info.splits) or {"train", "validation", "test"}  # not known of a mock
+    lacking = [name for name in ("validation", "test") if name not in known]
+    instructions = {name: name for name in ("train", "validation", "test")}
+    if lacking:
+        instructions["train"] = f"train[:{100 - 10 * len(lacking)}%]"
+    for place, name in enumerate(lacking):
+        end = 100 - 10 * (len(lacking) - place - 1)
+        instructions[name] = f"train[{end - 10}%:{end}%]"
+    return instructions
 
 
 def image_and_label(

@@ -60,6 +60,19 @@ class Split:
 
         return self._in_parts(lambda dataset, *_: mapped(dataset))
 
+    def apply(self, function: Callable[[tf.data.Dataset], tf.data.Dataset]) -> "Split":
+        """Returns the same examples with a function of the data set, such as a map in batches.
+
+        Args:
+            function: It has to keep the number of examples and their order.
+        """
+
+        def applied(dataset, start, stop):
+            cardinality = tf.data.experimental.assert_cardinality(stop - start)
+            return function(dataset).apply(cardinality)
+
+        return self._in_parts(applied)
+
     def zip(self, values: Any, function: Callable) -> "Split":
         """Returns the same examples with a function of each and of what belongs to it.
 

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from tf_mvae.evaluation import accuracy, coherence, likelihood, transcription
+from tf_mvae.evaluation import accuracy, coherence, likelihood, transcription, transformations
 from tf_mvae.evaluation.importance_sampling import Estimate, ImportanceSampler
 from tf_mvae.evaluation.likelihood import Question
 from tf_mvae.evaluation.report import table, update_report
@@ -38,5 +38,6 @@ ANALYSES = {
     "coherence": Analysis(coherence.analyze, 1),
     "log_likelihood": Analysis(likelihood.analyze, 1000),
     "transcription": Analysis(transcription.analyze, 4),
+    "transformations": Analysis(transformations.analyze, 16),
     "weight_variance": Analysis(likelihood.analyze_variance, 1000),
 }

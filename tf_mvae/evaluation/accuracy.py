@@ -65,7 +65,8 @@ def analyze(run: Any, settings: Settings) -> dict[str, Any]:
             f"--analysis=accuracy needs a model that infers a class from something else; "
             f"{run.config.model} does not; leave it out"
         )
-    batches = settings.batches(run, "accuracy")
+    batches, total = settings.batches(run)
+    batches = settings.progress(batches, desc="accuracy", total=total)
     return cross_modal_accuracy(run.model, batches, settings.num_samples, settings.seed)
 
 

@@ -18,7 +18,15 @@ from tf_mvae.errors import UserError
 from tf_mvae.modality import Modality
 from tf_mvae.models import VAE, LinearAnnealing
 
-__all__ = ["FEATURES", "autoencoder", "logistic_regression", "rbm", "supervised_network", "vae"]
+__all__ = [
+    "FEATURES",
+    "autoencoder",
+    "bottleneck_networks",
+    "logistic_regression",
+    "rbm",
+    "supervised_network",
+    "vae",
+]
 
 _BATCH_SIZE = 100
 
@@ -108,19 +116,36 @@ def autoencoder(
     Returns:
         From raw data to codes, `[examples, latent_dim]`.
     """
-    inputs = keras.Input(modality.likelihood.event_shape)
-    code = keras.layers.Dense(latent_dim)(keras.layers.Flatten()(modality.encoder(inputs)))
-    outputs = keras.layers.Reshape(modality.likelihood.parameter_shape)(
-        keras.layers.Flatten()(modality.decoder(code))
-    )
-    encoder = keras.Model(inputs, code)
+    encoder, network = bottleneck_networks(modality, modality, latent_dim)
 
     def loss(target, parameters):
         return -modality.likelihood.log_prob(parameters, target)
 
     prepared = _prepared(modality, values)
-    _fit(keras.Model(inputs, outputs), loss, prepared, prepared, steps, seed)
+    _fit(network, loss, prepared, prepared, steps, seed)
     return lambda given: encoder.predict(_prepared(modality, given), batch_size=500, verbose=0)
+
+
+def bottleneck_networks(
+    given: Modality, target: Modality, latent_dim: int
+) -> tuple[keras.Model, keras.Model]:
+    """Returns networks from one modality to a code and on to another, or the same one.
+
+    Args:
+        given: Its encoder is the first part; hand in one that nobody else uses.
+        target: Its decoder is the last part, likewise.
+        latent_dim: Size of the code, a linear layer between the two.
+
+    Returns:
+        The network from prepared data to codes, `[batch, latent_dim]`, and the whole one, to
+        the parameters of the target's likelihood.
+    """
+    inputs = keras.Input(given.likelihood.event_shape)
+    code = keras.layers.Dense(latent_dim)(keras.layers.Flatten()(given.encoder(inputs)))
+    outputs = keras.layers.Reshape(target.likelihood.parameter_shape)(
+        keras.layers.Flatten()(target.decoder(code))
+    )
+    return keras.Model(inputs, code), keras.Model(inputs, outputs)
 
 
 def rbm(modality: Modality, values: np.ndarray, latent_dim: int, steps: int, seed: int) -> Features:

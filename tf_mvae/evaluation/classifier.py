@@ -7,8 +7,8 @@ from typing import Any
 import keras
 import numpy as np
 import tensorflow as tf
-from absl import logging
 
+from tf_mvae.evaluation.kept import kept_network
 from tf_mvae.modality import Modality
 
 __all__ = ["judge_accuracy", "load_or_train", "train_classifier"]
@@ -82,25 +82,10 @@ def judge_accuracy(
 def load_or_train(
     path: pathlib.Path, batches: tf.data.Dataset, image: Modality, label: Modality, seed: int = 0
 ) -> keras.Model:
-    """Loads a classifier from a file, or trains it and writes the file, whole or not at all.
-
-    A file that cannot be read or does not fit is made again, and said so.
-    """
-    if path.exists():
-        try:
-            classifier = keras.models.load_model(path)
-            wanted = (None, label.likelihood.num_classes)
-            if classifier.output_shape == wanted and classifier.input_shape[1:] == tuple(
-                image.likelihood.event_shape
-            ):
-                return classifier
-            problem = "it is for other images or classes"
-        except (ValueError, OSError, KeyError, TypeError) as error:
-            problem = str(error).splitlines()[0]
-        logging.warning("classifier %s is trained again: %s", path, problem)
-    classifier = train_classifier(batches, image, label, seed=seed)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.stem}.tmp.keras")
-    classifier.save(temporary)
-    temporary.replace(path)
-    return classifier
+    """Loads a classifier from a file, or trains it and writes the file; see `kept_network`."""
+    return kept_network(
+        path,
+        image.likelihood.event_shape,
+        (label.likelihood.num_classes,),
+        lambda: train_classifier(batches, image, label, seed=seed),
+    )

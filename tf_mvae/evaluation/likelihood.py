@@ -146,12 +146,7 @@ def _estimates(run: Any, settings: Settings) -> dict[Question, dict[str, Any]]:
     if _MEMORY not in settings.memory:
         model = run.model
         questions = list(settings.questions) or default_questions(model)
-        number = run.split(settings.split).num_examples
-        batches = run.batches(settings.split, settings.batch_size, settings.seed)
-        if settings.max_examples is not None:
-            number = min(number, settings.max_examples)
-            batches = batches.unbatch().take(number).batch(settings.batch_size)
-        total = -(-number // settings.batch_size)
+        batches, total = settings.batches(run)
         batches = settings.progress(batches, desc="log-likelihood", total=total)
         sampler = ImportanceSampler(model, settings.num_samples, jit_compile=run.config.jit_compile)
         settings.memory[_MEMORY] = estimate(sampler, batches, questions, settings.seed)

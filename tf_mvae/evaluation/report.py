@@ -35,14 +35,22 @@ def update_report(path: pathlib.Path, analyses: Mapping[str, Any]) -> dict[str, 
 
 
 def table(analyses: Mapping[str, Any]) -> str:
-    """Returns results as aligned lines: shares in per cent, others in their units."""
+    """Returns results as aligned lines: shares in per cent, others in their units.
+
+    A result's `note` stands behind its name.
+    """
     rows = [("analysis", "what", "value", "error", "examples")]
     for analysis, content in analyses.items():
         for name, result in content["results"].items():
             unit = result.get("unit", "%")
             scale, digits = (100, 2) if unit == "%" else (1, 3)
             value, error = scale * result["value"], scale * result["standard_error"]
-            numbers = (f"{value:.{digits}f} {unit}", f"{error:.{digits}f}", str(result["examples"]))
+            name += f" ({result['note']})" if "note" in result else ""
+            numbers = (
+                f"{value:.{digits}f} {unit}".rstrip(),
+                f"{error:.{digits}f}",
+                str(result["examples"]),
+            )
             rows.append((analysis, name, *numbers))
     widths = [max(len(row[column]) for row in rows) for column in range(5)]
     lines = []

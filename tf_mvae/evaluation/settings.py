@@ -4,6 +4,8 @@ import dataclasses
 from collections.abc import Callable, Iterable
 from typing import Any
 
+import tensorflow as tf
+
 __all__ = ["Settings"]
 
 
@@ -23,6 +25,8 @@ class Settings:
         max_examples: The first so many examples only; all where None.
         questions: The log-likelihoods to estimate
             (`tf_mvae.evaluation.likelihood.Question`); the usual ones where empty.
+        baseline_steps: Steps of networks that are trained to compare with; as many as the
+            evaluated weights have had where None, no such networks where 0.
         progress: Wraps an iterable, to show progress; takes `desc` and `total`.
         memory: What analyses of one run, under the same settings, leave for each other.
     """
@@ -33,22 +37,24 @@ class Settings:
     batch_size: int = 100
     max_examples: int | None = None
     questions: tuple[Any, ...] = ()
+    baseline_steps: int | None = None
     progress: Callable[..., Iterable] = _as_it_is
     memory: dict[str, Any] = dataclasses.field(default_factory=dict, compare=False, repr=False)
 
-    def batches(self, run: Any, what: str) -> Iterable:
-        """Returns a run's batches to evaluate, with progress.
+    def batches(self, run: Any, split: str | None = None) -> tuple[tf.data.Dataset, int]:
+        """Returns a run's examples that count, in batches, and how many batches.
 
         Args:
             run: The run.
-            what: The name of the analysis, for people.
+            split: The split, if not that of the settings.
         """
-        batches = run.batches(self.split, self.batch_size, self.seed)
-        number = run.split(self.split).num_examples
+        split = split or self.split
+        number = run.split(split).num_examples
+        batches = run.batches(split, self.batch_size, self.seed)
         if self.max_examples is not None:
             number = min(number, self.max_examples)
             batches = batches.unbatch().take(number).batch(self.batch_size)
-        return self.progress(batches, desc=what, total=-(-number // self.batch_size))
+        return batches, -(-number // self.batch_size)
 
     def recorded(self) -> dict[str, Any]:
         """Returns what decides the figures, for the report."""

@@ -62,7 +62,8 @@ def analyze(run: Any, settings: Settings) -> dict[str, Any]:
             "--analysis=transcription needs a model that infers a sequence from something else; "
             f"{run.config.model} of {run.config.experiment} does not; leave it out"
         )
-    batches = settings.batches(run, "transcription")
+    batches, total = settings.batches(run)
+    batches = settings.progress(batches, desc="transcription", total=total)
     return transcription_accuracy(run.model, batches, settings.num_samples, settings.seed)
 
 

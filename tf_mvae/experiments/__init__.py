@@ -1,6 +1,6 @@
 """Experiments: a registry and one thin declaration each."""
 
-from tf_mvae.experiments import celeba, fashion_mnist, mnist, multi_mnist, sensors
+from tf_mvae.experiments import celeba, fashion_mnist, mnist, multi_mnist, sensors, transformations
 from tf_mvae.experiments.registry import Experiment, get, names, register
 
 __all__ = [
@@ -13,4 +13,5 @@ __all__ = [
     "names",
     "register",
     "sensors",
+    "transformations",
 ]

@@ -21,6 +21,7 @@ from tf_mvae.layers import (
 from tf_mvae.modality import Modality
 
 __all__ = [
+    "CELEBA_LICENCE",
     "batch_norm",
     "celeba19_modalities",
     "celeba_modalities",
@@ -28,7 +29,7 @@ __all__ = [
     "image_encoder",
 ]
 
-_LICENCE = (
+CELEBA_LICENCE = (
     "CelebA: copyright the Multimedia Laboratory, the Chinese University of Hong Kong; for "
     "non-commercial research only. Another --dataset_dir has its own licence."
 )
@@ -113,11 +114,14 @@ def image_encoder(units: int | None = 512, last_stride: int = 1) -> MaskedSequen
     return MaskedSequential(layers)
 
 
-def image_decoder() -> MaskedSequential:
+def image_decoder(channels: int = 3) -> MaskedSequential:
     """Returns the paper's network from a latent to logits of an image.
 
     fc 6400 and transposed convolutions of 128-64-32-3 (kernel 4, stride 2, padding 1; the
     first stride 1, no padding), batch normalisation after all but the last.
+
+    Args:
+        channels: Of the image.
     """
     start = (5, 5, 256)
     layers = [keras.layers.Dense(6400, "silu"), keras.layers.Reshape(start)]
@@ -128,7 +132,7 @@ def image_decoder() -> MaskedSequential:
             batch_norm(),
             keras.layers.Activation("silu"),
         ]
-    last = keras.layers.Conv2DTranspose(3, 4, strides=2, padding="same", use_bias=False)
+    last = keras.layers.Conv2DTranspose(channels, 4, strides=2, padding="same", use_bias=False)
     return MaskedSequential([*layers, last])
 
 
@@ -164,7 +168,7 @@ register(
         modalities=celeba_modalities,
         joint_trunks=_joint_trunks,
         conditional_encoders={"image": _image_given_attributes},
-        licence=_LICENCE,
+        licence=CELEBA_LICENCE,
         options=("dataset_dir", "attributes"),
     )
 )
@@ -174,7 +178,7 @@ register(
         description="CelebA: 64 x 64 image and 18 attributes, a modality each",
         load=_load,
         modalities=celeba19_modalities,
-        licence=_LICENCE,
+        licence=CELEBA_LICENCE,
         options=("dataset_dir", "attributes", "absent_attributes"),
     )
 )

@@ -7,6 +7,7 @@ from typing import Any
 import keras
 
 from tf_mvae.data.pipeline import Split
+from tf_mvae.data.tasks import Task
 from tf_mvae.errors import UserError
 from tf_mvae.modality import Modality
 
@@ -34,6 +35,10 @@ class Experiment:
         licence: Of the data, a sentence for model cards; nothing where it is not known.
         options: Names of settings that are this experiment's own, such as a list of
             attributes; other experiments refuse them.
+        resolve: From a data directory and the `options` to those of them that depend on
+            the data, by name: what a run finds when it begins and keeps in its flags.
+        optional: Modalities that a run may lack, and that weights may name nevertheless.
+        tasks: One modality from another, as pictures show and evaluations measure it.
     """
 
     name: str
@@ -47,6 +52,9 @@ class Experiment:
     defaults: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     licence: str = ""
     options: tuple[str, ...] = ()
+    resolve: Callable[..., dict[str, Any]] | None = None
+    optional: tuple[str, ...] = ()
+    tasks: tuple[Task, ...] = ()
 
 
 def register(experiment: Experiment) -> Experiment:

@@ -19,7 +19,7 @@ from tf_mvae.training.optimizer import make_optimizer
 
 Masks = Callable[[Split], dict[str, np.ndarray]]
 
-__all__ = ["build_model", "load_split", "make_modalities", "model_class"]
+__all__ = ["build_model", "load_split", "make_modalities", "model_class", "resolved"]
 
 
 def build_model(config: RunConfig, steps_per_epoch: int) -> models.MultimodalVAE:
@@ -53,6 +53,19 @@ def build_model(config: RunConfig, steps_per_epoch: int) -> models.MultimodalVAE
     model.compile(make_optimizer(config, steps_per_epoch), jit_compile=config.jit_compile)
     model.optimizer.build(model.trainable_variables)
     return model
+
+
+def resolved(config: RunConfig) -> RunConfig:
+    """Returns the configuration with what depends on the data filled in.
+
+    Raises:
+        UserError: The data are not there.
+    """
+    experiment = registry.get(config.experiment)
+    if experiment.resolve is None:
+        return config
+    found = experiment.resolve(config.data_dir, **_options(config, experiment))
+    return dataclasses.replace(config, **found)
 
 
 def model_class(config: RunConfig) -> type[models.MultimodalVAE]:
@@ -123,7 +136,7 @@ def make_modalities(config: RunConfig) -> list[Modality]:
     }
     for flag, weighed in known.items():
         for name in getattr(config, flag):
-            if name not in weighed:
+            if name not in {*weighed, *experiment.optional}:
                 raise UserError(
                     f"--{flag} names {name!r}; the modalities are "
                     f"{sorted({*names, *members} if flag != 'term_weight' else members)}"
@@ -179,7 +192,14 @@ def _telbo(config, experiment, modalities, common):
 
 
 # Settings that are some experiments' own.
-_OPTIONS = ("dataset_dir", "attributes", "absent_attributes", "num_modalities")
+_OPTIONS = (
+    "dataset_dir",
+    "attributes",
+    "absent_attributes",
+    "num_modalities",
+    "transformations",
+    "absent_segmentation",
+)
 
 # Settings that some models have no use for, with those that do.
 _USERS = {

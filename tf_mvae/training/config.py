@@ -68,11 +68,15 @@ class RunConfig:
             is a target where an example lacks the class; none where left out.
         self_training_start: Steps before that begins.
         dataset_dir: A prepared TFDS directory to read instead of the experiment's own data
-            set (celeba, celeba19).
+            set (celeba, celeba19, celeba_transformations).
         attributes: The attributes to model; the paper's where empty (celeba, celeba19).
         absent_attributes: Whether attributes that the data set lacks are masked out
             (celeba19); an error otherwise.
         num_modalities: How many sensors there are (sensors).
+        transformations: The modalities; those that the data set has where empty
+            (celeba_transformations).
+        absent_segmentation: Whether the segmentation is masked out if the data set has no
+            mask (celeba_transformations).
     """
 
     experiment: str
@@ -113,6 +117,8 @@ class RunConfig:
     attributes: tuple[str, ...] = ()
     absent_attributes: bool = False
     num_modalities: int = 10
+    transformations: tuple[str, ...] = ()
+    absent_segmentation: bool = False
 
     def __post_init__(self):
         """Checks the numbers."""

@@ -17,10 +17,11 @@ from tf_mvae.data.pipeline import CACHE_BYTES, Split, evaluation_batches
 from tf_mvae.data.sharding import WHOLE
 from tf_mvae.distributions.likelihoods import Categorical
 from tf_mvae.errors import UserError
+from tf_mvae.experiments import registry
 from tf_mvae.models import MultimodalVAE
 from tf_mvae.serving import export_saved_model
 from tf_mvae.training.averages import AveragedWeights, averaged
-from tf_mvae.training.build import build_model, load_split
+from tf_mvae.training.build import build_model, load_split, resolved
 from tf_mvae.training.callbacks import CheckpointWriter, MetricsWriter, Progress
 from tf_mvae.training.card import run_card
 from tf_mvae.training.checkpoints import Checkpoints, Position
@@ -74,6 +75,7 @@ def train(
     if not config.jit_compile:
         # Under XLA a step is repeatable on a CPU as it is, and Keras refuses to combine the two.
         tf.config.experimental.enable_op_determinism()
+    config = resolved(config)
     splits = {name: incomplete_split(config, name) for name in ("train", "validation")}
     splits["test"] = load_split(config, "test")
     steps_per_epoch = _steps_per_epoch(config, splits["train"], strategy)
@@ -111,7 +113,7 @@ def train(
         progress = Progress(config.epochs * steps_per_epoch, start, config.epochs)
         metrics = MetricsWriter(
             directory,
-            lambda: _draw(model, test_batch, config.seed),
+            lambda: _draw(model, test_batch, config),
             picture_epochs,
             steps_per_epoch,
         )
@@ -244,11 +246,17 @@ def _disk_full(error: Exception, directory: RunDirectory) -> Exception:
     return error
 
 
-def _draw(model: MultimodalVAE, batch: Any, seed: int) -> dict[str, tf.Tensor]:
+def _draw(model: MultimodalVAE, batch: Any, config: RunConfig) -> dict[str, tf.Tensor]:
     """Draws the run's pictures for TensorBoard."""
     with tempfile.TemporaryDirectory() as folder, averaged(model):
-        paths = write_pictures(model, batch, pathlib.Path(folder), seed)
+        paths = _write_pictures(model, batch, pathlib.Path(folder), config)
         return {p.stem: tf.io.decode_png(p.read_bytes(), channels=3) for p in paths}
+
+
+def _write_pictures(
+    model: MultimodalVAE, batch: Any, folder: pathlib.Path, config: RunConfig
+) -> list[pathlib.Path]:
+    return write_pictures(model, batch, folder, config.seed, registry.get(config.experiment).tasks)
 
 
 def _finish(
@@ -261,7 +269,7 @@ def _finish(
 ) -> dict[str, Any]:
     """Writes what a finished run leaves, all from the best checkpoint."""
     best = checkpoints.restore("best", model_only=True)
-    write_pictures(model, test_batch, directory.pictures, config.seed)
+    _write_pictures(model, test_batch, directory.pictures, config)
     write_curves(directory.metric_rows(), directory.pictures / "curves.png")
     model.save(directory.path / ".model.tmp.keras")
     (directory.path / ".model.tmp.keras").replace(directory.keras_model)

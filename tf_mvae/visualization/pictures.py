@@ -1,41 +1,51 @@
 """The pictures of what a model has learned: samples, reconstructions, each from each other."""
 
 import pathlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
+from tf_mvae.data.tasks import Task
 from tf_mvae.distributions.likelihoods import Categorical
 from tf_mvae.modality import Modality
 from tf_mvae.models import MultimodalVAE
 from tf_mvae.visualization.grids import image_grid, save_figure
 from tf_mvae.visualization.group_pictures import group_figures, probable_attributes
-from tf_mvae.visualization.text_pictures import text_figures
+from tf_mvae.visualization.task_pictures import from_each_figure, task_figure
+from tf_mvae.visualization.text_pictures import short_texts, text_figures
 
 __all__ = ["condition_figure", "most_probable", "write_pictures"]
 
 _MOST_CLASSES = 20
 _MOST_PAIRS = 30
+_MOST_IMAGES = 3
+_MOST_COLUMNS = 12
 
 
 def write_pictures(
-    model: MultimodalVAE, batch: Mapping[str, Any], directory: pathlib.Path, seed: int = 0
+    model: MultimodalVAE,
+    batch: Mapping[str, Any],
+    directory: pathlib.Path,
+    seed: int = 0,
+    tasks: Sequence[Task] = (),
 ) -> list[pathlib.Path]:
     """Writes the pictures that a person would want after training.
 
     `samples.png` from the prior, `reconstructions.png`, and `B_given_A.png` for every
     pair of modalities that can be drawn (images and classes; at most 30 pairs, images
     as targets first); of a group of attributes, images given each of them, and them given
-    images; the same of a short text.
+    images; the same of a short text. Of more than three images of one size `from_A.png`
+    instead, all the others from each; `tasks.png` where there are tasks.
 
     Args:
         model: A trained model.
         batch: Some test examples, `{"x": {name: [batch, ...]}, "mask": ...}`.
         directory: Where to write.
         seed: Of the samples.
+        tasks: One image from another, by name; those that the model can do are drawn.
 
     Returns:
         The files' paths.
@@ -51,19 +61,32 @@ def write_pictures(
             figures["samples"] = _samples(model, images[0], classes[:1], seed)
         figures["reconstructions"] = _reconstructions(model, images[0], batch, seed)
         figures |= group_figures(model, images[0], _rows(batch, [images[0].name], 10)[0], seed)
-        names = [m.name for m in model.modalities]
-        figures |= text_figures(model, images[0], _rows(batch, names, 10)[0], seed)
+        for text in short_texts(model):
+            rows, _ = _rows(batch, [images[0].name, text.name], 10)
+            figures |= text_figures(model, images[0], text, rows, seed)
+    tasks_done = task_figure(model, tasks, batch, seed)
+    if tasks_done is not None:
+        figures["tasks"] = tasks_done
+    together = _alike(images) if not model.conditions else []
+    for given in together:
+        figures[f"from_{given.name}"] = from_each_figure(model, given, images, batch, seed)
     pairs = [
         (g, t)
         for t in images + classes
         for g in drawable
-        if g is not t and set(model.conditions) <= {g.name}
+        if g is not t and set(model.conditions) <= {g.name} and not {g, t} <= {*together}
     ]
     for given, target in pairs[:_MOST_PAIRS]:
         figure = _given(model, given, target, batch, seed)
         if figure is not None:
             figures[f"{target.name}_given_{given.name}"] = figure
     return [save_figure(figure, directory / f"{name}.png") for name, figure in figures.items()]
+
+
+def _alike(images: list[Modality]) -> list[Modality]:
+    """Returns images that are too many to be drawn pair by pair, if they have one size."""
+    sizes = {modality.likelihood.event_shape[:2] for modality in images}
+    return images if len(images) > _MOST_IMAGES and len(sizes) == 1 else []
 
 
 def condition_figure(
@@ -75,6 +98,8 @@ def condition_figure(
     temperature: float = 1.0,
 ) -> tuple[Figure | None, dict[str, np.ndarray]]:
     """Draws samples of the first image modality given one example's parts, or nothing.
+
+    Of more than three images of one size all that were not given, a row each.
 
     Args:
         model: A trained model.
@@ -94,10 +119,15 @@ def condition_figure(
     else:
         generated = model.sample(num_samples, seed=seed, temperature=temperature)
         generated = {name: value.numpy() for name, value in generated.items()}
-    images = [m.name for m in model.targets if m.likelihood.is_image]
-    targets = [name for name in images if name not in given] or images
+    images = [m for m in model.targets if m.likelihood.is_image]
+    targets = [m.name for m in images if m.name not in given] or [m.name for m in images]
     if not targets:
         return None, generated
+    if _alike(images):
+        columns = min(num_samples, _MOST_COLUMNS)
+        rows = [generated[name][:columns] for name in targets]
+        pictures = np.concatenate([np.broadcast_to(r, (*r.shape[:3], 3)) for r in rows])
+        return image_grid(pictures, columns, title, targets), generated
     columns = max(1, min(num_samples, round(num_samples**0.5)))
     columns = max(columns, min(num_samples, 8))
     return image_grid(generated[targets[0]], columns, title), generated

@@ -1,0 +1,165 @@
+"""celeba_transformations from end to end: it trains, resumes, generates and is evaluated."""
+
+import json
+import signal
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from tests.picture_data import prepare_pictures
+from tf_mvae.data import pairing
+from tf_mvae.data.conditions import parse_conditions
+from tf_mvae.data.pipeline import training_batches
+from tf_mvae.data.transformations import CHANNELS, TASKS
+from tf_mvae.errors import UserError
+from tf_mvae.evaluation import ANALYSES, Settings
+from tf_mvae.training import RunConfig, Stopped, build, load_run, train
+from tf_mvae.training.callbacks import Progress
+from tf_mvae.training.incomplete import incomplete_split
+
+THREE = ("image", "grayscale", "segmentation")
+
+
+@pytest.fixture(scope="module")
+def dataset_dir(tmp_path_factory):
+    return prepare_pictures(tmp_path_factory.mktemp("data"), {"train": 20, "test": 3}, True)
+
+
+def make_config(dataset_dir, **changes):
+    settings = {
+        "latent_dim": 4,
+        "epochs": 2,
+        "annealing_epochs": 1,
+        "batch_size": 9,
+        "cross_weight": dict.fromkeys(CHANNELS, 0.0),
+        "jit_compile": False,
+        "dataset_dir": dataset_dir,
+    }
+    return RunConfig("celeba_transformations", **{**settings, **changes})
+
+
+@pytest.fixture(scope="module")
+def finished(dataset_dir, tmp_path_factory):
+    """A run of three of the six, interrupted in its second epoch and taken up again."""
+    run_dir = tmp_path_factory.mktemp("run") / "run"
+    config = make_config(dataset_dir, transformations=THREE)
+
+    def interrupt(self, epoch, logs=None):
+        if epoch:
+            signal.raise_signal(signal.SIGINT)
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(Progress, "on_epoch_begin", interrupt)
+        with pytest.raises(Stopped):
+            train(config, run_dir, picture_epochs=100)
+    assert "step-00000003" in [path.name for path in (run_dir / "checkpoints").glob("step-*")]
+    train(config, run_dir, picture_epochs=100)
+    return run_dir
+
+
+def test_a_run_goes_on_where_it_stopped_and_leaves_pictures(finished):
+    rows = [json.loads(line) for line in (finished / "metrics.jsonl").read_text().splitlines()]
+    assert [(row["epoch"], row["step"]) for row in rows] == [(1, 2), (2, 4)]
+    assert all(np.isfinite(value) for row in rows for value in row.values())
+    assert json.loads((finished / "finished.json").read_text())["steps"] == 4
+    assert {path.stem for path in (finished / "pictures").iterdir()} > {"tasks", "samples"}
+    assert (finished / "saved_model" / "saved_model.pb").exists()
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_generate_takes_a_photo(finished, tmp_path, channels):
+    model = load_run(finished).model
+    rng = np.random.default_rng(0)
+    photo = rng.integers(0, 256, [70, 50, channels]).astype(np.uint8)
+    path = tmp_path / "photo.png"
+    path.write_bytes(tf.io.encode_png(photo).numpy())
+    for name in ("grayscale", "image"):
+        given = parse_conditions([f"{name}={path}"], model.modalities)
+        assert given[name].shape == (1, 64, 64, CHANNELS[name])
+        if CHANNELS[name] == channels:
+            want = tf.image.resize(photo / 255, [64, 64], antialias=True)
+            np.testing.assert_allclose(given[name][0], want, atol=1e-6)
+        generated = model.generate(given, 2)
+        assert {n: tuple(v.shape) for n, v in generated.items()} == {
+            n: (2, 1, 64, 64, CHANNELS[n]) for n in THREE
+        }
+
+
+def test_the_analysis_measures_the_tasks_of_a_run(finished):
+    settings = Settings(num_samples=2, baseline_steps=2)
+    results = ANALYSES["transformations"].analyze(load_run(finished), settings)
+    assert {result["task"] for result in results.values()} == {"colourisation", "segmentation"}
+    assert {result["method"] for result in results.values()} == {"model", "supervised", "guess"}
+    assert all(np.isfinite(result["value"]) for result in results.values())
+    assert {path.name for path in (finished / "evaluation").iterdir()} == {
+        "supervised_grayscale_image_steps2_seed0.keras",
+        "supervised_image_segmentation_steps2_seed0.keras",
+    }
+
+
+def test_all_six_learn_from_examples_that_lack_some(dataset_dir):
+    """What stands where something is missing changes nothing, batch normalisation included."""
+    config = make_config(
+        dataset_dir, num_random_subsets=1, missing_rate={"edges": 0.5, "image": 0.3}, latent_dim=2
+    )
+    split = incomplete_split(config, "train")
+    assert 0 < split.presence["edges"].sum() < split.num_examples
+    model = build.build_model(config, 2)
+    batch = next(iter(training_batches(split, 9, 1, seed=0)))
+    kept = {name: value.numpy() for name, value in batch["mask"].items()}
+    assert 0 < kept["edges"].sum() < 9 and kept["obscured"].all()
+    garbage = {
+        name: np.where(kept[name].reshape(-1, 1, 1, 1) > 0, value, 77)
+        for name, value in batch["x"].items()
+    }
+    assert any((garbage[name] != batch["x"][name].numpy()).any() for name in kept)
+    losses = [
+        model.elbo({"x": x, "mask": batch["mask"]}, seed=1, training=True).loss.numpy()
+        for x in (batch["x"], garbage)
+    ]
+    assert np.isfinite(losses[0]) and losses[0] == losses[1]
+
+
+def test_wiped_pictures_do_not_show_in_what_was_made_of_them(dataset_dir):
+    config = make_config(dataset_dir)
+    split = build.load_split(config, "train")
+    without = pairing.with_masks(split, {"image": np.zeros(split.num_examples)})
+    whole, wiped = (next(iter(s.dataset.batch(5)))["x"] for s in (split, without))
+    assert np.max(wiped["image"]) == 0
+    for name in set(CHANNELS) - {"image"}:
+        np.testing.assert_array_equal(whole[name], wiped[name])
+
+
+def test_the_configuration_is_filled_in_from_the_data_and_weights_may_name_what_lacks(tmp_path):
+    plain = prepare_pictures(tmp_path, {"train": 10}, False)
+    config = build.resolved(make_config(plain))
+    assert config.transformations == tuple(n for n in CHANNELS if n != "segmentation")
+    names = [m.name for m in build.build_model(config, 2).modalities]
+    assert tuple(names) == config.transformations
+    absent = build.resolved(make_config(plain, absent_segmentation=True))
+    assert absent.transformations == tuple(CHANNELS)
+    with pytest.raises(UserError, match="--cross_weight names 'sketch'"):
+        build.build_model(make_config(plain, cross_weight={"sketch": 0.0}), 2)
+    other = RunConfig("mnist")
+    assert build.resolved(other) is other
+    with pytest.raises(UserError, match="--transformations is not for --experiment=mnist"):
+        build.build_model(RunConfig("mnist", transformations=("image",)), 2)
+
+
+def test_networks_are_those_of_celeba():
+    """Encoders differ by the first convolution's channels, decoders by the last one's."""
+    model = build.build_model(RunConfig("celeba_transformations", latent_dim=250), 2)
+
+    def number_of(network):
+        return sum(int(np.prod(v.shape)) for v in network.trainable_variables)
+
+    celeba = build.build_model(RunConfig("celeba", latent_dim=250), 2).modalities[0]
+    assert [m.name for m in model.modalities] == list(CHANNELS)
+    for modality in model.modalities:
+        fewer = (3 - CHANNELS[modality.name]) * 4 * 4 * 32
+        assert number_of(modality.encoder) == number_of(celeba.encoder) - fewer
+        assert number_of(modality.decoder) == number_of(celeba.decoder) - fewer
+    assert {task.name for task in TASKS} == {
+        "colourisation", "edge detection", "segmentation", "completion", "watermark removal",
+    }  # fmt: skip

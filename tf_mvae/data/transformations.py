@@ -1,0 +1,276 @@
+"""One picture in up to six guises: Wu and Goodman's vision case study.
+
+    image         RGB
+    grayscale     its luminance
+    edges         Canny's, of the luminance, sigma 2
+    segmentation  a mask: the data set's own, or drawn from CelebA's landmarks
+    obscured      the right half black
+    watermarked   words over it
+
+All are made inside the input pipeline, from any prepared TFDS data set that has an `image`.
+"""
+
+import dataclasses
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+import tensorflow_datasets as tfds
+
+from tf_mvae.data.attributes import square
+from tf_mvae.data.canny import canny
+from tf_mvae.data.landmarks import LANDMARKS, landmark_mask
+from tf_mvae.data.pipeline import Split
+from tf_mvae.data.prepared import directory_builder, prepared_builder, read, usual_splits
+from tf_mvae.data.tasks import Task
+from tf_mvae.data.watermark import watermark
+from tf_mvae.errors import UserError
+
+__all__ = [
+    "CHANNELS",
+    "IMAGE_SIZE",
+    "TASKS",
+    "available",
+    "chosen",
+    "obscured",
+    "transform",
+    "transformed_images",
+]
+
+IMAGE_SIZE = 64
+# By modality, in the order of the models.
+CHANNELS = {
+    "image": 3,
+    "grayscale": 1,
+    "edges": 1,
+    "segmentation": 1,
+    "obscured": 3,
+    "watermarked": 3,
+}
+_SEGMENTATION = "segmentation"
+_BATCH = 64
+
+
+def chosen(transformations: Sequence[str]) -> tuple[str, ...]:
+    """Returns the modalities that a user chose, in the models' order; all where empty.
+
+    Raises:
+        UserError: One is not known.
+    """
+    for name in transformations:
+        if name not in CHANNELS:
+            raise UserError(f"--transformations names {name!r}; there are {', '.join(CHANNELS)}")
+    return tuple(name for name in CHANNELS if name in (transformations or CHANNELS))
+
+
+def available(data_dir: str | None = None, dataset_dir: str | None = None) -> tuple[str, ...]:
+    """Returns the modalities that a data set has: without a mask it has no segmentation.
+
+    Args:
+        data_dir: See `transformed_images`.
+        dataset_dir: See `transformed_images`.
+
+    Raises:
+        UserError: The data are not there, or have no image.
+    """
+    features = _features(_builder(data_dir, dataset_dir))
+    return tuple(n for n in CHANNELS if n != _SEGMENTATION or _mask_source(features))
+
+
+def transformed_images(
+    split: str,
+    data_dir: str | None = None,
+    dataset_dir: str | None = None,
+    transformations: Sequence[str] = (),
+    absent_segmentation: bool = False,
+) -> Split:
+    """Reads pictures, cut to a square of 64 x 64, and makes the modalities of each.
+
+    Args:
+        split: `train`, `validation` or `test`. Where the data set has no validation or
+            test split of its own, a tenth of its training split is that.
+        data_dir: Where TFDS keeps `celeb_a`; its own default where left out.
+        dataset_dir: A prepared directory to read instead: examples have an `image` (uint8,
+            1 or 3 channels) and may have a `mask` (`[height, width, 1]`, what is not 0 is
+            inside), or `landmarks` as CelebA has them.
+        transformations: Names of the modalities; all where empty.
+        absent_segmentation: Whether the segmentation is there and masked out in every
+            example, if the data set has none.
+
+    Returns:
+        Examples `{"x": {name: uint8 [64, 64, 1 or 3]}}`, with `mask["segmentation"]: 0`
+        where it is absent.
+
+    Raises:
+        UserError: The data are not there or not of this form, or have no mask.
+
+    Example:
+
+    ```python
+    split = transformed_images("train", dataset_dir="DIR/pets/1.0.0")
+    ```
+    """
+    names = chosen(transformations)
+    builder = _builder(data_dir, dataset_dir)
+    features = _features(builder)
+    source = _mask_source(features)
+    absent = _SEGMENTATION in names and source is None
+    if absent and not absent_segmentation:
+        others = ",".join(name for name in names if name != _SEGMENTATION)
+        raise UserError(
+            f"data set {builder.name!r} has no mask to be the segmentation: leave it out with "
+            f"--transformations={others}, or mask it out with --absent_segmentation"
+        )
+    examples = read(builder, usual_splits(builder), split)
+
+    def cut(example: dict[str, Any]) -> dict[str, tf.Tensor]:
+        image = example["image"]
+        parts = {"image": _rgb(square(image, IMAGE_SIZE))}
+        if _SEGMENTATION in names:
+            parts[_SEGMENTATION] = _mask(example, source)
+        return parts
+
+    def to_contract(parts: dict[str, tf.Tensor]) -> dict[str, Any]:
+        x = transform(parts["image"], [name for name in names if name != _SEGMENTATION])
+        if _SEGMENTATION not in names:
+            return {"x": x}
+        mask = parts[_SEGMENTATION]
+        x[_SEGMENTATION] = mask
+        return (
+            {"x": x, "mask": {_SEGMENTATION: tf.zeros(tf.shape(mask)[:1])}} if absent else {"x": x}
+        )
+
+    def in_batches(dataset: tf.data.Dataset) -> tf.data.Dataset:
+        return dataset.batch(_BATCH).map(to_contract, num_parallel_calls=2).unbatch()
+
+    made = examples.map(cut, num_parallel_calls=4).apply(in_batches)
+    if not absent:
+        return made
+    number = made.num_examples
+    presence = {name: np.full(number, name != _SEGMENTATION, np.float32) for name in names}
+    return dataclasses.replace(made, presence=presence)
+
+
+def transform(image: tf.Tensor, names: Sequence[str]) -> dict[str, tf.Tensor]:
+    """Makes modalities of pictures; a segmentation is none of them.
+
+    Args:
+        image: uint8 `[batch, height, width, 3]`; height and width are static.
+        names: What to make.
+
+    Returns:
+        uint8 `[batch, height, width, 1 or 3]` by name.
+    """
+    grayscale = tf.image.rgb_to_grayscale(image)
+    makers = {
+        "image": lambda: image,
+        "grayscale": lambda: grayscale,
+        "edges": lambda: _black_and_white(canny(grayscale[..., 0])),
+        "obscured": lambda: obscured(image),
+        "watermarked": lambda: watermark(image),
+    }
+    return {name: makers[name]() for name in names}
+
+
+def obscured(image: tf.Tensor) -> tf.Tensor:
+    """Returns pictures whose right half is black, `[batch, height, width, channels]`."""
+    width = image.shape[2]
+    there = np.arange(width)[:, np.newaxis] < width // 2
+    return tf.where(there, image, tf.zeros([], image.dtype))
+
+
+def _black_and_white(inside: tf.Tensor) -> tf.Tensor:
+    return tf.cast(inside, tf.uint8)[..., tf.newaxis] * tf.constant(255, tf.uint8)
+
+
+def _rgb(image: tf.Tensor) -> tf.Tensor:
+    return image if image.shape[-1] == 3 else tf.image.grayscale_to_rgb(image)
+
+
+def _mask(example: dict[str, Any], source: str | None) -> tf.Tensor:
+    """Returns the segmentation, 0 and 255: half of a pixel or more has to be inside."""
+    if source is None:
+        return tf.zeros([IMAGE_SIZE, IMAGE_SIZE, 1], tf.uint8)
+    if source == "landmarks":
+        height, width = tf.unstack(tf.shape(example["image"])[:2])
+        return landmark_mask(example[source], height, width, IMAGE_SIZE)
+    mask = example[source]
+    full = tf.cast(mask != tf.zeros([], mask.dtype), tf.uint8) * tf.constant(255, tf.uint8)
+    return tf.where(square(full, IMAGE_SIZE) > 127, tf.constant(255, tf.uint8), 0)
+
+
+def _builder(data_dir: str | None, dataset_dir: str | None) -> tfds.core.DatasetBuilder:
+    return directory_builder(dataset_dir) if dataset_dir else prepared_builder("celeb_a", data_dir)
+
+
+def _features(builder: tfds.core.DatasetBuilder) -> dict[str, Any]:
+    features = builder.info.features
+    features = {name: features[name] for name in features} if hasattr(features, "keys") else {}
+    shape = getattr(features.get("image"), "shape", ())
+    if len(shape) != 3 or shape[-1] not in (1, 3):
+        raise UserError(
+            f"data set {builder.name!r} has no feature 'image' of 1 or 3 channels; its features "
+            f"are {', '.join(features) or builder.info.features}"
+        )
+    return features
+
+
+def _mask_source(features: dict[str, Any]) -> str | None:
+    """Returns the feature that a segmentation is made of, or None."""
+    shape = getattr(features.get("mask"), "shape", ())
+    if len(shape) == 3 and shape[-1] == 1:
+        return "mask"
+    landmarks = features.get("landmarks")
+    return "landmarks" if hasattr(landmarks, "keys") and {*LANDMARKS} <= {*landmarks} else None
+
+
+def _in_three_channels(given: np.ndarray, mean: np.ndarray) -> np.ndarray:
+    return np.repeat(given, 3, axis=-1)
+
+
+def _mean(given: np.ndarray, mean: np.ndarray) -> np.ndarray:
+    return np.broadcast_to(mean, (len(given), *mean.shape))
+
+
+def _mean_in_right_half(given: np.ndarray, mean: np.ndarray) -> np.ndarray:
+    half = given.shape[2] // 2
+    right = np.broadcast_to(mean[:, half:], (len(given), *mean[:, half:].shape))
+    return np.concatenate([given[:, :, :half], right], axis=2)
+
+
+def _mirrored(given: np.ndarray, mean: np.ndarray) -> np.ndarray:
+    left = given[:, :, : given.shape[2] // 2]
+    return np.concatenate([left, left[:, :, ::-1]], axis=2)
+
+
+def _as_given(given: np.ndarray, mean: np.ndarray) -> np.ndarray:
+    return given
+
+
+# Wu and Goodman, NeurIPS 2018: the tasks of their figure.
+TASKS = (
+    Task("colourisation", "grayscale", "image", {"grey in three channels": _in_three_channels}),
+    Task(
+        "edge detection",
+        "image",
+        "edges",
+        {"mean of the training split": _mean},
+        binary=True,
+        tolerance=True,
+    ),
+    Task(
+        "segmentation", "image", "segmentation", {"mean of the training split": _mean}, binary=True
+    ),
+    Task(
+        "completion",
+        "obscured",
+        "image",
+        {
+            "mean of the training split in the hidden half": _mean_in_right_half,
+            "the other half mirrored": _mirrored,
+        },
+        parts={"hidden half": (slice(None), slice(IMAGE_SIZE // 2, None))},
+    ),
+    Task("watermark removal", "watermarked", "image", {"left as it is": _as_given}),
+)

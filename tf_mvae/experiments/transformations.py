@@ -1,0 +1,79 @@
+"""One picture in six guises: colourisation, edges, segmentation, completion, watermarks."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from tf_mvae.data.pipeline import Split
+from tf_mvae.data.transformations import (
+    CHANNELS,
+    IMAGE_SIZE,
+    TASKS,
+    available,
+    chosen,
+    transformed_images,
+)
+from tf_mvae.distributions import likelihoods
+from tf_mvae.experiments.celeba import CELEBA_LICENCE, image_decoder, image_encoder
+from tf_mvae.experiments.registry import Experiment, register
+from tf_mvae.modality import Modality
+
+__all__ = ["transformation_modalities"]
+
+
+def transformation_modalities(
+    likelihood_weight: Mapping[str, float],
+    cross_weight: Mapping[str, float],
+    dataset_dir: str | None = None,
+    transformations: Sequence[str] = (),
+    absent_segmentation: bool = False,
+) -> list[Modality]:
+    """Returns up to six 64 x 64 pictures (Wu and Goodman, NeurIPS 2018, vision case study).
+
+    Each has the networks of CelebA's image, of its own, and a Bernoulli likelihood.
+    """
+    modalities = []
+    for name in chosen(transformations):
+        channels = CHANNELS[name]
+        modalities.append(
+            Modality(
+                name,
+                likelihoods.Bernoulli([IMAGE_SIZE, IMAGE_SIZE, channels]),
+                image_encoder(),
+                image_decoder(channels),
+                likelihood_weight.get(name, 1.0),
+                cross_weight.get(name),
+            )
+        )
+    return modalities
+
+
+def _resolve(
+    data_dir: str | None,
+    dataset_dir: str | None,
+    transformations: Sequence[str],
+    absent_segmentation: bool,
+) -> dict[str, Any]:
+    """Has a run that names no modalities take those that its data set has."""
+    if not transformations:
+        names = CHANNELS if absent_segmentation else available(data_dir, dataset_dir)
+        transformations = tuple(names)
+    return {"transformations": chosen(transformations)}
+
+
+def _load(split: str, data_dir: str | None, **options) -> Split:
+    return transformed_images(split, data_dir, **options)
+
+
+register(
+    Experiment(
+        name="celeba_transformations",
+        description="a 64 x 64 picture in colour, grey, edges, mask, half obscured, watermarked",
+        load=_load,
+        modalities=transformation_modalities,
+        licence=CELEBA_LICENCE,
+        options=("dataset_dir", "transformations", "absent_segmentation"),
+        resolve=_resolve,
+        optional=tuple(CHANNELS),
+        tasks=TASKS,
+    )
+)

@@ -14,8 +14,9 @@ flags.DEFINE_list(
     ["accuracy", "coherence"],
     "Analyses: accuracy (classes read off other modalities), coherence (generated images named "
     "by a classifier), log_likelihood (by importance sampling), weight_variance (of the log "
-    "importance weights), transformations (pictures had from other pictures, beside simple "
-    "guesses and supervised networks).",
+    "importance weights), attributes (read off images, beside a supervised classifier), "
+    "transcription (sequences read off images), transformations (pictures had from other "
+    "pictures, beside simple guesses and supervised networks).",
 )
 flags.DEFINE_enum("split", "test", ["train", "validation", "test"], "The split to evaluate on.")
 flags.DEFINE_string("data_dir", None, "Where the data are, if not where the run had them.")

@@ -3,7 +3,14 @@
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from tf_mvae.evaluation import accuracy, coherence, likelihood, transcription, transformations
+from tf_mvae.evaluation import (
+    accuracy,
+    attributes,
+    coherence,
+    likelihood,
+    transcription,
+    transformations,
+)
 from tf_mvae.evaluation.importance_sampling import Estimate, ImportanceSampler
 from tf_mvae.evaluation.likelihood import Question
 from tf_mvae.evaluation.report import table, update_report
@@ -35,6 +42,7 @@ class Analysis(NamedTuple):
 
 ANALYSES = {
     "accuracy": Analysis(accuracy.analyze, 16),
+    "attributes": Analysis(attributes.analyze, 16),
     "coherence": Analysis(coherence.analyze, 1),
     "log_likelihood": Analysis(likelihood.analyze, 1000),
     "transcription": Analysis(transcription.analyze, 4),

@@ -13,7 +13,7 @@ from tf_mvae.errors import UserError
 from tf_mvae.evaluation import picture_metrics as metrics
 from tf_mvae.evaluation.kept import kept_network
 from tf_mvae.evaluation.settings import Settings
-from tf_mvae.evaluation.translator import train_translator
+from tf_mvae.evaluation.supervised import train_translator
 from tf_mvae.models import MultimodalVAE
 from tf_mvae.ops import random
 

@@ -14,6 +14,7 @@ from tf_mvae.models import MultimodalVAE
 from tf_mvae.training.build import build_model, load_split
 from tf_mvae.training.checkpoints import Checkpoints
 from tf_mvae.training.config import RunConfig
+from tf_mvae.training.incomplete import incomplete_split
 from tf_mvae.training.run_directory import RunDirectory
 
 __all__ = ["Run", "load_run"]
@@ -42,6 +43,10 @@ class Run:
     def split(self, name: str) -> Split:
         """Returns the examples of `train`, `validation` or `test`."""
         return load_split(self.config, name)
+
+    def seen_split(self, name: str) -> Split:
+        """Returns `train` or `validation` without what the run took away from them."""
+        return incomplete_split(self.config, name)
 
     def batches(self, split: str, batch_size: int, seed: int = 0) -> tf.data.Dataset:
         """Returns checked batches of a split in a fixed order; the last may be smaller.

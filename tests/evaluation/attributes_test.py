@@ -1,0 +1,138 @@
+"""Attributes read off images: shares as a plain loop counts them, beside a classifier."""
+
+import dataclasses
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from tests import tiny
+from tf_mvae import MVAE, Modality, ModalityGroup, likelihoods
+from tf_mvae.data.pipeline import Split, evaluation_batches
+from tf_mvae.errors import UserError
+from tf_mvae.evaluation import ANALYSES, Settings
+from tf_mvae.evaluation.attributes import attribute_results, prevalence
+from tf_mvae.layers import mlp_encoder
+
+NAMES = ("Bald", "Bangs", "Smiling")
+
+
+def make_model():
+    keras.utils.set_random_seed(0)
+    group = ModalityGroup("attributes", NAMES, likelihoods.Bernoulli([]))
+    image = Modality("image", likelihoods.Bernoulli([3, 3, 1]), mlp_encoder([32]))
+    return MVAE([image, group], latent_dim=4)
+
+
+def make_split(number=300, missing=0.3):
+    """Pixels say what the attributes are; the first is rare, and some are not known."""
+    rng = np.random.default_rng(number)
+    has = (rng.random([number, 3]) < [0.15, 0.5, 0.5]).astype(np.float32)
+    image = np.full([number, 3, 3, 1], 0.5, np.float32)
+    image[:, 0, :, 0] = 0.2 + 0.6 * has
+    image += 0.05 * rng.normal(size=image.shape)
+    mask = (rng.random([number, 3]) >= missing).astype(np.float32)
+    x = {"image": np.clip(image, 0, 1).astype(np.float32), "attributes": has}
+    parts = {"x": x, "mask": {"attributes": mask}}
+    return Split(tf.data.Dataset.from_tensor_slices(parts), number)
+
+
+@dataclasses.dataclass
+class FakeRun:
+    """What the analysis asks of a run."""
+
+    model: MVAE
+    directory: object
+    checkpoint_step: int = 3
+
+    @dataclasses.dataclass
+    class Config:
+        """Its settings."""
+
+        batch_size: int = 50
+        shuffle_buffer: int = 300
+
+    config: Config = dataclasses.field(default_factory=Config)
+
+    def split(self, name):
+        return make_split({"train": 300, "test": 200}[name])
+
+    seen_split = split
+
+    def batches(self, name, batch_size, seed):
+        return evaluation_batches(self.split(name), batch_size, seed)
+
+
+def test_shares_are_those_of_a_plain_loop():
+    model, split = make_model(), make_split(40)
+    image, group = model.modalities
+    rng = np.random.default_rng(3)
+    guesses = rng.random([40, 3]).astype(np.float32)
+    rates = np.array([0.2, 0.5, 0.7])
+
+    def predictor(value, mask, place):
+        return guesses[8 * place : 8 * place + len(value)]
+
+    found = attribute_results(predictor, evaluation_batches(split, 8), model, image, group, rates)
+    examples = list(split.dataset.as_numpy_iterator())
+    balanced = []
+    for column, name in enumerate(NAMES):
+        right, haves, have_nots = [], [], []
+        for row, example in enumerate(examples):
+            if example["mask"]["attributes"][column]:
+                has = example["x"]["attributes"][column] == 1
+                right.append((guesses[row, column] > 0.5) == has)
+                named = (guesses[row, column] > rates[column]) == has
+                (haves if has else have_nots).append(named)
+        assert found[f"{name}, accuracy"]["value"] == pytest.approx(np.mean(right))
+        assert found[f"{name}, accuracy"]["examples"] == len(right)
+        balanced.append((np.mean(haves) + np.mean(have_nots)) / 2)
+        result = found[f"{name}, balanced accuracy"]
+        assert result["value"] == pytest.approx(balanced[-1])
+        variances = [np.var(part) / len(part) for part in (haves, have_nots)]
+        assert result["standard_error"] == pytest.approx(np.sqrt(sum(variances)) / 2)
+    assert found["mean, balanced accuracy"]["value"] == pytest.approx(np.mean(balanced))
+
+
+def test_an_attribute_that_nobody_has_has_no_balanced_accuracy():
+    model = make_model()
+    x = {"image": np.zeros([4, 3, 3, 1], np.float32), "attributes": np.zeros([4, 3], np.float32)}
+    mask = {"image": np.ones(4, np.float32), "attributes": np.ones([4, 3], np.float32) * [0, 1, 1]}
+    found = attribute_results(
+        lambda value, mask, place: np.zeros([4, 3]),
+        [{"x": x, "mask": mask}],
+        model,
+        *model.modalities,
+        np.zeros(3),
+    )
+    assert set(found) == {"Bangs, accuracy", "Smiling, accuracy", "mean, accuracy"}
+
+
+def test_prevalence_counts_what_is_known():
+    split = make_split()
+    parts = list(split.dataset.as_numpy_iterator())
+    has = np.stack([part["x"]["attributes"] for part in parts])
+    known = np.stack([part["mask"]["attributes"] for part in parts])
+    found = prevalence(split, make_model().modalities[1])
+    np.testing.assert_allclose(found, (has * known).sum(0) / known.sum(0), rtol=1e-6)
+
+
+def test_the_classifier_learns_from_what_is_known_and_is_kept(tmp_path):
+    run = FakeRun(make_model(), tmp_path)
+    settings = Settings(num_samples=2, baseline_steps=600)
+    found = ANALYSES["attributes"].analyze(run, settings)
+    for metric in ("accuracy", "balanced accuracy"):
+        assert found[f"mean, {metric} | image: supervised"]["value"] > 0.95
+        assert 0.2 < found[f"mean, {metric} | image: model"]["value"] < 0.9  # untrained
+    (kept,) = (tmp_path / "evaluation").iterdir()
+    before = kept.stat().st_mtime_ns
+    assert ANALYSES["attributes"].analyze(run, settings) == found
+    assert kept.stat().st_mtime_ns == before
+    alone = ANALYSES["attributes"].analyze(run, dataclasses.replace(settings, baseline_steps=0))
+    assert alone == {name: r for name, r in found.items() if r["method"] == "model"}
+
+
+def test_models_without_attributes_are_named(tmp_path):
+    with pytest.raises(UserError, match="--analysis=attributes needs a model of a group"):
+        ANALYSES["attributes"].analyze(FakeRun(tiny.make_model(), tmp_path), Settings())

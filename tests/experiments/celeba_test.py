@@ -1,0 +1,58 @@
+"""CelebA-19 from its config to what a finished run answers, half of the attributes missing."""
+
+import dataclasses
+import pathlib
+
+import numpy as np
+import pytest
+
+from tests.data.attributes_test import dataset_dir  # noqa: F401  a fixture
+from tf_mvae.errors import UserError
+from tf_mvae.evaluation import ANALYSES, Settings
+from tf_mvae.training import RunConfig, load_run, train
+from tf_mvae.training.incomplete import incomplete_split
+
+CONFIG = pathlib.Path(__file__).parents[2] / "configs" / "celeba19" / "mvae_cross.cfg"
+
+
+@pytest.fixture(scope="module")
+def config(dataset_dir, tmp_path_factory):  # noqa: F811
+    lines = [line for line in CONFIG.read_text().splitlines() if not line.startswith("#")]
+    short = tmp_path_factory.mktemp("config") / "flags.cfg"
+    short.write_text("\n".join(lines) + "\n")
+    return dataclasses.replace(
+        RunConfig.read(short),
+        dataset_dir=dataset_dir,
+        attributes=("Smiling", "Round", "Male"),
+        missing_rate={"attributes": 0.5},
+        epochs=1,
+        annealing_epochs=1,
+        batch_size=3,
+        latent_dim=4,
+        num_random_subsets=1,
+    )
+
+
+def test_a_run_with_half_of_the_attributes_is_trained_drawn_and_evaluated(config, tmp_path):
+    train(config, tmp_path / "run")
+    run = load_run(tmp_path / "run", "last")
+    names = {path.stem for path in (run.directory / "pictures").glob("*.png")}
+    assert {"image_given_attributes", "attributes_given_image"} <= names
+    settings = Settings(num_samples=2, baseline_steps=2)
+    found = ANALYSES["attributes"].analyze(run, settings)
+    assert found["mean, accuracy | image: model"]["examples"] == 6
+    assert {result["method"] for result in found.values()} == {"model", "supervised"}
+
+
+def test_members_are_missing_one_by_one_or_each_at_its_own_rate(config):
+    def rates(**missing_rate):
+        split = incomplete_split(dataclasses.replace(config, missing_rate=missing_rate), "train")
+        assert split.presence["attributes"].shape == (6, 3)
+        masks = np.stack([e["mask"]["attributes"] for e in split.dataset.as_numpy_iterator()])
+        np.testing.assert_array_equal(masks, split.presence["attributes"])
+        return 1 - masks.mean(0)
+
+    np.testing.assert_array_equal(rates(Round=1.0), [0, 1, 0])
+    np.testing.assert_array_equal(rates(attributes=1.0, Male=0.0), [1, 1, 0])
+    with pytest.raises(UserError, match="--missing_rate names 'Bald'"):
+        rates(Bald=0.5)

@@ -2,7 +2,7 @@
 
 `python docs/run_results.py --data_dir=DIR --runs_dir=RUNS [NAME …]` takes up whatever is
 not finished yet; without names all runs are made, in the order below, but for those of
-`transformations-`, which take TFDS's celeb_a or `--dataset_dir`. Each leaves
+`transformations-` and `attributes-`, which take TFDS's celeb_a or `--dataset_dir`. Each leaves
 `docs/results/NAME/`: `flags.cfg` and `evaluation.json`.
 Then `python docs/write_results.py` writes the tables.
 """
@@ -100,14 +100,29 @@ RUNS |= {
     for model in ("mvae", "mvae_cross")
 }
 
+_ATTRIBUTES = ["--flagfile=configs/celeba19/mvae_cross.cfg", "--attributes=all"]
+RUNS |= {
+    "attributes-k1": [*_ATTRIBUTES, "--num_random_subsets=1"],
+    "attributes-k5": [*_ATTRIBUTES, "--num_random_subsets=5"],
+    "attributes-half": [*_ATTRIBUTES, "--num_random_subsets=1", "--missing_rate=attributes=0.5"],
+}
+RUNS |= {
+    f"multi_mnist-{config}": [f"--flagfile=configs/multi_mnist/{config}.cfg"]
+    for config in ("mvae", "mvae_cross")
+}
+# Runs on data sets that the user names; nothing is run on them without a name.
+_OTHER_DATA = ("transformations", "attributes")
+
 _LIKELIHOOD = ["--analysis=log_likelihood,weight_variance", "--max_examples=2000"]
 _COHERENCE = ["--analysis=accuracy,coherence"]
 
 
 def evaluations(name: str) -> list[list[str]]:
     """Returns the flags of each evaluation of a run."""
-    if name.startswith("transformations"):
-        return [["--analysis=transformations"]]
+    if name.startswith(_OTHER_DATA):
+        return [[f"--analysis={name.partition('-')[0]}"]]
+    if name.startswith("multi_mnist"):
+        return [["--analysis=transcription"], _LIKELIHOOD]
     if name.startswith("weak"):
         return [["--analysis=accuracy", "--split=validation", "--checkpoint=last"]]
     if name.startswith("objective"):
@@ -142,7 +157,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--data_dir", required=True)
     parser.add_argument("--runs_dir", type=pathlib.Path, default=ROOT / "runs")
-    parser.add_argument("--dataset_dir", help="for transformations-…, instead of celeb_a")
+    parser.add_argument(
+        "--dataset_dir", help="for transformations-… and attributes-…, instead of celeb_a"
+    )
     parser.add_argument("--evaluate_only", action="store_true")
     parser.add_argument("--train_only", action="store_true")
     parser.add_argument("names", nargs="*", metavar="NAME")
@@ -150,12 +167,12 @@ def main() -> None:
     unknown = set(arguments.names) - set(RUNS)
     if unknown:
         parser.error(f"{sorted(unknown)} are no runs; there are {', '.join(RUNS)}")
-    usual = [name for name in RUNS if not name.startswith("transformations")]
+    usual = [name for name in RUNS if not name.startswith(_OTHER_DATA)]
     for name in arguments.names or usual:
         run_dir = (arguments.runs_dir / name).resolve()
         data = f"--data_dir={arguments.data_dir}"
         if not arguments.evaluate_only:
-            other = arguments.dataset_dir if name.startswith("transformations") else None
+            other = arguments.dataset_dir if name.startswith(_OTHER_DATA) else None
             flags = [f"--dataset_dir={other}"] if other else []
             run("train", *RUNS[name], *flags, data, f"--run_dir={run_dir}")
         if not arguments.train_only:

@@ -20,6 +20,7 @@ from tf_mvae.visualization import write_accuracy_curves
 
 HERE = pathlib.Path(__file__).parent
 LIKELIHOODS = ("log p(image)", "log p(image, label)", "log p(image | label)")
+_METHODS = ("model", "supervised")
 MODELS = ("vae", "cvae", "bivcca", "jmvae", "telbo", "mvae_q", "mvae")
 
 
@@ -234,6 +235,56 @@ def transformations_tables(results: list[Result]) -> str:
     return "\n\n".join(parts) or "No run yet."
 
 
+def attributes_tables(results: list[Result]) -> str:
+    """Attributes read off images, a table a run: the model and a supervised classifier."""
+    parts = []
+    for result in results:
+        found = result.report.get("attributes")
+        if found is None:
+            continue
+        rows = collections.defaultdict(dict)
+        for name, measured in found["results"].items():
+            attribute, metric = name.partition(" | ")[0].split(", ")
+            rows[attribute][metric, measured["method"]] = share(measured)
+        places = [(m, by) for m in ("accuracy", "balanced accuracy") for by in _METHODS]
+        lines = [[name, *(row.get(place, "-") for place in places)] for name, row in rows.items()]
+        head = ["attribute", *(f"{metric}, {by}" for metric, by in places)]
+        config = result.config
+        missing = weights(config.missing_rate, "nothing")
+        note = (
+            f"`{result.name}`: {config.dataset_dir or 'celeb_a'}, k = {config.num_random_subsets}, "
+            f"missing in training: {missing}; epochs / annealing, learning rate "
+            f"{result.schedule()}; {found['settings']['split']} split."
+        )
+        parts.append(f"{note}\n\n{table(head, lines)}")
+    return "\n\n".join(parts) or "No run yet."
+
+
+def transcription_table(results: list[Result]) -> str:
+    """MultiMNIST: strings read off canvases, and likelihoods."""
+    rows = []
+    for result in results:
+        if "transcription" not in result.report:
+            continue
+        config = result.config
+        rows.append(
+            [
+                config.model,
+                weights(config.cross_weight, "the same"),
+                result.schedule(),
+                share(result.of("transcription", "text | image, whole")),
+                share(result.of("transcription", "text | image, symbols")),
+                nats(result.of("log_likelihood", "log p(image)")),
+                nats(result.of("log_likelihood", "log p(image, text)")),
+            ]
+        )
+    head = [
+        "model", "cross weight", "epochs / annealing, learning rate", "strings right",
+        "symbols right", "log p(image)", "log p(image, text)",
+    ]  # fmt: skip
+    return table(head, rows) if rows else "No run yet."
+
+
 def measure(result: dict | None) -> str:
     """Writes a measure of pictures with its standard error and the threshold, if there is one."""
     if result is None:
@@ -301,6 +352,8 @@ def main() -> None:
             fill(page, folder.name, weak_supervision(experiment))
     fill(HERE / "weak_supervision.md", "trials", weak_trials(results))
     fill(page, "transformations", transformations_tables(results))
+    fill(page, "attributes", attributes_tables(results))
+    fill(page, "multi_mnist", transcription_table(results))
     fill(HERE / "objectives.md", "objectives", objective_table(results))
 
 

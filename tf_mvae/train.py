@@ -138,7 +138,9 @@ flags.DEFINE_string(
     "dict of booleans, or for celeba_transformations of any image.",
 )
 flags.DEFINE_list(
-    "attributes", [], "Attributes of celeba and celeba19; the paper's 18 where left out."
+    "attributes",
+    [],
+    "Attributes of celeba and celeba19, or all (of the data set's); the paper's 18 where left out.",
 )
 flags.DEFINE_bool(
     "absent_attributes",

@@ -11,7 +11,7 @@ from tf_mvae.data.pipeline import Split
 from tf_mvae.data.prepared import directory_builder, prepared_builder, read
 from tf_mvae.errors import UserError
 
-__all__ = ["CELEBA_ATTRIBUTES", "image_and_attributes", "square"]
+__all__ = ["ALL", "CELEBA_ATTRIBUTES", "available_attributes", "image_and_attributes", "square"]
 
 # The visually distinctive ones that Perarnau et al. (2016) and the paper keep, of 40.
 CELEBA_ATTRIBUTES = (
@@ -20,7 +20,25 @@ CELEBA_ATTRIBUTES = (
     "Pale_Skin", "Receding_Hairline", "Smiling", "Straight_Hair", "Wavy_Hair", "Wearing_Hat",
 )  # fmt: skip
 
+# In the place of names: all that the data set has.
+ALL = ("all",)
+
 _SPLITS = {name: name for name in ("train", "validation", "test")}
+
+
+def available_attributes(
+    data_dir: str | None = None, dataset_dir: str | None = None
+) -> tuple[str, ...]:
+    """Returns the names of all attributes that a data set has, in alphabetical order.
+
+    Args:
+        data_dir: See `image_and_attributes`.
+        dataset_dir: See `image_and_attributes`.
+
+    Raises:
+        UserError: The data are not there or not of this form.
+    """
+    return tuple(sorted(_attributes_of(_builder(data_dir, dataset_dir))))
 
 
 def image_and_attributes(
@@ -50,7 +68,7 @@ def image_and_attributes(
     Raises:
         UserError: The data are not there or not of this form, or an attribute is absent.
     """
-    builder = directory_builder(dataset_dir) if dataset_dir else _celeba(data_dir)
+    builder = _builder(data_dir, dataset_dir)
     names = tuple(attributes) or CELEBA_ATTRIBUTES
     known = _attributes_of(builder)
     absent = [name for name in names if name not in known]
@@ -95,8 +113,8 @@ def square(image: tf.Tensor, size: int) -> tf.Tensor:
     return tf.ensure_shape(resized, [size, size, image.shape[-1]])
 
 
-def _celeba(data_dir: str | None) -> tfds.core.DatasetBuilder:
-    return prepared_builder("celeb_a", data_dir)
+def _builder(data_dir: str | None, dataset_dir: str | None) -> tfds.core.DatasetBuilder:
+    return directory_builder(dataset_dir) if dataset_dir else prepared_builder("celeb_a", data_dir)
 
 
 def _attributes_of(builder: tfds.core.DatasetBuilder) -> set[str]:

@@ -4,7 +4,12 @@ from collections.abc import Mapping, Sequence
 
 import keras
 
-from tf_mvae.data.attributes import CELEBA_ATTRIBUTES, image_and_attributes
+from tf_mvae.data.attributes import (
+    ALL,
+    CELEBA_ATTRIBUTES,
+    available_attributes,
+    image_and_attributes,
+)
 from tf_mvae.data.pipeline import Split
 from tf_mvae.distributions import likelihoods
 from tf_mvae.experiments.registry import Experiment, register
@@ -156,6 +161,18 @@ def _image_given_attributes() -> tuple[keras.layers.Layer, list[int]]:
     return image_encoder(units=None), [512]
 
 
+def _resolve(
+    data_dir: str | None,
+    dataset_dir: str | None,
+    attributes: tuple[str, ...],
+    absent_attributes: bool = False,
+) -> dict[str, tuple[str, ...]]:
+    """Names all attributes of a data set where the user asks for all."""
+    if attributes != ALL:
+        return {}
+    return {"attributes": available_attributes(data_dir, dataset_dir)}
+
+
 def _load(split: str, data_dir: str | None, **options) -> Split:
     return image_and_attributes(split, data_dir, **options)
 
@@ -170,6 +187,7 @@ register(
         conditional_encoders={"image": _image_given_attributes},
         licence=CELEBA_LICENCE,
         options=("dataset_dir", "attributes"),
+        resolve=_resolve,
     )
 )
 register(
@@ -180,5 +198,6 @@ register(
         modalities=celeba19_modalities,
         licence=CELEBA_LICENCE,
         options=("dataset_dir", "attributes", "absent_attributes"),
+        resolve=_resolve,
     )
 )

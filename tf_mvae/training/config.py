@@ -69,7 +69,8 @@ class RunConfig:
         self_training_start: Steps before that begins.
         dataset_dir: A prepared TFDS directory to read instead of the experiment's own data
             set (celeba, celeba19, celeba_transformations).
-        attributes: The attributes to model; the paper's where empty (celeba, celeba19).
+        attributes: The attributes to model, or `all`, of which a run keeps the names; the
+            paper's where empty (celeba, celeba19).
         absent_attributes: Whether attributes that the data set lacks are masked out
             (celeba19); an error otherwise.
         num_modalities: How many sensors there are (sensors).

@@ -14,14 +14,16 @@ flags.DEFINE_list(
     ["accuracy", "coherence"],
     "Analyses: accuracy (classes read off other modalities), coherence (generated images named "
     "by a classifier), log_likelihood (by importance sampling), weight_variance (of the log "
-    "importance weights).",
+    "importance weights), translation (BLEU and chrF in every direction), translation_baseline "
+    "(the same of a supervised model, trained on the run's pairs).",
 )
 flags.DEFINE_enum("split", "test", ["train", "validation", "test"], "The split to evaluate on.")
 flags.DEFINE_string("data_dir", None, "Where the data are, if not where the run had them.")
 flags.DEFINE_integer(
     "num_samples",
     None,
-    "Samples of the latent for an example; where left out, 1000 for likelihoods, 16 for accuracy.",
+    "Samples of the latent for an example; where left out, 1000 for likelihoods, 16 for accuracy, "
+    "8 for translation.",
     1,
 )
 flags.DEFINE_list(
@@ -40,6 +42,8 @@ flags.DEFINE_list(
 flags.DEFINE_integer("batch_size", 100, "Examples a batch.", 1)
 flags.DEFINE_integer("max_examples", None, "The first so many examples only.", 1)
 flags.DEFINE_integer("seed", 0, "Seed of all samples, and of what is random about the data.", 0)
+flags.DEFINE_enum("decoding", "greedy", ["greedy", "beam"], "How translations are said.")
+flags.DEFINE_integer("beam_width", 5, "How many sentences a beam search keeps.", 1, 1000)
 flags.DEFINE_enum("checkpoint", "best", ["best", "last"], "Which checkpoint's weights.")
 
 
@@ -79,6 +83,9 @@ def main(_) -> int:
     for name in FLAGS.analysis:
         number = FLAGS.num_samples or ANALYSES[name].num_samples
         told = dataclasses.replace(settings, num_samples=number)
+        if name == "translation":
+            how = {"decoding": FLAGS.decoding, "beam_width": FLAGS.beam_width}
+            told = dataclasses.replace(told, **how)
         results = ANALYSES[name].analyze(run, told)
         analyses[name] = {"settings": {**told.recorded(), **place}, "results": results}
     path = run.directory / "evaluation.json"

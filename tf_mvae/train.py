@@ -126,6 +126,14 @@ flags.DEFINE_bool(
     "Whether celeba19 masks attributes that the data set does not have; an error otherwise.",
 )
 flags.DEFINE_integer("num_modalities", 10, "Sensors of the experiment sensors.")
+flags.DEFINE_list("languages", ["en", "vi"], "Languages of translation, a modality each.")
+flags.DEFINE_integer("vocabulary_size", 4000, "The most sub-words of a language (translation).")
+flags.DEFINE_integer(
+    "max_length", 32, "The most sub-words of a sentence, its end among them (translation)."
+)
+flags.DEFINE_float(
+    "word_dropout", 0.0, "Share of words that training hides from the decoder (translation)."
+)
 flags.DEFINE_integer("checkpoint_steps", 1000, "Steps between checkpoints within an epoch.", 1)
 flags.DEFINE_integer("picture_epochs", 10, "Epochs between pictures in TensorBoard.", 1)
 flags.DEFINE_integer("keep_checkpoints", 2, "Newest checkpoints to keep, beside the best.", 1)
@@ -151,11 +159,13 @@ def main(_) -> int:
     from tf_mvae.training import LostWorker, RunConfig, Stopped, make_strategy, train
     from tf_mvae.training.config import parse_weights
 
-    given = {field.name: FLAGS[field.name].value for field in dataclasses.fields(RunConfig)}
+    names = [field.name for field in dataclasses.fields(RunConfig) if field.name in FLAGS]
+    given = {name: FLAGS[name].value for name in names}
     for name, hint in typing.get_type_hints(RunConfig).items():
         if hint == dict[str, float]:
             given[name] = parse_weights(given[name])
-    given["attributes"] = tuple(given["attributes"])
+        elif hint == tuple[str, ...]:
+            given[name] = tuple(given[name])
     config = RunConfig(**given)
     run_dir = FLAGS.run_dir or f"runs/{config.experiment}-{config.model}"
     strategy = make_strategy(FLAGS.strategy, FLAGS.num_logical_cpus)

@@ -3,7 +3,13 @@
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from tf_mvae.evaluation import accuracy, coherence, likelihood
+from tf_mvae.evaluation import (
+    accuracy,
+    coherence,
+    likelihood,
+    translation,
+    translation_baseline,
+)
 from tf_mvae.evaluation.importance_sampling import Estimate, ImportanceSampler
 from tf_mvae.evaluation.likelihood import Question
 from tf_mvae.evaluation.report import table, update_report
@@ -37,5 +43,7 @@ ANALYSES = {
     "accuracy": Analysis(accuracy.analyze, 16),
     "coherence": Analysis(coherence.analyze, 1),
     "log_likelihood": Analysis(likelihood.analyze, 1000),
+    "translation": Analysis(translation.analyze, 8),
+    "translation_baseline": Analysis(translation_baseline.analyze, 1),
     "weight_variance": Analysis(likelihood.analyze_variance, 1000),
 }

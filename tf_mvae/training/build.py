@@ -19,7 +19,7 @@ from tf_mvae.training.optimizer import make_optimizer
 
 Masks = Callable[[Split], dict[str, np.ndarray]]
 
-__all__ = ["build_model", "load_split", "model_class"]
+__all__ = ["build_model", "load_split", "make_modalities", "model_class"]
 
 
 def build_model(config: RunConfig, steps_per_epoch: int) -> models.MultimodalVAE:
@@ -46,7 +46,7 @@ def build_model(config: RunConfig, steps_per_epoch: int) -> models.MultimodalVAE
     }
     try:
         with layers_compute_in(config.mixed_precision):
-            modalities = _modalities(config, experiment)
+            modalities = make_modalities(config)
             model = _MAKERS[config.model](config, experiment, modalities, common)
     except ValueError as error:
         raise UserError(str(error)) from error
@@ -78,7 +78,7 @@ def load_split(config: RunConfig, name: str, masks: Masks | None = None) -> Spli
         split = with_masks(split, masks(split))
     if config.model != "vae":
         return split
-    return split.only([modality.name for modality in _modalities(config, experiment)])
+    return split.only([modality.name for modality in make_modalities(config)])
 
 
 def _check_use(config: RunConfig) -> None:
@@ -105,8 +105,13 @@ def _options(config: RunConfig, experiment: Experiment) -> dict[str, Any]:
     return {name: getattr(config, name) for name in experiment.options}
 
 
-def _modalities(config: RunConfig, experiment: Experiment) -> list[Modality]:
-    """Returns the modalities that a run's model has, in its order."""
+def make_modalities(config: RunConfig) -> list[Modality]:
+    """Makes the modalities that a run's model has, in its order.
+
+    Raises:
+        UserError: A setting names no modality, or is another experiment's.
+    """
+    experiment = registry.get(config.experiment)
     options = _options(config, experiment)
     modalities = experiment.modalities(config.likelihood_weight, config.cross_weight, **options)
     names = [modality.name for modality in modalities]
@@ -174,7 +179,17 @@ def _telbo(config, experiment, modalities, common):
 
 
 # Settings that are some experiments' own.
-_OPTIONS = ("dataset_dir", "attributes", "absent_attributes", "num_modalities")
+_OPTIONS = (
+    "dataset_dir",
+    "attributes",
+    "absent_attributes",
+    "num_modalities",
+    "languages",
+    "vocabulary_size",
+    "max_length",
+    "word_dropout",
+    "assets_dir",
+)
 
 # Settings that some models have no use for, with those that do.
 _USERS = {

@@ -81,7 +81,8 @@ def _masks(config: RunConfig, split: Split, name: str) -> dict[str, np.ndarray]:
         # As many for their number as the training split has, so that they tell no more.
         train = load_split(config, "train").num_examples
         fraction, examples = min(1.0, examples / train), None
-    labels = pairing.class_labels(split)
+    classes = "label" in split.dataset.element_spec["x"]
+    labels = pairing.class_labels(split) if classes else np.zeros(split.num_examples, int)
     paired = pairing.paired_masks(labels, names, fraction, examples, seed)
     return {name: mask & masks.get(name, True) for name, mask in paired.items()}
 

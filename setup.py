@@ -98,6 +98,7 @@ setup(
         "translation": [
             "sentencepiece>=0.2,<0.3",  # learns sub-words, and turns text into them
             "sacrebleu>=2.4,<3",  # BLEU and chrF as papers report them
+            "tensorflow-text>=2.20,<2.22",  # sub-words inside a SavedModel; of TensorFlow's minor
         ],
         "sweep": ["scikit-learn>=1.5"],  # the baselines: logistic regression, RBM
         "onnx": [
@@ -117,6 +118,7 @@ setup(
             "onnxruntime>=1.20",
             "sentencepiece>=0.2,<0.3",  # as in translation
             "sacrebleu>=2.4,<3",
+            "tensorflow-text>=2.20,<2.22",
         ],
         # A fuzz of a running server: `python tests/serving/fuzz.py`.
         "serve-test": [*SERVE, "schemathesis>=4"],

@@ -1,5 +1,6 @@
 """A SavedModel that takes sentences and gives sentences."""
 
+import hashlib
 import json
 import os
 import pathlib
@@ -65,7 +66,9 @@ def export_text(
     def write(directory: pathlib.Path) -> None:
         served = ServedModel(model)
         served.tokenizers = {
-            name: library.SentencepieceTokenizer(model=tokenizers[name].model, add_eos=True)
+            name: library.SentencepieceTokenizer(
+                model=tokenizers[name].model, add_eos=True, name=_resource(tokenizers[name].model)
+            )
             for name in names
         }
 
@@ -97,6 +100,14 @@ def export_text(
         write_model_card(extra, card or ModelCard(), description)
 
     return write_version(root, write, version, marker="saved_model.pb")
+
+
+def _resource(content: bytes) -> str:
+    """Returns a name that no other sub-words have.
+
+    A process that loads two tokenisers under one name, or none, has one of them twice.
+    """
+    return f"sentencepiece_{hashlib.sha256(content).hexdigest()[:16]}"
 
 
 def _joined(likelihood: Any, ids: tf.Tensor) -> tf.Tensor:

@@ -95,6 +95,11 @@ setup(
     ],
     extras_require={
         "cuda": ["tensorflow[and-cuda]>=2.20,<2.22"],  # NVIDIA GPUs on Linux
+        "translation": [
+            "sentencepiece>=0.2,<0.3",  # learns sub-words, and turns text into them
+            "sacrebleu>=2.4,<3",  # BLEU and chrF as papers report them
+            "tensorflow-text>=2.20,<2.22",  # sub-words inside a SavedModel; of TensorFlow's minor
+        ],
         "sweep": ["scikit-learn>=1.5"],  # the baselines: logistic regression, RBM
         "onnx": [
             "tf2onnx>=1.17",  # the first whose dependencies allow numpy 2 and TensorFlow's protobuf
@@ -112,6 +117,9 @@ setup(
             "scikit-image>=0.25,<1",  # the oracle of Canny's edges and of SSIM
             "tf2onnx>=1.17",  # as in onnx
             "onnxruntime>=1.20",
+            "sentencepiece>=0.2,<0.3",  # as in translation
+            "sacrebleu>=2.4,<3",
+            "tensorflow-text>=2.20,<2.22",
         ],
         # A fuzz of a running server: `python tests/serving/fuzz.py`.
         "serve-test": [*SERVE, "schemathesis>=4"],

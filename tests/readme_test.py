@@ -31,6 +31,15 @@ def test_the_program_trains_on_three_arrays_one_half_missing(tmp_path, monkeypat
     assert np.mean(names["estimate"].effective_sample_size) > 10
 
 
+def test_the_program_of_the_guide_to_translation_says_sentences():
+    guide = (ROOT / "docs" / "translation.md").read_text(encoding="utf-8")
+    (program,) = re.findall(r"<!-- a test runs this -->\n```python\n(.*?)```", guide, re.S)
+    names = {}
+    exec(compile(program, "translation.md", "exec"), names)
+    assert names["sequences"].shape == (3, 1, 5, 4)
+    assert np.all(np.diff(names["log_prob"]) <= 0)
+
+
 def test_every_file_and_command_that_is_named_exists():
     for path in re.findall(r"--flagfile=(configs/\S+?\.cfg)", README):
         assert (ROOT / path).exists(), path

@@ -18,9 +18,10 @@ flags.DEFINE_string(
 flags.DEFINE_enum(
     "format",
     "saved_model",
-    ["saved_model", "keras", "onnx", "tflite"],
+    ["saved_model", "keras", "onnx", "tflite", "text"],
     "saved_model (TensorFlow Serving, any TensorFlow), keras (with this package), onnx or tflite "
-    "(deterministic functions, checked against the model).",
+    "(deterministic functions, checked against the model), text (a SavedModel that takes and gives "
+    "sentences; whoever loads it needs tensorflow-text, which TensorFlow Serving has).",
 )
 flags.DEFINE_integer(
     "version", None, "The version's number; the one after the last where left out.", 1
@@ -30,7 +31,7 @@ flags.DEFINE_enum("checkpoint", "best", ["best", "last"], "Which checkpoint's we
 
 def main(_) -> int:
     """Exports the run that the flags name; returns the exit status."""
-    from tf_mvae.serving import export_format, export_version
+    from tf_mvae.serving import export_format, export_text, export_version
     from tf_mvae.training import load_run, run_card
     from tf_mvae.training.run_directory import RunDirectory
 
@@ -39,6 +40,8 @@ def main(_) -> int:
     agrees = ""
     if FLAGS.format == "saved_model":
         place = export_version(run.model, FLAGS.output_dir, FLAGS.version, card)
+    elif FLAGS.format == "text":
+        place = export_text(run.model, run.tokenizers(), FLAGS.output_dir, FLAGS.version, card)
     else:
         place, difference = export_format(
             run.model, FLAGS.output_dir, FLAGS.format, FLAGS.version, card

@@ -13,13 +13,26 @@ flags.DEFINE_multi_string(
     "condition",
     [],
     "What is given, NAME=VALUE: the name or number of a "
-    "class, or a PNG file's path. May be repeated; samples from the prior "
+    "class, a PNG file's path, or a sentence. May be repeated; samples from the prior "
     "where left out.",
 )
 flags.DEFINE_integer("num_samples", 64, "How many samples.", 1, 10_000)
 flags.DEFINE_string("output", None, "The PNG file; RUN_DIR/generated/CONDITION.png where left out.")
 flags.DEFINE_integer("seed", 0, "Seed of the samples.", 0)
-flags.DEFINE_float("temperature", 1.0, "Factor on the latent's standard deviation.", 0.0)
+flags.DEFINE_float(
+    "temperature",
+    1.0,
+    "Factor on the latent's standard deviation, and on the noise of sampled sentences.",
+    0.0,
+)
+flags.DEFINE_enum(
+    "decoding",
+    "greedy",
+    ["greedy", "sample", "beam"],
+    "How sentences are said: the likeliest word each time, or the likeliest sentences of a beam "
+    "search, both under --num_samples latents together; or a sample of each latent.",
+)
+flags.DEFINE_integer("beam_width", 5, "How many sentences a beam search keeps and prints.", 1, 1000)
 flags.DEFINE_enum("checkpoint", "best", ["best", "last"], "Which checkpoint's weights.")
 
 
@@ -30,12 +43,19 @@ def main(_) -> int:
 
     from tf_mvae.data.conditions import parse_conditions
     from tf_mvae.errors import UserError
+    from tf_mvae.models.sentences import said
     from tf_mvae.training import load_run
     from tf_mvae.visualization import condition_figure, most_probable, save_figure
 
     run = load_run(FLAGS.run_dir, FLAGS.checkpoint)
-    given = parse_conditions(FLAGS.condition, run.model.modalities)
+    given = parse_conditions(FLAGS.condition, run.model.modalities, run.tokenizers())
     words = ", ".join(FLAGS.condition) or "the prior"
+    how = (FLAGS.num_samples, FLAGS.decoding, FLAGS.beam_width, FLAGS.seed, FLAGS.temperature)
+    for name, sentences in said(run.model, given, *how).items():
+        for text, log_prob in sentences:
+            print(f"{name}: {text}" + ("" if log_prob is None else f"  ({log_prob:.2f} nats)"))
+    if not any(m.likelihood.is_image for m in run.model.targets) and run.tokenizers():
+        return 0
     figure, generated = condition_figure(
         run.model, given, FLAGS.num_samples, f"given {words}", FLAGS.seed, FLAGS.temperature
     )

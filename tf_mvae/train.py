@@ -159,6 +159,14 @@ flags.DEFINE_bool(
     "Whether celeba_transformations masks the segmentation if the data set has no mask.",
 )
 flags.DEFINE_integer("num_modalities", 10, "Sensors of the experiment sensors.")
+flags.DEFINE_list("languages", ["en", "vi"], "Languages of translation, a modality each.")
+flags.DEFINE_integer("vocabulary_size", 4000, "The most sub-words of a language (translation).")
+flags.DEFINE_integer(
+    "max_length", 32, "The most sub-words of a sentence, its end among them (translation)."
+)
+flags.DEFINE_float(
+    "word_dropout", 0.0, "Share of words that training hides from the decoder (translation)."
+)
 flags.DEFINE_integer("checkpoint_steps", 1000, "Steps between checkpoints within an epoch.", 1)
 flags.DEFINE_integer("picture_epochs", 10, "Epochs between pictures in TensorBoard.", 1)
 flags.DEFINE_integer("keep_checkpoints", 2, "Newest checkpoints to keep, beside the best.", 1)
@@ -185,7 +193,8 @@ def config_of_flags() -> "RunConfig":
 
     from tf_mvae.training.config import RunConfig, parse_weights
 
-    given = {field.name: FLAGS[field.name].value for field in dataclasses.fields(RunConfig)}
+    names = [field.name for field in dataclasses.fields(RunConfig) if field.name in FLAGS]
+    given = {name: FLAGS[name].value for name in names}
     for name, hint in typing.get_type_hints(RunConfig).items():
         if hint == dict[str, float]:
             given[name] = parse_weights(given[name])

@@ -8,6 +8,7 @@ import scipy.special
 import tensorflow as tf
 
 from tests import tiny
+from tf_mvae.distributions.sequence_mixture import mixture_of_sequences
 from tf_mvae.distributions.sequences import TokenSequence, TokenSequences
 from tf_mvae.layers import RecurrentDecoder
 from tf_mvae.ops.tokens import END, PAD, START
@@ -178,3 +179,17 @@ def test_numbers_that_make_no_sense_are_refused(network, context):
         TokenSequence(5, 0, network)
     with pytest.raises(ValueError, match="words holds 2"):
         TokenSequence(5, 4, network, words=["a", "b"])
+
+
+def test_a_mixture_goes_by_the_mean_of_the_probabilities(network, context, mode):
+    number = len(all_sequences())
+    search = mode(
+        lambda: mixture_of_sequences(tf.constant(context), network, LENGTH).beam_search(number)
+    )
+    sequences, log_prob = search()
+    each = TokenSequences(context, network, LENGTH).prob(all_sequences()[:, None, None])
+    mean = np.mean(each, axis=-1)  # over the three contexts of a row
+    np.testing.assert_allclose(np.exp(log_prob).T, np.sort(mean, axis=0)[::-1], rtol=1e-4)
+    np.testing.assert_array_equal(sequences[:, 0], all_sequences()[mean.argmax(axis=0)])
+    mixture = mixture_of_sequences(tf.constant(context), network, LENGTH)
+    np.testing.assert_array_equal(mixture.mode(), mixture.beam_search(1)[0][:, 0])

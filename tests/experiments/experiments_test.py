@@ -1,11 +1,13 @@
 """Experiments: the paper's networks, and their configs."""
 
+import dataclasses
 import pathlib
 
 import numpy as np
 import pytest
 
 from tf_mvae import experiments
+from tf_mvae.data.parallel_text import text_split
 from tf_mvae.errors import UserError
 from tf_mvae.training import RunConfig
 from tf_mvae.training.build import build_model
@@ -143,7 +145,12 @@ def test_every_config_builds_its_model(path, tmp_path):
     flags.pop("run_dir", None)
     text = "".join(f"--{name}={value}\n" for name, value in flags.items())
     (tmp_path / "flags.cfg").write_text(text)
-    model = build_model(RunConfig.read(tmp_path / "flags.cfg"), steps_per_epoch=10)
+    config = RunConfig.read(tmp_path / "flags.cfg")
+    if config.experiment == "translation":
+        text = text_split({name: ["a few words", "and some others"] for name in config.languages})
+        experiments.translation.prepare(text, tmp_path, config.languages, 30)
+        config = dataclasses.replace(config, assets_dir=str(tmp_path))
+    model = build_model(config, steps_per_epoch=10)
     likelihood, cross = (
         parse_weights(flags[name].split(",")) if name in flags else {}
         for name in ("likelihood_weight", "cross_weight")

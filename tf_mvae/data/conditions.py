@@ -2,12 +2,13 @@
 
 import math
 import pathlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
-from tf_mvae.distributions.likelihoods import Bernoulli, Categorical, Likelihood
+from tf_mvae.distributions.likelihoods import Bernoulli, Categorical, Likelihood, TokenSequence
 from tf_mvae.errors import UserError
 from tf_mvae.modality import Modality
 
@@ -15,7 +16,9 @@ __all__ = ["parse_conditions"]
 
 
 def parse_conditions(
-    conditions: Sequence[str], modalities: Sequence[Modality]
+    conditions: Sequence[str],
+    modalities: Sequence[Modality],
+    tokenizers: Mapping[str, Any] | None = None,
 ) -> dict[str, np.ndarray]:
     """Reads conditions into one example's parts.
 
@@ -24,6 +27,8 @@ def parse_conditions(
             PNG file for an image (scaled to the modality's size). A member of a group stands
             under its own name: yes or no (1 or 0) of an attribute, a number of a reading.
         modalities: The model's.
+        tokenizers: By modality, what turns a sentence into ids, as
+            `tf_mvae.data.vocabulary.Vocabulary`.
 
     Returns:
         Arrays by name, `[1, *event_shape]`.
@@ -46,13 +51,22 @@ def parse_conditions(
         likelihood = by_name[name]
         if isinstance(likelihood, Categorical):
             given[name] = np.array([_class_number(condition, text, likelihood)], np.int32)
+        elif isinstance(likelihood, TokenSequence) and name in (tokenizers or {}):
+            ids, cut = tokenizers[name].encode([text], likelihood.length)
+            if cut:
+                raise UserError(
+                    f"condition {condition!r} has more than the {likelihood.length} symbols that "
+                    "the model reads"
+                )
+            given[name] = ids
         elif likelihood.is_image:
             given[name] = _image(text, likelihood.event_shape)
         elif math.prod(likelihood.event_shape) == 1:
             given[name] = _number(condition, text, likelihood)
         else:
             raise UserError(
-                f"condition {condition!r}: only classes, images and single numbers can be given"
+                f"condition {condition!r}: only classes, images, single numbers and "
+                "text can be given"
             )
     return given
 

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import Any
 
 import keras
+import numpy as np
 import tensorflow as tf
 import tensorflow_probability as tfp
 
@@ -331,6 +332,26 @@ class TokenSequence(Likelihood):
         """See `Likelihood.from_config`."""
         network = keras.saving.deserialize_keras_object(config["network"])
         return cls(**{**config, "network": network})
+
+    def text(self, ids: Any) -> list[str]:
+        """Returns what rows of ids say, for people.
+
+        Args:
+            ids: `[rows, length]`; what stands behind an end is left out.
+
+        Returns:
+            Words joined as they are, with a space for each of SentencePiece's U+2581; ids
+            joined by spaces where the words are not known.
+        """
+        said = []
+        for row in np.asarray(blank_rest(tf.constant(np.asarray(ids), tf.int32))):
+            row = [number for number in row.tolist() if number > END]
+            if self.words is None:
+                said.append(" ".join(map(str, row)))
+            else:
+                whole = "".join(self.words[number] for number in row)
+                said.append(whole.replace("\u2581", " ").strip())
+        return said
 
     def build(self, parameters: tf.Tensor) -> None:
         """See `Likelihood.build`: makes the network's weights."""

@@ -10,6 +10,8 @@ from tf_mvae.evaluation import (
     likelihood,
     transcription,
     transformations,
+    translation,
+    translation_baseline,
 )
 from tf_mvae.evaluation.importance_sampling import Estimate, ImportanceSampler
 from tf_mvae.evaluation.likelihood import Question
@@ -47,5 +49,7 @@ ANALYSES = {
     "log_likelihood": Analysis(likelihood.analyze, 1000),
     "transcription": Analysis(transcription.analyze, 4),
     "transformations": Analysis(transformations.analyze, 16),
+    "translation": Analysis(translation.analyze, 8),
+    "translation_baseline": Analysis(translation_baseline.analyze, 1),
     "weight_variance": Analysis(likelihood.analyze_variance, 1000),
 }

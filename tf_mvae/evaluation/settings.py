@@ -27,6 +27,8 @@ class Settings:
             (`tf_mvae.evaluation.likelihood.Question`); the usual ones where empty.
         baseline_steps: Steps of networks that are trained to compare with; as many as the
             evaluated weights have had where None, no such networks where 0.
+        decoding: How sentences are said, `'greedy'` or `'beam'`; greedily where None.
+        beam_width: Sentences that a beam search keeps.
         progress: Wraps an iterable, to show progress; takes `desc` and `total`.
         memory: What analyses of one run, under the same settings, leave for each other.
     """
@@ -38,6 +40,8 @@ class Settings:
     max_examples: int | None = None
     questions: tuple[Any, ...] = ()
     baseline_steps: int | None = None
+    decoding: str | None = None
+    beam_width: int = 5
     progress: Callable[..., Iterable] = _as_it_is
     memory: dict[str, Any] = dataclasses.field(default_factory=dict, compare=False, repr=False)
 
@@ -58,10 +62,13 @@ class Settings:
 
     def recorded(self) -> dict[str, Any]:
         """Returns what decides the figures, for the report."""
+        beam = {"beam_width": self.beam_width} if self.decoding == "beam" else {}
+        decoding = {} if self.decoding is None else {"decoding": self.decoding, **beam}
         return {
             "split": self.split,
             "num_samples": self.num_samples,
             "seed": self.seed,
             "batch_size": self.batch_size,
             "max_examples": self.max_examples,
+            **decoding,
         }

@@ -1,6 +1,14 @@
 """Experiments: a registry and one thin declaration each."""
 
-from tf_mvae.experiments import celeba, fashion_mnist, mnist, multi_mnist, sensors, transformations
+from tf_mvae.experiments import (
+    celeba,
+    fashion_mnist,
+    mnist,
+    multi_mnist,
+    sensors,
+    transformations,
+    translation,
+)
 from tf_mvae.experiments.registry import Experiment, get, names, register
 
 __all__ = [
@@ -14,4 +22,5 @@ __all__ = [
     "register",
     "sensors",
     "transformations",
+    "translation",
 ]

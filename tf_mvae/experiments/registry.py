@@ -33,6 +33,14 @@ class Experiment:
             encoder; the model's own where left out.
         defaults: Values of flags that this experiment sets itself.
         licence: Of the data, a sentence for model cards; nothing where it is not known.
+        prepare: Where a model needs something made of the training data before it can be
+            built (a vocabulary): from the examples that a run may see of its training split
+            (as `load` gives them without `assets_dir`) and a directory, with the `options` as
+            keyword arguments, writes it there. The run keeps the directory as `assets/`, and
+            `assets_dir` is one of the `options`.
+        tokenizers: From that directory and the names of modalities to what turns text into
+            their ids: objects with `encode(sentences, length)`, as
+            `tf_mvae.data.vocabulary.Vocabulary`.
         options: Names of settings that are this experiment's own, such as a list of
             attributes; other experiments refuse them.
         resolve: From a data directory and the `options` to those of them that depend on
@@ -55,6 +63,8 @@ class Experiment:
     resolve: Callable[..., dict[str, Any]] | None = None
     optional: tuple[str, ...] = ()
     tasks: tuple[Task, ...] = ()
+    prepare: Callable[..., None] | None = None
+    tokenizers: Callable[[str, Any], Mapping[str, Any]] | None = None
 
 
 def register(experiment: Experiment) -> Experiment:

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from tf_mvae.serving.export import export_saved_model, export_version
     from tf_mvae.serving.formats import export_format
     from tf_mvae.serving.model_card import ModelCard
+    from tf_mvae.serving.text import export_text
 
 # No name is also a module's: importing that would put the module in the name's place.
 _HOMES = {
@@ -21,6 +22,7 @@ _HOMES = {
     "example_inputs": "tf_mvae.serving.examples",
     "export_format": "tf_mvae.serving.formats",
     "export_saved_model": "tf_mvae.serving.export",
+    "export_text": "tf_mvae.serving.text",
     "export_version": "tf_mvae.serving.export",
 }
 
@@ -30,6 +32,7 @@ __all__ = [
     "example_inputs",
     "export_format",
     "export_saved_model",
+    "export_text",
     "export_version",
 ]
 

@@ -64,11 +64,12 @@ def operations(graph: tf.compat.v1.GraphDef) -> set[str]:
     return {node.op for node in nodes} - {function.signature.name for function in library}
 
 
-def check_stock_operations(graph: tf.compat.v1.GraphDef) -> None:
+def check_stock_operations(graph: tf.compat.v1.GraphDef, others: Sequence[str] = ()) -> None:
     """Checks that every operation of a graph is TensorFlow's own, and none runs Python.
 
     Args:
         graph: The graph with its functions.
+        others: Operations of libraries that whoever loads the graph has to have.
 
     Raises:
         UserError: One is not; its name is told.
@@ -80,7 +81,7 @@ def check_stock_operations(graph: tf.compat.v1.GraphDef) -> None:
                 f"tf.numpy_function, operation {name}), which no exported graph can hold; write "
                 "it in TensorFlow operations"
             )
-        if not hasattr(tf.raw_ops, name):
+        if not hasattr(tf.raw_ops, name) and name not in others:
             raise UserError(
                 f"a network or likelihood holds the operation {name}, which is not TensorFlow's "
                 "own: the exported graph could not be loaded without the library that has it"

@@ -122,7 +122,7 @@ def make_modalities(config: RunConfig) -> list[Modality]:
     """Returns new modalities, those that a run's model has, in its order.
 
     Raises:
-        UserError: A setting names none of them.
+        UserError: A setting names no modality, or is another experiment's.
     """
     experiment = registry.get(config.experiment)
     options = _options(config, experiment)
@@ -199,6 +199,11 @@ _OPTIONS = (
     "num_modalities",
     "transformations",
     "absent_segmentation",
+    "languages",
+    "vocabulary_size",
+    "max_length",
+    "word_dropout",
+    "assets_dir",
 )
 
 # Settings that some models have no use for, with those that do.

@@ -167,6 +167,7 @@ class MetricsWriter(keras.callbacks.Callback):
         draw: Callable[[], dict[str, Any]],
         picture_epochs: int,
         steps_per_epoch: int,
+        tell: Callable[[], str] = lambda: "",
     ):
         """Creates the callback.
 
@@ -175,10 +176,12 @@ class MetricsWriter(keras.callbacks.Callback):
             draw: Returns images for TensorBoard by name, uint8 `[height, width, 3]`.
             picture_epochs: Epochs between pictures; they are drawn after the last, too.
             steps_per_epoch: Steps of a whole epoch.
+            tell: Returns sentences that the model says, written every epoch; nothing where it
+                says none.
         """
         super().__init__()
         self._directory = directory
-        self._draw = draw
+        self._draw, self._tell = draw, tell
         self._picture_epochs, self._steps_per_epoch = picture_epochs, steps_per_epoch
         self._writer = tf.summary.create_file_writer(str(directory.tensorboard))
         self._began = time.monotonic()
@@ -208,4 +211,8 @@ class MetricsWriter(keras.callbacks.Callback):
             if last or (epoch + 1) % self._picture_epochs == 0:
                 for name, image in self._draw().items():
                     tf.summary.image(name, image[tf.newaxis])
+            sentences = self._tell()
+            if sentences:
+                self._directory.add_sentences(epoch + 1, sentences)
+                tf.summary.text("sentences", f"```\n{sentences}\n```")
         self._writer.flush()

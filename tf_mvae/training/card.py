@@ -29,7 +29,8 @@ def run_card(
     """
     experiment = registry.get(config.experiment)
     flags = dataclasses.asdict(config)
-    flags.pop("data_dir")
+    for place in ("data_dir", "dataset_dir", "assets_dir"):
+        flags.pop(place)
     measured = {_metric(name): value for name, value in sorted(metrics.items())}
     return ModelCard(
         data={

@@ -78,6 +78,12 @@ class RunConfig:
             (celeba_transformations).
         absent_segmentation: Whether the segmentation is masked out if the data set has no
             mask (celeba_transformations).
+        languages: The languages, a modality each (translation).
+        vocabulary_size: The most sub-words of a language, the symbols among them (translation).
+        max_length: The most sub-words of a sentence, its end among them (translation).
+        word_dropout: Share of words that training hides from the decoder (translation).
+        assets_dir: Where the run keeps what was made of its training data, such as
+            vocabularies. No flag, and no part of the flagfile: the run directory's own.
     """
 
     experiment: str
@@ -120,6 +126,11 @@ class RunConfig:
     num_modalities: int = 10
     transformations: tuple[str, ...] = ()
     absent_segmentation: bool = False
+    languages: tuple[str, ...] = ("en", "vi")
+    vocabulary_size: int = 4000
+    max_length: int = 32
+    word_dropout: float = 0.0
+    assets_dir: str | None = None
 
     def __post_init__(self):
         """Checks the numbers."""
@@ -132,6 +143,8 @@ class RunConfig:
             "input_streams",
             "num_modalities",
             "gradient_accumulation_steps",
+            "vocabulary_size",
+            "max_length",
         ):
             if getattr(self, name) < 1:
                 raise UserError(f"--{name} must be at least 1; it is {getattr(self, name)}")
@@ -153,7 +166,7 @@ class RunConfig:
             raise UserError(f"--clip_norm must be positive, or 0; it is {self.clip_norm}")
         if not 0 <= self.ema < 1:
             raise UserError(f"--ema must be below 1 (0.999, say), or 0; it is {self.ema}")
-        for name in ("paired_fraction", "paired_share"):
+        for name in ("paired_fraction", "paired_share", "word_dropout"):
             if getattr(self, name) is not None and not 0 <= getattr(self, name) <= 1:
                 raise UserError(f"--{name} is 0 to 1; it is {getattr(self, name)}")
         if self.paired_fraction is not None and self.paired_examples is not None:
@@ -201,12 +214,14 @@ class RunConfig:
         return [
             f"--{name}={_to_text(others[name])} (was {_to_text(own[name])})"
             for name in own
-            if own[name] != others[name] and name not in ("data_dir", "dataset_dir")
+            if own[name] != others[name] and name not in ("data_dir", "dataset_dir", "assets_dir")
         ]
 
     def _given(self) -> dict[str, Any]:
         empty = (None, {}, ())
-        return {k: v for k, v in dataclasses.asdict(self).items() if v not in empty}
+        values = {k: v for k, v in dataclasses.asdict(self).items() if v not in empty}
+        values.pop("assets_dir", None)
+        return values
 
     @property
     def is_incomplete(self) -> bool:

@@ -8,6 +8,7 @@ import numpy as np
 from tf_mvae.data import pairing, strata
 from tf_mvae.data.pipeline import Split
 from tf_mvae.errors import UserError
+from tf_mvae.experiments import registry
 from tf_mvae.training.build import load_split, make_modalities, model_class
 from tf_mvae.training.config import RunConfig
 
@@ -70,7 +71,7 @@ def mask_of_batch(composition: Sequence[strata.Stratum]) -> dict[str, np.ndarray
 def _masks(config: RunConfig, split: Split, name: str) -> dict[str, np.ndarray]:
     names = sorted(split.dataset.element_spec["x"])
     seed = config.seed + (0 if name == "train" else 2**20)
-    masks = _missing_at_random(config, split.num_examples, seed)
+    masks = _missing_at_random(config, names, split.num_examples, seed)
     fraction, examples = config.paired_fraction, config.paired_examples
     if fraction is None and examples is None:
         return masks
@@ -78,27 +79,31 @@ def _masks(config: RunConfig, split: Split, name: str) -> dict[str, np.ndarray]:
         # As many for their number as the training split has, so that they tell no more.
         train = load_split(config, "train").num_examples
         fraction, examples = min(1.0, examples / train), None
-    labels = pairing.class_labels(split)
+    classes = "label" in split.dataset.element_spec["x"]
+    labels = pairing.class_labels(split) if classes else np.zeros(split.num_examples, int)
     paired = pairing.paired_masks(labels, names, fraction, examples, seed)
     return pairing.both_masks(paired, masks)
 
 
-def _missing_at_random(config: RunConfig, number: int, seed: int) -> dict[str, np.ndarray]:
+def _missing_at_random(
+    config: RunConfig, names: Sequence[str], number: int, seed: int
+) -> dict[str, np.ndarray]:
     """Returns masks by modality; a group's rate is that of each member that has none of its own."""
     rates = config.missing_rate
-    modalities = make_modalities(config)
-    known = {name for m in modalities for name in (m.name, *m.column_names)}
+    members = dict.fromkeys(names, ())
+    if registry.get(config.experiment).prepare is None:  # else modalities cannot be made yet
+        members |= {m.name: m.column_names for m in make_modalities(config) if m.mask_shape}
+    known = {*members, *(name for own in members.values() for name in own)}
     for name in rates:
         if name not in known:
             raise UserError(f"--missing_rate names {name!r}; the modalities are {sorted(known)}")
     masks = {}
-    for modality in modalities:
-        members = modality.column_names
-        own = {name: rates.get(name, rates.get(modality.name, 0.0)) for name in members}
+    for name, group in members.items():
+        own = {member: rates.get(member, rates.get(name, 0.0)) for member in group or (name,)}
         found = pairing.missing_at_random(number, own, seed)
-        if modality.mask_shape:
-            masks[modality.name] = np.stack([found[name] for name in members], axis=1)
-        elif modality.name in rates:
+        if group:
+            masks[name] = np.stack([found[member] for member in group], axis=1)
+        elif name in rates:
             masks |= found
     return masks
 

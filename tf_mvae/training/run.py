@@ -3,6 +3,7 @@
 import dataclasses
 import pathlib
 from collections.abc import Mapping
+from typing import Any
 
 import tensorflow as tf
 
@@ -10,8 +11,11 @@ from tf_mvae.data import contract
 from tf_mvae.data.pipeline import Split, evaluation_batches
 from tf_mvae.errors import UserError
 from tf_mvae.experiments import registry
+from tf_mvae.modality import Modality
 from tf_mvae.models import MultimodalVAE
-from tf_mvae.training.build import build_model, load_split
+from tf_mvae.models.precision import layers_compute_in
+from tf_mvae.training.assets import with_assets
+from tf_mvae.training.build import build_model, load_split, make_modalities
 from tf_mvae.training.checkpoints import Checkpoints
 from tf_mvae.training.config import RunConfig
 from tf_mvae.training.incomplete import incomplete_split
@@ -45,8 +49,29 @@ class Run:
         return load_split(self.config, name)
 
     def seen_split(self, name: str) -> Split:
-        """Returns `train` or `validation` without what the run took away from them."""
+        """Returns the examples of `train` or `validation` without what the run is not to see."""
         return incomplete_split(self.config, name)
+
+    def fresh_modalities(self) -> list[Modality]:
+        """Returns the run's modalities with networks that are not trained."""
+        with layers_compute_in(self.config.mixed_precision):
+            return make_modalities(self.config)
+
+    def tokenizers(self) -> Mapping[str, Any]:
+        """Returns what turns text into ids, by modality; nothing where there is no text."""
+        make = self.experiment.tokenizers
+        if make is None:
+            return {}
+        return make(self.config.assets_dir, [m.name for m in self.model.modalities])
+
+    def text(self, name: str) -> dict[str, list[str]]:
+        """Returns a split's sentences as they were written, by modality, `""` where missing."""
+        split = load_split(dataclasses.replace(self.config, assets_dir=None), name)
+        columns: dict[str, list[str]] = {m.name: [] for m in self.model.modalities}
+        for batch in split.dataset.batch(1000).as_numpy_iterator():
+            for column, found in columns.items():
+                found += [text.decode("utf-8") for text in batch["x"][column]]
+        return columns
 
     def batches(self, split: str, batch_size: int, seed: int = 0) -> tf.data.Dataset:
         """Returns checked batches of a split in a fixed order; the last may be smaller.
@@ -81,7 +106,7 @@ def load_run(
     ```
     """
     directory = RunDirectory(run_dir)
-    config = directory.config()
+    config = with_assets(directory.config(), directory)
     if data_dir:
         config = dataclasses.replace(config, data_dir=data_dir)
     model = build_model(config, steps_per_epoch=1)

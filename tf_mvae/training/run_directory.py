@@ -28,9 +28,11 @@ class RunDirectory:
     Attributes:
         path: Where it is.
         flags: The flagfile that reproduces the run.
+        assets: Folder of what was made of the training data, where an experiment needs that.
         checkpoints: Folder of checkpoints.
         metrics: One JSON object a line, one line an epoch.
         pictures: Folder of PNG files.
+        sentences: Folder of what the model says, a file an epoch, where it has text.
         tensorboard: Folder of TensorBoard's event files.
         saved_model: The SavedModel.
         keras_model: The same weights as a `.keras` file.
@@ -41,9 +43,11 @@ class RunDirectory:
         """Names the parts of a run's directory; nothing is read or made."""
         self.path = pathlib.Path(path).expanduser()
         self.flags = self.path / "flags.cfg"
+        self.assets = self.path / "assets"
         self.checkpoints = self.path / "checkpoints"
         self.metrics = self.path / "metrics.jsonl"
         self.pictures = self.path / "pictures"
+        self.sentences = self.path / "sentences"
         self.tensorboard = self.path / "tensorboard"
         self.saved_model = self.path / "saved_model"
         self.keras_model = self.path / "model.keras"
@@ -130,6 +134,11 @@ class RunDirectory:
         """Drops the lines that a resumed run will write again, those after `epochs`."""
         rows = [row for row in self.metric_rows() if row["epoch"] <= epochs]
         write_atomically(self.metrics, "".join(json.dumps(row) + "\n" for row in rows))
+
+    def add_sentences(self, epoch: int, text: str) -> None:
+        """Writes what the model says after an epoch."""
+        self.sentences.mkdir(exist_ok=True)
+        write_atomically(self.sentences / f"epoch_{epoch:04d}.txt", text)
 
     def add_metrics(self, row: dict[str, Any]) -> None:
         """Appends one line to `metrics.jsonl`."""

@@ -20,6 +20,7 @@ from tf_mvae.errors import UserError
 from tf_mvae.experiments import registry
 from tf_mvae.models import MultimodalVAE
 from tf_mvae.serving import export_saved_model
+from tf_mvae.training.assets import keep_assets, run_assets
 from tf_mvae.training.averages import AveragedWeights, averaged
 from tf_mvae.training.build import build_model, load_split, resolved
 from tf_mvae.training.callbacks import CheckpointWriter, MetricsWriter, Progress
@@ -30,7 +31,7 @@ from tf_mvae.training.feeding import Feed
 from tf_mvae.training.incomplete import batch_composition, incomplete_split, mask_of_batch
 from tf_mvae.training.replicas import Replicas, lost_workers_named
 from tf_mvae.training.run_directory import RunDirectory, write_atomically
-from tf_mvae.visualization import write_curves, write_pictures
+from tf_mvae.visualization import sentences_of, write_curves, write_pictures
 
 __all__ = ["train"]
 
@@ -72,6 +73,24 @@ def train(
         LostWorker: A process that trained together with this one is gone.
         Stopped: A signal asked to stop; a checkpoint has been written.
     """
+    directory = RunDirectory(run_dir)
+    pace = (checkpoint_steps, picture_epochs, keep_checkpoints)
+    with run_assets(config, directory) as config:
+        return _train(config, directory, resume, *pace, strategy, cache_bytes, data_services)
+
+
+def _train(
+    config: RunConfig,
+    directory: RunDirectory,
+    resume: bool,
+    checkpoint_steps: int,
+    picture_epochs: int,
+    keep_checkpoints: int,
+    strategy: tf.distribute.Strategy | None,
+    cache_bytes: int,
+    data_services: Sequence[str],
+) -> dict[str, Any]:
+    """Trains a run whose assets are there."""
     if not config.jit_compile:
         # Under XLA a step is repeatable on a CPU as it is, and Keras refuses to combine the two.
         tf.config.experimental.enable_op_determinism()
@@ -79,7 +98,6 @@ def train(
     splits = {name: incomplete_split(config, name) for name in ("train", "validation")}
     splits["test"] = load_split(config, "test")
     steps_per_epoch = _steps_per_epoch(config, splits["train"], strategy)
-    directory = RunDirectory(run_dir)
     if strategy is None:
         trained = model = build_model(config, steps_per_epoch)
         composition = batch_composition(config, splits["train"])
@@ -116,6 +134,7 @@ def train(
             lambda: _draw(model, test_batch, config),
             picture_epochs,
             steps_per_epoch,
+            lambda: _tell(model, test_batch, config.seed),
         )
         averaging = _averaging(config, [model] if strategy is None else trained.models)
         try:
@@ -157,6 +176,7 @@ def _take_up(
 ) -> Position | None:
     """Takes the directory and restores the newest checkpoint; None where the run is finished."""
     directory.claim(config, resume)
+    keep_assets(config, directory)
     if directory.finished.exists():
         return None
     start = checkpoints.restore()
@@ -257,6 +277,12 @@ def _write_pictures(
     model: MultimodalVAE, batch: Any, folder: pathlib.Path, config: RunConfig
 ) -> list[pathlib.Path]:
     return write_pictures(model, batch, folder, config.seed, registry.get(config.experiment).tasks)
+
+
+def _tell(model: MultimodalVAE, batch: Any, seed: int) -> str:
+    """Has the model say what it makes of some test examples."""
+    with averaged(model):
+        return sentences_of(model, batch, seed=seed)
 
 
 def _finish(

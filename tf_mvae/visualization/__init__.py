@@ -7,12 +7,14 @@ from tf_mvae.visualization.curves import (
 )
 from tf_mvae.visualization.grids import image_grid, save_figure
 from tf_mvae.visualization.pictures import condition_figure, most_probable, write_pictures
+from tf_mvae.visualization.sentences import sentences_of
 
 __all__ = [
     "condition_figure",
     "image_grid",
     "most_probable",
     "save_figure",
+    "sentences_of",
     "write_accuracy_curves",
     "write_curves",
     "write_likelihood_paths",

@@ -1,0 +1,166 @@
+"""Aligned text: the same sentences in several languages, from files or from TFDS."""
+
+import pathlib
+from collections.abc import Mapping, Sequence
+
+import tensorflow as tf
+
+from tf_mvae.data.pipeline import Split
+from tf_mvae.data.prepared import directory_builder, prepared_builder
+from tf_mvae.errors import UserError
+
+__all__ = ["read_parallel_text", "text_split"]
+
+# The names under which a split's files are looked for; IWSLT'15's own are among them.
+_FILES = {
+    "train": ("train",),
+    "validation": ("validation", "valid", "dev", "tst2012"),
+    "test": ("test", "tst2013"),
+}
+_TFDS = "ted_multi_translate"
+
+
+def read_parallel_text(
+    split: str,
+    languages: Sequence[str],
+    dataset_dir: str | None = None,
+    data_dir: str | None = None,
+) -> dict[str, list[str]]:
+    """Reads the sentences of a split.
+
+    A directory holds, for `train`, `validation` (or `valid`, `dev`, `tst2012`) and `test` (or
+    `tst2013`), one of
+
+    - a file for each language, `train.en` and `train.vi`, a sentence a line, UTF-8, aligned by
+      their lines (IWSLT'15's convention);
+    - `train.tsv`, whose first line names the columns' languages;
+
+    or it is a prepared TFDS data set with a text for each language: `para_crawl`'s `{en, vi}`, or
+    `ted_multi_translate`'s lists of languages and translations. An empty sentence is one that the
+    example lacks; lines that are empty in all of the languages are left out.
+
+    Args:
+        split: `train`, `validation` or `test`.
+        languages: Two or more names, of files' endings, columns or features.
+        dataset_dir: The directory; TFDS's `ted_multi_translate` in `data_dir` where left out.
+        data_dir: Where TFDS keeps data; its own default where left out.
+
+    Returns:
+        Sentences by language, equally many, `""` where one is missing.
+
+    Raises:
+        UserError: A file is missing, not UTF-8 or misaligned, or a language is not there.
+
+    Example:
+
+    ```python
+    read_parallel_text("test", ["en", "vi"], "en_vi")["vi"][0]
+    ```
+    """
+    if len(set(languages)) != len(languages) or not languages:
+        raise UserError(f"--languages names languages that differ, not {','.join(languages)}")
+    if dataset_dir is None:
+        return _without_empty(_from_tfds(prepared_builder(_TFDS, data_dir), split, languages))
+    folder = pathlib.Path(dataset_dir).expanduser()
+    if not folder.is_dir():
+        raise UserError(f"--dataset_dir={dataset_dir} is no directory")
+    if (folder / "dataset_info.json").is_file():
+        return _without_empty(_from_tfds(directory_builder(dataset_dir), split, languages))
+    for stem in _FILES[split]:
+        if (folder / f"{stem}.tsv").is_file():
+            return _without_empty(_from_table(folder / f"{stem}.tsv", languages))
+        if any((folder / f"{stem}.{language}").is_file() for language in languages):
+            return _without_empty(_from_files(folder, stem, languages))
+    names = " or ".join(f"{stem}.{languages[0]}" for stem in _FILES[split])
+    raise UserError(f"--dataset_dir={dataset_dir} has no text for split {split!r}: no {names}")
+
+
+def text_split(sentences: Mapping[str, Sequence[str]]) -> Split:
+    """Returns sentences as examples of strings, empty where one is missing.
+
+    Args:
+        sentences: By language, equally many.
+    """
+    number = len(next(iter(sentences.values())))
+    columns = {name: tf.constant(list(column)) for name, column in sentences.items()}
+    return Split(tf.data.Dataset.from_tensor_slices({"x": columns}), number)
+
+
+def _from_files(folder: pathlib.Path, stem: str, languages: Sequence[str]) -> dict[str, list[str]]:
+    found = {language: _lines(folder / f"{stem}.{language}") for language in languages}
+    first = languages[0]
+    for language in languages:
+        if len(found[language]) != len(found[first]):
+            raise UserError(
+                f"{folder}/{stem}.{first} has {len(found[first])} lines and {stem}.{language} "
+                f"{len(found[language])}: they are not aligned"
+            )
+    return found
+
+
+def _from_table(path: pathlib.Path, languages: Sequence[str]) -> dict[str, list[str]]:
+    header, *rows = [line.split("\t") for line in _lines(path)] or [[]]
+    for language in languages:
+        if language not in header:
+            raise UserError(
+                f"{path} has no column {language!r}; its first line names {', '.join(header)}"
+            )
+    for number, row in enumerate(rows, start=2):
+        if len(row) != len(header):
+            raise UserError(f"{path}, line {number}: {len(row)} columns, not {len(header)}")
+    places = {language: header.index(language) for language in languages}
+    return {language: [row[place] for row in rows] for language, place in places.items()}
+
+
+def _lines(path: pathlib.Path) -> list[str]:
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except OSError as error:
+        raise UserError(f"{path} cannot be read: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise UserError(f"{path} is not UTF-8: byte {error.start} cannot be read") from error
+    lines = text.split("\n")  # a form feed or U+2028 in a sentence ends no line
+    return [line.removesuffix("\r") for line in (lines[:-1] if lines[-1] == "" else lines)]
+
+
+def _from_tfds(builder, split: str, languages: Sequence[str]) -> dict[str, list[str]]:  # noqa: ANN001
+    try:
+        dataset = builder.as_dataset(split=split, shuffle_files=False)
+    except ValueError as error:
+        raise UserError(f"data set {builder.name!r} has no split {split!r}") from error
+    spec = dataset.element_spec
+    nested = spec.get("translations")
+    known = nested if isinstance(nested, Mapping) else spec
+    found: dict[str, list[str]] = {language: [] for language in languages}
+    listed = {"language", "translation"} <= set(known)
+    if not listed:
+        for language in languages:
+            if language not in known:
+                raise UserError(
+                    f"data set {builder.name!r} has no text {language!r}; it has "
+                    f"{', '.join(sorted(known))}"
+                )
+    for example in dataset.as_numpy_iterator():
+        part = example["translations"] if isinstance(nested, Mapping) else example
+        if listed:
+            part = dict(zip(_decoded(part["language"]), _decoded(part["translation"]), strict=True))
+        else:
+            part = dict(zip(languages, _decoded([part[n] for n in languages]), strict=True))
+        for language in languages:
+            found[language].append(part.get(language, ""))
+    if not any(any(column) for column in found.values()):
+        raise UserError(f"data set {builder.name!r} has nothing in {', '.join(languages)}")
+    return found
+
+
+def _decoded(texts: Sequence[bytes]) -> list[str]:
+    return [text.decode("utf-8") for text in texts]
+
+
+def _without_empty(sentences: dict[str, list[str]]) -> dict[str, list[str]]:
+    """Strips sentences, and leaves out examples that have none."""
+    rows = [[text.strip() for text in row] for row in zip(*sentences.values(), strict=True)]
+    kept = [row for row in rows if any(row)]
+    if not kept:
+        raise UserError(f"there is no sentence in {', '.join(sentences)}")
+    return dict(zip(sentences, map(list, zip(*kept, strict=True)), strict=True))

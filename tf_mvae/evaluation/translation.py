@@ -1,0 +1,193 @@
+"""How well sentences are translated, by BLEU and chrF."""
+
+import pathlib
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from tf_mvae.data import contract
+from tf_mvae.errors import UserError
+from tf_mvae.evaluation.settings import Settings
+from tf_mvae.models import MultimodalVAE
+from tf_mvae.models.sentences import say, text_modalities
+from tf_mvae.ops import random
+
+__all__ = ["analyze", "direction_scores", "scores", "translations"]
+
+_BLOCKS = 20
+_SHOWN = 50
+
+Batches = Iterable[Mapping[str, Any]]
+
+
+def translations(
+    model: MultimodalVAE,
+    batches: Batches,
+    source: str,
+    target: str,
+    num_samples: int = 8,
+    decoding: str = "greedy",
+    beam_width: int = 5,
+    seed: int = 0,
+) -> list[str]:
+    """Translates sentences: says what is most probable given samples `z ~ q(z | source)`.
+
+    Args:
+        model: The model.
+        batches: Batches of `{"x": ..., "mask": ...}`.
+        source: The language that is given.
+        target: The language that is said.
+        num_samples: Samples of z for a sentence; see `tf_mvae.models.sentences.say`.
+        decoding: `'greedy'` or `'beam'`.
+        beam_width: Sentences that a beam search keeps.
+        seed: Of the samples; a batch's depend on its place.
+
+    Returns:
+        A sentence for each example.
+    """
+
+    @tf.function(autograph=False)
+    def translate(value, mask, stream):
+        z = model.latent_samples({source: value}, num_samples, {source: mask}, stream)
+        z = tf.ensure_shape(z, [num_samples, None, model.latent_dim])
+        return say(model, z, target, decoding, beam_width)[0][:, 0]
+
+    likelihood, found = text_modalities(model)[target], []
+    for place, batch in enumerate(batches):
+        x, mask = contract.unpack(batch, model.modalities)
+        stream = random.fold_in(tf.constant([seed, 23]), place)
+        found += likelihood.text(translate(x[source], mask[source], stream))
+    return found
+
+
+def scores(hypotheses: Sequence[str], references: Sequence[str]) -> dict[str, dict[str, Any]]:
+    """Returns BLEU and chrF of a whole corpus, 0 to 100, by sacreBLEU.
+
+    (Papineni et al., ACL 2002; Popovic, WMT 2015; Post, WMT 2018.) The standard error is a
+    jackknife's over 20 blocks of sentences; with fewer sentences, over sentences.
+
+    Args:
+        hypotheses: What was said.
+        references: What people said, equally many.
+
+    Returns:
+        `BLEU` and `chrF`, each with `value`, `standard_error`, `examples`, `unit` and
+        sacreBLEU's `signature`.
+
+    Raises:
+        UserError: There is no sentence, or sacrebleu is not installed.
+    """
+    try:
+        from sacrebleu.metrics import BLEU, CHRF
+    except ImportError as error:
+        raise UserError(
+            "--analysis=translation needs sacrebleu, which is not installed: "
+            "pip install 'tf-mvae[translation]'"
+        ) from error
+    if not references:
+        raise UserError("there is no sentence in both of the languages to compare")
+    found = {}
+    for name, metric in (("BLEU", BLEU()), ("chrF", CHRF())):
+
+        def score(rows: np.ndarray, metric: Any = metric) -> float:
+            said, wanted = ([texts[row] for row in rows] for texts in (hypotheses, references))
+            return metric.corpus_score(said, [wanted]).score
+
+        every = np.arange(len(references))
+        found[name] = {
+            "value": score(every),
+            "standard_error": _jackknife(score, every),
+            "examples": len(references),
+            "unit": name,
+            "signature": str(metric.get_signature()),
+        }
+    return found
+
+
+def direction_scores(
+    run: Any,
+    settings: Settings,
+    translate: Callable[[str, str], Sequence[str]],
+) -> tuple[dict[str, Any], list[str]]:
+    """Scores every direction between the languages of a run.
+
+    Args:
+        run: The run.
+        settings: How to evaluate.
+        translate: From a source and a target to a sentence for each example of the split.
+
+    Returns:
+        `"TARGET | SOURCE: METRIC"` to its result, and lines of sentences to look at. The
+        references are the sentences as they were written; examples that lack one of the two
+        do not count.
+
+    Raises:
+        UserError: There are not two languages.
+    """
+    names = list(text_modalities(run.model))
+    if len(names) < 2 or run.model.conditions:
+        raise UserError(
+            f"--analysis=translation needs a model of two languages or more; {run.config.model} "
+            f"of {run.config.experiment} has {len(names)}"
+        )
+    written = {n: texts[: settings.max_examples] for n, texts in run.text(settings.split).items()}
+    results, lines = {}, []
+    for source in names:
+        for target in names:
+            if source == target:
+                continue
+            pairs = zip(written[source], written[target], strict=True)
+            rows = [row for row, pair in enumerate(pairs) if all(pair)]
+            said = translate(source, target)
+            chosen = [said[row] for row in rows]
+            wanted = [written[target][row] for row in rows]
+            for metric, result in scores(chosen, wanted).items():
+                results[f"{target} | {source}: {metric}"] = result
+            for row in rows[:_SHOWN]:
+                lines += [
+                    f"{source}: {written[source][row]}",
+                    f"  {target}, by people: {written[target][row]}",
+                    f"  {target}, by the model: {said[row]}",
+                ]
+    return results, lines
+
+
+def analyze(run: Any, settings: Settings) -> dict[str, Any]:
+    """Translates a run's split in every direction; the `translation` analysis.
+
+    Sentences to look at are written to `evaluation/translation.txt` in the run directory.
+
+    Raises:
+        UserError: There are not two languages.
+    """
+
+    def translate(source: str, target: str) -> list[str]:
+        batches = run.batches(settings.split, settings.batch_size, settings.seed)
+        if settings.max_examples is not None:
+            batches = batches.unbatch().take(settings.max_examples).batch(settings.batch_size)
+        batches = settings.progress(batches, desc=f"{source} to {target}", total=None)
+        decoding = settings.decoding or "greedy"
+        how = (settings.num_samples, decoding, settings.beam_width, settings.seed)
+        return translations(run.model, batches, source, target, *how)
+
+    results, lines = direction_scores(run, settings, translate)
+    write_lines(run.directory / "evaluation" / "translation.txt", lines)
+    return results
+
+
+def write_lines(path: pathlib.Path, lines: Sequence[str]) -> None:
+    """Writes a text file, and its folder."""
+    path.parent.mkdir(exist_ok=True)
+    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+
+
+def _jackknife(score: Callable[[np.ndarray], float], rows: np.ndarray) -> float:
+    """Returns the standard error of a score, from the scores without a block each."""
+    if len(rows) < 2:
+        return float("nan")
+    blocks = np.array_split(rows, min(_BLOCKS, len(rows)))
+    without = np.array([score(np.setdiff1d(rows, block)) for block in blocks])
+    number = len(blocks)
+    return float(np.sqrt((number - 1) / number * np.sum((without - without.mean()) ** 2)))

@@ -1,0 +1,133 @@
+"""A supervised baseline of translation: the same networks, with nothing between them."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from tf_mvae.data.pairing import keep_paired
+from tf_mvae.data.pipeline import Split
+from tf_mvae.errors import UserError
+from tf_mvae.evaluation.settings import Settings
+from tf_mvae.evaluation.translation import direction_scores, write_lines
+from tf_mvae.layers.dropout import layer_seeds
+from tf_mvae.modality import Modality
+from tf_mvae.ops import random
+
+__all__ = ["SequenceToSequence", "analyze"]
+
+_PATIENCE = 3
+
+
+class SequenceToSequence(keras.Model):
+    """A source's encoder and a target's decoder, trained to translate.
+
+        loss = -log p(target | decoder(code(encoder(source))))
+
+    (Cho et al., EMNLP 2014: a GRU reads, its last states are the code, a GRU writes.) The code
+    is a linear layer's, as large as the latent of the model that it is compared with.
+    """
+
+    def __init__(self, source: Modality, target: Modality, latent_dim: int, seed: int = 0):
+        """Takes networks that nobody else uses.
+
+        Args:
+            source: The modality that is read.
+            target: The modality that is said.
+            latent_dim: Size of the code.
+            seed: Of word dropout.
+        """
+        super().__init__()
+        self.encoder, self.decoder = source.encoder, target.decoder
+        self.network = target.likelihood.network
+        self.likelihood, self.seed = target.likelihood, seed
+        self.code = keras.layers.Dense(latent_dim)
+        self.likelihood.build(self.parameters(tf.zeros([1, *source.likelihood.event_shape])))
+        self.built = True
+
+    def parameters(self, source: tf.Tensor) -> tf.Tensor:
+        """Returns the target's parameters given the source's ids, `[batch, size]`."""
+        code = self.code(self.encoder(tf.cast(source, tf.int32)))
+        return tf.cast(self.decoder(code), tf.float32)
+
+    def call(self, source: tf.Tensor) -> tf.Tensor:
+        """Translates greedily: ids `[batch, length]`."""
+        return self.likelihood.expected_value(self.parameters(source))
+
+    def train_step(self, data: Any) -> dict[str, tf.Tensor]:
+        """Takes one step of the optimizer; Keras calls it."""
+        seed = random.fold_in(tf.constant([self.seed, 2]), self.optimizer.iterations.value)
+        with tf.GradientTape() as tape, layer_seeds(seed):
+            loss = self._loss(*data, training=True)
+        gradients = tape.gradient(loss, [v.value for v in self.trainable_variables])
+        self.optimizer.apply(gradients, self.trainable_variables)
+        return {"loss": loss}
+
+    def test_step(self, data: Any) -> dict[str, tf.Tensor]:
+        """Evaluates one batch; Keras calls it."""
+        return {"loss": self._loss(*data, training=False)}
+
+    def _loss(self, source: tf.Tensor, target: tf.Tensor, training: bool) -> tf.Tensor:
+        parameters = self.parameters(source)
+        value = self.likelihood.prepare(target)
+        return -tf.reduce_mean(self.likelihood.log_prob(parameters, value, training=training))
+
+
+def analyze(run: Any, settings: Settings) -> dict[str, Any]:
+    """Trains a model for each direction on a run's pairs; the `translation_baseline` analysis.
+
+    It has the run's networks, tokeniser, batch size, learning rate and word dropout, sees the
+    examples that the run sees whole, for as many epochs at most, and keeps the weights with the
+    lowest loss on the validation split.
+
+    Raises:
+        UserError: There are not two languages, or no whole example.
+    """
+    config, names = run.config, [m.name for m in run.model.modalities]
+    train, validation = (_whole(run.seen_split(name), names) for name in ("train", "validation"))
+    if not len(train[names[0]]):
+        raise UserError("--analysis=translation_baseline needs pairs to learn from; there are none")
+    ids = _ids(run.split(settings.split), names, settings.max_examples)
+
+    def translate(source: str, target: str) -> list[str]:
+        keras.utils.set_random_seed(config.seed)
+        by_name = {m.name: m for m in run.fresh_modalities()}
+        model = SequenceToSequence(
+            by_name[source], by_name[target], run.model.latent_dim, config.seed
+        )
+        model.compile(
+            keras.optimizers.Adam(config.learning_rate, global_clipnorm=config.clip_norm or None),
+            jit_compile=config.jit_compile,
+        )
+        best = keras.callbacks.EarlyStopping(
+            "val_loss", patience=_PATIENCE, restore_best_weights=True
+        )
+        model.fit(
+            train[source],
+            train[target],
+            batch_size=min(config.batch_size, len(train[source])),
+            epochs=config.epochs,
+            validation_data=(validation[source], validation[target]),
+            callbacks=[best],
+            verbose=0,
+        )
+        said = model.predict(ids[source], batch_size=settings.batch_size, verbose=0)
+        return model.likelihood.text(said)
+
+    results, lines = direction_scores(run, settings, translate)
+    write_lines(run.directory / "evaluation" / "translation_baseline.txt", lines)
+    return results
+
+
+def _whole(split: Split, names: Sequence[str]) -> dict[str, np.ndarray]:
+    return _ids(split if split.presence is None else keep_paired(split), names, None)
+
+
+def _ids(split: Split, names: Sequence[str], number: int | None) -> dict[str, np.ndarray]:
+    dataset = split.dataset if number is None else split.dataset.take(number)
+    batches = list(dataset.batch(1000).as_numpy_iterator())
+    if not batches:
+        return {name: np.zeros([0, 1], np.int32) for name in names}
+    return {name: np.concatenate([batch["x"][name] for batch in batches]) for name in names}

@@ -1,0 +1,128 @@
+"""A SavedModel that takes sentences and gives sentences."""
+
+import hashlib
+import json
+import os
+import pathlib
+from collections.abc import Mapping
+from typing import Any
+
+import tensorflow as tf
+
+from tf_mvae.errors import UserError
+from tf_mvae.models import MultimodalVAE
+from tf_mvae.models.sentences import say, text_modalities
+from tf_mvae.ops import random
+from tf_mvae.ops.tokens import END, PAD
+from tf_mvae.serving.description import describe_modalities
+from tf_mvae.serving.directories import write_version
+from tf_mvae.serving.export import read_meta_graph
+from tf_mvae.serving.model_card import ModelCard, write_model_card
+from tf_mvae.serving.signatures import ServedModel
+from tf_mvae.serving.tracing import check_stock_operations, trace
+
+__all__ = ["export_text"]
+
+# Of tensorflow-text, which TensorFlow Serving is linked with.
+_OPERATIONS = ("SentencepieceOp", "SentencepieceTokenizeOp")
+_SAMPLES = 8
+
+
+def export_text(
+    model: MultimodalVAE,
+    tokenizers: Mapping[str, Any],
+    root: str | os.PathLike,
+    version: int | None = None,
+    card: ModelCard | None = None,
+) -> pathlib.Path:
+    """Writes a SavedModel of strings as a version beside others, whole or not at all.
+
+    Its one signature, `serving_default`, takes a sentence of each language, string `[batch]`,
+    empty where there is none, and a `seed` `[2]`; it gives a sentence of each, string `[batch]`:
+    what is most probable, word by word, under 8 samples of the latent given all that is there
+    (`tf_mvae.models.sentences.say`). The sub-words are in the graph. A Python that loads it
+    imports `tensorflow_text` first; TensorFlow Serving has these operations.
+
+    Args:
+        model: The model.
+        tokenizers: By modality, a `tf_mvae.data.vocabulary.Vocabulary`.
+        root: The directory of all versions.
+        version: The version's number; the one after the last where left out.
+        card: What is known of the model's making.
+
+    Returns:
+        The version's directory.
+
+    Raises:
+        UserError: The model has something else than text, tensorflow-text is not installed, or
+            nothing can be written there.
+    """
+    texts = text_modalities(model)
+    names = [modality.name for modality in model.modalities]
+    if set(names) != set(texts) or set(names) != set(tokenizers) or model.conditions:
+        raise UserError("--format=text is for models all of whose modalities are text")
+    library = _tensorflow_text()
+
+    def write(directory: pathlib.Path) -> None:
+        served = ServedModel(model)
+        served.tokenizers = {
+            name: library.SentencepieceTokenizer(
+                model=tokenizers[name].model, add_eos=True, name=_resource(tokenizers[name].model)
+            )
+            for name in names
+        }
+
+        def translate(seed, **given):
+            x, mask = {}, {}
+            for name in names:
+                sentence = tf.strings.strip(given[name])
+                there = tf.strings.length(sentence) > 0
+                ids = served.tokenizers[name].tokenize(sentence)
+                ids = ids.to_tensor(PAD, shape=[None, texts[name].length])
+                x[name] = tf.where(there[:, tf.newaxis], ids, PAD)
+                mask[name] = tf.cast(there, tf.float32)
+            loc, log_variance = model._infer(x, mask)
+            noise = random.stateless_normal(tf.concat([[_SAMPLES], tf.shape(loc)], 0), seed)
+            z = loc + tf.exp(log_variance / 2) * noise
+            z = tf.ensure_shape(z, [_SAMPLES, None, model.latent_dim])
+            return {name: _joined(texts[name], say(model, z, name)[0][:, 0]) for name in names}
+
+        specs = [tf.TensorSpec([None], tf.string, name=name) for name in names]
+        seed = tf.TensorSpec([2], tf.int32, name="seed")
+        function = trace(translate, [*specs, seed], {"seed": tf.zeros([2], tf.int32)})
+        options = tf.saved_model.SaveOptions(experimental_custom_gradients=False)
+        tf.saved_model.save(served, str(directory), {"serving_default": function}, options)
+        check_stock_operations(read_meta_graph(directory).graph_def, _OPERATIONS)
+        extra = directory / "assets.extra"
+        extra.mkdir()
+        description = describe_modalities(model) | {"format": "text"}
+        (extra / "tf_mvae.json").write_text(json.dumps(description, indent=1), encoding="utf-8")
+        write_model_card(extra, card or ModelCard(), description)
+
+    return write_version(root, write, version, marker="saved_model.pb")
+
+
+def _resource(content: bytes) -> str:
+    """Returns a name that no other sub-words have.
+
+    A process that loads two tokenisers under one name, or none, has one of them twice.
+    """
+    return f"sentencepiece_{hashlib.sha256(content).hexdigest()[:16]}"
+
+
+def _joined(likelihood: Any, ids: tf.Tensor) -> tf.Tensor:
+    """Returns what rows of ids say, as `TokenSequence.text` does, in a graph."""
+    words = ["" if number <= END else word for number, word in enumerate(likelihood.words)]
+    said = tf.strings.reduce_join(tf.gather(tf.constant(words), ids), axis=-1)
+    return tf.strings.strip(tf.strings.regex_replace(said, "\u2581", " "))
+
+
+def _tensorflow_text() -> Any:
+    try:
+        import tensorflow_text
+    except ImportError as error:
+        raise UserError(
+            "--format=text needs tensorflow-text, which is not installed: "
+            "pip install 'tf-mvae[translation]'"
+        ) from error
+    return tensorflow_text

@@ -172,6 +172,15 @@ def test_the_papers_settings_of_celeba(name):
     assert (flags["batch_size"], flags["learning_rate"]) == ("100", "1e-4")
 
 
+def test_the_papers_settings_of_the_vision_case_study():
+    flags = read_flags(CONFIGS / "celeba_transformations" / "mvae.cfg")
+    assert flags["latent_dim"] == "250"
+    assert set(parse_weights(flags["likelihood_weight"].split(",")).values()) == {1}
+    assert set(parse_weights(flags["cross_weight"].split(",")).values()) == {0}
+    assert (flags["epochs"], flags["annealing_epochs"]) == ("100", "20")
+    assert (flags["batch_size"], flags["learning_rate"]) == ("50", "1e-4")
+
+
 @pytest.mark.parametrize("name", ["mnist", "binary_mnist", "fashion_mnist"])
 def test_the_papers_settings(name):
     flags = read_flags(CONFIGS / name / "mvae.cfg")

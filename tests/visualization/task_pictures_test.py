@@ -103,10 +103,11 @@ def test_models_that_cannot_do_a_task_draw_none(batch, tmp_path):
 
 
 def test_a_condition_draws_every_other_picture(model):
-    given = {"grey": np.zeros([1, 8, 8, 1], np.float32)}
+    given = {"grey": np.full([1, 8, 8, 1], 0.25, np.float32)}
     figure, generated = condition_figure(model, given, 5, "a title", seed=1)
     pictures, words = panels(figure)
-    assert [word for word in words if word in CHANNELS] == ["image", "edges", "dark"]
-    assert len(pictures) == 3
+    assert words == ["a title", "given grey", "image", "edges", "dark"]
+    np.testing.assert_allclose(cell(pictures[0], 0, 0), 0.25)
+    np.testing.assert_allclose(cell(pictures[0], 0, 1), 1.0)
     want = np.broadcast_to(generated["edges"][4], [8, 8, 3])
-    np.testing.assert_allclose(cell(pictures[1], 0, 4), want, atol=1e-6)
+    np.testing.assert_allclose(cell(pictures[2], 0, 4), want, atol=1e-6)

@@ -118,15 +118,12 @@ def measure(
 def model_predictor(model: MultimodalVAE, task: Task, num_samples: int, seed: int = 0) -> Predictor:
     """Returns how a model does a task: the mean over samples of `q(z | given)`."""
 
-    @tf.function(autograph=False, reduce_retracing=True)
-    def predict(given, seed):
-        chosen = {task.given: given}
-        z = model.latent_samples(chosen, num_samples, seed=seed)
-        return tf.reduce_mean(model.from_latent(z, None, [task.target], chosen)[task.target], 0)
-
     def predictor(given, place):
+        chosen = {task.given: given}
         stream = random.fold_in(tf.constant([seed, _STREAM]), place)
-        return predict(tf.constant(given), stream).numpy()
+        z = model.latent_samples(chosen, num_samples, seed=stream)
+        pictures = model.from_latent(z, None, [task.target], chosen)[task.target]
+        return tf.reduce_mean(pictures, axis=0).numpy()
 
     return predictor
 
@@ -193,11 +190,10 @@ def _supervised(run: Any, task: Task, settings: Settings, steps: int) -> Predict
         ),
     )
 
-    @tf.function(autograph=False, reduce_retracing=True)
-    def predict(pixels):
-        return target.likelihood.expected_value(network(pixels, training=False))
+    def predictor(pixels, _):
+        return target.likelihood.expected_value(network(pixels, training=False)).numpy()
 
-    return lambda pixels, _: predict(tf.constant(pixels)).numpy()
+    return predictor
 
 
 def _training_mean(run: Any, name: str) -> np.ndarray:

@@ -99,7 +99,8 @@ def condition_figure(
 ) -> tuple[Figure | None, dict[str, np.ndarray]]:
     """Draws samples of the first image modality given one example's parts, or nothing.
 
-    Of more than three images of one size all that were not given, a row each.
+    Of more than three images of one size all, a row each: those that were given, then samples
+    of the others.
 
     Args:
         model: A trained model.
@@ -124,13 +125,23 @@ def condition_figure(
     if not targets:
         return None, generated
     if _alike(images):
-        columns = min(num_samples, _MOST_COLUMNS)
-        rows = [generated[name][:columns] for name in targets]
-        pictures = np.concatenate([np.broadcast_to(r, (*r.shape[:3], 3)) for r in rows])
-        return image_grid(pictures, columns, title, targets), generated
+        shown = [m.name for m in images if m.name in given]
+        rows = {f"given {name}": _as_images(np.asarray(given[name])) for name in shown}
+        rows |= {name: generated[name] for name in targets}
+        return _rows_of_samples(rows, min(num_samples, _MOST_COLUMNS), title), generated
     columns = max(1, min(num_samples, round(num_samples**0.5)))
     columns = max(columns, min(num_samples, 8))
     return image_grid(generated[targets[0]], columns, title), generated
+
+
+def _rows_of_samples(rows: Mapping[str, np.ndarray], columns: int, title: str) -> Figure:
+    """Draws a row of pictures under each name, white where it has fewer than others."""
+    filled = []
+    for pictures in rows.values():
+        pictures = pictures[:columns]
+        blank = np.ones((columns - len(pictures), *pictures.shape[1:3], 3), np.float32)
+        filled += [np.broadcast_to(pictures, (*pictures.shape[:3], 3)), blank]
+    return image_grid(np.concatenate(filled), columns, title, list(rows))
 
 
 def most_probable(

@@ -1,0 +1,60 @@
+"""The scripts that keep results and write them into the documents."""
+
+import importlib.util
+import json
+import pathlib
+
+from tf_mvae.training import RunConfig
+
+DOCS = pathlib.Path(__file__).parents[1] / "docs"
+
+
+def script(name):
+    spec = importlib.util.spec_from_file_location(name, DOCS / f"{name}.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def result(method, value, unit, **more):
+    return {
+        "value": value, "standard_error": 0.0123, "examples": 7, "unit": unit, "method": method,
+        "name": f"the {method}", **more,
+    }  # fmt: skip
+
+
+def test_a_run_is_kept_without_where_its_data_lay_and_makes_a_table(tmp_path):
+    run_dir, kept = tmp_path / "run", tmp_path / "kept" / "transformations-one"
+    run_dir.mkdir()
+    config = RunConfig(
+        "celeba_transformations", data_dir="/home/me", dataset_dir="/home/me/pets/1.0.0"
+    )
+    config.write(run_dir / "flags.cfg")
+    edges = {"task": "edge detection", "metric": "F1", "note": "threshold 0.31"}
+    colours = {"task": "colourisation", "metric": "PSNR"}
+    results = {
+        "a": result("model", 0.456, "%", **edges),
+        "b": result("guess", 0.123, "%", **edges),
+        "c": result("model", 21.5, "dB", **colours),
+        "d": result("supervised", 23.25, "dB", **colours),
+        "e": result("guess", 20.0, "dB", **colours),
+    }
+    settings = {"split": "test", "step": 12}
+    report = {"transformations": {"settings": settings, "results": results}}
+    (run_dir / "evaluation.json").write_text(json.dumps(report))
+    script("run_results").keep(run_dir, kept)
+    assert "/home" not in (kept / "flags.cfg").read_text()
+
+    written = script("write_results")
+    text = written.transformations_tables([written.Result(kept)])
+    assert text.startswith("`transformations-one`: pets/1.0.0, `--model=mvae`")
+    assert (
+        "12 steps of 100; 7 examples of the test split; supervised network: the supervised" in text
+    )
+    assert (
+        "| colourisation | PSNR | 21.50 ± 0.01 dB | 23.25 ± 0.01 dB | 20.00 ± 0.01 dB | the guess |"
+        in text
+    )
+    ours, guess = (f"{value} ± 1.2 % (threshold 0.31)" for value in (45.6, 12.3))
+    assert f"| edge detection | F1 | {ours} | - | {guess} | the guess |" in text
+    assert written.transformations_tables([]) == "No run yet."

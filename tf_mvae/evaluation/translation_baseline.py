@@ -52,10 +52,12 @@ class SequenceToSequence(keras.Model):
         code = self.code(self.encoder(tf.cast(source, tf.int32)))
         return tf.cast(self.decoder(code), tf.float32)
 
+    @tf.autograph.experimental.do_not_convert  # nothing to convert, and it takes long
     def call(self, source: tf.Tensor) -> tf.Tensor:
         """Translates greedily: ids `[batch, length]`."""
         return self.likelihood.expected_value(self.parameters(source))
 
+    @tf.autograph.experimental.do_not_convert
     def train_step(self, data: Any) -> dict[str, tf.Tensor]:
         """Takes one step of the optimizer; Keras calls it."""
         seed = random.fold_in(tf.constant([self.seed, 2]), self.optimizer.iterations.value)
@@ -65,6 +67,7 @@ class SequenceToSequence(keras.Model):
         self.optimizer.apply(gradients, self.trainable_variables)
         return {"loss": loss}
 
+    @tf.autograph.experimental.do_not_convert
     def test_step(self, data: Any) -> dict[str, tf.Tensor]:
         """Evaluates one batch; Keras calls it."""
         return {"loss": self._loss(*data, training=False)}

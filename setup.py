@@ -110,6 +110,7 @@ setup(
             *SERVE,
             "websockets>=14",  # speaks to Chromium, where there is one, in the page's tests
             "pytest>=8",
+            "pytest-xdist>=3.6",  # test files side by side: half the time on two cores
             "scikit-learn>=1.5",  # as in sweep
             "pandas>=2",  # tables with holes, for from_arrays; the package itself needs none
             "hypothesis",  # properties over random masks and garbage

@@ -28,12 +28,14 @@ def aligned_by_hand(model, batch):
     z = model.posterior(batch["x"], batch["mask"]).mean()
     raw = model.decode(z)["label"].probs_parameter().numpy().astype(np.float64)
     asked = [row for row in range(len(mask)) if not mask[row] and ROWS[row].any()]
-    for value in range(tiny.NUM_CLASSES):
-        labelled = sum(mask[row] and label[row] == value for row in range(len(mask)))
-        rate = (labelled + 1) / (mask.sum() + tiny.NUM_CLASSES)
-        guesses = sum(raw[row, value] for row in asked)
-        raw[:, value] *= rate / (guesses + tiny.NUM_CLASSES * rate)
-    return raw / raw.sum(axis=1, keepdims=True)
+    for _ in range(3):
+        for value in range(tiny.NUM_CLASSES):
+            labelled = sum(mask[row] and label[row] == value for row in range(len(mask)))
+            rate = (labelled + 1) / (mask.sum() + tiny.NUM_CLASSES)
+            guesses = sum(raw[row, value] for row in asked)
+            raw[:, value] *= rate / (guesses + tiny.NUM_CLASSES * rate)
+        raw /= raw.sum(axis=1, keepdims=True)
+    return raw
 
 
 def test_a_guess_is_the_most_probable_class_given_what_is_there():

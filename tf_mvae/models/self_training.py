@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 __all__ = ["check_self_training", "guess_missing"]
 
+# More would follow the chance by which classes are rare in one batch.
 _ROUNDS = 3
 
 
@@ -48,7 +49,8 @@ def guess_missing(
         p'(c) ∝ p(c) r(c) / (sum of p(c) over what is guessed + n r(c))
 
     where `r(c) = (examples of class c + 1) / (examples that have a class + n)` with n
-    classes.
+    classes; and that three times, each time from what the last one gave (the beginning of
+    Sinkhorn's iteration), since once does little to a model that is very sure.
 
     Args:
         model: The model.

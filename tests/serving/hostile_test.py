@@ -140,7 +140,11 @@ def test_a_small_body_that_unpacks_to_a_gigantic_one_is_413(client):
 
 @pytest.mark.parametrize(
     ("body", "encoding", "status"),
-    [(b"not gzip", "gzip", 400), (gzip.compress(b"{}", mtime=0)[:-4], "gzip", 400), (b"{}", "br", 415)],
+    [
+        (b"not gzip", "gzip", 400),
+        (gzip.compress(b"{}", mtime=0)[:-4], "gzip", 400),
+        (b"{}", "br", 415),
+    ],
 )
 def test_a_body_that_cannot_be_unpacked(client, body, encoding, status):
     assert client.predict(body, headers={"Content-Encoding": encoding})[0] == status

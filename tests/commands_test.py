@@ -114,7 +114,7 @@ def test_evaluate_writes_what_it_prints(finished):
 
 def test_evaluate_names_an_unknown_analysis(finished):
     result = run_on_tiny("evaluate", f"--run_dir={finished}", "--analysis=beauty")
-    assert_one_line(result, "beauty", "accuracy, coherence")
+    assert_one_line(result, "beauty", "accuracy, attributes, coherence")
 
 
 def test_export_writes_versions_and_overwrites_none(finished, tmp_path):

@@ -55,7 +55,7 @@ def test_celebas_own_schema_is_read(name, monkeypatch):
         builder = tfds.builder("celeb_a")
         assert set(CELEBA_ATTRIBUTES) < set(builder.info.features["attributes"])
         assert builder.info.features["image"].shape == (218, 178, 3)
-        monkeypatch.setattr(module, "_builder", lambda *_: builder)
+        monkeypatch.setattr(module, "chosen_builder", lambda *_: builder)
         # A mocked builder knows no number of examples.
         monkeypatch.setattr(
             module,

@@ -137,7 +137,7 @@ def test_a_set_of_one_split_is_cut_in_three(tmp_path):
 def test_celebas_own_schema_gives_six(monkeypatch):
     with tfds.testing.mock_data(num_examples=4):
         builder = tfds.builder("celeb_a")
-        monkeypatch.setattr(module, "prepared_builder", lambda name, data_dir: builder)
+        monkeypatch.setattr(module, "chosen_builder", lambda *_: builder)
         # A mocked builder knows no number of examples.
         monkeypatch.setattr(
             module,

@@ -8,7 +8,7 @@ import tensorflow as tf
 import tensorflow_datasets as tfds
 
 from tf_mvae.data.pipeline import Split
-from tf_mvae.data.prepared import directory_builder, prepared_builder, read
+from tf_mvae.data.prepared import chosen_builder, read
 from tf_mvae.errors import UserError
 
 __all__ = ["ALL", "CELEBA_ATTRIBUTES", "available_attributes", "image_and_attributes", "square"]
@@ -38,7 +38,7 @@ def available_attributes(
     Raises:
         UserError: The data are not there or not of this form.
     """
-    return tuple(sorted(_attributes_of(_builder(data_dir, dataset_dir))))
+    return tuple(sorted(_attributes_of(chosen_builder("celeb_a", data_dir, dataset_dir))))
 
 
 def image_and_attributes(
@@ -68,7 +68,7 @@ def image_and_attributes(
     Raises:
         UserError: The data are not there or not of this form, or an attribute is absent.
     """
-    builder = _builder(data_dir, dataset_dir)
+    builder = chosen_builder("celeb_a", data_dir, dataset_dir)
     names = tuple(attributes) or CELEBA_ATTRIBUTES
     known = _attributes_of(builder)
     absent = [name for name in names if name not in known]
@@ -111,10 +111,6 @@ def square(image: tf.Tensor, size: int) -> tf.Tensor:
     resized = tf.image.resize(tf.cast(cut, tf.float32), [size, size], antialias=True)
     resized = tf.cast(tf.round(tf.clip_by_value(resized, 0, 255)), tf.uint8)
     return tf.ensure_shape(resized, [size, size, image.shape[-1]])
-
-
-def _builder(data_dir: str | None, dataset_dir: str | None) -> tfds.core.DatasetBuilder:
-    return directory_builder(dataset_dir) if dataset_dir else prepared_builder("celeb_a", data_dir)
 
 
 def _attributes_of(builder: tfds.core.DatasetBuilder) -> set[str]:

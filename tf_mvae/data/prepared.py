@@ -13,6 +13,7 @@ from tf_mvae.data.pipeline import Split
 from tf_mvae.errors import UserError
 
 __all__ = [
+    "chosen_builder",
     "directory_builder",
     "embedded_builder",
     "image_and_label",
@@ -48,6 +49,22 @@ def prepared_builder(name: str, data_dir: str | None = None) -> tfds.core.Datase
             "--experiment=digits, which needs neither"
         )
     return builder
+
+
+def chosen_builder(
+    name: str, data_dir: str | None = None, dataset_dir: str | None = None
+) -> tfds.core.DatasetBuilder:
+    """Returns the builder of a user's own directory if one is given, or of a stock data set.
+
+    Args:
+        name: See `prepared_builder`.
+        data_dir: See `prepared_builder`.
+        dataset_dir: See `directory_builder`; the stock data set where left out.
+
+    Raises:
+        UserError: It is not there, or cannot be read.
+    """
+    return directory_builder(dataset_dir) if dataset_dir else prepared_builder(name, data_dir)
 
 
 def directory_builder(directory: str) -> tfds.core.DatasetBuilder:

@@ -22,7 +22,7 @@ from tf_mvae.data.attributes import square
 from tf_mvae.data.canny import canny
 from tf_mvae.data.landmarks import LANDMARKS, landmark_mask
 from tf_mvae.data.pipeline import Split
-from tf_mvae.data.prepared import directory_builder, prepared_builder, read, usual_splits
+from tf_mvae.data.prepared import chosen_builder, read, usual_splits
 from tf_mvae.data.tasks import Task
 from tf_mvae.data.watermark import watermark
 from tf_mvae.errors import UserError
@@ -74,7 +74,7 @@ def available(data_dir: str | None = None, dataset_dir: str | None = None) -> tu
     Raises:
         UserError: The data are not there, or have no image.
     """
-    features = _features(_builder(data_dir, dataset_dir))
+    features = _features(chosen_builder("celeb_a", data_dir, dataset_dir))
     return tuple(n for n in CHANNELS if n != _SEGMENTATION or _mask_source(features))
 
 
@@ -112,7 +112,7 @@ def transformed_images(
     ```
     """
     names = chosen(transformations)
-    builder = _builder(data_dir, dataset_dir)
+    builder = chosen_builder("celeb_a", data_dir, dataset_dir)
     features = _features(builder)
     source = _mask_source(features)
     absent = _SEGMENTATION in names and source is None
@@ -198,10 +198,6 @@ def _mask(example: dict[str, Any], source: str | None) -> tf.Tensor:
     mask = example[source]
     full = tf.cast(mask != tf.zeros([], mask.dtype), tf.uint8) * tf.constant(255, tf.uint8)
     return tf.where(square(full, IMAGE_SIZE) > 127, tf.constant(255, tf.uint8), 0)
-
-
-def _builder(data_dir: str | None, dataset_dir: str | None) -> tfds.core.DatasetBuilder:
-    return directory_builder(dataset_dir) if dataset_dir else prepared_builder("celeb_a", data_dir)
 
 
 def _features(builder: tfds.core.DatasetBuilder) -> dict[str, Any]:

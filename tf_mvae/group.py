@@ -8,7 +8,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from tf_mvae.distributions.likelihoods import Categorical, Likelihood
+from tf_mvae.distributions.likelihoods import Bernoulli, Categorical, Likelihood
 from tf_mvae.distributions.members import MemberLikelihood
 from tf_mvae.layers import (
     GroupedDense,
@@ -20,7 +20,7 @@ from tf_mvae.layers import (
 from tf_mvae.layers.sequential import call_network
 from tf_mvae.modality import Modality
 
-__all__ = ["ModalityGroup", "has_groups"]
+__all__ = ["ModalityGroup", "attribute_groups", "has_groups"]
 
 Weights = float | Mapping[str, float]
 
@@ -226,6 +226,17 @@ class ModalityGroup(Modality):
 
     def _head(self, units: int) -> keras.layers.Layer:
         return GroupedDense(units, name="expert")
+
+
+def attribute_groups(modalities: Sequence[Modality]) -> list[ModalityGroup]:
+    """Returns the groups whose members are yes or no, a number each."""
+    return [
+        m
+        for m in modalities
+        if isinstance(m, ModalityGroup)
+        and isinstance(m.likelihood.member, Bernoulli)
+        and not m.likelihood.member.event_shape
+    ]
 
 
 def has_groups(modalities: Sequence[Modality]) -> bool:

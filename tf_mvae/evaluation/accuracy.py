@@ -9,6 +9,7 @@ import tensorflow as tf
 from tf_mvae.data import contract
 from tf_mvae.distributions.likelihoods import Categorical
 from tf_mvae.errors import UserError
+from tf_mvae.evaluation.prediction import mean_prediction
 from tf_mvae.evaluation.settings import Settings
 from tf_mvae.models import MultimodalVAE
 from tf_mvae.ops import random
@@ -65,8 +66,7 @@ def analyze(run: Any, settings: Settings) -> dict[str, Any]:
             f"--analysis=accuracy needs a model that infers a class from something else; "
             f"{run.config.model} does not; leave it out"
         )
-    batches, total = settings.batches(run)
-    batches = settings.progress(batches, desc="accuracy", total=total)
+    batches = settings.shown_batches(run, "accuracy")
     return cross_modal_accuracy(run.model, batches, settings.num_samples, settings.seed)
 
 
@@ -85,8 +85,8 @@ def _counter(model: MultimodalVAE, target: str, given: tuple[str, ...], num_samp
     @tf.function(autograph=False)
     def count(x, mask, seed):
         chosen = {name: x[name] for name in given}
-        z = model.latent_samples(chosen, num_samples, {n: mask[n] for n in given}, seed)
-        probabilities = tf.reduce_mean(model.from_latent(z, None, [target], chosen)[target], axis=0)
+        there = {name: mask[name] for name in given}
+        probabilities = mean_prediction(model, target, chosen, num_samples, seed, there)
         guess = tf.argmax(probabilities, axis=-1, output_type=tf.int32)
         right = tf.cast(guess == tf.cast(x[target], tf.int32), tf.float32)
         counts = tf.reduce_prod(tf.stack([mask[name] for name in (target, *given)]), axis=0)

@@ -1,5 +1,6 @@
 """How well attributes are read off an image, beside a supervised classifier."""
 
+import itertools
 import math
 from collections.abc import Callable, Iterable
 from typing import Any
@@ -9,13 +10,12 @@ import tensorflow as tf
 
 from tf_mvae.data import contract
 from tf_mvae.data.pipeline import Split
-from tf_mvae.distributions.likelihoods import Bernoulli
 from tf_mvae.errors import UserError
 from tf_mvae.evaluation.accuracy import share
-from tf_mvae.evaluation.kept import kept_network
+from tf_mvae.evaluation.prediction import mean_prediction
 from tf_mvae.evaluation.settings import Settings
-from tf_mvae.evaluation.supervised import train_reader
-from tf_mvae.group import ModalityGroup
+from tf_mvae.evaluation.supervised import kept_supervised, reader
+from tf_mvae.group import ModalityGroup, attribute_groups
 from tf_mvae.modality import Modality
 from tf_mvae.models import MultimodalVAE
 from tf_mvae.ops import random
@@ -99,32 +99,25 @@ def analyze(run: Any, settings: Settings) -> dict[str, Any]:
     Raises:
         UserError: The model has no group of attributes and something to read them off.
     """
-    groups = [
-        m
-        for m in run.model.targets
-        if isinstance(m, ModalityGroup)
-        and isinstance(m.likelihood.member, Bernoulli)
-        and not m.likelihood.member.event_shape
-    ]
-    pairs = [(g, m) for g in groups for m in run.model.modalities if not m.mask_shape]
-    if not pairs:
+    groups = attribute_groups(run.model.targets)
+    singles = [m for m in run.model.modalities if not m.mask_shape]
+    if not groups or not singles:
         raise UserError(
             "--analysis=attributes needs a model of a group of attributes and something to read "
             "them off, as --experiment=celeba19; leave it out"
         )
-    steps = settings.baseline_steps
-    steps = run.checkpoint_step if steps is None else steps
     seen = run.seen_split("train")
+    rates = {group.name: prevalence(seen, group) for group in groups}
     results = {}
-    for group, given in pairs:
+    for group, given in itertools.product(groups, singles):
         predictors = {"model": _reader(run.model, group, given, settings)}
-        if steps:
-            predictors["supervised"] = _supervised(run, seen, group, given, settings, steps)
-        rates = prevalence(seen, group)
+        if settings.baseline_steps_of(run):
+            predictors["supervised"] = _supervised(run, seen, group, given, settings)
         for method, predictor in predictors.items():
-            batches, total = settings.batches(run)
-            batches = settings.progress(batches, desc=f"attributes, {method}", total=total)
-            found = attribute_results(predictor, batches, run.model, given, group, rates)
+            batches = settings.shown_batches(run, f"attributes, {method}")
+            found = attribute_results(
+                predictor, batches, run.model, given, group, rates[group.name]
+            )
             results |= {
                 f"{name} | {given.name}: {method}": {**result, "method": method}
                 for name, result in found.items()
@@ -137,32 +130,18 @@ def _reader(
 ) -> Predictor:
     @tf.function(autograph=False, reduce_retracing=True)
     def predict(value, mask, seed):
-        chosen = {given.name: value}
-        z = model.latent_samples(chosen, settings.num_samples, {given.name: mask}, seed)
-        return tf.reduce_mean(model.from_latent(z, None, [group.name], chosen)[group.name], axis=0)
+        number, there = settings.num_samples, {given.name: mask}
+        return mean_prediction(model, group.name, {given.name: value}, number, seed, there)
 
     stream = tf.constant([settings.seed, _STREAM])
     return lambda value, mask, place: predict(value, mask, random.fold_in(stream, place)).numpy()
 
 
 def _supervised(
-    run: Any, split: Split, group: ModalityGroup, given: Modality, settings: Settings, steps: int
+    run: Any, split: Split, group: ModalityGroup, given: Modality, settings: Settings
 ) -> Predictor:
-    name = f"supervised_{given.name}_{group.name}_steps{steps}_seed{settings.seed}.keras"
-    network = kept_network(
-        run.directory / "evaluation" / name,
-        given.likelihood.event_shape,
-        group.likelihood.parameter_shape,
-        lambda: train_reader(
-            given,
-            group,
-            split,
-            steps,
-            run.config.batch_size,
-            run.config.shuffle_buffer,
-            settings.seed,
-            settings.progress,
-        ),
+    network = kept_supervised(
+        run, settings, given, group, lambda: reader(given, group), lambda: split
     )
 
     @tf.function(autograph=False, reduce_retracing=True)

@@ -146,8 +146,7 @@ def _estimates(run: Any, settings: Settings) -> dict[Question, dict[str, Any]]:
     if _MEMORY not in settings.memory:
         model = run.model
         questions = list(settings.questions) or default_questions(model)
-        batches, total = settings.batches(run)
-        batches = settings.progress(batches, desc="log-likelihood", total=total)
+        batches = settings.shown_batches(run, "log-likelihood")
         sampler = ImportanceSampler(model, settings.num_samples, jit_compile=run.config.jit_compile)
         settings.memory[_MEMORY] = estimate(sampler, batches, questions, settings.seed)
     return settings.memory[_MEMORY]

@@ -60,6 +60,15 @@ class Settings:
             batches = batches.unbatch().take(number).batch(self.batch_size)
         return batches, -(-number // self.batch_size)
 
+    def shown_batches(self, run: Any, what: str) -> Iterable:
+        """Returns the examples that count, in batches, with progress under a name."""
+        batches, total = self.batches(run)
+        return self.progress(batches, desc=what, total=total)
+
+    def baseline_steps_of(self, run: Any) -> int:
+        """Returns the steps of networks that are trained to compare a run with."""
+        return run.checkpoint_step if self.baseline_steps is None else self.baseline_steps
+
     def recorded(self) -> dict[str, Any]:
         """Returns what decides the figures, for the report."""
         beam = {"beam_width": self.beam_width} if self.decoding == "beam" else {}

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable, Iterable
+from typing import Any
 
 import keras
 import tensorflow as tf
@@ -9,79 +10,92 @@ import tensorflow as tf
 from tf_mvae.data import contract
 from tf_mvae.data.pipeline import Split, training_batches
 from tf_mvae.evaluation.baselines import bottleneck_networks
+from tf_mvae.evaluation.kept import kept_network
+from tf_mvae.evaluation.settings import Settings
 from tf_mvae.layers.dropout import layer_seeds
 from tf_mvae.modality import Modality
 from tf_mvae.ops import random
 
-__all__ = ["train_reader", "train_supervised", "train_translator"]
+__all__ = ["kept_supervised", "reader", "train_supervised", "translator"]
 
 _STREAM = 41
 
 
-def train_translator(
-    given: Modality,
-    target: Modality,
-    split: Split,
-    latent_dim: int,
-    steps: int,
-    batch_size: int,
-    shuffle_buffer: int,
-    seed: int,
-    progress: Callable[..., Iterable],
-) -> keras.Model:
-    """Trains the encoder of one modality and the decoder of another, end to end.
+def translator(given: Modality, target: Modality, latent_dim: int) -> keras.Model:
+    """Makes the encoder of one modality and the decoder of another, one behind the other.
 
     They are made anew, with a linear layer of the latent's size between them and no other
-    connection: a model of the same size that learns this one task. The loss is minus the
-    target's log-likelihood; Adam, whose learning rate falls from 1e-3 to 0 along half a cosine.
+    connection: a model of the same size that learns this one task.
 
     Args:
         given: What is given; its networks are copied, not their weights.
         target: What is asked for, likewise.
-        split: The training examples; those that lack one of the two count for nothing.
         latent_dim: Size of the latent.
-        steps: Of the optimizer.
-        batch_size: Examples a step.
-        shuffle_buffer: Examples held for shuffling.
-        seed: Of weights, order and dropout.
-        progress: Wraps the batches, to show progress; takes `desc` and `total`.
 
     Returns:
         A network from prepared data to parameters of the target's likelihood.
     """
-    keras.utils.set_random_seed(seed)
     parts = [type(m).from_config(m.get_config()) for m in (given, target)]
-    _, network = bottleneck_networks(*parts, latent_dim)
-    train_supervised(
-        network, given, target, split, steps, batch_size, shuffle_buffer, seed, progress
-    )
-    return network
+    return bottleneck_networks(*parts, latent_dim)[1]
 
 
-def train_reader(
-    given: Modality,
-    target: Modality,
-    split: Split,
-    steps: int,
-    batch_size: int,
-    shuffle_buffer: int,
-    seed: int,
-    progress: Callable[..., Iterable],
-) -> keras.Model:
-    """Trains the encoder of one modality with a linear layer for the other on top.
+def reader(given: Modality, target: Modality) -> keras.Model:
+    """Makes the encoder of one modality with a linear layer for the other on top.
 
-    For a target of few numbers, such as attributes; else as `train_translator`.
+    For a target of few numbers, such as attributes; else as `translator`.
     """
-    keras.utils.set_random_seed(seed)
     encoder = type(given).from_config(given.get_config()).encoder
     inputs = keras.Input(given.likelihood.event_shape)
     shape = target.likelihood.parameter_shape
     outputs = keras.layers.Dense(math.prod(shape))(keras.layers.Flatten()(encoder(inputs)))
-    network = keras.Model(inputs, keras.layers.Reshape(shape)(outputs))
-    train_supervised(
-        network, given, target, split, steps, batch_size, shuffle_buffer, seed, progress
+    return keras.Model(inputs, keras.layers.Reshape(shape)(outputs))
+
+
+def kept_supervised(
+    run: Any,
+    settings: Settings,
+    given: Modality,
+    target: Modality,
+    make: Callable[[], keras.Model],
+    examples: Callable[[], Split],
+) -> keras.Model:
+    """Makes and trains a network for one task, or loads the one that the run directory keeps.
+
+    It takes batches as the run's, for `settings.baseline_steps_of(run)` steps.
+
+    Args:
+        run: The run.
+        settings: How to evaluate.
+        given: What is given.
+        target: What is asked for.
+        make: Makes the network, from prepared data to parameters of the target's likelihood.
+        examples: Returns the training examples.
+    """
+    steps, seed, config = settings.baseline_steps_of(run), settings.seed, run.config
+
+    def trained() -> keras.Model:
+        keras.utils.set_random_seed(seed)
+        network = make()
+        train_supervised(
+            network,
+            given,
+            target,
+            examples(),
+            steps,
+            config.batch_size,
+            config.shuffle_buffer,
+            seed,
+            settings.progress,
+        )
+        return network
+
+    name = f"supervised_{given.name}_{target.name}_steps{steps}_seed{seed}.keras"
+    return kept_network(
+        run.directory / "evaluation" / name,
+        given.likelihood.event_shape,
+        target.likelihood.parameter_shape,
+        trained,
     )
-    return network
 
 
 def train_supervised(
@@ -95,7 +109,22 @@ def train_supervised(
     seed: int,
     progress: Callable[..., Iterable],
 ) -> None:
-    """Trains a network from prepared data to the target's parameters; see `train_translator`."""
+    """Trains a network end to end.
+
+    The loss is minus the target's log-likelihood; Adam, whose learning rate falls from 1e-3 to
+    0 along half a cosine.
+
+    Args:
+        network: From prepared data to parameters of the target's likelihood.
+        given: What is given.
+        target: What is asked for.
+        split: The training examples; those that lack one of the two count for nothing.
+        steps: Of the optimizer.
+        batch_size: Examples a step.
+        shuffle_buffer: Examples held for shuffling.
+        seed: Of order and dropout.
+        progress: Wraps the batches, to show progress; takes `desc` and `total`.
+    """
     rate = keras.optimizers.schedules.CosineDecay(1e-3, steps)
     optimizer = keras.optimizers.Adam(rate)
     optimizer.build(network.trainable_variables)

@@ -62,8 +62,7 @@ def analyze(run: Any, settings: Settings) -> dict[str, Any]:
             "--analysis=transcription needs a model that infers a sequence from something else; "
             f"{run.config.model} of {run.config.experiment} does not; leave it out"
         )
-    batches, total = settings.batches(run)
-    batches = settings.progress(batches, desc="transcription", total=total)
+    batches = settings.shown_batches(run, "transcription")
     return transcription_accuracy(run.model, batches, settings.num_samples, settings.seed)
 
 

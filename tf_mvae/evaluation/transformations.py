@@ -11,9 +11,9 @@ from tf_mvae.data import contract
 from tf_mvae.data.tasks import Task, possible
 from tf_mvae.errors import UserError
 from tf_mvae.evaluation import picture_metrics as metrics
-from tf_mvae.evaluation.kept import kept_network
+from tf_mvae.evaluation.prediction import mean_prediction
 from tf_mvae.evaluation.settings import Settings
-from tf_mvae.evaluation.supervised import train_translator
+from tf_mvae.evaluation.supervised import kept_supervised, translator
 from tf_mvae.models import MultimodalVAE
 from tf_mvae.ops import random
 
@@ -55,12 +55,14 @@ def analyze(run: Any, settings: Settings) -> dict[str, Any]:
     for split in dict.fromkeys(("validation", settings.split)):
         found, _ = settings.batches(run, split)
         batches[split] = found if settings.max_examples is None else found.cache()
+    # Several tasks ask for the mean of the same picture, a pass over the training split.
+    mean_of = functools.cache(functools.partial(_training_mean, run))
     results = {}
     for task in settings.progress(tasks, desc="tasks", total=len(tasks)):
         splits = [functools.partial(_pairs, run.model, task, found) for found in batches.values()]
         if not any(len(pairs.given) for pairs in splits[0]()):
             continue
-        for method, name, predictor in _predictors(run, task, settings, splits[0]):
+        for method, name, predictor in _predictors(run, task, settings, splits[0], mean_of):
             for metric, result in measure(task, predictor, splits[0], splits[-1]).items():
                 told = {"task": task.name, "metric": metric, "method": method, "name": name}
                 results[f"{task.name}, {metric}: {name}"] = {**result, **told}
@@ -121,9 +123,7 @@ def model_predictor(model: MultimodalVAE, task: Task, num_samples: int, seed: in
     def predictor(given, place):
         chosen = {task.given: given}
         stream = random.fold_in(tf.constant([seed, _STREAM]), place)
-        z = model.latent_samples(chosen, num_samples, seed=stream)
-        pictures = model.from_latent(z, None, [task.target], chosen)[task.target]
-        return tf.reduce_mean(pictures, axis=0).numpy()
+        return mean_prediction(model, task.target, chosen, num_samples, stream).numpy()
 
     return predictor
 
@@ -145,15 +145,18 @@ def _tasks(run: Any) -> list[Task]:
 
 
 def _predictors(
-    run: Any, task: Task, settings: Settings, validation: Callable[[], Iterator[Pairs]]
+    run: Any,
+    task: Task,
+    settings: Settings,
+    validation: Callable[[], Iterator[Pairs]],
+    mean_of: Callable[[str], np.ndarray],
 ) -> Iterator[tuple[str, str, Predictor]]:
     """Yields the kind, the name and the predictor of every way to do a task."""
     yield "model", "model", model_predictor(run.model, task, settings.num_samples, settings.seed)
-    steps = settings.baseline_steps
-    steps = run.checkpoint_step if steps is None else steps
+    steps = settings.baseline_steps_of(run)
     if steps:
-        yield "supervised", f"supervised, {steps} steps", _supervised(run, task, settings, steps)
-    mean = _training_mean(run, task.target)
+        yield "supervised", f"supervised, {steps} steps", _supervised(run, task, settings)
+    mean = mean_of(task.target)
     guesses = {
         name: lambda given, _, guess=guess: guess(given, mean)
         for name, guess in task.guesses.items()
@@ -168,26 +171,16 @@ def _predictors(
     yield "guess", name, guesses[name]
 
 
-def _supervised(run: Any, task: Task, settings: Settings, steps: int) -> Predictor:
+def _supervised(run: Any, task: Task, settings: Settings) -> Predictor:
     modalities = {m.name: m for m in run.model.modalities}
     given, target = modalities[task.given], modalities[task.target]
-    name = f"supervised_{task.given}_{task.target}_steps{steps}_seed{settings.seed}.keras"
-    config = run.config
-    network = kept_network(
-        run.directory / "evaluation" / name,
-        given.likelihood.event_shape,
-        target.likelihood.parameter_shape,
-        lambda: train_translator(
-            given,
-            target,
-            run.split("train"),
-            config.latent_dim,
-            steps,
-            config.batch_size,
-            config.shuffle_buffer,
-            settings.seed,
-            settings.progress,
-        ),
+    network = kept_supervised(
+        run,
+        settings,
+        given,
+        target,
+        lambda: translator(given, target, run.config.latent_dim),
+        lambda: run.split("train"),
     )
 
     def predictor(pixels, _):

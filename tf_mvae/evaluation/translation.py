@@ -164,10 +164,7 @@ def analyze(run: Any, settings: Settings) -> dict[str, Any]:
     """
 
     def translate(source: str, target: str) -> list[str]:
-        batches = run.batches(settings.split, settings.batch_size, settings.seed)
-        if settings.max_examples is not None:
-            batches = batches.unbatch().take(settings.max_examples).batch(settings.batch_size)
-        batches = settings.progress(batches, desc=f"{source} to {target}", total=None)
+        batches = settings.shown_batches(run, f"{source} to {target}")
         decoding = settings.decoding or "greedy"
         how = (settings.num_samples, decoding, settings.beam_width, settings.seed)
         return translations(run.model, batches, source, target, *how)

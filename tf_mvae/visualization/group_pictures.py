@@ -7,22 +7,15 @@ import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from tf_mvae.distributions.likelihoods import Bernoulli
-from tf_mvae.group import ModalityGroup
+from tf_mvae.group import ModalityGroup, attribute_groups
 from tf_mvae.modality import Modality
 from tf_mvae.models import MultimodalVAE
 from tf_mvae.visualization.grids import image_grid
 
-__all__ = ["attribute_groups", "group_figures", "probable_attributes"]
+__all__ = ["group_figures", "probable_attributes"]
 
 _MOST_MEMBERS = 20
 _EXAMPLES = 8
-
-
-def attribute_groups(model: MultimodalVAE) -> list[ModalityGroup]:
-    """Returns the groups whose members are yes or no."""
-    groups = [m for m in model.targets if isinstance(m, ModalityGroup)]
-    return [g for g in groups if isinstance(g.likelihood.member, Bernoulli) and not _inner(g)]
 
 
 def group_figures(
@@ -37,7 +30,7 @@ def group_figures(
         seed: Of the samples.
     """
     figures = {}
-    for group in attribute_groups(model):
+    for group in attribute_groups(model.targets):
         names = group.members[:_MOST_MEMBERS]
         eye = np.eye(group.size, dtype=np.float32)[: len(names)]
         drawn = model.generate({group.name: eye}, 10, mask={group.name: eye}, seed=seed)
@@ -59,7 +52,7 @@ def probable_attributes(
         generated: What was generated, by name, `[num_samples, ...]`.
     """
     lines = []
-    for group in attribute_groups(model):
+    for group in attribute_groups(model.targets):
         if group.name in given:
             continue
         share = generated[group.name].mean(0)
@@ -70,10 +63,6 @@ def probable_attributes(
         ]
         lines.append((group.name, ", ".join(words)))
     return lines
-
-
-def _inner(group: ModalityGroup) -> tuple[int, ...]:
-    return group.likelihood.member.event_shape
 
 
 def _bars(

@@ -5,7 +5,6 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-import tensorflow as tf
 import tensorflow_datasets as tfds
 
 
@@ -16,32 +15,14 @@ def write_dataset(
     num_shards: int = 1,
 ) -> str:
     """Writes examples in order into `.../NAME/VERSION`, and returns it."""
-    path.mkdir(parents=True)
-    infos = []
-    for split, examples in splits.items():
-        cuts = np.linspace(0, len(examples), num_shards + 1).astype(int)
-        template = tfds.core.ShardedFileTemplate(
-            data_dir=path,
-            dataset_name=path.parent.name,
-            split=split,
-            filetype_suffix="tfrecord",
-        )
-        for index in range(num_shards):
-            name = template.sharded_filepath(shard_index=index, num_shards=num_shards)
-            with tf.io.TFRecordWriter(str(name)) as writer:
-                for example in examples[cuts[index] : cuts[index + 1]]:
-                    encoded = features.encode_example(example)
-                    writer.write(features.serialize_example(encoded))
-        infos.append(
-            tfds.core.SplitInfo(
-                name=split,
-                shard_lengths=np.diff(cuts).tolist(),
-                num_bytes=0,
-                filename_template=template,
-            )
-        )
-    tfds.folder_dataset.write_metadata(
-        data_dir=path, features=features, split_infos=infos, filename_template=template
+    tfds.dataset_builders.store_as_tfds_dataset(
+        name=path.parent.name,
+        version=path.name,
+        features=features,
+        split_datasets={name: list(enumerate(examples)) for name, examples in splits.items()},
+        data_dir=path.parents[1],
+        download_config=tfds.download.DownloadConfig(num_shards=num_shards),
+        disable_shuffling=True,
     )
     return str(path)
 

@@ -1,27 +1,22 @@
 """CelebA-19 from its config to what a finished run answers, half of the attributes missing."""
 
 import dataclasses
-import pathlib
 
 import numpy as np
 import pytest
 
 from tests.data.attributes_test import dataset_dir  # noqa: F401  a fixture
+from tests.experiments.configs import CONFIGS, config_of, read_flags
 from tf_mvae.errors import UserError
 from tf_mvae.evaluation import ANALYSES, Settings
-from tf_mvae.training import RunConfig, load_run, train
+from tf_mvae.training import load_run, train
 from tf_mvae.training.incomplete import incomplete_split
-
-CONFIG = pathlib.Path(__file__).parents[2] / "configs" / "celeba19" / "mvae_cross.cfg"
 
 
 @pytest.fixture(scope="module")
-def config(dataset_dir, tmp_path_factory):  # noqa: F811
-    lines = [line for line in CONFIG.read_text().splitlines() if not line.startswith("#")]
-    short = tmp_path_factory.mktemp("config") / "flags.cfg"
-    short.write_text("\n".join(lines) + "\n")
-    return dataclasses.replace(
-        RunConfig.read(short),
+def config(dataset_dir):  # noqa: F811
+    return config_of(
+        read_flags(CONFIGS / "celeba19" / "mvae_cross.cfg"),
         dataset_dir=dataset_dir,
         attributes=("all",),
         missing_rate={"attributes": 0.5},

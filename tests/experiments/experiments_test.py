@@ -1,11 +1,11 @@
 """Experiments: the paper's networks, and their configs."""
 
 import dataclasses
-import pathlib
 
 import numpy as np
 import pytest
 
+from tests.experiments.configs import CONFIGS, config_of, read_flags
 from tf_mvae import experiments
 from tf_mvae.data.parallel_text import text_split
 from tf_mvae.errors import UserError
@@ -14,7 +14,6 @@ from tf_mvae.training.build import build_model
 from tf_mvae.training.config import parse_weights
 from tf_mvae.training.sweeping import parse_methods, parse_numbers
 
-CONFIGS = pathlib.Path(__file__).parents[2] / "configs"
 SWEEPS = sorted(p for p in CONFIGS.rglob("*.cfg") if "--methods=" in p.read_text())
 RUNS = sorted(set(CONFIGS.rglob("*.cfg")) - set(SWEEPS))
 
@@ -123,12 +122,6 @@ def test_an_unknown_experiment_lists_those_there_are():
         experiments.get("mnits")
 
 
-def read_flags(path):
-    """Reads a config's flags: own-line comments, one flag a line."""
-    lines = [line for line in path.read_text().splitlines() if not line.startswith("#")]
-    return dict(line.removeprefix("--").split("=", 1) for line in lines)
-
-
 @pytest.mark.parametrize("path", SWEEPS, ids=lambda path: path.stem)
 def test_every_config_of_a_sweep_names_what_there_is(path, monkeypatch):
     monkeypatch.chdir(CONFIGS.parent)
@@ -143,9 +136,7 @@ def test_every_config_of_a_sweep_names_what_there_is(path, monkeypatch):
 def test_every_config_builds_its_model(path, tmp_path):
     flags = {"experiment": "mnist", **read_flags(path)}  # a config may be put behind another
     flags.pop("run_dir", None)
-    text = "".join(f"--{name}={value}\n" for name, value in flags.items())
-    (tmp_path / "flags.cfg").write_text(text)
-    config = RunConfig.read(tmp_path / "flags.cfg")
+    config = config_of(flags)
     if config.experiment == "translation":
         text = text_split({name: ["a few words", "and some others"] for name in config.languages})
         experiments.translation.prepare(text, tmp_path, config.languages, 30)

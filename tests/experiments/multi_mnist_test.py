@@ -1,7 +1,6 @@
 """MultiMNIST from its config to what a finished run answers."""
 
 import dataclasses
-import pathlib
 
 import numpy as np
 import pytest
@@ -9,26 +8,22 @@ import tensorflow as tf
 
 from tests import tiny
 from tests.data.multi_mnist_test import data_dir  # noqa: F401  a fixture
+from tests.experiments.configs import CONFIGS, config_of, read_flags
+from tf_mvae import experiments
 from tf_mvae.errors import UserError
 from tf_mvae.evaluation import ANALYSES, Settings
 from tf_mvae.evaluation.transcription import transcription_accuracy
 from tf_mvae.ops import random
 from tf_mvae.ops.tokens import END
-from tf_mvae.training import RunConfig, load_run, train
-from tf_mvae.visualization.text_pictures import spell
+from tf_mvae.training import load_run, train
 
-CONFIG = pathlib.Path(__file__).parents[2] / "configs" / "multi_mnist" / "mvae_cross.cfg"
 WORDS = ("", "start", "end", *"0123456789")
 
 
 @pytest.fixture(scope="module")
 def run(data_dir, tmp_path_factory):  # noqa: F811
-    lines = [line for line in CONFIG.read_text().splitlines() if not line.startswith("#")]
-    short = tmp_path_factory.mktemp("config") / "flags.cfg"
-    short.write_text("\n".join(lines) + "\n")
-    config = dataclasses.replace(
-        RunConfig.read(short), data_dir=data_dir, epochs=1, annealing_epochs=1, latent_dim=8
-    )
+    flags = read_flags(CONFIGS / "multi_mnist" / "mvae_cross.cfg")
+    config = config_of(flags, data_dir=data_dir, epochs=1, annealing_epochs=1, latent_dim=8)
     directory = tmp_path_factory.mktemp("run") / "run"
     train(config, directory)
     return load_run(directory, "last")
@@ -85,4 +80,6 @@ def test_models_without_a_sequence_are_named(run):
     [([4, 7, 2, 0, 0], "14"), ([2, 0, 0, 0, 0], ""), ([3, 4, 5, 6, 7], "01234"), ([9, 0, 5], "6")],
 )
 def test_rows_of_ids_are_spelled(tokens, text):
-    assert spell(WORDS, np.array(tokens)) == text
+    likelihood = experiments.get("multi_mnist").modalities({}, {})[1].likelihood
+    assert likelihood.words == WORDS
+    assert likelihood.text([tokens]) == [text]

@@ -8,17 +8,11 @@ from matplotlib.figure import Figure
 from tf_mvae.distributions.likelihoods import TokenSequence
 from tf_mvae.modality import Modality
 from tf_mvae.models import MultimodalVAE
-from tf_mvae.ops.tokens import END
 from tf_mvae.visualization.grids import image_grid
 
-__all__ = ["short_texts", "spell", "text_figures"]
+__all__ = ["short_texts", "text_figures"]
 
 _LONGEST = 12
-
-
-def spell(words: tuple[str, ...], tokens: np.ndarray) -> str:
-    """Returns what a row of ids says, up to its end."""
-    return "".join(words[token] for token in tokens[np.cumprod(tokens > END) > 0])
 
 
 def short_texts(model: MultimodalVAE) -> list[Modality]:
@@ -48,10 +42,11 @@ def text_figures(
     Returns:
         Figures by name: `TEXT_given_IMAGE` and `IMAGE_given_TEXT`.
     """
-    words, pixels = text.likelihood.words, batch[image.name]
-    true = [spell(words, row) or "-" for row in batch[text.name]]
-    said = model.generate({image.name: pixels}, 1, seed=seed)[text.name][0].numpy()
-    said = [spell(words, row) or "-" for row in said]
+    pixels = batch[image.name]
+    said = model.generate({image.name: pixels}, 1, seed=seed)[text.name][0]
+    said, true = (
+        [words or "-" for words in text.likelihood.text(ids)] for ids in (said, batch[text.name])
+    )
     captions = [f"{mine} ({right})" for mine, right in zip(said, true, strict=True)]
     originals = pixels / 255 if pixels.dtype == np.uint8 else pixels
     drawn = model.generate({text.name: batch[text.name]}, 8, seed=seed)[image.name].numpy()

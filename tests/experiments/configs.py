@@ -1,0 +1,24 @@
+"""The configs of this repository, as tests read them."""
+
+import dataclasses
+import pathlib
+import tempfile
+from typing import Any
+
+from tf_mvae.training import RunConfig
+
+CONFIGS = pathlib.Path(__file__).parents[2] / "configs"
+
+
+def read_flags(path: pathlib.Path) -> dict[str, str]:
+    """Reads a config's flags: own-line comments, one flag a line."""
+    lines = [line for line in path.read_text().splitlines() if not line.startswith("#")]
+    return dict(line.removeprefix("--").split("=", 1) for line in lines)
+
+
+def config_of(flags: dict[str, str], **changes: Any) -> RunConfig:
+    """Returns the configuration that flags describe, with fields of it changed."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = pathlib.Path(folder) / "flags.cfg"
+        path.write_text("".join(f"--{name}={value}\n" for name, value in flags.items()))
+        return dataclasses.replace(RunConfig.read(path), **changes)

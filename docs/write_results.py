@@ -212,13 +212,15 @@ def weak_supervision(experiment: str) -> str:
     return f"{accuracy_table(rows)}\n\n{plot}"
 
 
+def reported(results: list[Result], analysis: str) -> list[tuple[Result, dict]]:
+    """Returns the runs that an analysis was made of, with what it left."""
+    return [(r, r.report[analysis]) for r in results if analysis in r.report]
+
+
 def transformations_tables(results: list[Result]) -> str:
     """One picture from another, a table a run: the model, the best guess, a supervised network."""
     parts = []
-    for result in results:
-        found = result.report.get("transformations")
-        if found is None:
-            continue
+    for result, found in reported(results, "transformations"):
         rows = collections.defaultdict(dict)
         for measured in found["results"].values():
             rows[measured["task"], measured["metric"]][measured["method"]] = measured
@@ -238,10 +240,7 @@ def transformations_tables(results: list[Result]) -> str:
 def attributes_tables(results: list[Result]) -> str:
     """Attributes read off images, a table a run: the model and a supervised classifier."""
     parts = []
-    for result in results:
-        found = result.report.get("attributes")
-        if found is None:
-            continue
+    for result, found in reported(results, "attributes"):
         rows = collections.defaultdict(dict)
         for name, measured in found["results"].items():
             attribute, metric = name.partition(" | ")[0].split(", ")
@@ -263,9 +262,7 @@ def attributes_tables(results: list[Result]) -> str:
 def transcription_table(results: list[Result]) -> str:
     """MultiMNIST: strings read off canvases, and likelihoods."""
     rows = []
-    for result in results:
-        if "transcription" not in result.report:
-            continue
+    for result, _ in reported(results, "transcription"):
         config = result.config
         rows.append(
             [

@@ -48,13 +48,14 @@ def main(_) -> int:
     from tf_mvae.visualization import condition_figure, most_probable, save_figure
 
     run = load_run(FLAGS.run_dir, FLAGS.checkpoint)
-    given = parse_conditions(FLAGS.condition, run.model.modalities, run.tokenizers())
+    tokenizers = run.tokenizers()
+    given = parse_conditions(FLAGS.condition, run.model.modalities, tokenizers)
     words = ", ".join(FLAGS.condition) or "the prior"
     how = (FLAGS.num_samples, FLAGS.decoding, FLAGS.beam_width, FLAGS.seed, FLAGS.temperature)
     for name, sentences in said(run.model, given, *how).items():
         for text, log_prob in sentences:
             print(f"{name}: {text}" + ("" if log_prob is None else f"  ({log_prob:.2f} nats)"))
-    if not any(m.likelihood.is_image for m in run.model.targets) and run.tokenizers():
+    if not any(m.likelihood.is_image for m in run.model.targets) and tokenizers:
         return 0
     figure, generated = condition_figure(
         run.model, given, FLAGS.num_samples, f"given {words}", FLAGS.seed, FLAGS.temperature

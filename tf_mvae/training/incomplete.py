@@ -90,6 +90,8 @@ def _missing_at_random(
 ) -> dict[str, np.ndarray]:
     """Returns masks by modality; a group's rate is that of each member that has none of its own."""
     rates = config.missing_rate
+    if not rates:
+        return {}
     members = dict.fromkeys(names, ())
     if registry.get(config.experiment).prepare is None:  # else modalities cannot be made yet
         members |= {m.name: m.column_names for m in make_modalities(config) if m.mask_shape}

@@ -1,9 +1,13 @@
 """Recurrent networks against plain loops, and what padding and word dropout do."""
 
+import gc
+
+import keras
 import numpy as np
 import pytest
 import scipy.special
 import tensorflow as tf
+from keras.src.saving import serialization_lib
 
 from tests import tiny
 from tf_mvae.layers import RecurrentDecoder, RecurrentEncoder
@@ -39,9 +43,22 @@ def test_each_direction_is_taken_where_it_has_read_everything(encoder, mode):
     expected = []
     for row in rows:
         said = table[row[row != PAD]]
-        forward = naive_gru(encoder.both.forward_layer, said)
-        expected.append(forward + naive_gru(encoder.both.backward_layer, said[::-1]))
+        forward = naive_gru(encoder.forward, said)
+        expected.append(forward + naive_gru(encoder.backward, said[::-1]))
     np.testing.assert_allclose(mode(encoder)(rows), expected, rtol=1e-4, atol=1e-5)
+
+
+def test_encoders_that_are_loaded_together_share_nothing():
+    config = keras.saving.serialize_keras_object(RecurrentEncoder(7, 3, 4))
+    for _ in range(5):
+        with serialization_lib.ObjectSharingScope():
+            loaded = []
+            for _ in range(20):
+                loaded.append(keras.saving.deserialize_keras_object(config))
+                gc.collect()
+        layers = [layer for encoder in loaded for layer in (encoder.forward, encoder.backward)]
+        assert len({id(layer) for layer in layers}) == 40
+        assert [layer.go_backwards for layer in layers] == [False, True] * 20
 
 
 def test_padding_and_what_stands_behind_the_end_change_nothing(encoder, mode):

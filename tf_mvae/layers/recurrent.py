@@ -46,18 +46,23 @@ class RecurrentEncoder(keras.layers.Layer):
         self.vocabulary_size, self.embedding_size = int(vocabulary_size), int(embedding_size)
         self.units = int(units)
         self.embedding = keras.layers.Embedding(self.vocabulary_size, self.embedding_size)
-        # cuDNN's kernel knows nothing of XLA, and falls out of step with the CPU's.
-        gru = keras.layers.GRU(self.units, use_cudnn=False)
-        self.both = keras.layers.Bidirectional(gru, merge_mode="sum")
+        # cuDNN's kernel knows nothing of XLA, and falls out of step with the CPU's. Two layers,
+        # not `Bidirectional`: it makes its two from the configuration of a third that it drops,
+        # and while a model is loaded Keras knows layers by their addresses, so that the next
+        # encoder, whose third may stand at the same address, is handed this one's layers.
+        self.forward = keras.layers.GRU(self.units, use_cudnn=False)
+        self.backward = keras.layers.GRU(self.units, use_cudnn=False, go_backwards=True)
 
     def build(self, input_shape: tuple[int | None, ...]) -> None:
         """Makes the weights."""
         self.embedding.build(input_shape)
-        self.both.build((*input_shape, self.embedding_size))
+        for direction in (self.forward, self.backward):
+            direction.build((*input_shape, self.embedding_size))
 
     def call(self, inputs: tf.Tensor) -> tf.Tensor:
         """Returns features of ids `[batch, length]`."""
-        return self.both(self.embedding(inputs), mask=counted(inputs))
+        symbols, mask = self.embedding(inputs), counted(inputs)
+        return self.forward(symbols, mask=mask) + self.backward(symbols, mask=mask)
 
     def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple:
         """Returns `[batch, units]`."""

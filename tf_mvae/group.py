@@ -17,6 +17,7 @@ from tf_mvae.layers import (
     grouped_mlp_decoder,
     grouped_mlp_encoder,
 )
+from tf_mvae.layers.lookup import looked_up, num_inputs
 from tf_mvae.layers.sequential import call_network
 from tf_mvae.modality import Modality
 
@@ -151,8 +152,13 @@ class ModalityGroup(Modality):
             training: Whether this is a training step.
         """
         first = _members_first(self.prepare(value, mask))
-        features = call_network(self.encoder, first, tf.transpose(mask), training)
-        parameters = tf.cast(self.expert_head(features), tf.float32)
+        classes = num_inputs(self.encoder)
+        if first.shape.rank == 2 and classes and classes < (first.shape[1] or 0):
+            every = tf.broadcast_to(tf.range(classes, dtype=first.dtype), [self.size, classes])
+            table = self._expert_parameters(every, tf.ones([self.size, classes]), training)
+            parameters = looked_up(table, first)
+        else:
+            parameters = self._expert_parameters(first, tf.transpose(mask), training)
         loc, log_variance = tf.split(tf.transpose(parameters, [1, 0, 2]), 2, axis=-1)
         return loc, log_variance
 
@@ -223,6 +229,11 @@ class ModalityGroup(Modality):
             "likelihood_weight": dict(zip(self.members, self.likelihood_weight, strict=True)),
             "cross_weight": dict(zip(self.members, self.cross_weight, strict=True)),
         }
+
+    def _expert_parameters(self, prepared: tf.Tensor, mask: tf.Tensor, training: bool) -> tf.Tensor:
+        """Runs the encoder; both arguments have members first."""
+        features = call_network(self.encoder, prepared, mask, training)
+        return tf.cast(self.expert_head(features), tf.float32)
 
     def _head(self, units: int) -> keras.layers.Layer:
         return GroupedDense(units, name="expert")

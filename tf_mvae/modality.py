@@ -11,6 +11,7 @@ from absl import logging
 
 from tf_mvae.distributions.likelihoods import Categorical, Likelihood, TokenSequence
 from tf_mvae.layers import RecurrentEncoder, mlp_decoder, mlp_encoder
+from tf_mvae.layers.lookup import looked_up, num_inputs
 from tf_mvae.layers.sequential import MaskedSequential, call_network, flat
 
 __all__ = ["Modality", "default_encoder"]
@@ -129,6 +130,9 @@ class Modality(keras.layers.Layer):
     ) -> tuple[tf.Tensor, tf.Tensor]:
         """Returns the modality's expert, `loc` and `log_variance`, each `[batch, latent]`.
 
+        An encoder of few classes that treats rows one by one runs once a class, not once a
+        row, if the number of rows is known to be larger.
+
         They are float32 whatever type the networks compute in (Keras' mixed precision):
         densities and divergences are sums that bfloat16 cannot hold.
 
@@ -137,8 +141,15 @@ class Modality(keras.layers.Layer):
             mask: `[batch]`, 0 where the example lacks the modality.
             training: Whether this is a training step.
         """
-        features = flat(call_network(self.encoder, self.prepare(value, mask), mask, training))
-        loc, log_variance = tf.split(tf.cast(self.expert_head(features), tf.float32), 2, axis=-1)
+        prepared = self.prepare(value, mask)
+        classes = num_inputs(self.encoder)
+        if prepared.shape.rank == 1 and classes and classes < (prepared.shape[0] or 0):
+            every = tf.range(classes, dtype=prepared.dtype)
+            table = self._expert_parameters(every, tf.ones([classes]), training)
+            parameters = looked_up(table, prepared)
+        else:
+            parameters = self._expert_parameters(prepared, mask, training)
+        loc, log_variance = tf.split(parameters, 2, axis=-1)
         return loc, log_variance
 
     def prepare(self, value: tf.Tensor, mask: tf.Tensor) -> tf.Tensor:
@@ -183,6 +194,11 @@ class Modality(keras.layers.Layer):
             mask: `[batch]`; a group's `[batch, member]`.
         """
         return self.likelihood.log_prob(parameters, prepared) * mask
+
+    def _expert_parameters(self, prepared: tf.Tensor, mask: tf.Tensor, training: bool) -> tf.Tensor:
+        """Runs the encoder; returns `loc` and `log_variance` in one, `[batch, 2 latent]`."""
+        features = flat(call_network(self.encoder, prepared, mask, training))
+        return tf.cast(self.expert_head(features), tf.float32)
 
     def _head(self, units: int) -> keras.layers.Layer:
         """Makes the linear layer from features to the expert."""

@@ -1,0 +1,57 @@
+"""Networks of few different inputs, run once an input instead of once a row."""
+
+import keras
+import tensorflow as tf
+
+from tf_mvae.layers.grouped import GroupedDense, GroupedEmbedding
+from tf_mvae.layers.sequential import MaskedSequential
+
+__all__ = ["looked_up", "num_inputs"]
+
+# Layers that treat every row by itself, and leave nothing to chance.
+_ROW_BY_ROW = (
+    GroupedDense,
+    keras.layers.Activation,
+    keras.layers.Dense,
+    keras.layers.Flatten,
+    keras.layers.Reshape,
+)
+
+
+def num_inputs(network: keras.layers.Layer) -> int | None:
+    """Returns how many different inputs of one number a network has, if these are few.
+
+    That is so where it begins with an embedding, and what follows treats every row by
+    itself: it is then a table. None where it does not (batch normalisation mixes rows,
+    dropout draws for each), or where that cannot be known.
+
+    Example:
+
+    ```python
+    num_inputs(mlp_encoder([512, 512], num_classes=10))   # 10
+    num_inputs(mlp_encoder([512, 512]))                   # None
+    ```
+    """
+    layers = network.layers if isinstance(network, MaskedSequential) else [network]
+    first, rest = layers[0], layers[1:]
+    if any(type(layer) not in _ROW_BY_ROW for layer in rest):
+        return None
+    if type(first) is GroupedEmbedding:
+        return first.num_classes
+    if type(first) is keras.layers.Embedding and not first.mask_zero:
+        return first.input_dim
+    return None
+
+
+def looked_up(table: tf.Tensor, inputs: tf.Tensor) -> tf.Tensor:
+    """Returns the table's rows, `[..., rows, size]`.
+
+    A product with 0s and 1s, whose gradient is one as well: for a few classes it takes less
+    time than gathering rows and adding up their gradients.
+
+    Args:
+        table: `[..., classes, size]`.
+        inputs: Classes, `[..., rows]`.
+    """
+    one_hot = tf.one_hot(tf.cast(inputs, tf.int32), table.shape[-2], dtype=table.dtype)
+    return tf.matmul(one_hot, table)

@@ -130,6 +130,9 @@ flags.DEFINE_list(
     "Where an example lacks a class, the model's own guess is a target if it holds it for more "
     "probable than this: label=0.95.",
 )
+flags.DEFINE_float(
+    "self_training_weight", 1.0, "What a guess counts, where a class that is there counts 1."
+)
 flags.DEFINE_integer("self_training_start", 1000, "Steps before that begins.")
 flags.DEFINE_string(
     "dataset_dir",

@@ -17,9 +17,9 @@ def make(confidence, **kwargs):
     return tiny.make_model(self_training={"label": confidence}, **kwargs)
 
 
-def completed(model, batch, active=True):
+def completed(model, batch, weight=1.0):
     x, mask = (tf.nest.map_structure(tf.constant, batch[part]) for part in ("x", "mask"))
-    return guess_missing(model, x, mask, model.self_training, tf.constant(active))
+    return guess_missing(model, x, mask, model.self_training, tf.constant(weight))
 
 
 def aligned_by_hand(model, batch):
@@ -59,7 +59,7 @@ def test_a_guess_counts_above_the_confidence_only():
     np.testing.assert_array_equal(targets["label"][1:4], best[1:4] > threshold)
     assert 0 < targets["label"].numpy()[1:4].sum() < 3
     assert not completed(make(1.0), batch)[1]["label"].numpy()[1:5].any()
-    assert not completed(make(0.0), batch, active=False)[1]["label"].numpy()[1:5].any()
+    assert not completed(make(0.0), batch, weight=0.0)[1]["label"].numpy()[1:5].any()
 
 
 def test_guesses_do_not_all_fall_to_one_class_where_labels_do_not():
@@ -78,9 +78,10 @@ def test_guesses_do_not_all_fall_to_one_class_where_labels_do_not():
     assert np.mean(guesses == 0) < 0.5
 
 
-def test_the_loss_is_that_of_guesses_as_targets_that_no_encoder_sees():
+@pytest.mark.parametrize("share", [1.0, 0.25])
+def test_the_loss_is_that_of_guesses_as_targets_that_no_encoder_sees(share):
     batch = tiny.make_batch(ROWS)
-    model = make(0.0, self_training_start=1)
+    model = make(0.0, self_training_start=1, self_training_weight=share)
     model.compile(keras.optimizers.SGD(0.0))
     losses = []
     for _ in range(2):
@@ -95,7 +96,7 @@ def test_the_loss_is_that_of_guesses_as_targets_that_no_encoder_sees():
         if wanted is not None:
             decoded = model.decode(elbo.z[0])["label"].log_prob(guessed["label"])
             new = wanted["label"] - batch["mask"]["label"]
-            weight = model.modalities[1].cross_weight
+            weight = model.modalities[1].cross_weight * share
             total -= tf.reduce_sum(elbo.valid * decoded, axis=0) * weight * new
         assert loss == pytest.approx(float(tf.reduce_mean(total)), rel=1e-5)
 

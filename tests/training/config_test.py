@@ -21,6 +21,7 @@ BASELINE = RunConfig(
     clip_norm=0.5,
     ema=0.999,
     warmup_steps=100,
+    self_training_weight=0.5,
 )
 
 
@@ -74,6 +75,8 @@ def test_a_wrong_weight_is_named(item):
         ("ema", 1.0),
         ("ema", float("nan")),
         ("warmup_steps", -1),
+        ("self_training_weight", 0.0),
+        ("self_training_weight", float("nan")),
     ],
 )
 def test_a_wrong_number_is_named(name, value):

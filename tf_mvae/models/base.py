@@ -105,8 +105,8 @@ class MultimodalVAE(GenerativeModel):
             num_samples: Samples of the latent a term; the model's where left out.
             seed: A number (or two) for subsets and noise; the model's where left out.
             training: Whether this is a training step.
-            targets: Masks by name, `[batch]`, of what is reconstructed; what the batch's
-                masks let the posterior see, where left out.
+            targets: By name, `[batch]`, what the reconstruction of each example counts (1,
+                0, or a share); what the batch's masks let the posterior see, where left out.
 
         Raises:
             UserError: A key, shape, type or mask does not fit.
@@ -270,7 +270,7 @@ class MultimodalVAE(GenerativeModel):
         return tape.gradient(scaled, [v.value for v in self.trainable_variables]), loss, elbo
 
     def _completed(self, data: Any, step: tf.Tensor) -> tuple[Any, dict[str, tf.Tensor] | None]:
-        """Returns a training batch, and masks of targets where these are more than its own."""
+        """Returns a training batch, and targets for `elbo` where these are not just its masks."""
         return data, None
 
     def test_step(self, data: Any) -> dict[str, tf.Tensor]:

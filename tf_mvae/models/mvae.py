@@ -63,6 +63,7 @@ class MVAE(MultimodalVAE):
         subset_distribution: str = "uniform_sizes",
         term_weight: Mapping[str, float] | None = None,
         self_training: Mapping[str, float] | None = None,
+        self_training_weight: float = 1.0,
         self_training_start: int = 1000,
         **kwargs,
     ):
@@ -83,6 +84,7 @@ class MVAE(MultimodalVAE):
                 lacks the class has the model's own guess to reconstruct where the model
                 holds it for more probable than that. See
                 `tf_mvae.models.self_training.guess_missing`.
+            self_training_weight: What a guess counts, where a class that is there counts 1.
             self_training_start: Steps before that begins.
             **kwargs: Those of `MultimodalVAE`: `kl_weight`, `free_bits`, `num_samples`, `seed`,
                 `name`.
@@ -90,7 +92,8 @@ class MVAE(MultimodalVAE):
         Raises:
             ValueError: There are fewer such subsets than `num_random_subsets`, the
                 distribution is not known, a weight is negative or names no modality, or
-                self-training is asked for something else than a class.
+                self-training is asked for something else than a class or with a weight
+                that is none.
         """
         check_num_random(num_random_subsets, sum(modality.size for modality in modalities))
         if subset_distribution not in SUBSET_DISTRIBUTIONS:
@@ -108,6 +111,9 @@ class MVAE(MultimodalVAE):
                 )
         self.self_training = {name: float(c) for name, c in (self_training or {}).items()}
         check_self_training(self.self_training, self.modalities)
+        self.self_training_weight = float(self_training_weight)
+        if not 0 < self.self_training_weight <= 1:
+            raise ValueError(f"self_training_weight must be in (0, 1], not {self_training_weight}")
         self.self_training_start = int(self_training_start)
         self.num_random_subsets = int(num_random_subsets)
         self.subset_distribution = subset_distribution
@@ -184,8 +190,8 @@ class MVAE(MultimodalVAE):
         if not self.self_training:
             return data, None
         x, mask = contract.unpack(data, self.modalities)
-        active = step >= self.self_training_start
-        x, targets = guess_missing(self, x, mask, self.self_training, active)
+        weight = tf.where(step < self.self_training_start, 0.0, self.self_training_weight)
+        x, targets = guess_missing(self, x, mask, self.self_training, weight)
         return {"x": x, "mask": mask}, targets
 
     def _elbo_seeds(self, seed):
@@ -200,5 +206,6 @@ class MVAE(MultimodalVAE):
             "subset_distribution": self.subset_distribution,
             "term_weight": self.term_weight,
             "self_training": self.self_training,
+            "self_training_weight": self.self_training_weight,
             "self_training_start": self.self_training_start,
         }

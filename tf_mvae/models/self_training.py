@@ -33,7 +33,7 @@ def guess_missing(
     x: Mapping[str, tf.Tensor],
     mask: Mapping[str, tf.Tensor],
     confidence: Mapping[str, float],
-    active: tf.Tensor,
+    weight: float | tf.Tensor,
 ) -> tuple[dict[str, tf.Tensor], dict[str, tf.Tensor]]:
     """Puts the model's own guess where an example lacks a class and the model is sure of it.
 
@@ -57,10 +57,10 @@ def guess_missing(
         x: Raw data by name, `[batch, *event_shape]`.
         mask: Masks by name, `[batch]`.
         confidence: By class modality, the probability above which a guess counts.
-        active: Whether any counts, a bool scalar.
+        weight: What a guess counts, where a class that is there counts 1; 0, and none does.
 
     Returns:
-        `x` with guesses, and masks of what is there or guessed, by name.
+        `x` with guesses, and by name 1 for what is there and `weight` for what is guessed.
     """
     loc, _ = model._infer(x, mask)
     something = tf.reduce_max(contract.present_mask(mask, model.modalities), axis=1) > 0
@@ -71,10 +71,10 @@ def guess_missing(
             tf.stop_gradient(probabilities), guessing, tf.cast(x[name], tf.int32), mask[name]
         )
         sure = tf.reduce_max(probabilities, axis=-1) > confidence[name]
-        guessed = sure & (guessing > 0) & active
+        guessed = sure & (guessing > 0) & (weight > 0)
         guess = tf.cast(tf.argmax(probabilities, axis=-1, output_type=tf.int32), x[name].dtype)
         x[name] = tf.where(guessed, guess, x[name])
-        targets[name] = mask[name] + tf.cast(guessed, mask[name].dtype)
+        targets[name] = mask[name] + weight * tf.cast(guessed, mask[name].dtype)
     return x, targets
 
 

@@ -158,6 +158,7 @@ def _mvae(
             subset_distribution=config.subset_distribution,
             term_weight=config.term_weight,
             self_training=config.self_training,
+            self_training_weight=config.self_training_weight,
             self_training_start=config.self_training_start,
             **common,
         )

@@ -66,6 +66,7 @@ class RunConfig:
             has the same number of steps, so that the others come round more often.
         self_training: By class modality, the probability above which the model's own guess
             is a target where an example lacks the class; none where left out.
+        self_training_weight: What a guess counts, where a class that is there counts 1.
         self_training_start: Steps before that begins.
         dataset_dir: A prepared TFDS directory to read instead of the experiment's own data
             set (celeba, celeba19, celeba_transformations).
@@ -119,6 +120,7 @@ class RunConfig:
     missing_rate: dict[str, float] = dataclasses.field(default_factory=dict)
     drop_incomplete: bool = False
     self_training: dict[str, float] = dataclasses.field(default_factory=dict)
+    self_training_weight: float = 1.0
     self_training_start: int = 1000
     dataset_dir: str | None = None
     attributes: tuple[str, ...] = ()
@@ -160,6 +162,10 @@ class RunConfig:
         for name in ("alpha", "free_bits"):
             if not getattr(self, name) >= 0:
                 raise UserError(f"--{name} must not be negative; it is {getattr(self, name)}")
+        if not 0 < self.self_training_weight <= 1:
+            raise UserError(
+                f"--self_training_weight must be in (0, 1]; it is {self.self_training_weight}"
+            )
         if not self.learning_rate > 0:
             raise UserError(f"--learning_rate must be positive; it is {self.learning_rate}")
         if not 0 <= self.clip_norm < float("inf"):

@@ -1,5 +1,6 @@
 """The ELBOs of many subsets, from experts that were computed once."""
 
+import functools
 import math
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
@@ -15,6 +16,7 @@ __all__ = [
     "PosteriorTerms",
     "charged_kl",
     "decoded_terms",
+    "drawn_log_likelihoods",
     "elbo_of_posteriors",
     "log_likelihood_of",
     "posterior_samples",
@@ -63,6 +65,7 @@ class PosteriorTerms(NamedTuple):
         log_variance: Logarithms of their variances, the same shape.
         decoded: By modality, the terms that are decoded to it.
         cross_weight: By modality, its weight in terms that do not contain it.
+        num_random: How many of the terms, the last ones, hold what a step's draw says.
     """
 
     subset: tf.Tensor
@@ -71,6 +74,7 @@ class PosteriorTerms(NamedTuple):
     log_variance: tf.Tensor
     decoded: Mapping[str, list[int]]
     cross_weight: Mapping[str, float]
+    num_random: int = 0
 
 
 def decoded_terms(modality: Modality, index: int, num_modalities: int, num_terms: int) -> list[int]:
@@ -142,7 +146,8 @@ def elbo_of_posteriors(
         if rows and rows < len(which) * present.shape[0]:
             decoded = _few_log_likelihoods(modality, value, picked, counts, training, rows)
         else:
-            decoded = log_likelihood_of(modality, value, picked, counts, training)
+            drawn = 0 if cross_weight else terms.num_random
+            decoded = drawn_log_likelihoods(modality, value, picked, counts, training, drawn)
         full = _put(decoded * present[:, index], which, terms.subset.shape[0])
         log_likelihood[modality.name] = full
         elbo += weight * full
@@ -200,6 +205,44 @@ def log_likelihood_of(
     shape = tf.concat([lead, modality.likelihood.parameter_shape], 0)
     log_prob = modality.likelihood.log_prob(tf.reshape(parameters, shape), value, training)
     return tf.reduce_mean(log_prob, axis=0)
+
+
+def drawn_log_likelihoods(
+    modality: Modality,
+    value: tf.Tensor,
+    z: tf.Tensor,
+    counts: tf.Tensor,
+    training: bool,
+    num_random: int,
+) -> tf.Tensor:
+    """Returns `log_likelihood_of`; in training, few terms are decoded where a draw needs few.
+
+    A modality is in some of the random subsets, and one draw serves the whole batch. So there
+    are two or three programs, for as many rows as some, more or all of the random terms have,
+    and the smallest that holds the rows that count is run.
+
+    Args:
+        modality: The modality.
+        value: Its prepared data, `[batch, *event_shape]`.
+        z: Samples, `[sample, term, batch, latent]`.
+        counts: More than 0 where the likelihood counts, `[term, batch]`.
+        training: Whether this is a training step.
+        num_random: How many of the terms need not count, as a draw has it.
+    """
+    terms, batch = counts.shape
+    if not training or not num_random or not batch:
+        return log_likelihood_of(modality, value, z, counts, training)
+    needed = tf.reduce_sum(tf.cast(counts > 0, tf.int32))
+    levels = sorted({num_random // 2, (3 * num_random + 3) // 4} - {num_random})
+    rows = [(terms - num_random + level) * batch for level in levels]
+    few = [
+        functools.partial(_few_log_likelihoods, modality, value, z, counts, training, number)
+        for number in rows
+    ]
+    everything = functools.partial(log_likelihood_of, modality, value, z, counts, training)
+    level = tf.reduce_sum(tf.cast(needed > tf.constant(rows), tf.int32))
+    found = tf.switch_case(level, [*few, everything])
+    return tf.where(counts > 0, found, 0.0)
 
 
 def _few_log_likelihoods(

@@ -14,7 +14,7 @@ from tf_mvae.distributions import gaussian_kl_to_prior
 from tf_mvae.group import ModalityGroup
 from tf_mvae.layers import ProductOfExperts
 from tf_mvae.modality import Modality
-from tf_mvae.models.elbo import Elbo, charged_kl, log_likelihood_of, posterior_samples
+from tf_mvae.models.elbo import Elbo, charged_kl, drawn_log_likelihoods, posterior_samples
 from tf_mvae.models.subsets import SubsetTerms
 
 __all__ = ["GroupedTerms", "elbo_of_groups", "grouped_posteriors"]
@@ -171,7 +171,8 @@ def _single(step: _Step, modality: Modality, raw: tf.Tensor, training: bool) -> 
     weight = modality.likelihood_weight * inside + modality.cross_weight * (1 - inside)
     value = modality.prepare(raw, present)
     counts = weight * valid * present
-    found = log_likelihood_of(modality, value, z, counts, training) * present
+    drawn = 0 if modality.cross_weight else step.num_several - 1
+    found = drawn_log_likelihoods(modality, value, z, counts, training, drawn) * present
     weighted = weight * found
     several = step.num_several
     names = (*others, modality.name)

@@ -163,6 +163,7 @@ class MVAE(MultimodalVAE):
                 for index, m in enumerate(self.modalities)
             },
             {m.name: m.cross_weight for m in self.modalities},
+            self.num_random_subsets,
         )
 
     def _weighted_subsets(self, present, seed):

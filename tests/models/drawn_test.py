@@ -1,0 +1,104 @@
+"""Random terms are decoded to a modality only where a step's draw may need it."""
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from tests import tiny
+from tests.group_test import grouped
+from tf_mvae.models import elbo, grouped_elbo
+from tf_mvae.models.elbo import log_likelihood_of
+
+ROWS = np.array([[1, 1, 1], [1, 1, 0], [1, 0, 0], [1, 1, 1]], np.float32)
+
+
+def single(**kwargs):
+    return tiny.make_model(0.0, num_random_subsets=2, **kwargs)
+
+
+def batch_of(model):
+    if len(model.modalities) == 3 and model.modalities[1].name == "label":
+        return tiny.make_batch(ROWS)
+    rng = np.random.default_rng(0)
+    shapes = {"image": [6, 3], "s": [6, 4, 2], "note": [6, 2]}
+    return {
+        "x": {n: rng.uniform(size=shape).astype(np.float32) for n, shape in shapes.items()},
+        "mask": {
+            m.name: rng.integers(0, 2, [6, *m.mask_shape]).astype(np.float32)
+            for m in model.modalities
+        },
+    }
+
+
+def everything(modality, value, z, counts, training, num_random):
+    return tf.where(counts > 0, log_likelihood_of(modality, value, z, counts, training), 0.0)
+
+
+@pytest.fixture
+def decode_everything(monkeypatch):
+    def undo(module_function=everything):
+        monkeypatch.setattr(elbo, "drawn_log_likelihoods", module_function)
+        monkeypatch.setattr(grouped_elbo, "drawn_log_likelihoods", module_function)
+
+    return undo
+
+
+@pytest.mark.parametrize("make", [single, grouped])
+def test_loss_and_gradients_are_those_of_decoding_everything(make, mode, decode_everything):
+    model = make()
+    batch = tf.nest.map_structure(tf.constant, batch_of(model))
+
+    def loss_and_gradients(seed):
+        def loss():
+            return model.elbo(batch, seed=seed, training=True, num_samples=2).loss
+
+        return tiny.gradients_of(loss, model.trainable_variables)
+
+    seeds = [tf.constant([seed, 0]) for seed in range(4)]
+    run = mode(loss_and_gradients)
+    found = [run(seed) for seed in seeds]
+    decode_everything()
+    run = tf.function(loss_and_gradients)
+    for seed, values in zip(seeds, found, strict=True):
+        tiny.assert_close(values, run(seed), rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("make", [single, grouped])
+def test_no_more_is_decoded_than_the_draw_may_need(make, monkeypatch):
+    model = make()
+    image, k = model.modalities[0], model.num_random_subsets
+    batch, rows = batch_of(model), []
+    size = len(batch["x"]["image"])
+    call = image.decoder.call
+    monkeypatch.setattr(
+        image.decoder, "call", lambda z, **kwargs: rows.append(len(z)) or call(z, **kwargs)
+    )
+    allowed = [(2 + level) * size for level in sorted({k // 2, (3 * k + 3) // 4, k})]
+    for seed in range(12):
+        rows.clear()
+        found = model.elbo(batch, seed=seed, training=True)
+        # What counts: the image's own term and those of several modalities that hold it.
+        first = found.subset.shape[0] - k
+        several = np.concatenate([found.subset[:1], found.subset[first:]])[:, :, 0]
+        mask = batch["mask"]["image"]
+        alone = mask * (sum(np.reshape(m, [size, -1]).sum(1) for m in batch["mask"].values()) > 1)
+        needed = several.sum() + alone.sum()
+        assert rows == [next(number for number in allowed if number >= needed)]
+    rows.clear()
+    model.elbo(batch, seed=0)  # not a training step
+    assert rows == [(2 + k) * size]
+
+
+def test_batch_norm_sees_the_same_rows(decode_everything):
+    statistics = []
+    for change in (lambda: None, decode_everything):
+        change()
+        keras.utils.set_random_seed(0)
+        model = single(batch_norm=True)
+        for seed in range(3):
+            tf.function(lambda model=model, seed=seed: model.elbo(
+                tiny.make_batch(ROWS), seed=seed, training=True
+            ).loss)()  # fmt: skip
+        statistics.append([np.array(v) for v in model.non_trainable_variables])
+    tiny.assert_close(*statistics)

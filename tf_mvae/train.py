@@ -88,7 +88,12 @@ flags.DEFINE_list(
     "batches; processes take them in turn.",
 )
 flags.DEFINE_integer("seed", 0, "Seed of weights, order, subsets and noise.")
-flags.DEFINE_bool("jit_compile", True, "Whether XLA compiles the step.")
+flags.DEFINE_enum(
+    "jit_compile",
+    "true",
+    ["true", "false", "auto"],
+    "Whether XLA compiles the step; auto measures which way is quicker before a new run begins.",
+)
 flags.DEFINE_enum(
     "mixed_precision",
     "float32",
@@ -203,6 +208,7 @@ def config_of_flags() -> "RunConfig":
             given[name] = parse_weights(given[name])
         elif hint == tuple[str, ...]:
             given[name] = tuple(given[name])
+    given["jit_compile"] = {"true": True, "false": False, "auto": "auto"}[FLAGS.jit_compile]
     return RunConfig(**given)
 
 

@@ -22,6 +22,7 @@ BASELINE = RunConfig(
     ema=0.999,
     warmup_steps=100,
     self_training_weight=0.5,
+    jit_compile="auto",
 )
 
 
@@ -76,6 +77,7 @@ def test_a_wrong_weight_is_named(item):
         ("ema", float("nan")),
         ("warmup_steps", -1),
         ("self_training_weight", 0.0),
+        ("jit_compile", "maybe"),
         ("self_training_weight", float("nan")),
     ],
 )

@@ -50,7 +50,7 @@ def build_model(config: RunConfig, steps_per_epoch: int) -> models.MultimodalVAE
             model = _MAKERS[config.model](config, experiment, modalities, common)
     except ValueError as error:
         raise UserError(str(error)) from error
-    model.compile(make_optimizer(config, steps_per_epoch), jit_compile=config.jit_compile)
+    model.compile(make_optimizer(config, steps_per_epoch), jit_compile=bool(config.jit_compile))
     model.optimizer.build(model.trainable_variables)
     return model
 

@@ -3,9 +3,11 @@
 import dataclasses
 import pathlib
 import typing
-from typing import Any
+from typing import Any, Literal
 
 from tf_mvae.errors import UserError
+
+Compilation = bool | Literal["auto"]
 
 __all__ = ["LEARNING_RATE_SCHEDULES", "MODELS", "PRECISIONS", "RunConfig"]
 
@@ -47,7 +49,8 @@ class RunConfig:
             shuffled by itself; a process reads those that have its rows of a batch. A run
             depends on their number, and not on that of the processes.
         seed: Of weights, order, subsets and noise.
-        jit_compile: Whether XLA compiles the step.
+        jit_compile: Whether XLA compiles the step; `"auto"` where a new run is to measure
+            which way is quicker.
         mixed_precision: Type in which networks compute, by Keras' dtype policy; weights,
             densities and sums are float32 with each.
         gradient_accumulation_steps: Batches whose gradients are averaged for one update.
@@ -108,7 +111,7 @@ class RunConfig:
     shuffle_buffer: int = 100_000
     input_streams: int = 1
     seed: int = 0
-    jit_compile: bool = True
+    jit_compile: Compilation = True
     mixed_precision: str = "float32"
     gradient_accumulation_steps: int = 1
     clip_norm: float = 0.0
@@ -166,6 +169,8 @@ class RunConfig:
             raise UserError(
                 f"--self_training_weight must be in (0, 1]; it is {self.self_training_weight}"
             )
+        if self.jit_compile not in (True, False, "auto"):
+            raise UserError(f"--jit_compile is true, false or auto; it is {self.jit_compile}")
         if not self.learning_rate > 0:
             raise UserError(f"--learning_rate must be positive; it is {self.learning_rate}")
         if not 0 <= self.clip_norm < float("inf"):
@@ -251,7 +256,9 @@ def _from_text(text: str, kind: Any) -> Any:
         return tuple(text.split(","))
     if kind == dict[str, float]:
         return parse_weights(text.split(","))
-    kind = next((option for option in typing.get_args(kind) if option in (int, float)), kind)
+    if kind == Compilation and text == "auto":
+        return text
+    kind = next((option for option in typing.get_args(kind) if option in (bool, int, float)), kind)
     if kind is bool:
         return {"true": True, "false": False}[text]
     return kind(text) if kind in (int, float) else text

@@ -2,6 +2,7 @@
 
 import dataclasses
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import tensorflow as tf
 
@@ -60,6 +61,10 @@ class Feed:
             self.cache_bytes,
             self.services[turn % len(self.services)] if self.services else None,
         )
+
+    def first(self) -> Any:
+        """Returns the first batch of the run."""
+        return next(iter(self.training(Position())))
 
     def validation(self) -> tf.data.Dataset:
         """Returns the batches of the validation split, all of them for every process."""

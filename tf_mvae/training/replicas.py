@@ -16,8 +16,8 @@ import tensorflow as tf
 from tf_mvae.data import contract
 from tf_mvae.data.sharding import Part
 from tf_mvae.errors import UserError
-from tf_mvae.layers import MaskedBatchNormalization
 from tf_mvae.models import MultimodalVAE
+from tf_mvae.training.compilation import needs_no_xla
 from tf_mvae.training.stopping import SIGNALS, StopRequest
 
 __all__ = ["LostWorker", "Replicas", "lost_workers_named"]
@@ -83,8 +83,7 @@ class Replicas:
         strategy.experimental_distribute_values_from_function(self._note_id)
         self.stop = StopRequest()
         self._jit = bool(self.models[0].jit_compile)
-        layers = self.models[0]._flatten_layers()
-        if self._jit and any(isinstance(layer, MaskedBatchNormalization) for layer in layers):
+        if self._jit and needs_no_xla(self.models[0]):
             raise UserError(
                 "batch normalisation adds up over replicas within a step, which XLA cannot "
                 "compile; add --jit_compile=false"

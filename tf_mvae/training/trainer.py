@@ -26,6 +26,7 @@ from tf_mvae.training.build import build_model, load_split, resolved
 from tf_mvae.training.callbacks import CheckpointWriter, MetricsWriter, Progress
 from tf_mvae.training.card import run_card
 from tf_mvae.training.checkpoints import Checkpoints, Position
+from tf_mvae.training.compilation import with_jit_chosen
 from tf_mvae.training.config import RunConfig
 from tf_mvae.training.feeding import Feed
 from tf_mvae.training.incomplete import batch_composition, incomplete_split, mask_of_batch
@@ -91,23 +92,28 @@ def _train(
     data_services: Sequence[str],
 ) -> dict[str, Any]:
     """Trains a run whose assets are there."""
-    if not config.jit_compile:
-        # Under XLA a step is repeatable on a CPU as it is, and Keras refuses to combine the two.
-        tf.config.experimental.enable_op_determinism()
+    _make_repeatable(config)
     config = resolved(config)
     splits = {name: incomplete_split(config, name) for name in ("train", "validation")}
     splits["test"] = load_split(config, "test")
     steps_per_epoch = _steps_per_epoch(config, splits["train"], strategy)
-    if strategy is None:
-        trained = model = build_model(config, steps_per_epoch)
+
+    def make_model(config: RunConfig) -> MultimodalVAE:
+        model = build_model(config, steps_per_epoch)
         composition = batch_composition(config, splits["train"])
-        if composition is not None:  # a replica's part of a batch has another one
+        if composition is not None and strategy is None:  # a replica's part has another one
             model.expect(mask_of_batch(composition))
+        return model
+
+    feed = Feed(config, splits, WHOLE, cache_bytes, data_services)
+    config = with_jit_chosen(config, directory, make_model, feed.first, strategy is not None)
+    _make_repeatable(config)
+    if strategy is None:
+        trained = model = make_model(config)
     else:
-        trained = Replicas(strategy, lambda: build_model(config, steps_per_epoch))
+        trained = Replicas(strategy, lambda: make_model(config))
         model = trained.models[0]
-    part = WHOLE if strategy is None else trained.part
-    feed = Feed(config, splits, part, cache_bytes, data_services)
+        feed = dataclasses.replace(feed, part=trained.part)
     with lost_workers_named(strategy):
         if strategy is not None and not trained.is_chief:
             start = _told_by_chief(trained)
@@ -148,6 +154,15 @@ def _train(
     checkpoints.join()
     steps = config.epochs * steps_per_epoch
     return _finish(config, directory, model, checkpoints, test_batch, steps)
+
+
+def _make_repeatable(config: RunConfig) -> None:
+    """Makes operations repeatable where XLA is known not to compile them.
+
+    Under XLA a step is repeatable on a CPU as it is, and Keras refuses to combine the two.
+    """
+    if config.jit_compile is False:
+        tf.config.experimental.enable_op_determinism()
 
 
 def _steps_per_epoch(

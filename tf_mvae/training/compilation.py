@@ -1,0 +1,87 @@
+"""Whether XLA is to compile a run's step: measured, where the user leaves it open."""
+
+import dataclasses
+import math
+import time
+from collections.abc import Callable
+from typing import Any
+
+import tensorflow as tf
+from absl import logging
+
+from tf_mvae.layers import MaskedBatchNormalization
+from tf_mvae.models import MultimodalVAE
+from tf_mvae.training.config import RunConfig
+from tf_mvae.training.run_directory import RunDirectory
+
+__all__ = ["needs_no_xla", "with_jit_chosen"]
+
+_ROUNDS = 3
+
+
+def with_jit_chosen(
+    config: RunConfig,
+    directory: RunDirectory,
+    make_model: Callable[[RunConfig], MultimodalVAE],
+    batch: Callable[[], Any],
+    replicas: bool = False,
+) -> RunConfig:
+    """Returns the configuration with `jit_compile` chosen, where it is "auto".
+
+    A run that is there goes on as it began. For a new one a step of a model that is then thrown
+    away is measured both ways, and the quicker way is taken: XLA makes most steps quicker, but a
+    convolution on a CPU may take several times as long. What XLA cannot compile is left to
+    TensorFlow. Several replicas do not measure (they would have to agree): XLA it is, unless
+    `needs_no_xla`.
+
+    Args:
+        config: The run's configuration.
+        directory: Of the run, new or not.
+        make_model: Builds a compiled model.
+        batch: Gives a training batch.
+        replicas: Whether several replicas train.
+
+    Raises:
+        UserError: The directory's flags cannot be read.
+    """
+    if config.jit_compile != "auto":
+        return config
+    if directory.flags.exists():
+        chosen = RunConfig.read(directory.flags).jit_compile
+    elif replicas:
+        chosen = not needs_no_xla(make_model(config))
+    else:
+        seconds = {
+            compiled: _seconds_of_step(
+                make_model(dataclasses.replace(config, jit_compile=compiled)), batch(), compiled
+            )
+            for compiled in (True, False)
+        }
+        chosen = seconds[True] <= seconds[False]
+        print(
+            f"a step takes {1000 * seconds[True]:.0f} ms compiled by XLA and "
+            f"{1000 * seconds[False]:.0f} ms without: --jit_compile={str(chosen).lower()}"
+        )
+    return dataclasses.replace(config, jit_compile=chosen)
+
+
+def needs_no_xla(model: MultimodalVAE) -> bool:
+    """Says whether a step on several replicas adds up within, which XLA cannot compile."""
+    return any(isinstance(layer, MaskedBatchNormalization) for layer in model._flatten_layers())
+
+
+def _seconds_of_step(model: MultimodalVAE, batch: Any, compiled: bool) -> float:
+    """Returns the least time of a step, infinite where XLA cannot compile it."""
+    step = tf.function(model.train_step, jit_compile=compiled, autograph=False)
+    times = []
+    try:
+        for _ in range(1 + _ROUNDS):
+            begin = time.perf_counter()
+            float(step(batch)["loss"])
+            times.append(time.perf_counter() - begin)
+    except (tf.errors.InvalidArgumentError, tf.errors.UnimplementedError) as error:
+        if not compiled:
+            raise
+        logging.warning("XLA cannot compile the step: %s", str(error).splitlines()[0])
+        return math.inf
+    return min(times[1:])

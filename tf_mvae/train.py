@@ -172,6 +172,12 @@ flags.DEFINE_integer("vocabulary_size", 4000, "The most sub-words of a language 
 flags.DEFINE_integer(
     "max_length", 32, "The most sub-words of a sentence, its end among them (translation)."
 )
+flags.DEFINE_integer(
+    "bucket_batches",
+    0,
+    "Batches that are made together, of sentences of like length; 0, and each is of chance and "
+    "as long as --max_length (translation).",
+)
 flags.DEFINE_float(
     "word_dropout", 0.0, "Share of words that training hides from the decoder (translation)."
 )

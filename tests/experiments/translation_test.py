@@ -51,6 +51,7 @@ def config_of(corpus, **changes):
         "dataset_dir": str(corpus),
         "vocabulary_size": 60,
         "max_length": 28,
+        "bucket_batches": 2,
         "latent_dim": 8,
         "epochs": 2,
         "annealing_epochs": 1,

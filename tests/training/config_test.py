@@ -78,6 +78,7 @@ def test_a_wrong_weight_is_named(item):
         ("warmup_steps", -1),
         ("self_training_weight", 0.0),
         ("jit_compile", "maybe"),
+        ("bucket_batches", -1),
         ("self_training_weight", float("nan")),
     ],
 )

@@ -263,8 +263,7 @@ def _check_names(part: str, given: Mapping[str, Any], by_name: Mapping[str, Moda
 
 def _check_value(modality: Modality, shape: tf.TensorShape, dtype: tf.DType) -> None:
     likelihood = modality.likelihood
-    rank = 1 + len(likelihood.event_shape)
-    if shape.rank != rank or not shape[1:].is_compatible_with(likelihood.event_shape):
+    if not shape.rank or not likelihood.fits(shape[1:]):
         expected = ", ".join(["batch", *map(str, likelihood.event_shape)])
         raise UserError(f"modality {modality.name!r} has shape [{expected}], not {shape}")
     if not likelihood.accepts(dtype):

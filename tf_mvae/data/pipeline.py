@@ -7,6 +7,7 @@ from typing import Any
 
 import tensorflow as tf
 
+from tf_mvae.data.buckets import Buckets
 from tf_mvae.data.remote import from_service
 from tf_mvae.data.sharding import WHOLE, Part, shard_batches
 from tf_mvae.data.split import Split
@@ -18,7 +19,7 @@ __all__ = ["CACHE_BYTES", "Split", "evaluation_batches", "training_batches"]
 # Examples are kept in memory up to here, if nothing else is said.
 CACHE_BYTES = 2**31
 
-_TRAINING_STREAM, _EVALUATION_STREAM = 11, 12
+_TRAINING_STREAM, _EVALUATION_STREAM, _ORDER_OF_BATCHES = 11, 12, 13
 
 
 def training_batches(
@@ -34,6 +35,7 @@ def training_batches(
     part: Part = WHOLE,
     cache_bytes: int = CACHE_BYTES,
     service: str | None = None,
+    buckets: Buckets | None = None,
 ) -> tf.data.Dataset:
     """Returns the batches of some epochs, shuffled, all of `batch_size`.
 
@@ -61,6 +63,8 @@ def training_batches(
         cache_bytes: Examples are kept in memory if they take no more than this, and read
             anew every epoch otherwise.
         service: Address of a `tf.data` service that does the work; here where None.
+        buckets: How sequences of like length come together; by chance, and padded to the
+            longest that there may be, where None.
 
     Raises:
         UserError: The streams do not fit the batches, the strata or the parts.
@@ -80,7 +84,9 @@ def training_batches(
         places = range(first_stream, first_stream + len(sources))
         single = streams == 1 and len(sources) == 1
         seeds = [stream if single else tf.random.fold_in(stream, -1 - n) for n in places]
-        drawn = [e.batches(steps, seed) for e, seed in zip(sources, seeds, strict=True)]
+        # Sources sort for themselves, and have their long sequences in the same batches.
+        order = buckets and (buckets, tf.random.fold_in(stream, _ORDER_OF_BATCHES))
+        drawn = [e.batches(steps, seed, order) for e, seed in zip(sources, seeds, strict=True)]
         if streams == 1:
             return _randomized_batches(split, _zipped(drawn), stream)
         return _zipped(
@@ -89,6 +95,8 @@ def training_batches(
 
     epochs = tf.data.Dataset.range(first_epoch, num_epochs).flat_map(one_epoch)
     number = (num_epochs - first_epoch) * steps - skip_batches
+    if buckets is not None:
+        epochs = epochs.map(buckets.trim)
     batches = shard_batches(epochs.skip(skip_batches), here)
     if service is not None:
         batches = from_service(batches.with_options(_options()), service)
@@ -130,7 +138,9 @@ class _Examples:
     rows: int
     shuffle_buffer: int
 
-    def batches(self, steps: int, stream: tf.Tensor) -> tf.data.Dataset:
+    def batches(
+        self, steps: int, stream: tf.Tensor, order: tuple[Buckets, tf.Tensor] | None
+    ) -> tf.data.Dataset:
         """Returns an epoch's batches: shuffled examples, again and again if they do not suffice."""
         passes = -(-steps * self.rows // self.number)
         if passes == 1:
@@ -139,6 +149,9 @@ class _Examples:
             shuffled = tf.data.Dataset.range(passes).flat_map(
                 lambda index: self._shuffled(tf.random.fold_in(stream, index))
             )
+        if order is not None:
+            buckets, own = order
+            shuffled = buckets.sort(shuffled, self.rows, own)
         return shuffled.batch(self.rows, drop_remainder=True).take(steps)
 
     def _shuffled(self, stream: tf.Tensor) -> tf.data.Dataset:

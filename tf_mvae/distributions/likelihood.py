@@ -94,6 +94,10 @@ class Likelihood:
         value = tf.cast(value, self.dtype)
         return value * scale if scale != 1.0 else value
 
+    def fits(self, shape: tf.TensorShape) -> bool:
+        """Says whether raw data of one example may have this shape."""
+        return shape.is_compatible_with(self.event_shape)
+
     def accepts(self, dtype: tf.DType) -> bool:
         """Says whether raw data of a type can be prepared."""
         return dtype.is_floating or dtype.is_integer or dtype.is_bool

@@ -375,6 +375,10 @@ class TokenSequence(Likelihood):
         """Casts ids to int32, with padding for whatever stands behind an end."""
         return blank_rest(tf.cast(value, self.dtype))
 
+    def fits(self, shape: tf.TensorShape) -> bool:
+        """Says yes to shorter rows as well: what they lack is padding."""
+        return shape.rank == 1 and (shape[0] is None or shape[0] <= self.length)
+
     def accepts(self, dtype: tf.DType) -> bool:
         """Says yes to integers only."""
         return dtype.is_integer

@@ -163,7 +163,7 @@ class RecurrentDecoder(keras.layers.Layer):
         constant, state = self.start(context)
         lead = _broadcast_lead(context, tokens)
         state = [_as_rows(part, lead) for part in state]
-        length = tokens.shape[-1]
+        length = tokens.shape[-1] or tf.shape(tokens)[-1]
         outputs = tf.TensorArray(state[0].dtype, length, element_shape=state[0].shape)
 
         def body(step, outputs, state):

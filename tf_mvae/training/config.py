@@ -84,6 +84,8 @@ class RunConfig:
             mask (celeba_transformations).
         languages: The languages, a modality each (translation).
         vocabulary_size: The most sub-words of a language, the symbols among them (translation).
+        bucket_batches: Batches that are made together, of sequences of like length; 0, and
+            every batch is of chance and as long as `max_length` (translation).
         max_length: The most sub-words of a sentence, its end among them (translation).
         word_dropout: Share of words that training hides from the decoder (translation).
         assets_dir: Where the run keeps what was made of its training data, such as
@@ -133,6 +135,7 @@ class RunConfig:
     absent_segmentation: bool = False
     languages: tuple[str, ...] = ("en", "vi")
     vocabulary_size: int = 4000
+    bucket_batches: int = 0
     max_length: int = 32
     word_dropout: float = 0.0
     assets_dir: str | None = None
@@ -159,6 +162,7 @@ class RunConfig:
             "seed",
             "warmup_steps",
             "self_training_start",
+            "bucket_batches",
         ):
             if getattr(self, name) < 0:
                 raise UserError(f"--{name} must not be negative; it is {getattr(self, name)}")

@@ -6,8 +6,12 @@ from typing import Any
 
 import tensorflow as tf
 
+from tf_mvae.data.buckets import Buckets
 from tf_mvae.data.pipeline import CACHE_BYTES, Split, evaluation_batches, training_batches
 from tf_mvae.data.sharding import WHOLE, Part
+from tf_mvae.distributions.likelihoods import TokenSequence
+from tf_mvae.errors import UserError
+from tf_mvae.training.build import make_modalities
 from tf_mvae.training.checkpoints import Position
 from tf_mvae.training.config import RunConfig
 from tf_mvae.training.incomplete import batch_composition
@@ -43,7 +47,8 @@ class Feed:
         """Returns the batches from a place of the run to its end.
 
         Raises:
-            UserError: The streams do not fit, or a service does not answer.
+            UserError: The streams do not fit, there is no sequence to sort, or a service does
+                not answer.
         """
         config, split = self.config, self.splits["train"]
         turn = self.part.first // self.part.count
@@ -60,11 +65,23 @@ class Feed:
             self.part,
             self.cache_bytes,
             self.services[turn % len(self.services)] if self.services else None,
+            self._buckets(),
         )
 
     def first(self) -> Any:
         """Returns the first batch of the run."""
         return next(iter(self.training(Position())))
+
+    def _buckets(self) -> Buckets | None:
+        """Returns how sentences of like length come together, if they are to."""
+        if not self.config.bucket_batches:
+            return None
+        named = [m for m in make_modalities(self.config) if isinstance(m.likelihood, TokenSequence)]
+        if not named:
+            raise UserError(
+                f"--bucket_batches is for sentences; {self.config.experiment} has no sequence"
+            )
+        return Buckets(tuple(m.name for m in named), self.config.bucket_batches)
 
     def validation(self) -> tf.data.Dataset:
         """Returns the batches of the validation split, all of them for every process."""

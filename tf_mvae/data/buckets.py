@@ -1,0 +1,76 @@
+"""Batches of sequences of like length, none longer than it has to be."""
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any
+
+import tensorflow as tf
+
+from tf_mvae.ops.tokens import counted
+
+__all__ = ["Buckets"]
+
+# Lengths are rounded up to this, so that there are few shapes of batches to compile for.
+_MULTIPLE = 8
+
+
+@dataclasses.dataclass(frozen=True)
+class Buckets:
+    """How batches of sequences are made, so that little of them is padding.
+
+    Attributes:
+        names: The modalities that are sequences, rows of ids as `tf_mvae.ops.tokens` says.
+        batches: How many batches are made together: as many examples as they hold, next to
+            one another in the epoch's order, are sorted by length, cut into batches, and
+            these put into an order at random.
+    """
+
+    names: tuple[str, ...]
+    batches: int
+
+    def sort(self, examples: tf.data.Dataset, rows: int, stream: tf.Tensor) -> tf.data.Dataset:
+        """Returns the same examples, so many in a row of like length.
+
+        Args:
+            examples: In the epoch's order, at random.
+            rows: Examples a batch.
+            stream: Two integers; the order of batches follows from them alone.
+        """
+
+        def sorted_window(place, window):
+            order = tf.argsort(self._lengths(window), stable=True)
+            whole = tf.size(order) // rows
+            cut = tf.reshape(order[: whole * rows], [whole, rows])
+            noise = tf.random.stateless_uniform([self.batches], tf.random.fold_in(stream, place))
+            cut = tf.gather(cut, tf.argsort(noise[:whole]))
+            order = tf.concat([tf.reshape(cut, [-1]), order[whole * rows :]], 0)
+            return tf.nest.map_structure(lambda values: tf.gather(values, order), window)
+
+        windows = examples.batch(rows * self.batches).enumerate()
+        return windows.map(sorted_window).unbatch()
+
+    def trim(self, batch: dict[str, Any]) -> dict[str, Any]:
+        """Cuts padding off that all of a batch's rows end with, up to a multiple of 8."""
+        x = dict(batch["x"])
+        for name in self.names:
+            said = tf.reduce_any(self._said(batch, name), axis=0)
+            places = tf.range(1, tf.size(said) + 1)
+            longest = tf.reduce_max(tf.where(said, places, 1))
+            length = tf.minimum(-(-longest // _MULTIPLE) * _MULTIPLE, tf.size(said))
+            x[name] = x[name][:, :length]
+        return {**batch, "x": x}
+
+    def _lengths(self, window: Mapping[str, Any]) -> tf.Tensor:
+        """Returns how long the longest sequence of each example is, `[rows]`."""
+        lengths = [
+            tf.reduce_sum(tf.cast(self._said(window, name), tf.int32), axis=1)
+            for name in self.names
+        ]
+        return tf.reduce_max(tf.stack(lengths), axis=0)
+
+    def _said(self, part: Mapping[str, Any], name: str) -> tf.Tensor:
+        """Says which symbols count, `[rows, length]`."""
+        said = counted(tf.cast(part["x"][name], tf.int32))
+        if name in part.get("mask", {}):
+            said &= part["mask"][name][:, tf.newaxis] > 0
+        return said

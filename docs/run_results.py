@@ -2,7 +2,8 @@
 
 `python docs/run_results.py --data_dir=DIR --runs_dir=RUNS [NAME …]` takes up whatever is
 not finished yet; without names all runs are made, in the order below, but for those of
-`transformations-` and `attributes-`, which take TFDS's celeb_a or `--dataset_dir`. Each leaves
+`transformations-`, `attributes-` and `translation-`, which take `--dataset_dir` (or TFDS's celeb_a
+and ted_multi_translate). Each leaves
 `docs/results/NAME/`: `flags.cfg` and `evaluation.json`.
 Then `python docs/write_results.py` writes the tables.
 """
@@ -110,8 +111,17 @@ RUNS |= {
     f"multi_mnist-{config}": [f"--flagfile=configs/multi_mnist/{config}.cfg"]
     for config in ("mvae", "mvae_cross")
 }
+# By the share of pairs that stay whole.
+RUNS |= {
+    f"translation-{fraction}": [
+        "--flagfile=configs/translation/mvae.cfg",
+        f"--paired_fraction={fraction}",
+        *([] if fraction == 1 else ["--paired_share=0.2"]),
+    ]
+    for fraction in (0.001, 0.01, 0.1, 1)
+}
 # Runs on data sets that the user names; nothing is run on them without a name.
-_OTHER_DATA = ("transformations", "attributes")
+_OTHER_DATA = ("transformations", "attributes", "translation")
 
 _LIKELIHOOD = ["--analysis=log_likelihood,weight_variance", "--max_examples=2000"]
 _COHERENCE = ["--analysis=accuracy,coherence"]
@@ -119,6 +129,11 @@ _COHERENCE = ["--analysis=accuracy,coherence"]
 
 def evaluations(name: str) -> list[list[str]]:
     """Returns the flags of each evaluation of a run."""
+    if name.startswith("translation"):
+        return [
+            ["--analysis=translation,translation_baseline"],
+            ["--analysis=log_likelihood", "--num_samples=100", "--max_examples=500"],
+        ]
     if name.startswith(_OTHER_DATA):
         return [[f"--analysis={name.partition('-')[0]}"]]
     if name.startswith("multi_mnist"):
@@ -158,7 +173,7 @@ def main() -> None:
     parser.add_argument("--data_dir", required=True)
     parser.add_argument("--runs_dir", type=pathlib.Path, default=ROOT / "runs")
     parser.add_argument(
-        "--dataset_dir", help="for transformations-… and attributes-…, instead of celeb_a"
+        "--dataset_dir", help="for transformations-…, attributes-… and translation-…"
     )
     parser.add_argument("--evaluate_only", action="store_true")
     parser.add_argument("--train_only", action="store_true")

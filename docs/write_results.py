@@ -8,6 +8,7 @@ docs/weak_supervision.md, from `flags.cfg` and `evaluation.json` of every run in
 """
 
 import collections
+import itertools
 import json
 import pathlib
 import re
@@ -282,6 +283,31 @@ def transcription_table(results: list[Result]) -> str:
     return table(head, rows) if rows else "No run yet."
 
 
+def translation_table(results: list[Result]) -> str:
+    """Sentences translated, by the share of pairs: the model and a supervised network."""
+    found = [r for r, _ in reported(results, "translation")]
+    rows = []
+    for result in sorted(found, key=lambda r: r.config.paired_fraction or 1):
+        for source, target in itertools.permutations(result.config.languages, 2):
+            scores = [
+                nats(result.of(analysis, f"{target} | {source}: {metric}"), 1)
+                for metric in ("BLEU", "chrF")
+                for analysis in ("translation", "translation_baseline")
+            ]
+            likelihoods = [
+                nats(result.of("log_likelihood", f"log p({what})"), 1)
+                for what in (target, f"{target} | {source}")
+            ]
+            share_paired = f"{100 * (result.config.paired_fraction or 1):g} %"
+            way = f"{source} to {target}"
+            rows.append([share_paired, way, result.schedule(), *scores, *likelihoods])
+    head = [
+        "paired", "direction", "epochs / annealing, learning rate", "BLEU", "BLEU, supervised",
+        "chrF", "chrF, supervised", "log p(target)", "log p(target \\| source)",
+    ]  # fmt: skip
+    return table(head, rows) if rows else "No run yet."
+
+
 def measure(result: dict | None) -> str:
     """Writes a measure of pictures with its standard error and the threshold, if there is one."""
     if result is None:
@@ -351,6 +377,7 @@ def main() -> None:
     fill(page, "transformations", transformations_tables(results))
     fill(page, "attributes", attributes_tables(results))
     fill(page, "multi_mnist", transcription_table(results))
+    fill(page, "translation", translation_table(results))
     fill(HERE / "objectives.md", "objectives", objective_table(results))
 
 

@@ -58,3 +58,32 @@ def test_a_run_is_kept_without_where_its_data_lay_and_makes_a_table(tmp_path):
     ours, guess = (f"{value} ± 1.2 % (threshold 0.31)" for value in (45.6, 12.3))
     assert f"| edge detection | F1 | {ours} | - | {guess} | the guess |" in text
     assert written.transformations_tables([]) == "No run yet."
+
+
+def test_translations_make_a_table_by_the_share_of_pairs(tmp_path):
+    written, results = script("write_results"), []
+    for fraction in (1.0, 0.01):
+        folder = tmp_path / f"translation-{fraction}"
+        folder.mkdir()
+        RunConfig("translation", paired_fraction=fraction).write(folder / "flags.cfg")
+        scores = {
+            f"{way}: {metric}": result("any", value, metric)
+            for way, value in (("vi | en", 12.34), ("en | vi", 23.45))
+            for metric in ("BLEU", "chrF")
+        }
+        likelihoods = {
+            f"log p({what})": result("any", -40.0, "nats") for what in ("vi", "en", "vi | en")
+        }
+        report = {"translation": scores, "log_likelihood": likelihoods}
+        report = {name: {"settings": {}, "results": found} for name, found in report.items()}
+        (folder / "evaluation.json").write_text(json.dumps(report))
+        results.append(written.Result(folder))
+    lines = written.translation_table(results).splitlines()
+    assert "log p(target \\| source)" in lines[0]
+    assert [line.split(" | ")[:2] for line in lines[2:]] == [
+        ["| 1 %", "en to vi"], ["| 1 %", "vi to en"],
+        ["| 100 %", "en to vi"], ["| 100 %", "vi to en"],
+    ]  # fmt: skip
+    assert lines[2].endswith("| 12.3 ± 0.0 | - | 12.3 ± 0.0 | - | -40.0 ± 0.0 | -40.0 ± 0.0 |")
+    assert lines[3].endswith("| 23.4 ± 0.0 | - | 23.4 ± 0.0 | - | -40.0 ± 0.0 | - |")
+    assert written.translation_table([]) == "No run yet."

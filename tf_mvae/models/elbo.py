@@ -233,16 +233,15 @@ def drawn_log_likelihoods(
     if not training or not num_random or not batch:
         return log_likelihood_of(modality, value, z, counts, training)
     needed = tf.reduce_sum(tf.cast(counts > 0, tf.int32))
-    levels = sorted({num_random // 2, (3 * num_random + 3) // 4} - {num_random})
+    levels = sorted({num_random // 2, (3 * num_random + 3) // 4, num_random})
     rows = [(terms - num_random + level) * batch for level in levels]
-    few = [
+    # All rows come in the same way, since TensorFlow wants branches of like intermediates.
+    programs = [
         functools.partial(_few_log_likelihoods, modality, value, z, counts, training, number)
         for number in rows
     ]
-    everything = functools.partial(log_likelihood_of, modality, value, z, counts, training)
-    level = tf.reduce_sum(tf.cast(needed > tf.constant(rows), tf.int32))
-    found = tf.switch_case(level, [*few, everything])
-    return tf.where(counts > 0, found, 0.0)
+    level = tf.reduce_sum(tf.cast(needed > tf.constant(rows[:-1]), tf.int32))
+    return tf.switch_case(level, programs)
 
 
 def _few_log_likelihoods(

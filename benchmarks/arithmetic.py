@@ -1,19 +1,16 @@
-"""Counts the arithmetic of a training step: what its objective needs, and what is compiled.
+"""Counts the arithmetic that a training step's objective needs, from its layers' shapes.
 
-`needed` counts from the layers' shapes: each modality is encoded once, decoded from the terms
-that reconstruct it, and each product costs three times its forward pass (itself, the gradient
-of its weights, the gradient of its input, which the layers that read data do without).
-`compiled` counts the matrix products and convolutions in the text of a step's HLO, XLA's
-intermediate representation, as far as anything that the step returns depends on them. Both
-count a multiplication and an addition as two operations, and neither counts a product with what
-a convolution's padding or dilation puts between the inputs. What else a step does (activations,
-densities, random numbers, the optimizer) takes time and counts nothing.
+Each modality is encoded once, decoded from the terms that reconstruct it, and each product costs
+three times its forward pass: itself, the gradient of its weights, and that of its input, which
+layers that read data do without. A multiplication and an addition are two operations; products
+with what a convolution puts between or beyond its inputs are none. What else a step does
+(activations, densities, random numbers, the optimizer) takes time and counts nothing.
+`hlo.operations` counts what is compiled, by the same rules.
 """
 
 import math
-import re
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
 
 import keras
 
@@ -22,10 +19,7 @@ from tf_mvae.layers import GroupedDense, GroupedEmbedding, MaskedSequential
 from tf_mvae.modality import Modality
 from tf_mvae.models import MVAE
 
-__all__ = ["Count", "compiled", "decoded_rows", "forward", "mean_subset_size", "needed"]
-
-# In the names that TensorFlow gives operations, gradients included.
-_PRODUCT = "product_of_experts"
+__all__ = ["Count", "activations", "decoded_rows", "forward", "mean_subset_size", "needed"]
 
 
 class Count(NamedTuple):
@@ -58,25 +52,27 @@ def needed(model: MVAE, batch_size: int, subset_size: float | None = None) -> Co
             out, which is what a graph of static shapes that does not know the subsets has to
             hold; `mean_subset_size(model)` is what the objective takes on average.
     """
-    networks = 0.0
     share = 1.0 if subset_size is None else subset_size / _size(model.modalities)
-    for modality in model.modalities:
-        shape = modality.likelihood.event_shape
-        if isinstance(modality, ModalityGroup):
-            shape = (modality.size, batch_size, *modality.likelihood.member.event_shape)
-        else:
-            shape = (batch_size, *shape)
-        networks += _trained([*_layers(modality.encoder), modality.expert_head], shape, True)
-        rows = decoded_rows(model, modality, share) * batch_size * model.num_samples
-        latent = (modality.size,) if isinstance(modality, ModalityGroup) else ()
-        # Counts are linear in the rows, which need not be whole.
-        networks += rows * _trained(_layers(modality.decoder), (*latent, 1, model.latent_dim), False)
+    networks = sum(
+        rows * _trained(layers, shape, reads)
+        for rows, layers, shape, reads in _networks(model, batch_size, share)
+    )
     several, size = 1 + model.num_random_subsets, _size(model.modalities)
     grouped = any(isinstance(m, ModalityGroup) for m in model.modalities)
     experts = several * size + (size if grouped else size * size)
     # Sums of precisions and of precisions times means, and the gradients of both.
     products = 2 * 2 * 2 * batch_size * model.latent_dim * experts
     return Count(round(networks), products)
+
+
+def activations(model: MVAE, batch_size: int) -> int:
+    """Returns how many numbers the layers of a step put out, those that only reshape left out."""
+    total = 0.0
+    for rows, layers, shape, _ in _networks(model, batch_size, 1.0):
+        for layer in layers:
+            shape = tuple(layer.compute_output_shape(shape))
+            total += rows * math.prod(shape) * (layer.count_params() > 0)
+    return round(total)
 
 
 def mean_subset_size(model: MVAE) -> float:
@@ -168,6 +164,25 @@ def _trained(layers: Sequence[keras.layers.Layer], shape: tuple[int, ...], reads
     return total
 
 
+def _networks(
+    model: MVAE, batch_size: int, random_share: float
+) -> Iterator[tuple[float, list[keras.layers.Layer], tuple[int, ...], bool]]:
+    """Yields each network: how often it runs, its layers, its input's shape, if that is data.
+
+    Counts are linear in a decoder's rows, which are no whole number on average.
+    """
+    for modality in model.modalities:
+        grouped = isinstance(modality, ModalityGroup)
+        members = (modality.size,) if grouped else ()
+        event = (
+            modality.likelihood.member.event_shape if grouped else modality.likelihood.event_shape
+        )
+        encoder = [*_layers(modality.encoder), modality.expert_head]
+        yield 1, encoder, (*members, batch_size, *event), True
+        rows = decoded_rows(model, modality, random_share) * batch_size * model.num_samples
+        yield rows, _layers(modality.decoder), (*members, 1, model.latent_dim), False
+
+
 def _layers(network: keras.layers.Layer) -> list[keras.layers.Layer]:
     if not isinstance(network, MaskedSequential):
         raise TypeError(f"{type(network).__name__}: only stacks of layers are counted")
@@ -176,148 +191,3 @@ def _layers(network: keras.layers.Layer) -> list[keras.layers.Layer]:
 
 def _size(modalities: Sequence[Modality]) -> int:
     return sum(modality.size for modality in modalities)
-
-
-# What is compiled ---------------------------------------------------------------------
-
-
-class _Instruction(NamedTuple):
-    """One line of HLO text."""
-
-    name: str
-    opcode: str
-    shape: tuple[int, ...]
-    operands: tuple[str, ...]
-    called: tuple[str, ...]
-    text: str
-
-
-_LINE = re.compile(r"^\s*(ROOT )?%?([\w.\-]+) = (.*)$")
-_SHAPE = re.compile(r"^(\w+)\[([\d,]*)\]\S* ([\w\-]+)\((.*)$")
-_TUPLE = re.compile(r"^\(.*?\) ([\w\-]+)\((.*)$")
-_CALLED = re.compile(
-    r"(?:to_apply|calls|body|condition|branch_computations)=(?:\{([^}]*)\}|%?([\w.\-]+))"
-)
-
-
-def compiled(text: str) -> Count:
-    """Returns what the matrix products and convolutions of an HLO module's text do.
-
-    Args:
-        text: What `tf.function(..., jit_compile=True).experimental_get_compiler_ir(batch)(
-            stage="hlo")` gives.
-
-    Raises:
-        ValueError: The text is no HLO module, or has arithmetic in a loop, whose passes nobody
-            knows beforehand.
-    """
-    computations, entry = _parse(text)
-    networks = products = 0
-    for instruction in _reached(computations, entry):
-        count = _operations(instruction, computations)
-        if _PRODUCT in instruction.text:
-            products += count
-        else:
-            networks += count
-    return Count(networks, products)
-
-
-def _parse(text: str) -> tuple[dict[str, dict[str, _Instruction]], str]:
-    """Returns instructions by computation and name, and the entry's name.
-
-    The last instruction of each, in order, is its root.
-    """
-    computations: dict[str, dict[str, _Instruction]] = {}
-    entry, current, root = "", "", None
-    for line in text.splitlines():
-        head = re.match(r"^(ENTRY )?%?([\w.\-]+) .*\{$", line)
-        if head and " = " not in line:
-            current = head[2]
-            computations[current], root = {}, None
-            entry = current if head[1] else entry
-        elif line.startswith("}") and root is not None:
-            own = computations[current]
-            own[root] = own.pop(root)
-        elif match := _LINE.match(line):
-            found = _instruction(match[2], match[3])
-            computations[current][found.name] = found
-            root = found.name if match[1] else root
-    if not entry:
-        raise ValueError("this is no text of an HLO module")
-    return computations, entry
-
-
-def _instruction(name: str, text: str) -> _Instruction:
-    match = _SHAPE.match(text)
-    if match:
-        shape = tuple(int(n) for n in match[2].split(",") if n)
-        opcode, rest = match[3], match[4]
-    else:
-        opcode, rest = _TUPLE.match(text).groups()
-        shape = ()
-    inside = rest.split("), ")[0] if opcode != "constant" else ""
-    called = tuple(n.strip(" %") for pair in _CALLED.findall(rest) for n in "".join(pair).split(","))
-    return _Instruction(name, opcode, shape, tuple(re.findall(r"%([\w.\-]+)", inside)), called, rest)
-
-
-def _reached(computations: Mapping[str, Any], name: str, loop: bool = False) -> Iterator[_Instruction]:
-    """Yields every instruction that a computation's root depends on, calls followed."""
-    own = computations[name]
-    waiting, seen = [next(reversed(own))], set()
-    while waiting:
-        instruction = own[waiting.pop()]
-        if instruction.name in seen:
-            continue
-        seen.add(instruction.name)
-        if loop and instruction.opcode in ("dot", "convolution"):
-            raise ValueError(f"{instruction.name}: arithmetic in a loop cannot be counted")
-        yield instruction._replace(text=f"{name} {instruction.text}")
-        for called in instruction.called:
-            yield from _reached(computations, called, loop or instruction.opcode == "while")
-        waiting += instruction.operands
-
-
-def _operations(instruction: _Instruction, computations: Mapping[str, Any]) -> int:
-    if instruction.opcode not in ("dot", "convolution"):
-        return 0
-    own = computations[instruction.text.split(" ", 1)[0]]
-    left, right = (own[name].shape for name in instruction.operands)
-    if instruction.opcode == "dot":
-        contracted = _numbers(instruction.text, "lhs_contracting_dims")
-        return 2 * math.prod(instruction.shape) * math.prod(left[n] for n in contracted)
-    return _hlo_convolution(instruction, left, right)
-
-
-def _numbers(text: str, name: str) -> list[int]:
-    found = re.search(rf"{name}=\{{([\d,]*)\}}", text)
-    return [int(n) for n in found[1].split(",") if n] if found else []
-
-
-def _hlo_convolution(
-    instruction: _Instruction, left: tuple[int, ...], right: tuple[int, ...]
-) -> int:
-    """Counts a convolution's pairs of entries, leaving out padding and what dilation puts in."""
-    text = instruction.text
-    if re.search(r"batch_group_count=(?!1\b)", text):
-        raise ValueError(f"{instruction.name}: convolutions of batch groups are not counted")
-    labels = re.search(r"dim_labels=(\w+)_(\w+)->(\w+)", text).groups()
-    window = dict(item.split("=") for item in re.search(r"window=\{(.*?)\}", text)[1].split())
-    rank = len(left) - 2
-
-    def each(name, usual):
-        return window.get(name, "x".join([usual] * rank)).split("x")
-
-    pairs = 1
-    parts = [each(n, "1") for n in ("size", "stride", "lhs_dilate", "rhs_dilate")]
-    padding = each("pad", "0_0")
-    for dim in range(rank):
-        size, stride, spread, apart = (int(part[dim]) for part in parts)
-        before = int(padding[dim].split("_")[0])
-        inputs = left[labels[0].index(str(dim))]
-        outputs = instruction.shape[labels[2].index(str(dim))]
-        places = (
-            out * stride + tap * apart - before for out in range(outputs) for tap in range(size)
-        )
-        pairs *= sum(0 <= p <= (inputs - 1) * spread and p % spread == 0 for p in places)
-    batch, features = (instruction.shape[labels[2].index(label)] for label in "bf")
-    return 2 * pairs * batch * features * right[labels[1].index("i")]

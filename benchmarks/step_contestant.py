@@ -16,15 +16,17 @@ from peers import step_protocol
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 
-def make(folder: pathlib.Path, variant: str) -> dict[str, Any]:
+def make(folder: pathlib.Path, variant: str, steps_per_epoch: int) -> dict[str, Any]:
     """Loads the model and returns what can be asked of it."""
     import keras
     import numpy as np
     import step_setups
     import tensorflow as tf
 
+    from tf_mvae.data.pipeline import Split, training_batches
+
     compiled = variant.endswith("xla")
-    model, batch = step_setups.load(folder, jit_compile=compiled)
+    model, batch = step_setups.load(folder, compiled, steps_per_epoch)
     weights = [v.numpy() for v in model.variables]
     size = len(next(iter(batch["x"].values())))
 
@@ -71,6 +73,27 @@ def make(folder: pathlib.Path, variant: str) -> dict[str, Any]:
         loss, norm = evaluate()
         return {"loss": float(loss), "gradient_norm": float(norm)}
 
+    batches = []
+
+    def epoch(file: str, seed: int, epochs: int) -> dict[str, float]:
+        """Trains for the next of so many epochs on the data of a file."""
+        if not batches:
+            with np.load(file, allow_pickle=False) as arrays:
+                data = {"x": dict(arrays)}
+            number = len(next(iter(data["x"].values())))
+            split = Split(tf.data.Dataset.from_tensor_slices(data), number)
+            batches.append(iter(training_batches(split, size, epochs, seed)))
+        begin = time.perf_counter()
+        for _ in range(steps_per_epoch):
+            last = step(next(batches[0]))
+        float(last["loss"])
+        return {"seconds": time.perf_counter() - begin, "steps": steps_per_epoch}
+
+    def write(file: str) -> dict[str, int]:
+        arrays = step_setups.weights_of(model)
+        np.savez(file, **arrays)
+        return {"arrays": len(arrays)}
+
     def matmul(dim: int, repetitions: int = 5) -> float:
         """Returns operations a second of a large product of matrices."""
         rng = np.random.default_rng(0)
@@ -84,10 +107,10 @@ def make(folder: pathlib.Path, variant: str) -> dict[str, Any]:
 
     def arithmetic() -> dict[str, int]:
         """Counts what is compiled."""
-        from arithmetic import compiled as count
+        import hlo
 
         text = step.experimental_get_compiler_ir(batch)(stage="hlo")
-        return {"compiled": count(text).total}
+        return {"compiled": hlo.operations(text)}
 
     return {
         "first_step": first_step,
@@ -95,6 +118,8 @@ def make(folder: pathlib.Path, variant: str) -> dict[str, Any]:
         "check": check,
         "memory": step_protocol.peak_memory,
         "matmul": matmul,
+        "epoch": epoch,
+        "write": write,
         "arithmetic": arithmetic,
         "about": lambda: {
             "versions": {"tensorflow": tf.__version__, "keras": keras.__version__},
@@ -107,5 +132,6 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("folder", type=pathlib.Path)
     parser.add_argument("variant", choices=["xla", "graph", "fit_xla", "fit_graph"])
+    parser.add_argument("--steps_per_epoch", type=int, default=1, help="for the annealing")
     given = parser.parse_args()
-    step_protocol.serve(lambda: make(given.folder, given.variant))
+    step_protocol.serve(lambda: make(given.folder, given.variant, given.steps_per_epoch))

@@ -25,7 +25,16 @@ from tf_mvae.models import MVAE
 from tf_mvae.training import RunConfig
 from tf_mvae.training.build import build_model
 
-__all__ = ["SETUPS", "Setup", "check_seed", "describe", "load", "load_weights", "weights_of", "write"]
+__all__ = [
+    "SETUPS",
+    "Setup",
+    "check_seed",
+    "describe",
+    "load",
+    "load_weights",
+    "weights_of",
+    "write",
+]
 
 check_seed = (7, 1)
 _PIXELS = 64
@@ -127,10 +136,12 @@ def write(name: str, folder: pathlib.Path, config: RunConfig, seed: int = 0) -> 
     return model
 
 
-def load(folder: pathlib.Path, jit_compile: bool) -> tuple[MVAE, dict[str, Any]]:
+def load(
+    folder: pathlib.Path, jit_compile: bool, steps_per_epoch: int = 1
+) -> tuple[MVAE, dict[str, Any]]:
     """Returns the model of a folder, with its weights, and the batch as tensors."""
     config = RunConfig.read(folder / "flags.cfg")
-    model = build_model(config, 1)
+    model = build_model(config, steps_per_epoch)
     with np.load(folder / "model.npz", allow_pickle=False) as arrays:
         model.set_weights([arrays[f"arr_{n}"] for n in range(len(arrays.files))])
     model.jit_compile = jit_compile
@@ -255,7 +266,14 @@ def _taken(
     """
     arrays = {v.path.rsplit("/", 1)[-1]: v.numpy() for v in layer.weights}
     activation = getattr(getattr(layer, "activation", None), "__name__", "linear")
-    own = {} if member is None else {k: v[member].reshape(v.shape[-1] if k == "bias" else v.shape[1:]) for k, v in arrays.items()}
+    own = (
+        {}
+        if member is None
+        else {
+            k: v[member].reshape(v.shape[-1] if k == "bias" else v.shape[1:])
+            for k, v in arrays.items()
+        }
+    )
     match layer:
         case GroupedDense():
             return {"kind": "dense", "activation": activation}, own

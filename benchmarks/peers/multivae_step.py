@@ -1,7 +1,7 @@
 """MultiVae's MVAE as a contestant of `training_step.py`: `python multivae_step.py FOLDER`.
 
 The model is MultiVae's own, with the set-up's networks; `--compile` puts `torch.compile` around
-it. A step is `model(inputs).loss.backward()` and Adam's.
+it, or around each of its networks. A step is `model(inputs).loss.backward()` and Adam's.
 """
 
 import argparse
@@ -18,17 +18,23 @@ def main() -> None:
     """Answers what `training_step.py` asks."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("folder", type=pathlib.Path)
-    parser.add_argument("--compile", action="store_true")
+    parser.add_argument("--compile", choices=["model", "networks"])
     options = parser.parse_args()
     step_protocol.serve(lambda: make(options.folder, options.compile))
 
 
-def make(folder: pathlib.Path, compiled: bool) -> dict[str, Any]:
+def make(folder: pathlib.Path, compiled: str | None) -> dict[str, Any]:
     """Builds the model and returns what can be asked of it."""
     import torch
     import torch_contestant
-    from multivae_likelihood import BaseDecoder, BaseEncoder, ModelOutput, MultimodalBaseDataset
-    from multivae_likelihood import MVAE, MVAEConfig  # noqa: I001
+    from multivae_likelihood import (
+        MVAE,
+        BaseDecoder,
+        BaseEncoder,
+        ModelOutput,
+        MultimodalBaseDataset,
+        MVAEConfig,
+    )
     from torch.nn import functional
 
     class Encoder(BaseEncoder):
@@ -59,7 +65,9 @@ def make(folder: pathlib.Path, compiled: bool) -> dict[str, Any]:
     def prepare(data):
         """Returns labels as MultiVae wants them, one-hot."""
         return {
-            name: value if classes[name] is None else functional.one_hot(value, classes[name]).float()
+            name: value
+            if classes[name] is None
+            else functional.one_hot(value, classes[name]).float()
             for name, value in data.items()
         }
 
@@ -79,7 +87,10 @@ def make(folder: pathlib.Path, compiled: bool) -> dict[str, Any]:
         encoders={n: Encoder(networks[n].encoder, setup["latent_dim"]) for n in networks},
         decoders={n: Decoder(networks[n].decoder, data[n].shape[1:]) for n in networks},
     ).train()
-    call = torch.compile(model) if compiled else model
+    call = torch.compile(model) if compiled == "model" else model
+    if compiled == "networks":
+        for module in problem.modules():
+            module.compile()
 
     def loss(batch, beta):
         model.beta = beta

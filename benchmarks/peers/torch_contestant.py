@@ -91,7 +91,7 @@ def functions(
         begin = time.perf_counter()
         for _ in range(number):
             last = step(batch)
-        float(last)
+        last.item()
         return time.perf_counter() - begin
 
     def check():
@@ -105,7 +105,7 @@ def functions(
         squares = [(p.grad**2).sum() for p in parameters if p.grad is not None]
         for module in problem.modules():
             module.train()
-        return {"loss": float(value), "gradient_norm": float(torch.stack(squares).sum().sqrt())}
+        return {"loss": value.item(), "gradient_norm": torch.stack(squares).sum().sqrt().item()}
 
     def epoch(file, seed, first, annealing, batch_size):
         """Trains for an epoch on the data of a file; the weight of the divergence rises."""
@@ -121,7 +121,7 @@ def functions(
             rows = order[index * batch_size : (index + 1) * batch_size]
             beta = min(1.0, (first + index) / annealing) if annealing else 1.0
             last = step({name: value[rows] for name, value in epochs.items()}, beta)
-        float(last.detach())
+        last.item()
         return {"seconds": time.perf_counter() - begin, "steps": number}
 
     def write(file):

@@ -155,7 +155,9 @@ class Networks:
                     )
                     self._place(f"{place}/kernel", layer.weight, (3, 2, 0, 1))
                     layers.append(layer)
-                    sides = [(n - 1) * kind["stride"] + size - 2 * kind["padding"] for n in shape[:2]]
+                    sides = [
+                        (n - 1) * kind["stride"] + size - 2 * kind["padding"] for n in shape[:2]
+                    ]
                     shape = (*sides, outputs)
                 case "batch_norm":
                     layer = nn.BatchNorm2d(shape[-1], kind["epsilon"], kind["momentum"])

@@ -99,7 +99,7 @@ def compare(options: argparse.Namespace, folder: pathlib.Path) -> dict[str, Any]
             contestant.stop()
     return {
         "points": points,
-        "share_of_time": share_of_time(points["ours"], points["MultiVae"]),
+        "shares_of_time": [share_of_time(points["ours"], *p) for p in points["MultiVae"]],
         "epochs": options.epochs,
         "annealing_epochs": config.annealing_epochs,
         "steps_per_epoch": steps,
@@ -109,29 +109,27 @@ def compare(options: argparse.Namespace, folder: pathlib.Path) -> dict[str, Any]
     }
 
 
-def share_of_time(
-    ours: Sequence[Sequence[float]], theirs: Sequence[Sequence[float]]
-) -> float | None:
-    """Returns the share of the others' whole time after which we have their last ELBO.
+def share_of_time(ours: Sequence[Sequence[float]], seconds: float, wanted: float) -> float | None:
+    """Returns after which share of the others' time we have the ELBO that they have then.
 
-    Between two of our points the ELBO counts as straight.
+    Between two of our points the ELBO counts as straight; where it falls again, what counts is
+    when it is reached first.
 
     Args:
         ours: Our points, seconds and ELBO.
-        theirs: Theirs.
+        seconds: The others' time.
+        wanted: Their ELBO.
 
     Returns:
         The share; None where we never have it.
     """
-    whole, wanted = theirs[-1]
     before = None
-    for seconds, elbo in ours:
+    for when, elbo in ours:
         if elbo >= wanted:
-            if before is not None and elbo > before[1]:
-                part = (wanted - before[1]) / (elbo - before[1])
-                seconds = before[0] + part * (seconds - before[0])
-            return seconds / whole
-        before = seconds, elbo
+            if before is not None:
+                when = before[0] + (wanted - before[1]) / (elbo - before[1]) * (when - before[0])
+            return when / seconds
+        before = when, elbo
     return None
 
 
@@ -164,12 +162,10 @@ def main() -> int:
         "cores": len(os.sched_getaffinity(0)),
         "load_before": load,
     }
-    share = record["share_of_time"]
-    print(
-        "our ELBO never reaches MultiVae's last one"
-        if share is None
-        else f"our ELBO is MultiVae's last one after {share:.0%} of its time"
-    )
+    print("after which share of MultiVae's time we have its ELBO of then, epoch by epoch:")
+    print(*("never" if s is None else f"{s:.0%}" for s in record["shares_of_time"]))
+    last = {name: found[-1][1] for name, found in record["points"].items()}
+    print(f"last validation ELBO: {', '.join(f'{n} {e:.2f}' for n, e in last.items())} nats")
     options.output.parent.mkdir(parents=True, exist_ok=True)
     options.output.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
     draw(record, options.output.with_suffix(".png"))

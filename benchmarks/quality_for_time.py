@@ -23,6 +23,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import contestants
 import matplotlib.pyplot as plt
+import network_arrays
 import numpy as np
 import step_setups
 from contestants import Contestant
@@ -88,7 +89,7 @@ def compare(options: argparse.Namespace, folder: pathlib.Path) -> dict[str, Any]
                 file = folder / f"{name}.npz"
                 running[name].ask("write", file=str(file))
                 with np.load(file, allow_pickle=False) as arrays:
-                    step_setups.load_weights(model, arrays)
+                    network_arrays.load_weights(model, arrays)
                 elbo = validation_elbo(model, validation, config.batch_size)
                 points[name].append([clock[name], elbo])
                 print(

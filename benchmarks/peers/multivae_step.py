@@ -58,7 +58,7 @@ def make(folder: pathlib.Path, compiled: str | None) -> dict[str, Any]:
         def forward(self, z):
             return ModelOutput(reconstruction=self.network(z).reshape(len(z), *self.shape))
 
-    problem = torch_contestant.load(folder)
+    problem = torch_contestant.Problem(folder)
     setup, networks = problem.setup, problem.networks
     classes = {m["name"]: m["classes"] for m in setup["modalities"]}
 
@@ -100,9 +100,10 @@ def make(folder: pathlib.Path, compiled: str | None) -> dict[str, Any]:
         with _given(model, problem):
             return model(MultimodalBaseDataset(data)).loss
 
-    return torch_contestant.functions(
+    contestant = torch_contestant.Contestant(
         problem, loss, same, list(model.parameters()), ["multivae"], prepare
     )
+    return contestant.functions()
 
 
 @contextlib.contextmanager

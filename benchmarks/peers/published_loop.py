@@ -8,6 +8,7 @@ is the authors'.
 import argparse
 import itertools
 import pathlib
+import random
 from collections.abc import Mapping, Sequence
 
 import step_protocol
@@ -28,9 +29,9 @@ def make(folder: pathlib.Path) -> dict:
     from torch import nn
     from torch.nn import functional
 
-    problem = torch_contestant.load(folder)
+    problem = torch_contestant.Problem(folder)
     names = list(problem.networks)
-    number = problem.setup["num_random_subsets"]
+    number, draws = problem.setup["num_random_subsets"], random.Random(0)
     proper = [s for n in range(2, len(names)) for s in itertools.combinations(names, n)]
     weight = {m["name"]: m["weight"] for m in problem.setup["modalities"]}
     model = nn.ModuleList(problem.modules())
@@ -62,16 +63,15 @@ def make(folder: pathlib.Path) -> dict:
         return sum(term(data, s, beta, n) for s, n in zip(terms, noise, strict=True))
 
     def loss(data, beta):
-        places = torch.randint(max(1, len(proper)), [4 * number])  # Drawn again where equal.
-        chosen = list(dict.fromkeys(places.tolist()))[:number]
-        return objective(data, beta, [proper[i] for i in chosen])
+        return objective(data, beta, draws.sample(proper, number))
 
-    return torch_contestant.functions(
+    contestant = torch_contestant.Contestant(
         problem,
         loss,
         lambda: objective(problem.data, 1.0, problem.subsets, problem.noise),
         list(model.parameters()),
     )
+    return contestant.functions()
 
 
 if __name__ == "__main__":

@@ -62,23 +62,25 @@ def test_a_contestant_that_takes_too_long_or_never_starts_has_failed(scripts):
 
 
 def test_weights_for_other_programs_come_back(scripts):
+    import network_arrays
     import step_setups
 
     from tf_mvae.training.build import build_model
 
     config = step_setups.SETUPS["mnist"].config
     model, other = build_model(config, 1), build_model(config, 1)
-    step_setups._perturb(model, np.random.default_rng(0))
-    arrays = step_setups.weights_of(model)
+    step_setups.perturb(model, np.random.default_rng(0))
+    arrays = network_arrays.weights_of(model)
     assert arrays["image/encoder/1/kernel"].shape == (784, 512)
-    step_setups.load_weights(other, arrays)
+    network_arrays.load_weights(other, arrays)
     for one, two in zip(model.get_weights(), other.get_weights(), strict=True):
         np.testing.assert_array_equal(one, two)
     with pytest.raises(ValueError, match="image"):
-        step_setups.load_weights(other, {**arrays, "image/encoder/1/bias": np.zeros(3)})
+        network_arrays.load_weights(other, {**arrays, "image/encoder/1/bias": np.zeros(3)})
 
 
 def test_members_of_a_group_have_their_own_weights(scripts):
+    import network_arrays
     import step_setups
 
     from tf_mvae.training.build import build_model
@@ -86,13 +88,13 @@ def test_members_of_a_group_have_their_own_weights(scripts):
     config = step_setups.SETUPS["celeba19"].config
     model = build_model(config, 1)
     group = model.modalities[1]
-    described = step_setups.describe(model, config)["modalities"]
+    described = network_arrays.describe(model)
     assert [m["name"] for m in described] == ["image", *group.members]
     assert described[3]["source"] == "attributes" and described[3]["column"] == 2
     assert [layer["kind"] for layer in described[3]["encoder"]] == [
         "embedding", "dense", "flatten", "dense",
     ]  # fmt: skip
-    arrays = step_setups.weights_of(model)
+    arrays = network_arrays.weights_of(model)
     np.testing.assert_array_equal(
         arrays[f"{group.members[2]}/decoder/0/kernel"], group.decoder.layers[0].kernel[2]
     )

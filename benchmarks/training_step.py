@@ -229,6 +229,7 @@ def main() -> int:
     for name in options.setups:
         with tempfile.TemporaryDirectory() as folder:
             setups[name] = measure(options, name, pathlib.Path(folder) / name)
+        print(_setup_report(setups[name], options.matmul_size), flush=True)
     found = [c for s in setups.values() for c in s["contestants"].values() if "versions" in c]
     record = {
         "processor": contestants.processor(),
@@ -243,7 +244,9 @@ def main() -> int:
         "setups": setups,
     }
     text = report(record)
-    print(text)
+    print(text.split("\n\n", 1)[0])
+    if load > 0.5:
+        print("other work kept the processor busy: measure speed again when it is quiet")
     options.output.parent.mkdir(parents=True, exist_ok=True)
     options.output.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
     options.output.with_suffix(".md").write_text(text, encoding="utf-8")

@@ -1,10 +1,11 @@
 """Writes the tables of results from the files that runs left, into README.md and docs/.
 
 `python docs/write_results.py` fills what stands between the markers `<!-- NAME -->` and
-`<!-- /NAME -->` in README.md, docs/results.md, docs/objectives.md and
+`<!-- /NAME -->` in README.md, docs/results.md, docs/objectives.md, docs/performance.md and
 docs/weak_supervision.md, from `flags.cfg` and `evaluation.json` of every run in `docs/results/`
 (`docs/run_results.py` makes these), from `rows.csv` of every sweep there
-(`python -m tf_mvae.sweep` makes these) and the paper's own numbers in `docs/paper.json`.
+(`python -m tf_mvae.sweep` makes these), the paper's own numbers in `docs/paper.json`, and the
+table that `benchmarks/training_step.py` left.
 """
 
 import collections
@@ -308,6 +309,12 @@ def translation_table(results: list[Result]) -> str:
     return table(head, rows) if rows else "No run yet."
 
 
+def training_step_tables() -> str:
+    """What `benchmarks/training_step.py` wrote."""
+    file = HERE.parent / "benchmarks" / "results" / "training_step.md"
+    return file.read_text().strip() if file.exists() else "No run yet."
+
+
 def measure(result: dict | None) -> str:
     """Writes a measure of pictures with its standard error and the threshold, if there is one."""
     if result is None:
@@ -379,6 +386,7 @@ def main() -> None:
     fill(page, "multi_mnist", transcription_table(results))
     fill(page, "translation", translation_table(results))
     fill(HERE / "objectives.md", "objectives", objective_table(results))
+    fill(HERE / "performance.md", "training_step", training_step_tables())
 
 
 if __name__ == "__main__":

@@ -257,6 +257,7 @@ def _few_log_likelihoods(
     Rows that count are brought together, so that shapes stay static.
     """
     needed = tf.reshape(tf.cast(counts > 0, z.dtype), [-1])
+    value = tf.stop_gradient(value)  # branches would hand on gradients of data that none wants
     chosen = tf.argsort(needed, direction="DESCENDING", stable=True)[:rows]
     there = tf.gather(needed, chosen)
     latent = tf.gather(tf.reshape(z, [z.shape[0], -1, z.shape[-1]]), chosen, axis=1)

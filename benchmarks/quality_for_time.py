@@ -1,0 +1,177 @@
+"""Compares what a second of training buys: our validation ELBO against MultiVae's.
+
+`python benchmarks/quality_for_time.py --peer_python=PATH --data_dir=DATA` trains the paper's model
+of MNIST (binarised at grey level 128, for MultiVae's Bernoulli takes nothing but 0 and 1) twice,
+with our compiled step and with MultiVae's MVAE, from the same weights and with the same settings.
+Each has a process of its own and they take turns, epoch by epoch, so that both see the same
+machine. After each epoch our evaluation computes the validation ELBO of both, from their weights;
+it is no part of the time, compilation is. It writes `quality_for_time.{json,png}` into
+`benchmarks/results`.
+"""
+
+import argparse
+import dataclasses
+import json
+import os
+import pathlib
+import sys
+import tempfile
+from collections.abc import Sequence
+from typing import Any
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+import contestants
+import matplotlib.pyplot as plt
+import network_arrays
+import numpy as np
+import step_setups
+from contestants import Contestant
+
+from tf_mvae.data.pipeline import evaluation_batches
+from tf_mvae.models import MVAE
+from tf_mvae.training.build import load_split
+
+RESULTS = pathlib.Path(__file__).parent / "results" / "quality_for_time.json"
+NAMES = ("ours", "MultiVae")
+
+
+def arrays_of(split: Any) -> dict[str, np.ndarray]:
+    """Returns a split whole: images as float32 of 0 and 1, labels as int32."""
+    x = next(iter(evaluation_batches(split, split.num_examples)))["x"]
+    return {
+        "image": (x["image"].numpy() >= 128).astype(np.float32),
+        "label": x["label"].numpy().astype(np.int32),
+    }
+
+
+def validation_elbo(model: MVAE, data: dict[str, np.ndarray], batch_size: int) -> float:
+    """Returns the ELBO of everything, all weights 1, in nats an example."""
+    found = model.evaluate({"x": data}, batch_size=batch_size, verbose=0, return_dict=True)
+    return float(found["elbo"])
+
+
+def compare(options: argparse.Namespace, folder: pathlib.Path) -> dict[str, Any]:
+    """Trains both; returns their points `(seconds, ELBO)`, an epoch each."""
+    usual = step_setups.SETUPS["mnist"].config
+    config = dataclasses.replace(
+        usual,
+        experiment="digits" if options.digits else "binary_mnist_threshold",
+        data_dir=options.data_dir,
+        epochs=options.epochs,
+        annealing_epochs=options.epochs // 2,
+    )
+    train, validation = (arrays_of(load_split(config, name)) for name in ("train", "validation"))
+    model = step_setups.write("mnist", folder, config)
+    np.savez(folder / "train.npz", **train)
+    steps = len(train["label"]) // config.batch_size
+    points: dict[str, list[list[float]]] = {name: [] for name in NAMES}
+    running: dict[str, Contestant] = {}
+    try:
+        running["ours"] = Contestant(contestants.ours(folder, "xla", steps))
+        running["MultiVae"] = Contestant(
+            contestants.theirs(options.peer_python, "multivae_step.py", folder)
+        )
+        about = {name: one.ask("about")["versions"] for name, one in running.items()}
+        clock = dict.fromkeys(NAMES, 0.0)
+        for epoch in range(options.epochs):
+            for name in NAMES:
+                asked = {"file": str(folder / "train.npz"), "seed": epoch}
+                if name == "ours":
+                    asked |= {"seed": 0, "epochs": options.epochs}
+                else:
+                    asked |= {
+                        "first": epoch * steps,
+                        "annealing": config.annealing_epochs * steps,
+                        "batch_size": config.batch_size,
+                    }
+                clock[name] += running[name].ask("epoch", **asked)["seconds"]
+                file = folder / f"{name}.npz"
+                running[name].ask("write", file=str(file))
+                with np.load(file, allow_pickle=False) as arrays:
+                    network_arrays.load_weights(model, arrays)
+                elbo = validation_elbo(model, validation, config.batch_size)
+                points[name].append([clock[name], elbo])
+                print(
+                    f"epoch {epoch + 1}, {name}: {clock[name]:.1f} s, {elbo:.2f} nats", flush=True
+                )
+    finally:
+        for contestant in running.values():
+            contestant.stop()
+    return {
+        "points": points,
+        "shares_of_time": [share_of_time(points["ours"], *p) for p in points["MultiVae"]],
+        "epochs": options.epochs,
+        "annealing_epochs": config.annealing_epochs,
+        "steps_per_epoch": steps,
+        "batch_size": config.batch_size,
+        "experiment": config.experiment,
+        "versions": {k: v for one in about.values() for k, v in one.items()},
+    }
+
+
+def share_of_time(ours: Sequence[Sequence[float]], seconds: float, wanted: float) -> float | None:
+    """Returns after which share of the others' time we have the ELBO that they have then.
+
+    Between two of our points the ELBO counts as straight; where it falls again, what counts is
+    when it is reached first.
+
+    Args:
+        ours: Our points, seconds and ELBO.
+        seconds: The others' time.
+        wanted: Their ELBO.
+
+    Returns:
+        The share; None where we never have it.
+    """
+    before = None
+    for when, elbo in ours:
+        if elbo >= wanted:
+            if before is not None:
+                when = before[0] + (wanted - before[1]) / (elbo - before[1]) * (when - before[0])
+            return when / seconds
+        before = when, elbo
+    return None
+
+
+def draw(record: dict[str, Any], path: pathlib.Path) -> None:
+    """Draws both curves."""
+    figure, axes = plt.subplots(figsize=(6, 4))
+    for name, marker in zip(NAMES, "os", strict=True):
+        axes.plot(*zip(*record["points"][name], strict=True), marker=marker, label=name)
+    axes.set(xlabel="seconds of training", ylabel="validation ELBO, nats an example")
+    axes.legend()
+    figure.tight_layout()
+    figure.savefig(path, dpi=120)
+    plt.close(figure)
+
+
+def main() -> int:
+    """Trains, prints and writes."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--peer_python", required=True, help="the python of MultiVae's environment")
+    parser.add_argument("--data_dir", help="where TFDS has mnist")
+    parser.add_argument("--digits", action="store_true", help="5,000 digits that need no data_dir")
+    parser.add_argument("--epochs", type=int, default=20)
+    parser.add_argument("--output", type=pathlib.Path, default=RESULTS)
+    options = parser.parse_args()
+    load = os.getloadavg()[0]
+    with tempfile.TemporaryDirectory() as folder:
+        record = compare(options, pathlib.Path(folder))
+    record |= {
+        "processor": contestants.processor(),
+        "cores": len(os.sched_getaffinity(0)),
+        "load_before": load,
+    }
+    print("after which share of MultiVae's time we have its ELBO of then, epoch by epoch:")
+    print(*("never" if s is None else f"{s:.0%}" for s in record["shares_of_time"]))
+    last = {name: found[-1][1] for name, found in record["points"].items()}
+    print(f"last validation ELBO: {', '.join(f'{n} {e:.2f}' for n, e in last.items())} nats")
+    options.output.parent.mkdir(parents=True, exist_ok=True)
+    options.output.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
+    draw(record, options.output.with_suffix(".png"))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,257 @@
+"""Compares our training step with MultiVae's and with a loop in the published way.
+
+`python benchmarks/training_step.py --peer_python=PATH` measures examples a second, peak memory
+and the time to the first step, each contestant in a process of its own, all with the same
+networks, weights, batches, terms and precision. First it checks that all agree on the loss and
+on the gradient's norm for the same subsets and noise; the exit status is 1 if they do not. Then
+contestants take turns; figures are medians of rounds. `benchmarks/README.md` says what is
+counted. It prints a table and writes `benchmarks/results/training_step.{json,md}`.
+"""
+
+import argparse
+import dataclasses
+import json
+import os
+import pathlib
+import platform
+import statistics
+import sys
+import tempfile
+from typing import Any
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+import contestants
+from contestants import Contestant, Failed
+
+RESULTS = pathlib.Path(__file__).parent / "results" / "training_step.json"
+TOLERANCE = 1e-3  # relative
+WARM_STEPS = 2  # between the first step and the reading of memory
+STEPS = {"mnist": 50, "celeba19": 3, "six_images": 2}  # in a turn
+REFERENCE = "MultiVae"
+
+
+def commands(
+    options: argparse.Namespace, folder: pathlib.Path, jit_compile: bool
+) -> dict[str, list[str]]:
+    """Returns every contestant's command by its name in the table; ours come first."""
+    compiled, kind = ("xla", "XLA") if jit_compile else ("graph", "no XLA")
+    theirs = contestants.theirs
+    return {
+        "ours, XLA": contestants.ours(folder, "xla"),
+        "ours, no XLA": contestants.ours(folder, "graph"),
+        f"ours, fit, {kind}": contestants.ours(folder, f"fit_{compiled}"),
+        REFERENCE: theirs(options.peer_python, "multivae_step.py", folder),
+        **{
+            f"{REFERENCE}, torch.compile of {what}": theirs(
+                options.peer_python, "multivae_step.py", folder, f"--compile={flag}"
+            )
+            for what, flag in (("the model", "model"), ("its networks", "networks"))
+        },
+        "published way, PyTorch": theirs(options.peer_python, "published_loop.py", folder),
+    }
+
+
+def measure(options: argparse.Namespace, name: str, folder: pathlib.Path) -> dict[str, Any]:
+    """Measures one set-up.
+
+    Raises:
+        SystemExit: A contestant that has to run does not.
+    """
+    import arithmetic
+    import step_setups
+
+    setup = step_setups.SETUPS[name]
+    config = setup.config
+    if options.batch_size:
+        config = dataclasses.replace(config, batch_size=options.batch_size)
+    model = step_setups.write(name, folder, config)
+    mean_size = arithmetic.mean_subset_size(model)
+    record: dict[str, Any] = {
+        "title": setup.title,
+        "batch_size": config.batch_size,
+        "terms": 1 + sum(m.size for m in model.modalities) + config.num_random_subsets,
+        "modalities": sum(m.size for m in model.modalities),
+        "needed": arithmetic.needed(model, config.batch_size, mean_size).total,
+        "with_static_shapes": arithmetic.needed(model, config.batch_size).total,
+        "jit_compile": config.jit_compile,
+        "contestants": {},
+    }
+    del model
+    running: dict[str, Contestant] = {}
+    try:
+        for label, command in commands(options, folder, config.jit_compile).items():
+            limit = options.compile_limit if "torch.compile" in label else None
+            found = record["contestants"][label] = {}
+            try:
+                running[label] = begin(command, limit, found)
+            except Failed as failure:
+                refused(label, failure, found)
+        disagreements(record)
+        if not record["agree"]:
+            return record
+        steps = options.steps or STEPS[name]
+        rates = record["matmul"] = []
+        for index in range(options.rounds):
+            print(f"{name}: round {index + 1} of {options.rounds}", flush=True)
+            for label in list(running):
+                found = record["contestants"][label]
+                try:
+                    turn = running[label].ask("steps", number=steps)
+                except Failed as failure:
+                    refused(label, failure, found)
+                    running.pop(label).stop()
+                    continue
+                found["seconds"].append(turn["seconds"] / steps)
+                if label == "ours, XLA":
+                    rates.append(running[label].ask("matmul", dim=options.matmul_size))
+        record["compiled"] = running["ours, XLA"].ask("arithmetic")["compiled"]
+        for label, contestant in running.items():
+            record["contestants"][label] |= contestant.ask("about")
+    finally:
+        for contestant in running.values():
+            contestant.stop()
+    return record
+
+
+def begin(command: list[str], limit: float | None, found: dict[str, Any]) -> Contestant:
+    """Starts a contestant, lets it take its first steps, and asks for its check."""
+    contestant = Contestant(command, limit)
+    try:
+        found["start_seconds"] = contestant.start_seconds
+        found["first_step_seconds"] = contestant.ask("first_step")["seconds"]
+        contestant.ask("steps", number=WARM_STEPS)
+        found["peak_bytes"] = contestant.ask("memory")
+        found["check"] = contestant.ask("check")
+        found["seconds"] = []
+    except BaseException:
+        contestant.stop()
+        raise
+    return contestant
+
+
+def refused(label: str, failure: Failed, found: dict[str, Any]) -> None:
+    """Keeps the reason of a contestant that may fail; the others have to run."""
+    if "torch.compile" not in label:
+        raise SystemExit(f"{label}: {failure}")
+    found.clear()
+    found["failed"] = str(failure)
+
+
+def disagreements(record: dict[str, Any]) -> None:
+    """Notes how far contestants are apart in loss and gradient, relative to the first."""
+    checks = {k: v["check"] for k, v in record["contestants"].items() if "check" in v}
+    first = next(iter(checks.values()))
+    apart = {
+        label: max(abs(check[what] / first[what] - 1) for what in first)
+        for label, check in checks.items()
+    }
+    record["largest_difference"] = max(apart.values())
+    record["agree"] = all(value <= TOLERANCE for value in apart.values())
+    if not record["agree"]:
+        print(f"{record['title']}: losses or gradients disagree: {json.dumps(checks, indent=1)}")
+
+
+# What is said about it ----------------------------------------------------------------
+
+
+def report(record: dict[str, Any]) -> str:
+    """Returns the tables."""
+    versions = ", ".join(f"{name} {number}" for name, number in record["versions"].items())
+    parts = [
+        f"{record['processor']}, {record['cores']} cores, load before "
+        f"{record['load_before']:.1f}; {versions}; float32; medians of {record['rounds']} rounds."
+    ]
+    for setup in record["setups"].values():
+        parts.append(_setup_report(setup, record["matmul_size"]))
+    return "\n\n".join(parts) + "\n"
+
+
+def _setup_report(setup: dict[str, Any], matmul_size: int) -> str:
+    head = (
+        f"**{setup['title']}**: a batch of {setup['batch_size']}, {setup['terms']} terms of "
+        f"{setup['modalities']} modalities."
+    )
+    if not setup["agree"]:
+        return f"{head} LOSSES DISAGREE by {setup['largest_difference']:.2g}."
+    rate = statistics.median(setup["matmul"])
+    seconds = {
+        label: statistics.median(found["seconds"])
+        for label, found in setup["contestants"].items()
+        if found.get("seconds")
+    }
+    lines = [
+        "| contestant | examples/s | step, ms | speed over MultiVae's | share of the limit "
+        "| peak memory, MB | first step, s | start to first step, s |",
+        "| --- | --- | --- | --- | --- | --- | --- | --- |",
+    ]
+    for label, found in setup["contestants"].items():
+        if label not in seconds:
+            lines.append(f"| {label} | {found['failed'].replace('|', ' ')} | | | | | | |")
+            continue
+        took = seconds[label]
+        lines.append(
+            f"| {label} | {setup['batch_size'] / took:,.0f} | {1e3 * took:,.1f} "
+            f"| {seconds[REFERENCE] / took:.2f} | {setup['needed'] / took / rate:.0%} "
+            f"| {found['peak_bytes'] / 1e6:,.0f} | {found['first_step_seconds']:.1f} "
+            f"| {found['start_seconds'] + found['first_step_seconds']:.1f} |"
+        )
+    fit = next(label for label in seconds if "fit" in label)
+    bare = seconds["ours, XLA" if setup["jit_compile"] else "ours, no XLA"]
+    note = (
+        f"Losses and gradients' norms differ by {setup['largest_difference']:.1g} at most. The "
+        f"objective needs {setup['needed'] / 1e9:.3g} GFLOP a step, shapes known beforehand "
+        f"{setup['with_static_shapes'] / 1e9:.3g}; compiled are {setup['compiled'] / 1e9:.3g}. "
+        f"`tf.matmul` of {matmul_size} x {matmul_size}: {rate / 1e9:.0f} GFLOP/s. `fit` costs "
+        f"{seconds[fit] / bare - 1:+.1%} over the bare step."
+    )
+    return f"{head}\n\n" + "\n".join(lines) + f"\n\n{note}"
+
+
+def main() -> int:
+    """Measures what the command line asks for; returns the exit status."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--peer_python", required=True, help="the python of MultiVae's environment")
+    parser.add_argument(
+        "--setups", type=lambda text: text.split(","), default=list(STEPS), help="which of them"
+    )
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--steps", type=int, help="in a turn; by set-up where left out")
+    parser.add_argument("--batch_size", type=int, help="the set-up's own where left out")
+    parser.add_argument("--matmul_size", type=int, default=2048)
+    parser.add_argument("--compile_limit", type=float, default=900, help="seconds an answer takes")
+    parser.add_argument("--output", type=pathlib.Path, default=RESULTS)
+    options = parser.parse_args()
+    if unknown := set(options.setups) - set(STEPS):
+        parser.error(f"--setups knows {', '.join(STEPS)}; not {', '.join(sorted(unknown))}")
+    load = os.getloadavg()[0]
+    setups = {}
+    for name in options.setups:
+        with tempfile.TemporaryDirectory() as folder:
+            setups[name] = measure(options, name, pathlib.Path(folder) / name)
+        print(_setup_report(setups[name], options.matmul_size), flush=True)
+    found = [c for s in setups.values() for c in s["contestants"].values() if "versions" in c]
+    record = {
+        "processor": contestants.processor(),
+        "cores": len(os.sched_getaffinity(0)),
+        "load_before": load,
+        "rounds": options.rounds,
+        "matmul_size": options.matmul_size,
+        "versions": {
+            "Python": platform.python_version(),
+            **{k: v for c in found for k, v in c["versions"].items()},
+        },
+        "setups": setups,
+    }
+    text = report(record)
+    print(text.split("\n\n", 1)[0])
+    if load > 0.5:
+        print("other work kept the processor busy: measure speed again when it is quiet")
+    options.output.parent.mkdir(parents=True, exist_ok=True)
+    options.output.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
+    options.output.with_suffix(".md").write_text(text, encoding="utf-8")
+    return 0 if all(setup["agree"] for setup in setups.values()) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,110 @@
+"""What benchmarks share: processes that answer, weights for other programs, a share of time."""
+
+import pathlib
+import sys
+
+import numpy as np
+import pytest
+
+BENCHMARKS = pathlib.Path(__file__).parents[2] / "benchmarks"
+ANSWERING = f"""
+import sys, time
+sys.path.insert(0, {str(BENCHMARKS / "peers")!r})
+import step_protocol
+
+def fail():
+    raise ValueError("no such thing\\nand more")
+
+def double(number):
+    print("a library's noise")
+    return 2 * number
+
+step_protocol.serve(lambda: {{
+    "double": double, "fail": fail, "sleep": lambda: time.sleep(60),
+    "end": lambda: sys.exit("gone"), "memory": step_protocol.peak_memory}})
+"""
+
+
+@pytest.fixture
+def scripts(monkeypatch):
+    """The benchmarks' folder, from which they import each other as scripts do."""
+    monkeypatch.syspath_prepend(BENCHMARKS)
+
+
+def test_a_contestant_answers_and_says_what_is_wrong(scripts):
+    from contestants import Contestant, Failed
+
+    contestant = Contestant([sys.executable, "-c", ANSWERING])
+    try:
+        assert contestant.ask("double", number=4) == 8
+        with pytest.raises(Failed, match="^ValueError: no such thing$"):
+            contestant.ask("fail")
+        assert contestant.ask("double", number=5) == 10
+        assert 1e6 < contestant.ask("memory") < 1e9
+        with pytest.raises(Failed, match="the process ended: gone"):
+            contestant.ask("end")
+    finally:
+        contestant.stop()
+
+
+def test_a_contestant_that_takes_too_long_or_never_starts_has_failed(scripts):
+    from contestants import Contestant, Failed
+
+    contestant = Contestant([sys.executable, "-c", ANSWERING], 5)
+    contestant._limit = 0.2
+    try:
+        with pytest.raises(Failed, match="no answer within 0 s"):
+            contestant.ask("sleep")
+    finally:
+        contestant.stop()
+    with pytest.raises(Failed, match="the process ended"):
+        Contestant([sys.executable, "-c", "raise SystemExit('never')"])
+
+
+def test_weights_for_other_programs_come_back(scripts):
+    import network_arrays
+    import step_setups
+
+    from tf_mvae.training.build import build_model
+
+    config = step_setups.SETUPS["mnist"].config
+    model, other = build_model(config, 1), build_model(config, 1)
+    step_setups.perturb(model, np.random.default_rng(0))
+    arrays = network_arrays.weights_of(model)
+    assert arrays["image/encoder/1/kernel"].shape == (784, 512)
+    network_arrays.load_weights(other, arrays)
+    for one, two in zip(model.get_weights(), other.get_weights(), strict=True):
+        np.testing.assert_array_equal(one, two)
+    with pytest.raises(ValueError, match="image"):
+        network_arrays.load_weights(other, {**arrays, "image/encoder/1/bias": np.zeros(3)})
+
+
+def test_members_of_a_group_have_their_own_weights(scripts):
+    import network_arrays
+    import step_setups
+
+    from tf_mvae.training.build import build_model
+
+    config = step_setups.SETUPS["celeba19"].config
+    model = build_model(config, 1)
+    group = model.modalities[1]
+    described = network_arrays.describe(model)
+    assert [m["name"] for m in described] == ["image", *group.members]
+    assert described[3]["source"] == "attributes" and described[3]["column"] == 2
+    assert [layer["kind"] for layer in described[3]["encoder"]] == [
+        "embedding", "dense", "flatten", "dense",
+    ]  # fmt: skip
+    arrays = network_arrays.weights_of(model)
+    np.testing.assert_array_equal(
+        arrays[f"{group.members[2]}/decoder/0/kernel"], group.decoder.layers[0].kernel[2]
+    )
+
+
+@pytest.mark.parametrize(
+    ("wanted", "share"), [(-5.0, 0.25), (-3.0, 0.375), (-2.0, 0.5), (-1.0, 0.75), (0.5, None)]
+)
+def test_share_of_time(scripts, wanted, share):
+    from quality_for_time import share_of_time
+
+    ours = [(2.0, -4.0), (4.0, -2.0), (5.0, -3.0), (6.0, -1.0)]
+    assert share_of_time(ours, 8.0, wanted) == share

@@ -155,26 +155,36 @@ def disagreements(record: dict[str, Any]) -> None:
 # What is said about it ----------------------------------------------------------------
 
 
+def machine(options: argparse.Namespace, setup: dict[str, Any], load: float) -> dict[str, Any]:
+    """Returns what a set-up was measured on, and how."""
+    found = [c["versions"] for c in setup["contestants"].values() if "versions" in c]
+    return {
+        "processor": contestants.processor(),
+        "cores": len(os.sched_getaffinity(0)),
+        "load_before": load,
+        "rounds": options.rounds,
+        "matmul_size": options.matmul_size,
+        "versions": {
+            "Python": platform.python_version(),
+            **{name: number for versions in found for name, number in versions.items()},
+        },
+    }
+
+
 def report(record: dict[str, Any]) -> str:
     """Returns the tables."""
-    versions = ", ".join(f"{name} {number}" for name, number in record["versions"].items())
-    parts = [
-        f"{record['processor']}, {record['cores']} cores, load before "
-        f"{record['load_before']:.1f}; {versions}; float32; medians of {record['rounds']} rounds."
-    ]
-    for setup in record["setups"].values():
-        parts.append(_setup_report(setup, record["matmul_size"]))
-    return "\n\n".join(parts) + "\n"
+    return "\n\n".join(map(_setup_report, record["setups"].values())) + "\n"
 
 
-def _setup_report(setup: dict[str, Any], matmul_size: int) -> str:
+def _setup_report(setup: dict[str, Any]) -> str:
     head = (
         f"**{setup['title']}**: a batch of {setup['batch_size']}, {setup['terms']} terms of "
         f"{setup['modalities']} modalities."
     )
     if not setup["agree"]:
         return f"{head} LOSSES DISAGREE by {setup['largest_difference']:.2g}."
-    rate = statistics.median(setup["matmul"])
+    rate, size = statistics.median(setup["matmul"]), setup["matmul_size"]
+    versions = ", ".join(f"{name} {number}" for name, number in setup["versions"].items())
     seconds = {
         label: statistics.median(found["seconds"])
         for label, found in setup["contestants"].items()
@@ -202,8 +212,10 @@ def _setup_report(setup: dict[str, Any], matmul_size: int) -> str:
         f"Losses and gradients' norms differ by {setup['largest_difference']:.1g} at most. The "
         f"objective needs {setup['needed'] / 1e9:.3g} GFLOP a step, shapes known beforehand "
         f"{setup['with_static_shapes'] / 1e9:.3g}; compiled are {setup['compiled'] / 1e9:.3g}. "
-        f"`tf.matmul` of {matmul_size} x {matmul_size}: {rate / 1e9:.0f} GFLOP/s. `fit` costs "
-        f"{seconds[fit] / bare - 1:+.1%} over the bare step."
+        f"`tf.matmul` of {size} x {size}: {rate / 1e9:.0f} GFLOP/s. `fit` costs "
+        f"{seconds[fit] / bare - 1:+.1%} over the bare step. {setup['processor']}, "
+        f"{setup['cores']} cores, load before {setup['load_before']:.1f}; {versions}; float32; "
+        f"medians of {setup['rounds']} rounds."
     )
     return f"{head}\n\n" + "\n".join(lines) + f"\n\n{note}"
 
@@ -224,33 +236,22 @@ def main() -> int:
     options = parser.parse_args()
     if unknown := set(options.setups) - set(STEPS):
         parser.error(f"--setups knows {', '.join(STEPS)}; not {', '.join(sorted(unknown))}")
-    load = os.getloadavg()[0]
-    setups = {}
-    for name in options.setups:
-        with tempfile.TemporaryDirectory() as folder:
-            setups[name] = measure(options, name, pathlib.Path(folder) / name)
-        print(_setup_report(setups[name], options.matmul_size), flush=True)
-    found = [c for s in setups.values() for c in s["contestants"].values() if "versions" in c]
-    record = {
-        "processor": contestants.processor(),
-        "cores": len(os.sched_getaffinity(0)),
-        "load_before": load,
-        "rounds": options.rounds,
-        "matmul_size": options.matmul_size,
-        "versions": {
-            "Python": platform.python_version(),
-            **{k: v for c in found for k, v in c["versions"].items()},
-        },
-        "setups": setups,
-    }
-    text = report(record)
-    print(text.split("\n\n", 1)[0])
-    if load > 0.5:
-        print("other work kept the processor busy: measure speed again when it is quiet")
+    known = json.loads(options.output.read_text())["setups"] if options.output.exists() else {}
     options.output.parent.mkdir(parents=True, exist_ok=True)
-    options.output.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
-    options.output.with_suffix(".md").write_text(text, encoding="utf-8")
-    return 0 if all(setup["agree"] for setup in setups.values()) else 1
+    for name in options.setups:
+        load = os.getloadavg()[0]
+        with tempfile.TemporaryDirectory() as folder:
+            found = measure(options, name, pathlib.Path(folder) / name)
+        known[name] = found | machine(options, found, load)
+        print(_setup_report(known[name]), flush=True)
+        if load > 0.5:
+            print("other work kept the processor busy: measure speed again when it is quiet")
+        # What other set-ups left stays.
+        record = {"setups": {setup: known[setup] for setup in STEPS if setup in known}}
+        options.output.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
+        options.output.with_suffix(".md").write_text(report(record), encoding="utf-8")
+    setups = [known[name] for name in options.setups]
+    return 0 if all(setup["agree"] for setup in setups) else 1
 
 
 if __name__ == "__main__":

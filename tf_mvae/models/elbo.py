@@ -35,7 +35,7 @@ class Elbo(NamedTuple):
         z: The samples that were decoded, `[sample, term, batch, latent]`.
         log_likelihood: By modality that the model generates, `E_q[log p(x_i | z)]` without
             a weight, `[term, batch]`; 0 where the example lacks the modality or the term
-            is never decoded to it.
+            is never decoded to it, or, of random terms in training, does not count.
         kl: `KL(q(z | subset) || p(z))`, `[term, batch]`.
         elbo: Weighted log-likelihoods less the weighted divergence, `[term, batch]`.
     """

@@ -50,12 +50,12 @@ def test_each_direction_is_taken_where_it_has_read_everything(encoder, mode):
 
 def test_encoders_that_are_loaded_together_share_nothing():
     config = keras.saving.serialize_keras_object(RecurrentEncoder(7, 3, 4))
-    for _ in range(5):
+    for _ in range(3):
         with serialization_lib.ObjectSharingScope():
             loaded = []
             for _ in range(20):
                 loaded.append(keras.saving.deserialize_keras_object(config))
-                gc.collect()
+                gc.collect(1)
         layers = [layer for encoder in loaded for layer in (encoder.forward, encoder.backward)]
         assert len({id(layer) for layer in layers}) == 40
         assert [layer.go_backwards for layer in layers] == [False, True] * 20

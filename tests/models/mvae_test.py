@@ -422,3 +422,17 @@ def test_names_that_are_no_modalities(tiny_model):
         tiny_model.generate({"sound": np.zeros([1])})
     with pytest.raises(UserError, match="not in the batch"):
         tiny_model.posterior({})
+
+
+def test_rows_of_one_class_count_together_in_the_optimizer(tiny_model):
+    """A class's embedding takes Adam's first step, of the learning rate, however often it comes."""
+    batch = tiny.make_batch(np.ones([3, 3], np.float32))  # too few rows to be looked up
+    batch["x"]["label"][:] = 1
+    table = tiny_model.modalities[1].encoder.layers[0].embeddings
+    before = table.numpy()
+    tiny_model.compile(keras.optimizers.Adam(0.01, epsilon=0.0))
+    tiny_model.train_step(tf.nest.map_structure(tf.constant, batch))
+    moved = np.abs(table.numpy() - before)
+    np.testing.assert_allclose(moved[1], 0.01, rtol=1e-4)
+    gradients, _ = tiny_model.loss_gradients(tf.nest.map_structure(tf.constant, batch))
+    assert all(isinstance(gradient, tf.Tensor) for gradient in gradients)

@@ -64,7 +64,9 @@ class SequenceToSequence(keras.Model):
         with tf.GradientTape() as tape, layer_seeds(seed):
             loss = self._loss(*data, training=True)
         gradients = tape.gradient(loss, [v.value for v in self.trainable_variables])
-        self.optimizer.apply(gradients, self.trainable_variables)
+        # Of sparse ones, rows of one word would be squared (and clipped) one by one.
+        dense = [tf.convert_to_tensor(gradient) for gradient in gradients]
+        self.optimizer.apply(dense, self.trainable_variables)
         return {"loss": loss}
 
     @tf.autograph.experimental.do_not_convert

@@ -252,8 +252,6 @@ class MultimodalVAE(GenerativeModel):
 
     def apply_gradients(self, gradients: Sequence[Any]) -> None:
         """Takes a step of the optimizer with gradients of all trainable variables."""
-        if self._optimizer().global_clipnorm:  # sparse ones would count equal rows one by one
-            gradients = [None if g is None else tf.convert_to_tensor(g) for g in gradients]
         self.optimizer.apply(gradients, self.trainable_variables)
 
     def _loss_gradients(self, data: Any) -> tuple[list[Any], tf.Tensor, Elbo]:
@@ -267,7 +265,11 @@ class MultimodalVAE(GenerativeModel):
             loss = elbo.loss + tf.add_n([tf.zeros([]), *self.losses])
             replicas = tf.distribute.get_strategy().num_replicas_in_sync
             scaled = self.optimizer.scale_loss(loss / replicas)
-        return tape.gradient(scaled, [v.value for v in self.trainable_variables]), loss, elbo
+        gradients = tape.gradient(scaled, [v.value for v in self.trainable_variables])
+        # Of a sparse gradient (an embedding's) optimizers square each row by itself: those of one
+        # class would not be added up first, and other numbers of replicas would do other steps.
+        dense = [None if g is None else tf.convert_to_tensor(g) for g in gradients]
+        return dense, loss, elbo
 
     def _completed(self, data: Any, step: tf.Tensor) -> tuple[Any, dict[str, tf.Tensor] | None]:
         """Returns a training batch, and targets for `elbo` where these are not just its masks."""

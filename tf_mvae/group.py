@@ -17,7 +17,7 @@ from tf_mvae.layers import (
     grouped_mlp_decoder,
     grouped_mlp_encoder,
 )
-from tf_mvae.layers.lookup import looked_up, num_inputs
+from tf_mvae.layers.lookup import once_an_input
 from tf_mvae.layers.sequential import call_network
 from tf_mvae.modality import Modality
 
@@ -151,14 +151,8 @@ class ModalityGroup(Modality):
             mask: `[batch, member]`, 0 where the example lacks a member.
             training: Whether this is a training step.
         """
-        first = _members_first(self.prepare(value, mask))
-        classes = num_inputs(self.encoder)
-        if first.shape.rank == 2 and classes and classes < (first.shape[1] or 0):
-            every = tf.broadcast_to(tf.range(classes, dtype=first.dtype), [self.size, classes])
-            table = self._expert_parameters(every, tf.ones([self.size, classes]), training)
-            parameters = looked_up(table, first)
-        else:
-            parameters = self._expert_parameters(first, tf.transpose(mask), training)
+        run, first = self._expert_parameters, _members_first(self.prepare(value, mask))
+        parameters = once_an_input(self.encoder, run, first, tf.transpose(mask), training)
         loc, log_variance = tf.split(tf.transpose(parameters, [1, 0, 2]), 2, axis=-1)
         return loc, log_variance
 

@@ -11,7 +11,7 @@ from absl import logging
 
 from tf_mvae.distributions.likelihoods import Categorical, Likelihood, TokenSequence
 from tf_mvae.layers import RecurrentEncoder, mlp_decoder, mlp_encoder
-from tf_mvae.layers.lookup import looked_up, num_inputs
+from tf_mvae.layers.lookup import once_an_input
 from tf_mvae.layers.sequential import MaskedSequential, call_network, flat
 
 __all__ = ["Modality", "default_encoder"]
@@ -141,14 +141,8 @@ class Modality(keras.layers.Layer):
             mask: `[batch]`, 0 where the example lacks the modality.
             training: Whether this is a training step.
         """
-        prepared = self.prepare(value, mask)
-        classes = num_inputs(self.encoder)
-        if prepared.shape.rank == 1 and classes and classes < (prepared.shape[0] or 0):
-            every = tf.range(classes, dtype=prepared.dtype)
-            table = self._expert_parameters(every, tf.ones([classes]), training)
-            parameters = looked_up(table, prepared)
-        else:
-            parameters = self._expert_parameters(prepared, mask, training)
+        run, prepared = self._expert_parameters, self.prepare(value, mask)
+        parameters = once_an_input(self.encoder, run, prepared, mask, training)
         loc, log_variance = tf.split(parameters, 2, axis=-1)
         return loc, log_variance
 

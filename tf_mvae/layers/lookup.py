@@ -1,12 +1,14 @@
 """Networks of few different inputs, run once an input instead of once a row."""
 
+from collections.abc import Callable
+
 import keras
 import tensorflow as tf
 
 from tf_mvae.layers.grouped import GroupedDense, GroupedEmbedding
 from tf_mvae.layers.sequential import MaskedSequential
 
-__all__ = ["looked_up", "num_inputs"]
+__all__ = ["looked_up", "num_inputs", "once_an_input"]
 
 # Layers that treat every row by itself, and leave nothing to chance.
 _ROW_BY_ROW = (
@@ -41,6 +43,30 @@ def num_inputs(network: keras.layers.Layer) -> int | None:
     if type(first) is keras.layers.Embedding and not first.mask_zero:
         return first.input_dim
     return None
+
+
+def once_an_input(
+    network: keras.layers.Layer,
+    run: Callable[[tf.Tensor, tf.Tensor, bool], tf.Tensor],
+    inputs: tf.Tensor,
+    mask: tf.Tensor,
+    training: bool,
+) -> tf.Tensor:
+    """Returns `run(inputs, mask, training)`, of each different input once where these are fewer.
+
+    Args:
+        network: What `run` runs, perhaps with a linear layer behind it.
+        run: Gives `[..., rows, size]`.
+        inputs: `[..., rows]`, or rows of more than one number, which all run.
+        mask: 1 where a row counts, `[..., rows]`.
+        training: Whether this is a training step.
+    """
+    number = num_inputs(network)
+    if inputs.shape.rank > mask.shape.rank or not number or number >= (inputs.shape[-1] or 0):
+        return run(inputs, mask, training)
+    shape = [*inputs.shape[:-1], number]
+    every = tf.broadcast_to(tf.range(number, dtype=inputs.dtype), shape)
+    return looked_up(run(every, tf.ones(shape), training), inputs)
 
 
 def looked_up(table: tf.Tensor, inputs: tf.Tensor) -> tf.Tensor:

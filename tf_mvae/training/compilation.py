@@ -51,12 +51,10 @@ def with_jit_chosen(
     elif replicas:
         chosen = not needs_no_xla(make_model(config))
     else:
-        seconds = {
-            compiled: _seconds_of_step(
-                make_model(dataclasses.replace(config, jit_compile=compiled)), batch(), compiled
-            )
-            for compiled in (True, False)
-        }
+        first, seconds = batch(), {}
+        for compiled in (True, False):
+            model = make_model(dataclasses.replace(config, jit_compile=compiled))
+            seconds[compiled] = _seconds_of_step(model, first, compiled)
         chosen = seconds[True] <= seconds[False]
         print(
             f"a step takes {1000 * seconds[True]:.0f} ms compiled by XLA and "

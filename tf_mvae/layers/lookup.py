@@ -61,6 +61,7 @@ def once_an_input(
         mask: 1 where a row counts, `[..., rows]`.
         training: Whether this is a training step.
     """
+    mask = tf.convert_to_tensor(mask)
     number = num_inputs(network)
     if inputs.shape.rank > mask.shape.rank or not number or number >= (inputs.shape[-1] or 0):
         return run(inputs, mask, training)

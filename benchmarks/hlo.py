@@ -8,10 +8,30 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NamedTuple
 
-__all__ = ["allocated_bytes", "operations"]
+__all__ = ["Written", "allocated_bytes", "operations", "written"]
 
 _BYTES = {"pred": 1, "s8": 1, "u8": 1, "bf16": 2, "f16": 2, "s64": 8, "u64": 8, "f64": 8}
 _NOTHING_WRITTEN = ("parameter", "constant", "bitcast", "get-tuple-element", "tuple")
+
+
+class Written(NamedTuple):
+    """An instruction of a module's entry that computes something.
+
+    Attributes:
+        name: As the profiler calls it too.
+        opcode: What it is: `dot`, `fusion`, `copy`.
+        shape: Of its result.
+        source: The TensorFlow operation that it comes from, if the text says so.
+        operations: Floating-point operations of a matrix product or a convolution, else 0.
+        moved: Bytes of its operands and its result.
+    """
+
+    name: str
+    opcode: str
+    shape: tuple[int, ...]
+    source: str
+    operations: int
+    moved: int
 
 
 class _Instruction(NamedTuple):
@@ -66,11 +86,41 @@ def allocated_bytes(text: str) -> int:
         ValueError: The text is no HLO module.
     """
     computations, entry = _parse(text)
-    return sum(
-        _BYTES.get(i.type, 4) * math.prod(i.shape)
-        for i in computations[entry].values()
-        if i.type and i.opcode not in _NOTHING_WRITTEN
-    )
+    return sum(_size(i) for i in computations[entry].values() if _writes(i))
+
+
+def written(text: str) -> list[Written]:
+    """Returns what a module's entry computation does, instruction by instruction.
+
+    Args:
+        text: The module, as XLA has optimised it: stage `optimized_hlo`.
+
+    Raises:
+        ValueError: The text is no HLO module.
+    """
+    computations, entry = _parse(text)
+    own = computations[entry]
+    return [
+        Written(
+            i.name,
+            i.opcode,
+            i.shape,
+            (re.findall(r'op_name="([^"]*)"', i.text) or [""])[0],
+            _operations(i, own) if i.opcode in ("dot", "convolution") else 0,
+            _size(i) + sum(_size(own[name]) for name in i.operands if name in own),
+        )
+        for i in own.values()
+        if _writes(i)
+    ]
+
+
+def _writes(instruction: _Instruction) -> bool:
+    return bool(instruction.type) and instruction.opcode not in _NOTHING_WRITTEN
+
+
+def _size(instruction: _Instruction) -> int:
+    """Returns the bytes of what an instruction gives; of a tuple, none."""
+    return _BYTES.get(instruction.type, 4) * math.prod(instruction.shape) * bool(instruction.type)
 
 
 def _parse(text: str) -> tuple[dict[str, dict[str, _Instruction]], str]:

@@ -5,7 +5,7 @@
 docs/weak_supervision.md, from `flags.cfg` and `evaluation.json` of every run in `docs/results/`
 (`docs/run_results.py` makes these), from `rows.csv` of every sweep there
 (`python -m tf_mvae.sweep` makes these), the paper's own numbers in `docs/paper.json`, and the
-table that `benchmarks/training_step.py` left.
+tables that `benchmarks/training_step.py` and `step_profile.py` left.
 """
 
 import collections
@@ -309,9 +309,9 @@ def translation_table(results: list[Result]) -> str:
     return table(head, rows) if rows else "No run yet."
 
 
-def training_step_tables() -> str:
-    """What `benchmarks/training_step.py` wrote."""
-    file = HERE.parent / "benchmarks" / "results" / "training_step.md"
+def benchmark(name: str) -> str:
+    """What `benchmarks/NAME.py` wrote."""
+    file = HERE.parent / "benchmarks" / "results" / f"{name}.md"
     return file.read_text().strip() if file.exists() else "No run yet."
 
 
@@ -386,7 +386,8 @@ def main() -> None:
     fill(page, "multi_mnist", transcription_table(results))
     fill(page, "translation", translation_table(results))
     fill(HERE / "objectives.md", "objectives", objective_table(results))
-    fill(HERE / "performance.md", "training_step", training_step_tables())
+    for name in ("training_step", "step_profile"):
+        fill(HERE / "performance.md", name, benchmark(name))
 
 
 if __name__ == "__main__":

@@ -25,8 +25,9 @@ def inputs(request):
     return (2 + 3 * RNG.normal(size=request.param)).astype(np.float32)
 
 
-def test_equals_keras_own_on_the_rows_that_are_there(inputs, mode):
-    mask = np.array([1, 0, 1, 1, 0, 0, 1, 1], np.float32)
+@pytest.mark.parametrize("mask", [[1, 0, 1, 1, 0, 0, 1, 1], [1] * 8], ids=["some", "all"])
+def test_equals_keras_own_on_the_rows_that_are_there(inputs, mask, mode):
+    mask = np.array(mask, np.float32)
     masked = make_layer(rank=inputs.ndim)
     plain = make_layer(keras.layers.BatchNormalization, inputs.ndim)
     outputs = mode(lambda x, m: masked(x, training=True, example_mask=m))(
@@ -42,6 +43,33 @@ def test_no_mask_is_keras_own(inputs):
     plain = make_layer(keras.layers.BatchNormalization, inputs.ndim)
     np.testing.assert_array_equal(masked(inputs, training=True), plain(inputs, training=True))
     assert_close(masked.get_weights(), plain.get_weights(), 0, 0)
+
+
+@pytest.mark.parametrize("options", [{}, {"center": False}, {"scale": False}], ids=str)
+@pytest.mark.parametrize("rank", [2, 3, 4, 5])
+def test_a_whole_batch_has_the_gradients_of_keras_own(rank, options):
+    inputs = tf.constant(RNG.normal(2, 3, [4, *[2] * (rank - 2), 3]).astype(np.float32))
+    factors = RNG.normal(size=inputs.shape).astype(np.float32)
+    results = []
+    for layer_class, told in (
+        (MaskedBatchNormalization, {"example_mask": tf.ones([4])}),
+        (keras.layers.BatchNormalization, {}),
+    ):
+        layer = make_layer(layer_class, rank, **options)
+        with tf.GradientTape() as tape:
+            tape.watch(inputs)
+            total = tf.reduce_sum(factors * layer(inputs, training=True, **told))
+        sources = [inputs, *(v.value for v in layer.trainable_variables)]
+        results.append([total, *tape.gradient(total, sources), *layer.get_weights()])
+    assert_close(results[0], results[1], TOLERANCE, TOLERANCE)
+
+
+def test_a_whole_batch_is_one_operation(inputs):
+    layer = make_layer(rank=inputs.ndim)
+    step = tf.function(lambda x, m: layer(x, training=True, example_mask=m))
+    graph = step.get_concrete_function(tf.constant(inputs), tf.ones([8])).graph.as_graph_def()
+    branches = {f.signature.name: {n.op for n in f.node_def} for f in graph.library.function}
+    assert sorted("FusedBatchNormV3" in ops for ops in branches.values()) == [False, True]
 
 
 @pytest.mark.parametrize("placeholder", [0.0, -7.0, 1e6])

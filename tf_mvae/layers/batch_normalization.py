@@ -1,5 +1,7 @@
 """Batch normalisation over the examples that are there."""
 
+from collections.abc import Sequence
+
 import keras
 import tensorflow as tf
 
@@ -39,18 +41,58 @@ class MaskedBatchNormalization(keras.layers.BatchNormalization):
         if example_mask is None:
             return super().call(inputs, training=training)
         counts = tf.cast(example_mask, tf.bool)
+        if not (training and self.trainable):
+            return super().call(inputs, training=training)
+        moving = (self.moving_mean, self.moving_variance)
+        before = [tf.identity(variable.value) for variable in moving]
+        if self._can_fuse(inputs):
+            # Most batches are whole, and two passes over them are less than ten.
+            outputs, *after = tf.cond(
+                tf.reduce_all(counts),
+                lambda: self._whole(inputs),
+                lambda: self._part(inputs, counts, moving),
+            )
+        else:
+            outputs, *after = self._part(inputs, counts, moving)
+        anything = _over_replicas(tf.reduce_sum(tf.cast(counts, tf.float32))) > 0
+        for variable, new, old in zip(moving, after, before, strict=True):
+            variable.assign(tf.where(anything, new, old))
+        return outputs
+
+    def _part(
+        self, inputs: tf.Tensor, counts: tf.Tensor, moving: Sequence[keras.Variable]
+    ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+        """Normalises a batch of which some counts; also returns the moving statistics."""
         inner = [1] * (inputs.shape.rank - 2)
         full = tf.broadcast_to(
             tf.reshape(counts, [-1, *inner]), tf.shape(inputs)[: inputs.shape.rank - 1]
         )
-        moving = (self.moving_mean, self.moving_variance)
-        before = [tf.identity(variable.value) for variable in moving]
-        outputs = super().call(inputs, training=training, mask=full)
-        if training and self.trainable:
-            anything = _over_replicas(tf.reduce_sum(tf.cast(counts, tf.float32))) > 0
-            for variable, old in zip(moving, before, strict=True):
-                variable.assign(tf.where(anything, variable.value, old))
-        return outputs
+        outputs = super().call(inputs, training=True, mask=full)
+        return outputs, *(tf.identity(variable.value) for variable in moving)
+
+    def _can_fuse(self, inputs: tf.Tensor) -> bool:
+        """Whether TensorFlow's fused operation does what Keras' layer would."""
+        last = self.axis in (-1, inputs.shape.rank - 1)
+        float32 = inputs.dtype == tf.float32 and self.compute_dtype == "float32"
+        return last and float32 and not self.renorm and not _replicas()
+
+    def _whole(self, inputs: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+        """Normalises a batch that counts whole; also returns the moving statistics."""
+        size = inputs.shape[-1]
+        pixels = inputs if inputs.shape.rank == 4 else tf.reshape(inputs, [-1, 1, 1, size])
+        outputs, mean, unbiased = tf.compat.v1.nn.fused_batch_norm(
+            pixels,
+            self.gamma.value if self.scale else tf.ones([size]),
+            self.beta.value if self.center else tf.zeros([size]),
+            epsilon=self.epsilon,
+        )
+        # It gives Bessel's variance, Keras keeps the plain one.
+        rows = tf.cast(tf.size(pixels) // size, tf.float32)
+        variance = unbiased * tf.maximum(rows - 1.0, 1.0) / rows
+        return tf.reshape(outputs, tf.shape(inputs)), *(
+            old.value * self.momentum + tf.stop_gradient(new) * (1.0 - self.momentum)
+            for old, new in ((self.moving_mean, mean), (self.moving_variance, variance))
+        )
 
     def _moments(self, inputs, mask):
         if not _replicas():

@@ -2,12 +2,13 @@
 
 import keras
 
+from tf_mvae.training.adam import FusedAdam
 from tf_mvae.training.config import RunConfig
 
 __all__ = ["make_optimizer"]
 
 
-def make_optimizer(config: RunConfig, steps_per_epoch: int) -> keras.optimizers.Adam:
+def make_optimizer(config: RunConfig, steps_per_epoch: int) -> FusedAdam:
     """Returns the optimizer that a configuration describes.
 
     Schedules count batches, also those whose gradients are only gathered.
@@ -17,7 +18,7 @@ def make_optimizer(config: RunConfig, steps_per_epoch: int) -> keras.optimizers.
         steps_per_epoch: Batches of an epoch.
     """
     accumulate = config.gradient_accumulation_steps
-    return keras.optimizers.Adam(
+    return FusedAdam(
         _learning_rate(config, config.epochs * steps_per_epoch),
         global_clipnorm=config.clip_norm or None,
         use_ema=config.ema > 0,

@@ -1,10 +1,12 @@
 """Our own contestants of `training_step.py`: `python step_contestant.py FOLDER VARIANT`.
 
-`xla` and `graph` call `model.train_step` from a `tf.function`, compiled by XLA and not; `fit_xla`
-and `fit_graph` are `model.fit`, likewise.
+`xla` and `graph` call `model.train_step` from a `tf.function`, compiled by XLA and not;
+`several_xla` takes `SEVERAL` steps in a program; `fit_xla` (`SEVERAL` too) and `fit_graph` are
+`model.fit`.
 """
 
 import argparse
+import itertools
 import os
 import pathlib
 import statistics
@@ -15,6 +17,9 @@ from typing import Any
 from peers import step_protocol
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+
+SEVERAL = 10  # steps a program
 
 
 class Ours:
@@ -32,7 +37,12 @@ class Ours:
         self._size = len(next(iter(self._batch["x"].values())))
         self._steps_per_epoch, self._batches = steps_per_epoch, None
         self._step = tf.function(self._model.train_step, jit_compile=self._compiled)
+        self._several = SEVERAL if variant in ("several_xla", "fit_xla") else 1
+        self._model.steps_per_execution = self._several
         self._run = self._fit if variant.startswith("fit") else self._bare
+        if variant == "several_xla":
+            self._run = self._several_a_program
+            self._model.make_train_function()
 
     def functions(self) -> dict[str, Callable[..., Any]]:
         """Returns what can be asked, by name."""
@@ -56,6 +66,14 @@ class Ours:
         float(last["loss"])  # Waits for it.
         return time.perf_counter() - begin
 
+    def _several_a_program(self, number: int) -> float:
+        begin = time.perf_counter()
+        batches = itertools.repeat(self._batch, number)
+        for _ in range(-(-number // self._several)):
+            last = self._model.train_function(batches)
+        float(last["loss"])
+        return time.perf_counter() - begin
+
     def _fit(self, number: int) -> float:
         """Times steps between the ends of batches: what an epoch begins and ends with is out."""
         import keras
@@ -66,9 +84,10 @@ class Ours:
         )
         options = self._tf.data.Options()
         options.autotune.enabled = False  # An iterator's end could wait for it.
-        batches = self._tf.data.Dataset.from_tensors(self._batch).repeat(number + 1)
+        rounded = -(-number // self._several) * self._several
+        batches = self._tf.data.Dataset.from_tensors(self._batch).repeat(rounded + self._several)
         self._model.fit(batches.with_options(options), verbose=0, callbacks=[clock])
-        return times[-1] - times[0]
+        return (times[-1] - times[0]) * number / rounded
 
     def check(self) -> dict[str, float]:
         """Returns loss and gradient's norm of the set-up's weights, subsets and noise."""
@@ -141,7 +160,7 @@ class Ours:
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("folder", type=pathlib.Path)
-    parser.add_argument("variant", choices=["xla", "graph", "fit_xla", "fit_graph"])
+    parser.add_argument("variant", choices=["xla", "several_xla", "graph", "fit_xla", "fit_graph"])
     parser.add_argument("--steps_per_epoch", type=int, default=1, help="for the annealing")
     given = parser.parse_args()
     step_protocol.serve(

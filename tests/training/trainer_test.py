@@ -1,5 +1,6 @@
 """Runs: what they leave, how they resume, and what they refuse."""
 
+import dataclasses
 import errno
 import json
 import os
@@ -16,6 +17,7 @@ import pytest
 import tensorflow as tf
 
 import tf_mvae  # noqa: F401  registers what a .keras file holds
+from tests import tiny
 from tests.training import tiny_experiment  # noqa: F401  registers the experiment
 from tf_mvae.errors import UserError
 from tf_mvae.training import RunConfig, load_run, train, trainer
@@ -240,3 +242,34 @@ def test_a_loss_that_is_not_finite_is_told(tmp_path):
 def test_an_unwritable_directory_is_named():
     with pytest.raises(UserError, match="/proc/run cannot be written"):
         train(CONFIG, "/proc/run")
+
+
+def test_several_steps_a_program_end_and_resume_as_single_ones(tmp_path, monkeypatch):
+    monkeypatch.setattr(trainer, "_draw", lambda *_: {})
+    monkeypatch.setattr(trainer, "write_pictures", lambda *_: None)
+    config = RunConfig(
+        "tiny", latent_dim=3, batch_size=10, epochs=3, jit_compile=True, steps_per_execution=4
+    )
+    save, written = trainer.CheckpointWriter._save, []
+
+    def stop(self):
+        save(self)
+        written.append(self.position.step)
+        if self.position.step == 9:
+            raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(trainer.CheckpointWriter, "_save", stop)
+        with pytest.raises(KeyboardInterrupt):
+            train(config, tmp_path / "stopped", checkpoint_steps=2)
+    # Of 6 steps an epoch 3 are one program, since 4 do not divide it; every second step is due.
+    assert written == [3, 6, 9]
+    train(config, tmp_path / "stopped", checkpoint_steps=2)
+    train(config, tmp_path / "whole")
+    train(dataclasses.replace(config, steps_per_execution=1), tmp_path / "single")
+    stopped, whole, single = (
+        load_run(tmp_path / name, "last").model.get_weights()
+        for name in ("stopped", "whole", "single")
+    )
+    tiny.assert_close(stopped, whole, 0, 0)
+    tiny.assert_close(whole, single, 1e-4, 1e-5)

@@ -12,6 +12,7 @@ from tf_mvae.data import contract
 from tf_mvae.layers.dropout import layer_seeds
 from tf_mvae.modality import Modality
 from tf_mvae.models.elbo import Elbo, PosteriorTerms, elbo_of_posteriors
+from tf_mvae.models.execution import several_steps
 from tf_mvae.models.generative import GenerativeModel
 from tf_mvae.models.member_means import MemberMeans
 from tf_mvae.models.precision import layers_compute_in
@@ -225,6 +226,21 @@ class MultimodalVAE(GenerativeModel):
     def evaluate(self, x: Any = None, **kwargs) -> Any:
         """Evaluates as `keras.Model.evaluate`, after checking the data."""
         return super().evaluate(x=self._checked(x), **kwargs)
+
+    def make_train_function(self, force: bool = False) -> None:
+        """Makes what `fit` calls; Keras calls it.
+
+        Where XLA compiles, all of `steps_per_execution` are one program, not just each.
+        """
+        alone = self.distribute_strategy.num_replicas_in_sync == 1 and not self.run_eagerly
+        own = type(self).train_step is MultimodalVAE.train_step  # What it returns is known.
+        if not (self.jit_compile and self.steps_per_execution > 1 and alone and own):
+            super().make_train_function(force)
+        elif self.train_function is None or force:
+            self.optimizer.build(self.trainable_variables)
+            self.train_function = several_steps(
+                self.train_step, self.get_metrics_result, self.steps_per_execution
+            )
 
     def train_step(self, data: Any) -> dict[str, tf.Tensor]:
         """Takes one step of the optimizer; Keras calls it."""

@@ -50,9 +50,20 @@ def build_model(config: RunConfig, steps_per_epoch: int) -> models.MultimodalVAE
             model = _MAKERS[config.model](config, experiment, modalities, common)
     except ValueError as error:
         raise UserError(str(error)) from error
-    model.compile(make_optimizer(config, steps_per_epoch), jit_compile=bool(config.jit_compile))
+    # Steps that XLA does not compile would gain nothing.
+    most = config.steps_per_execution if config.jit_compile else 1
+    model.compile(
+        make_optimizer(config, steps_per_epoch),
+        jit_compile=bool(config.jit_compile),
+        steps_per_execution=_divisor(steps_per_epoch, most),
+    )
     model.optimizer.build(model.trainable_variables)
     return model
+
+
+def _divisor(number: int, most: int) -> int:
+    """Returns the largest divisor that is not above `most`: Keras would go on past an epoch."""
+    return max(n for n in range(1, min(number, most) + 1) if number % n == 0)
 
 
 def resolved(config: RunConfig) -> RunConfig:

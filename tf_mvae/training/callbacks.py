@@ -65,6 +65,7 @@ class CheckpointWriter(keras.callbacks.Callback):
 
     def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
         """Puts back the metrics of an epoch that was interrupted."""
+        self._last = -1
         if self._restored_metrics is not None:
             variables = [v for metric in self.model.metrics for v in metric.variables]
             for variable, value in zip(variables, self._restored_metrics, strict=True):
@@ -72,11 +73,12 @@ class CheckpointWriter(keras.callbacks.Callback):
             self._restored_metrics = None
 
     def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
-        """Counts the step; writes where it is time."""
-        here = self.position
-        here = Position(here.step + 1, here.epoch, here.step_in_epoch + 1)
+        """Counts the steps since the last call; writes where it is time."""
+        steps, self._last = batch - self._last, batch
+        before = self.position
+        here = Position(before.step + steps, before.epoch, before.step_in_epoch + steps)
         self.position = here
-        due = here.step_in_epoch % self._every_steps == 0
+        due = here.step_in_epoch // self._every_steps > before.step_in_epoch // self._every_steps
         stop = self._stop.agreed
         if stop is not None or (due and here.step_in_epoch < self._steps_per_epoch):
             self._save()
@@ -130,12 +132,14 @@ class Progress(keras.callbacks.Callback):
 
     def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
         """Names the epoch."""
+        self._last = -1
         self._bar.set_description_str(f"epoch {epoch + 1}/{self._epochs}")
 
     def on_train_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
         """Advances the bar."""
-        self._done += 1
-        self._bar.update(1)
+        steps, self._last = batch - self._last, batch
+        self._done += steps
+        self._bar.update(steps)
         if self._terminal and time.monotonic() - self._shown > 0.5 and logs:
             self._shown = time.monotonic()
             self._bar.set_postfix_str(f"ELBO {float(logs['elbo']):.2f}, KL {float(logs['kl']):.2f}")

@@ -51,6 +51,8 @@ class RunConfig:
         seed: Of weights, order, subsets and noise.
         jit_compile: Whether XLA compiles the step; `"auto"` where a new run is to measure
             which way is quicker.
+        steps_per_execution: Steps that are one program where XLA compiles; the next fewer that
+            divide an epoch, if these do not.
         mixed_precision: Type in which networks compute, by Keras' dtype policy; weights,
             densities and sums are float32 with each.
         gradient_accumulation_steps: Batches whose gradients are averaged for one update.
@@ -114,6 +116,7 @@ class RunConfig:
     input_streams: int = 1
     seed: int = 0
     jit_compile: Compilation = True
+    steps_per_execution: int = 1
     mixed_precision: str = "float32"
     gradient_accumulation_steps: int = 1
     clip_norm: float = 0.0
@@ -151,6 +154,7 @@ class RunConfig:
             "input_streams",
             "num_modalities",
             "gradient_accumulation_steps",
+            "steps_per_execution",
             "vocabulary_size",
             "max_length",
         ):

@@ -9,7 +9,6 @@ import argparse
 import itertools
 import os
 import pathlib
-import statistics
 import time
 from collections.abc import Callable
 from typing import Any
@@ -107,14 +106,9 @@ class Ours:
 
     def matmul(self, dim: int, repetitions: int = 5) -> float:
         """Returns operations a second of a large product of matrices."""
-        tf = self._tf
-        one, other = (tf.random.stateless_normal([dim, dim], [n, 0]) for n in range(2))
-        times = []
-        for _ in range(repetitions + 1):
-            begin = time.perf_counter()
-            tf.matmul(one, other).numpy()
-            times.append(time.perf_counter() - begin)
-        return 2 * dim**3 / statistics.median(times[1:])
+        import step_profile
+
+        return step_profile.matmul_rate(dim, repetitions)
 
     def arithmetic(self) -> dict[str, int]:
         """Counts what the compiled step does."""

@@ -75,6 +75,7 @@ SETUPS = {
             batch_size=20,
             learning_rate=1e-4,
             absent_segmentation=True,
+            jit_compile=False,  # what --jit_compile=auto chooses on a CPU
             **_COMMON,
         ),
     ),

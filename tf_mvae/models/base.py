@@ -232,9 +232,10 @@ class MultimodalVAE(GenerativeModel):
 
         Where XLA compiles, all of `steps_per_execution` are one program, not just each.
         """
-        alone = self.distribute_strategy.num_replicas_in_sync == 1 and not self.run_eagerly
+        current, several = tf.distribute.get_strategy(), self.steps_per_execution > 1
+        alone = self.distribute_strategy is current and not tf.distribute.has_strategy()
         own = type(self).train_step is MultimodalVAE.train_step  # What it returns is known.
-        if not (self.jit_compile and self.steps_per_execution > 1 and alone and own):
+        if not (several and self.jit_compile and not self.run_eagerly and alone and own):
             super().make_train_function(force)
         elif self.train_function is None or force:
             self.optimizer.build(self.trainable_variables)

@@ -64,6 +64,24 @@ def test_a_whole_batch_has_the_gradients_of_keras_own(rank, options):
     assert_close(results[0], results[1], TOLERANCE, TOLERANCE)
 
 
+@pytest.mark.parametrize("spread", [0.0, 0.01])
+@pytest.mark.parametrize("rank", [2, 4])
+def test_features_far_from_zero_are_normalised(rank, spread, mode):
+    shape = [50, *[4] * (rank - 2), 3]
+    inputs = (np.array([0.3, -50.0, 1000.0]) + spread * RNG.normal(size=shape)).astype(np.float32)
+    layer = make_layer(rank=rank, epsilon=1e-5, momentum=0.0)
+    outputs = mode(lambda x, m: layer(x, training=True, example_mask=m))(
+        tf.constant(inputs), tf.ones([50])
+    )
+    axes = tuple(range(rank - 1))
+    mean, variance = (f(inputs.astype(np.float64), axes) for f in (np.mean, np.var))
+    # What rounding of the mean does to a feature of no spread at all is not blown up.
+    expected = (inputs - mean) / np.sqrt(variance + 1e-5)
+    np.testing.assert_allclose(outputs, expected, atol=0.05 if spread else 1e-3)
+    np.testing.assert_allclose(layer.moving_mean, mean, rtol=1e-6)
+    np.testing.assert_allclose(layer.moving_variance, variance, rtol=1e-3, atol=1e-6)
+
+
 def test_a_whole_batch_is_one_operation(inputs):
     layer = make_layer(rank=inputs.ndim)
     step = tf.function(lambda x, m: layer(x, training=True, example_mask=m))

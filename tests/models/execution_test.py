@@ -7,6 +7,7 @@ import tensorflow as tf
 
 from tests import tiny
 from tf_mvae.models import MVAE
+from tf_mvae.models.precision import layers_compute_in
 
 BATCH = 4
 
@@ -67,6 +68,26 @@ def test_a_train_step_of_the_users_own_is_left_to_keras():
 
     _, told, _ = trained(data_of(40), 4, lambda: Own(tiny.make_modalities(), tiny.LATENT_DIM))
     assert list(told) == ["mine"]
+
+
+def test_a_scaled_loss_goes_on_where_it_was(tmp_path):
+    with layers_compute_in("mixed_float16"):
+        model = tiny.make_model()
+    model.compile(
+        keras.optimizers.LossScaleOptimizer(keras.optimizers.Adam(0.01)),
+        jit_compile=True,
+        steps_per_execution=2,
+    )
+    model.optimizer.build(model.trainable_variables)
+    number = len(model.optimizer.variables)
+    model.optimizer.dynamic_scale.assign(128.0)
+    model.optimizer.step_counter.assign(7)
+    model.make_train_function()
+    batch = tf.nest.map_structure(tf.constant, data_of(BATCH))
+    model.train_function(iter([batch] * 2))
+    assert len(model.optimizer.variables) == number
+    assert model.optimizer.dynamic_scale.numpy() == 128
+    assert model.optimizer.step_counter.numpy() == 9
 
 
 def test_no_batch_is_no_step():

@@ -252,24 +252,36 @@ def test_several_steps_a_program_end_and_resume_as_single_ones(tmp_path, monkeyp
     )
     save, written = trainer.CheckpointWriter._save, []
 
-    def stop(self):
-        save(self)
-        written.append(self.position.step)
-        if self.position.step == 9:
-            raise KeyboardInterrupt
+    def stop_at(step):
+        def stop(self):
+            save(self)
+            written.append(self.position.step)
+            if self.position.step == step:
+                raise KeyboardInterrupt
+
+        return stop
 
     with monkeypatch.context() as patch:
-        patch.setattr(trainer.CheckpointWriter, "_save", stop)
+        patch.setattr(trainer.CheckpointWriter, "_save", stop_at(9))
         with pytest.raises(KeyboardInterrupt):
             train(config, tmp_path / "stopped", checkpoint_steps=2)
     # Of 6 steps an epoch 3 are one program, since 4 do not divide it; every second step is due.
     assert written == [3, 6, 9]
     train(config, tmp_path / "stopped", checkpoint_steps=2)
+    # One that single steps or replicas left elsewhere in an epoch ends with it all the same.
+    with monkeypatch.context() as patch:
+        patch.setattr(trainer.CheckpointWriter, "_save", stop_at(7))
+        with pytest.raises(KeyboardInterrupt):
+            single = dataclasses.replace(config, steps_per_execution=1)
+            train(single, tmp_path / "odd", checkpoint_steps=1)
+    train(config, tmp_path / "odd", checkpoint_steps=2)
+    assert json.loads((tmp_path / "odd" / "finished.json").read_text())["steps"] == 18
     train(config, tmp_path / "whole")
     train(dataclasses.replace(config, steps_per_execution=1), tmp_path / "single")
-    stopped, whole, single = (
+    stopped, whole, single, odd = (
         load_run(tmp_path / name, "last").model.get_weights()
-        for name in ("stopped", "whole", "single")
+        for name in ("stopped", "whole", "single", "odd")
     )
+    tiny.assert_close(odd, whole, 1e-4, 1e-5)
     tiny.assert_close(stopped, whole, 0, 0)
     tiny.assert_close(whole, single, 1e-4, 1e-5)

@@ -80,8 +80,11 @@ class MaskedBatchNormalization(keras.layers.BatchNormalization):
         """Normalises a batch that counts whole; also returns the moving statistics."""
         size = inputs.shape[-1]
         pixels = inputs if inputs.shape.rank == 4 else tf.reshape(inputs, [-1, 1, 1, size])
+        # XLA takes the mean of squares less the square of the mean, which is nothing but rounding
+        # where the mean is large. The first example's own mean is as near to all as the data are.
+        shift = tf.stop_gradient(tf.reduce_mean(pixels[:1], [0, 1, 2]))
         outputs, mean, unbiased = tf.compat.v1.nn.fused_batch_norm(
-            pixels,
+            pixels - shift,
             self.gamma.value if self.scale else tf.ones([size]),
             self.beta.value if self.center else tf.zeros([size]),
             epsilon=self.epsilon,
@@ -91,7 +94,7 @@ class MaskedBatchNormalization(keras.layers.BatchNormalization):
         variance = unbiased * tf.maximum(rows - 1.0, 1.0) / rows
         return tf.reshape(outputs, tf.shape(inputs)), *(
             old.value * self.momentum + tf.stop_gradient(new) * (1.0 - self.momentum)
-            for old, new in ((self.moving_mean, mean), (self.moving_variance, variance))
+            for old, new in ((self.moving_mean, mean + shift), (self.moving_variance, variance))
         )
 
     def _moments(self, inputs, mask):

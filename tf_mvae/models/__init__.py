@@ -1,5 +1,6 @@
 """Models: one objective a file, over one base."""
 
+from tf_mvae.models.adam import FusedAdam
 from tf_mvae.models.annealing import LinearAnnealing
 from tf_mvae.models.base import MultimodalVAE
 from tf_mvae.models.bivcca import BiVCCA
@@ -15,6 +16,7 @@ __all__ = [
     "BiVCCA",
     "CVAE",
     "Elbo",
+    "FusedAdam",
     "JMVAE",
     "LinearAnnealing",
     "MVAE",

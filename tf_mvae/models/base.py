@@ -232,13 +232,15 @@ class MultimodalVAE(GenerativeModel):
 
         Where XLA compiles, all of `steps_per_execution` are one program, not just each.
         """
-        current, several = tf.distribute.get_strategy(), self.steps_per_execution > 1
-        alone = self.distribute_strategy is current and not tf.distribute.has_strategy()
+        several = self.steps_per_execution > 1 and self.jit_compile and not self.run_eagerly
+        here = not tf.distribute.has_strategy()
+        alone = here and self.distribute_strategy is tf.distribute.get_strategy()
         own = type(self).train_step is MultimodalVAE.train_step  # What it returns is known.
-        if not (several and self.jit_compile and not self.run_eagerly and alone and own):
+        if not (several and alone and own):
             super().make_train_function(force)
         elif self.train_function is None or force:
-            self.optimizer.build(self.trainable_variables)
+            if not self.optimizer.built:  # One that scales losses would begin anew.
+                self.optimizer.build(self.trainable_variables)
             self.train_function = several_steps(
                 self.train_step, self.get_metrics_result, self.steps_per_execution
             )

@@ -16,7 +16,7 @@ def several_steps(
 
     Keras starts a program for every step and loops over them outside; to start one takes
     milliseconds where a model has hundreds of variables. Here the loop is part of the program.
-    Batches are handed over together, so that as many are in memory at once.
+    Batches are handed over together, so that twice as many are in memory at once.
 
     Args:
         step: Takes a step on a batch.

@@ -19,7 +19,14 @@ from tf_mvae.training.optimizer import make_optimizer
 
 Masks = Callable[[Split], dict[str, np.ndarray]]
 
-__all__ = ["build_model", "load_split", "make_modalities", "model_class", "resolved"]
+__all__ = [
+    "build_model",
+    "load_split",
+    "make_modalities",
+    "model_class",
+    "resolved",
+    "steps_per_program",
+]
 
 
 def build_model(config: RunConfig, steps_per_epoch: int) -> models.MultimodalVAE:
@@ -50,20 +57,24 @@ def build_model(config: RunConfig, steps_per_epoch: int) -> models.MultimodalVAE
             model = _MAKERS[config.model](config, experiment, modalities, common)
     except ValueError as error:
         raise UserError(str(error)) from error
-    # Steps that XLA does not compile would gain nothing.
-    most = config.steps_per_execution if config.jit_compile else 1
+    compiled = bool(config.jit_compile)
     model.compile(
         make_optimizer(config, steps_per_epoch),
-        jit_compile=bool(config.jit_compile),
-        steps_per_execution=_divisor(steps_per_epoch, most),
+        jit_compile=compiled,
+        steps_per_execution=steps_per_program(config, steps_per_epoch, compiled),
     )
     model.optimizer.build(model.trainable_variables)
     return model
 
 
-def _divisor(number: int, most: int) -> int:
-    """Returns the largest divisor that is not above `most`: Keras would go on past an epoch."""
-    return max(n for n in range(1, min(number, most) + 1) if number % n == 0)
+def steps_per_program(config: RunConfig, steps: int, compiled: bool) -> int:
+    """Returns the configuration's `steps_per_execution`, or the next fewer that divide `steps`.
+
+    Keras would go on past the end of an epoch otherwise. Steps that XLA does not compile would
+    gain nothing, and are one by one.
+    """
+    most = config.steps_per_execution if compiled else 1
+    return max(n for n in range(1, min(steps, most) + 1) if steps % n == 0)
 
 
 def resolved(config: RunConfig) -> RunConfig:

@@ -21,7 +21,8 @@ __all__ = ["CheckpointWriter", "MetricsWriter", "Progress"]
 class CheckpointWriter(keras.callbacks.Callback):
     """Writes a checkpoint at the end of every epoch, every so many steps, and when asked to stop.
 
-    On SIGINT and SIGTERM the step in progress is finished, a checkpoint is written and
+    On SIGINT and SIGTERM the program in progress is finished (its steps: one, where
+    `steps_per_execution` does not say more), a checkpoint is written and
     `Stopped` is raised. The metrics gathered so far in an epoch are part of a
     checkpoint, and taken up again after Keras has reset them.
     """

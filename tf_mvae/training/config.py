@@ -13,6 +13,8 @@ __all__ = ["LEARNING_RATE_SCHEDULES", "MODELS", "PRECISIONS", "RunConfig"]
 
 MODELS = ("mvae", "mvae_q", "vae", "cvae", "bivcca", "jmvae", "telbo")
 LEARNING_RATE_SCHEDULES = ("constant", "cosine")
+# Flags that do not change what is computed: where things lie, and how many steps are a program.
+_FREE = ("data_dir", "dataset_dir", "assets_dir", "steps_per_execution")
 PRECISIONS = ("float32", "mixed_bfloat16", "mixed_float16")
 
 
@@ -233,7 +235,7 @@ class RunConfig:
         return [
             f"--{name}={_to_text(others[name])} (was {_to_text(own[name])})"
             for name in own
-            if own[name] != others[name] and name not in ("data_dir", "dataset_dir", "assets_dir")
+            if own[name] != others[name] and name not in _FREE
         ]
 
     def _given(self) -> dict[str, Any]:

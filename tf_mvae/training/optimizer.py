@@ -2,7 +2,7 @@
 
 import keras
 
-from tf_mvae.training.adam import FusedAdam
+from tf_mvae.models import FusedAdam
 from tf_mvae.training.config import RunConfig
 
 __all__ = ["make_optimizer"]

@@ -22,7 +22,7 @@ from tf_mvae.models import MultimodalVAE
 from tf_mvae.serving import export_saved_model
 from tf_mvae.training.assets import keep_assets, run_assets
 from tf_mvae.training.averages import AveragedWeights, averaged
-from tf_mvae.training.build import build_model, load_split, resolved
+from tf_mvae.training.build import build_model, load_split, resolved, steps_per_program
 from tf_mvae.training.callbacks import CheckpointWriter, MetricsWriter, Progress
 from tf_mvae.training.card import run_card
 from tf_mvae.training.checkpoints import Checkpoints, Position
@@ -256,12 +256,17 @@ def _fit_from_here(
 ) -> None:
     """Runs `fit`: to the end of an epoch that was interrupted, or to the very end."""
     here = writer.position
+    steps = feed.steps_per_epoch - here.step_in_epoch
+    if isinstance(trained, MultimodalVAE):
+        number = steps_per_program(feed.config, steps, trained.jit_compile)
+        if number != trained.steps_per_execution:
+            trained.steps_per_execution, trained.train_function = number, None
     trained.fit(
         feed.training(here),
         validation_data=validation,
         initial_epoch=here.epoch,
         epochs=here.epoch + 1 if here.step_in_epoch else feed.config.epochs,
-        steps_per_epoch=feed.steps_per_epoch - here.step_in_epoch,
+        steps_per_epoch=steps,
         # Metrics are written before the checkpoint: a kill between the two makes the
         # resumed run drop the line and write it again.
         callbacks=[*callbacks, writer],

@@ -51,6 +51,7 @@ class CheckpointWriter(keras.callbacks.Callback):
         self._every_steps = every_steps
         self.position = start
         self._restored_metrics: list[Any] | None = None
+        self._last = -1  # Keras' number of the last step that was counted
 
     def on_train_begin(self, logs: Any = None) -> None:
         """Keeps restored metrics and takes over the signals."""
@@ -130,6 +131,7 @@ class Progress(keras.callbacks.Callback):
             "[{rate_fmt}, ETA {remaining}]{postfix}",
         )
         self._done = start.step
+        self._last = -1  # as in `CheckpointWriter`
 
     def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
         """Names the epoch."""

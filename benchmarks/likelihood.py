@@ -28,6 +28,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 import keras
 import numpy as np
 import tensorflow as tf
+from matmul import matmul_rate
 
 import tf_mvae
 from tf_mvae.data.binarization import binarize
@@ -178,18 +179,6 @@ def ours(sampler: ImportanceSampler, batch: Mapping[str, Any], seed: int) -> dic
     }
 
 
-def matmul_rate(size: int, repetitions: int = 3) -> float:
-    """Returns how many GFLOP/s a product of two large float32 matrices reaches."""
-    one, other = tf.random.normal([size, size]), tf.random.normal([size, size])
-    tf.matmul(one, other).numpy()
-    times = []
-    for _ in range(repetitions):
-        start = time.perf_counter()
-        tf.matmul(one, other).numpy()
-        times.append(time.perf_counter() - start)
-    return 2 * size**3 / statistics.median(times) / 1e9
-
-
 def shared_noise(
     options: argparse.Namespace, model: tf_mvae.MVAE, batch: Mapping[str, Any], folder: pathlib.Path
 ) -> dict[str, float]:
@@ -237,7 +226,7 @@ def compare(options: argparse.Namespace) -> dict[str, Any]:
             seed = 1000 * index
             rounds.append(
                 {
-                    "matmul_gflops": matmul_rate(options.matmul_size),
+                    "matmul_gflops": matmul_rate(options.matmul_size, 3) / 1e9,
                     "ours": ours(sampler, batch, seed),
                     "multivae": {
                         size: ask_peer(

@@ -39,9 +39,10 @@ class Ours:
         self._several = SEVERAL if variant in ("several_xla", "fit_xla") else 1
         self._model.steps_per_execution = self._several
         self._run = self._fit if variant.startswith("fit") else self._bare
+        self._take = lambda batches: self._step(next(batches))
         if variant == "several_xla":
-            self._run = self._several_a_program
             self._model.make_train_function()
+            self._take = self._model.train_function
 
     def functions(self) -> dict[str, Callable[..., Any]]:
         """Returns what can be asked, by name."""
@@ -60,17 +61,10 @@ class Ours:
 
     def _bare(self, number: int) -> float:
         begin = time.perf_counter()
-        for _ in range(number):
-            last = self._step(self._batch)
-        float(last["loss"])  # Waits for it.
-        return time.perf_counter() - begin
-
-    def _several_a_program(self, number: int) -> float:
-        begin = time.perf_counter()
         batches = itertools.repeat(self._batch, number)
-        for _ in range(-(-number // self._several)):
-            last = self._model.train_function(batches)
-        float(last["loss"])
+        for _ in range(0, number, self._several):
+            last = self._take(batches)
+        float(last["loss"])  # Waits for it.
         return time.perf_counter() - begin
 
     def _fit(self, number: int) -> float:
@@ -106,9 +100,9 @@ class Ours:
 
     def matmul(self, dim: int, repetitions: int = 5) -> float:
         """Returns operations a second of a large product of matrices."""
-        import step_profile
+        import matmul
 
-        return step_profile.matmul_rate(dim, repetitions)
+        return matmul.matmul_rate(dim, repetitions)
 
     def arithmetic(self) -> dict[str, int]:
         """Counts what the compiled step does."""

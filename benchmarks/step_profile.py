@@ -130,23 +130,11 @@ def profile(step, batch: Any, steps: int) -> dict[str, float]:
     return {name: total / 1e12 / steps for name, total in seconds.items()}
 
 
-def matmul_rate(size: int = 2048, repetitions: int = 5) -> float:
-    """Returns operations a second of a large product of matrices."""
-    import tensorflow as tf
-
-    one, other = (tf.random.stateless_normal([size, size], [n, 0]) for n in range(2))
-    times = []
-    for _ in range(repetitions + 1):
-        begin = time.perf_counter()
-        tf.matmul(one, other).numpy()
-        times.append(time.perf_counter() - begin)
-    return 2 * size**3 / statistics.median(times[1:])
-
-
 def measure(name: str, rounds: int) -> dict[str, Any]:
     """Profiles a set-up's step, compiled as its configuration says, and times it unprofiled."""
     import arithmetic
     import hlo
+    import matmul
     import step_setups
     import tensorflow as tf
 
@@ -176,7 +164,7 @@ def measure(name: str, rounds: int) -> dict[str, Any]:
         "batch_size": setup.config.batch_size,
         "jit_compile": compiled,
         "step_seconds": statistics.median(times[1:]),
-        "matmul": matmul_rate(),
+        "matmul": matmul.matmul_rate(),
         "kinds": {name: found._asdict() for name, found in kinds.items()},
         "needed_operations": arithmetic.needed(model, setup.config.batch_size, mean_size).total,
         # Adam reads weight, gradient and both moments, and writes all but the gradient.

@@ -22,6 +22,7 @@ from typing import Any
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import contestants
+import step_contestant
 from contestants import Contestant, Failed
 
 RESULTS = pathlib.Path(__file__).parent / "results" / "training_step.json"
@@ -31,7 +32,7 @@ LONG = 30.0  # seconds of a first step, which then is warm enough
 SLOW = 10  # times the reference's step: one round is enough
 STEPS = {"mnist": 50, "celeba19": 3, "six_images": 2}  # in a turn
 REFERENCE = "MultiVae"
-SEVERAL = "ours, XLA, 10 steps a program"
+SEVERAL = f"ours, XLA, {step_contestant.SEVERAL} steps a program"
 
 
 def commands(

@@ -25,12 +25,6 @@ step_protocol.serve(lambda: {{
 """
 
 
-@pytest.fixture
-def scripts(monkeypatch):
-    """The benchmarks' folder, from which they import each other as scripts do."""
-    monkeypatch.syspath_prepend(BENCHMARKS)
-
-
 def test_a_contestant_answers_and_says_what_is_wrong(scripts):
     from contestants import Contestant, Failed
 

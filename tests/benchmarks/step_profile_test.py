@@ -1,10 +1,5 @@
 """What a step's time is counted under."""
 
-import pathlib
-
-import pytest
-
-BENCHMARKS = pathlib.Path(__file__).parents[2] / "benchmarks"
 TEXT = """HloModule step
 
 %fused (one: f32[8,4]) -> f32[8,4] {
@@ -22,12 +17,6 @@ ENTRY %main (x: f32[2,8], w: f32[8,4]) -> (f32[2,4], f32[8,4]) {
   ROOT %tuple = (f32[2,4]{1,0}, f32[8,4]{1,0}) tuple(%MatMul.1, %other)
 }
 """  # noqa: E501
-
-
-@pytest.fixture
-def scripts(monkeypatch):
-    """The benchmarks' folder, from which they import each other as scripts do."""
-    monkeypatch.syspath_prepend(BENCHMARKS)
 
 
 def test_instructions_are_counted_by_what_they_do(scripts):

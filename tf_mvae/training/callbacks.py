@@ -18,7 +18,24 @@ from tf_mvae.training.stopping import Stopped, StopRequest
 __all__ = ["CheckpointWriter", "MetricsWriter", "Progress"]
 
 
-class CheckpointWriter(keras.callbacks.Callback):
+class _StepCounter(keras.callbacks.Callback):
+    """A callback that is told of several steps at once where these are one program."""
+
+    def __init__(self):
+        super().__init__()
+        self._last = -1
+
+    def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
+        """Begins to count: Keras numbers the steps of each epoch from 0."""
+        self._last = -1
+
+    def _steps_since(self, batch: int) -> int:
+        """Returns the steps up to this one that have not been counted yet, and counts them."""
+        steps, self._last = batch - self._last, batch
+        return steps
+
+
+class CheckpointWriter(_StepCounter):
     """Writes a checkpoint at the end of every epoch, every so many steps, and when asked to stop.
 
     On SIGINT and SIGTERM the program in progress is finished (its steps: one, where
@@ -51,7 +68,6 @@ class CheckpointWriter(keras.callbacks.Callback):
         self._every_steps = every_steps
         self.position = start
         self._restored_metrics: list[Any] | None = None
-        self._last = -1  # Keras' number of the last step that was counted
 
     def on_train_begin(self, logs: Any = None) -> None:
         """Keeps restored metrics and takes over the signals."""
@@ -67,7 +83,7 @@ class CheckpointWriter(keras.callbacks.Callback):
 
     def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
         """Puts back the metrics of an epoch that was interrupted."""
-        self._last = -1
+        super().on_epoch_begin(epoch, logs)
         if self._restored_metrics is not None:
             variables = [v for metric in self.model.metrics for v in metric.variables]
             for variable, value in zip(variables, self._restored_metrics, strict=True):
@@ -76,8 +92,7 @@ class CheckpointWriter(keras.callbacks.Callback):
 
     def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
         """Counts the steps since the last call; writes where it is time."""
-        steps, self._last = batch - self._last, batch
-        before = self.position
+        steps, before = self._steps_since(batch), self.position
         here = Position(before.step + steps, before.epoch, before.step_in_epoch + steps)
         self.position = here
         due = here.step_in_epoch // self._every_steps > before.step_in_epoch // self._every_steps
@@ -101,7 +116,7 @@ class CheckpointWriter(keras.callbacks.Callback):
             self._checkpoints.save(self.position)
 
 
-class Progress(keras.callbacks.Callback):
+class Progress(_StepCounter):
     """One bar for the whole run, with the ELBO and the time that is left.
 
     Where standard error is no terminal, one line an epoch instead.
@@ -131,16 +146,15 @@ class Progress(keras.callbacks.Callback):
             "[{rate_fmt}, ETA {remaining}]{postfix}",
         )
         self._done = start.step
-        self._last = -1  # as in `CheckpointWriter`
 
     def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
         """Names the epoch."""
-        self._last = -1
+        super().on_epoch_begin(epoch, logs)
         self._bar.set_description_str(f"epoch {epoch + 1}/{self._epochs}")
 
     def on_train_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
         """Advances the bar."""
-        steps, self._last = batch - self._last, batch
+        steps = self._steps_since(batch)
         self._done += steps
         self._bar.update(steps)
         if self._terminal and time.monotonic() - self._shown > 0.5 and logs:

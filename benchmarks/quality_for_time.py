@@ -5,7 +5,7 @@ of MNIST (binarised at grey level 128, for MultiVae's Bernoulli takes nothing bu
 with our compiled step and with MultiVae's MVAE, from the same weights and with the same settings.
 Each has a process of its own and they take turns, epoch by epoch, so that both see the same
 machine. After each epoch our evaluation computes the validation ELBO of both, from their weights;
-it is no part of the time, compilation is. It writes `quality_for_time.{json,png}` into
+it is no part of the time, compilation is. It writes `quality_for_time.{json,md,png}` into
 `benchmarks/results`.
 """
 
@@ -134,6 +134,33 @@ def share_of_time(ours: Sequence[Sequence[float]], seconds: float, wanted: float
     return None
 
 
+def described(record: dict[str, Any]) -> str:
+    """Returns what was found, in sentences and a table of every few epochs."""
+    points, shares = record["points"], record["shares_of_time"]
+    versions = ", ".join(f"{name} {version}" for name, version in record["versions"].items())
+    share = "never" if shares[-1] is None else f"after {shares[-1]:.0%} of that time"
+    lines = [
+        f"`--experiment={record['experiment']}`, {record['epochs']} epochs of "
+        f"{record['steps_per_epoch']:,} steps, a batch of {record['batch_size']}, KL annealed over "
+        f"{record['annealing_epochs']} epochs. MultiVae is at {points['MultiVae'][-1][1]:.2f} nats "
+        f"after {points['MultiVae'][-1][0]:.0f} s; we reach that {share}.",
+        "",
+        "| epoch | ours, s | ELBO | MultiVae, s | ELBO | that ELBO is ours after |",
+        "| --- | --- | --- | --- | --- | --- |",
+    ]
+    step = max(1, record["epochs"] // 5)
+    for epoch in range(step, record["epochs"] + 1, step):
+        cells = [f"{number:,.1f}" for name in NAMES for number in points[name][epoch - 1]]
+        found = shares[epoch - 1]
+        cells.append("-" if found is None else f"{found:.0%} of the time")
+        lines.append(f"| {epoch} | {' | '.join(cells)} |")
+    about = (
+        f"{record['processor']}, {record['cores']} cores, "
+        f"load before {record['load_before']:.1f}; {versions}."
+    )
+    return "\n".join([*lines, "", about])
+
+
 def draw(record: dict[str, Any], path: pathlib.Path) -> None:
     """Draws both curves."""
     figure, axes = plt.subplots(figsize=(6, 4))
@@ -169,6 +196,7 @@ def main() -> int:
     print(f"last validation ELBO: {', '.join(f'{n} {e:.2f}' for n, e in last.items())} nats")
     options.output.parent.mkdir(parents=True, exist_ok=True)
     options.output.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
+    options.output.with_suffix(".md").write_text(described(record) + "\n", encoding="utf-8")
     draw(record, options.output.with_suffix(".png"))
     return 0
 

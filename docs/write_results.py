@@ -5,7 +5,7 @@
 docs/weak_supervision.md, from `flags.cfg` and `evaluation.json` of every run in `docs/results/`
 (`docs/run_results.py` makes these), from `rows.csv` of every sweep there
 (`python -m tf_mvae.sweep` makes these), the paper's own numbers in `docs/paper.json`, and the
-tables that `benchmarks/training_step.py` and `step_profile.py` left.
+tables that `benchmarks/training_step.py`, `step_profile.py` and `quality_for_time.py` left.
 """
 
 import collections
@@ -386,7 +386,7 @@ def main() -> None:
     fill(page, "multi_mnist", transcription_table(results))
     fill(page, "translation", translation_table(results))
     fill(HERE / "objectives.md", "objectives", objective_table(results))
-    for name in ("training_step", "step_profile"):
+    for name in ("training_step", "step_profile", "quality_for_time"):
         fill(HERE / "performance.md", name, benchmark(name))
 
 

@@ -102,3 +102,25 @@ def test_share_of_time(scripts, wanted, share):
 
     ours = [(2.0, -4.0), (4.0, -2.0), (5.0, -3.0), (6.0, -1.0)]
     assert share_of_time(ours, 8.0, wanted) == share
+
+
+def test_quality_for_time_says_what_was_found(scripts):
+    from quality_for_time import described
+
+    record = {
+        "points": {"ours": [[2.0, -9.0], [4.0, -7.5]], "MultiVae": [[5.0, -9.5], [10.0, -8.0]]},
+        "shares_of_time": [None, 0.35],
+        "experiment": "digits",
+        "epochs": 2,
+        "annealing_epochs": 1,
+        "steps_per_epoch": 1234,
+        "batch_size": 20,
+        "versions": {"tensorflow": "2.21.0"},
+        "processor": "abacus",
+        "cores": 2,
+        "load_before": 0.25,
+    }
+    text = described(record)
+    assert "MultiVae is at -8.00 nats after 10 s; we reach that after 35% of that time." in text
+    assert "| 1 | 2.0 | -9.0 | 5.0 | -9.5 | - |\n| 2 | 4.0 | -7.5 | 10.0 | -8.0 | 35% of" in text
+    assert text.endswith("abacus, 2 cores, load before 0.2; tensorflow 2.21.0.")

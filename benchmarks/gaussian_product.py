@@ -10,7 +10,6 @@ import argparse
 import json
 import os
 import pathlib
-import platform
 import statistics
 import subprocess
 import threading
@@ -19,6 +18,7 @@ from collections.abc import Callable
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
+import contestants
 import numpy as np
 import tensorflow as tf
 
@@ -246,7 +246,7 @@ def main() -> int:
         for what in PASSES
     ]
     report = {
-        "processor": platform.processor() or platform.machine(),
+        "processor": contestants.processor(),
         "cores": len(os.sched_getaffinity(0)),
         "instruction_set": op.instruction_set,
         "load_average": os.getloadavg()[0],

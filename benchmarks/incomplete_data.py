@@ -11,13 +11,13 @@ import argparse
 import json
 import os
 import pathlib
-import platform
 import statistics
 import time
 from collections.abc import Callable
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
+import contestants
 import keras
 import numpy as np
 import tensorflow as tf
@@ -82,7 +82,7 @@ def main() -> None:
         "settings": {
             **vars(arguments),
             "batch_size": BATCH_SIZE,
-            "processor": platform.processor() or platform.machine(),
+            "processor": contestants.processor(),
             "cores": os.cpu_count(),
             "tensorflow": tf.__version__,
         },

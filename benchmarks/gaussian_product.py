@@ -18,9 +18,9 @@ from collections.abc import Callable
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
-import contestants
 import numpy as np
 import tensorflow as tf
+from contestants import processor
 
 from tf_mvae.ops import custom_op, gaussian_product
 
@@ -246,7 +246,7 @@ def main() -> int:
         for what in PASSES
     ]
     report = {
-        "processor": contestants.processor(),
+        "processor": processor(),
         "cores": len(os.sched_getaffinity(0)),
         "instruction_set": op.instruction_set,
         "load_average": os.getloadavg()[0],

@@ -17,10 +17,10 @@ from collections.abc import Callable
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
-import contestants
 import keras
 import numpy as np
 import tensorflow as tf
+from contestants import processor
 
 from tf_mvae import MVAE
 from tf_mvae.experiments.mnist import image_and_label_modalities
@@ -82,7 +82,7 @@ def main() -> None:
         "settings": {
             **vars(arguments),
             "batch_size": BATCH_SIZE,
-            "processor": contestants.processor(),
+            "processor": processor(),
             "cores": os.cpu_count(),
             "tensorflow": tf.__version__,
         },

@@ -65,6 +65,19 @@ RUNS |= {
     ],
     "objective-everything0.1-label0.1": [*_TRIAL, "--term_weight=everything=0.1,label=0.1"],
 }
+# The same at the length of docs/results.md.
+_LONG = ["--experiment=mnist", _SHORT, "--steps_per_execution=10"]
+RUNS |= {
+    "objective-long-paper": [*_LONG, *_PAPER],
+    **{
+        f"objective-long-label{weight}": [
+            *_LONG,
+            "--likelihood_weight=image=1,label=1",
+            f"--term_weight=label={weight}",
+        ]
+        for weight in (0.1, 0.15)
+    },
+}
 RUNS |= {
     "coherence-mnist-mvae_cross": ["--flagfile=configs/mnist/mvae_cross.cfg"],
     "coherence-mnist-mvae_paper": ["--flagfile=configs/mnist/mvae.cfg", *_TRIAL[1:3]],

@@ -50,9 +50,9 @@ def test_samples_have_the_moments_of_the_joint_gaussian(sensors):
 
 
 def exact_model(number):
-    """Returns the experiment's model with the weights that are exact."""
+    """Returns the experiment's model with the weights that are exact, the paper's objective."""
     sensors = LinearGaussianSensors(number)
-    (group,) = experiments.get("sensors").modalities({}, {}, num_modalities=number)
+    (group,) = experiments.get("sensors").modalities({}, {"sensors": 0.0}, num_modalities=number)
     model = MVAE([group], latent_dim=3, num_random_subsets=2)
     gains = (sensors.weights**2).sum(1)
     to_loc = sensors.weights / gains[:, np.newaxis]  # [sensor, reading, latent]
@@ -92,7 +92,7 @@ def test_one_step_from_the_exact_model_has_no_gradient_on_average():
         lambda: model.elbo(batch, num_samples=8, seed=1).loss, model.trainable_variables
     )
     for gradient in gradients:
-        assert np.abs(gradient).max() < 0.25
+        assert np.abs(gradient).max() < 0.1
     wrong = [w + 0.5 for w in model.get_weights()]
     model.set_weights(wrong)
     _, gradients = tiny.gradients_of(

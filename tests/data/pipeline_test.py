@@ -58,6 +58,12 @@ def test_a_stream_taken_up_anywhere_goes_on_as_the_whole_one(how, skip):
         np.testing.assert_array_equal(expected, actual)
 
 
+def test_evaluation_knows_how_many_batches_there_are_though_examples_were_chosen():
+    split = make_split()
+    chosen = split.where(np.arange(split.num_examples) % 2 == 0)
+    assert evaluation_batches(chosen, 5).cardinality() == -(-chosen.num_examples // 5)
+
+
 def test_evaluation_has_every_example_once_in_order():
     batches = labels(evaluation_batches(make_split(), 5))
     assert sum(batches, []) == list(range(NUMBER))

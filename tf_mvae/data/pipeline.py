@@ -189,7 +189,9 @@ def evaluation_batches(
     batches = examples.batch(batch_size)
     if _fits(split, cache_bytes):
         batches = batches.cache()
-    return batches.prefetch(2).with_options(_options())
+    # Keras warns that data ran out where it does not know how many there are.
+    number = tf.data.experimental.assert_cardinality(-(-split.num_examples // batch_size))
+    return batches.apply(number).prefetch(2).with_options(_options())
 
 
 def _fits(split: Split, cache_bytes: int) -> bool:

@@ -47,8 +47,8 @@ flags.DEFINE_integer("max_examples", None, "The first so many examples only.", 1
 flags.DEFINE_integer(
     "baseline_steps",
     None,
-    "Steps of the supervised networks of transformations, of which each task has one; as many as "
-    "the checkpoint has had where left out, no such networks where 0.",
+    "Steps of the supervised networks of transformations, attributes and translation_baseline; as "
+    "many as the checkpoint has had where left out, no such networks where 0.",
     0,
 )
 flags.DEFINE_integer("seed", 0, "Seed of all samples, and of what is random about the data.", 0)
@@ -90,7 +90,7 @@ def main(_) -> int:
         progress=functools.partial(tqdm.tqdm, disable=None),
     )
     place = {"checkpoint": FLAGS.checkpoint, "step": run.checkpoint_step}
-    analyses = {}
+    path, analyses = run.directory / "evaluation.json", {}
     for name in FLAGS.analysis:
         number = FLAGS.num_samples or ANALYSES[name].num_samples
         told = dataclasses.replace(settings, num_samples=number)
@@ -99,8 +99,7 @@ def main(_) -> int:
             told = dataclasses.replace(told, **how)
         results = ANALYSES[name].analyze(run, told)
         analyses[name] = {"settings": {**told.recorded(), **place}, "results": results}
-    path = run.directory / "evaluation.json"
-    update_report(path, analyses)
+        update_report(path, {name: analyses[name]})  # kept, whatever becomes of the next one
     print(table(analyses))
     print(f"written to {path}")
     if "log_likelihood" in analyses:

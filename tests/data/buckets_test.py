@@ -124,6 +124,14 @@ def test_strata_have_their_long_sequences_in_the_same_batches():
     assert spreads["buckets"] < 0.6 * spreads["chance"]
 
 
+def test_few_examples_do_not_come_several_times_in_a_batch():
+    few = np.arange(NUMBER) < 6  # a window of 4 batches of 2 has 8
+    strata = [Stratum(few, 2, None), Stratum(~few, 3, None)]
+    found = places(training_batches(make_split(), BATCH, 1, 3, strata=strata, buckets=BUCKETS))
+    assert len(found) == NUMBER // BATCH
+    assert sum(batch[0] != batch[1] for batch in found) >= len(found) - 3  # where passes meet
+
+
 def test_a_shorter_batch_has_the_same_loss_and_gradients(mode):
     def text(name):
         network = RecurrentDecoder(9, 3, 4, 1)

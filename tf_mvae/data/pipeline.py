@@ -149,7 +149,8 @@ class _Examples:
             shuffled = tf.data.Dataset.range(passes).flat_map(
                 lambda index: self._shuffled(tf.random.fold_in(stream, index))
             )
-        if order is not None:
+        # Of fewer examples than are sorted together, one would come several times in a batch.
+        if order is not None and self.number >= self.rows * order[0].batches:
             buckets, own = order
             shuffled = buckets.sort(shuffled, self.rows, own)
         return shuffled.batch(self.rows, drop_remainder=True).take(steps)

@@ -132,7 +132,8 @@ class TokenSequences(tfd.Distribution):
         def choose(step, logits):
             uniform = random.stateless_uniform(tf.shape(logits), random.fold_in(seed, step))
             # Gumbel's maximum: logits and noise of 2^-25 steps, never the logarithm of 0.
-            noise = -tf.math.log(-tf.math.log(uniform + 2.0**-25))
+            uniform = tf.clip_by_value(uniform, 2.0**-25, 1 - 2.0**-24)
+            noise = -tf.math.log(-tf.math.log(uniform))
             return _argmax(logits + temperature * noise)
 
         found = self._say(tf.tile(self._rows(), [n, 1]), choose)

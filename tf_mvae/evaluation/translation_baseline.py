@@ -16,9 +16,11 @@ from tf_mvae.layers.dropout import layer_seeds
 from tf_mvae.modality import Modality
 from tf_mvae.ops import random
 
-__all__ = ["SequenceToSequence", "analyze"]
+__all__ = ["SequenceToSequence", "analyze", "train_on_pairs"]
 
-_PATIENCE = 3
+# Steps between two looks at the validation split, and looks without a better one before it stops.
+_ROUND = 100
+_PATIENCE = 10
 
 
 class SequenceToSequence(keras.Model):
@@ -44,8 +46,14 @@ class SequenceToSequence(keras.Model):
         self.network = target.likelihood.network
         self.likelihood, self.seed = target.likelihood, seed
         self.code = keras.layers.Dense(latent_dim)
+        self.mean_loss = keras.metrics.Mean("loss")
         self.likelihood.build(self.parameters(tf.zeros([1, *source.likelihood.event_shape])))
         self.built = True
+
+    @property
+    def metrics(self) -> list[keras.metrics.Metric]:
+        """The mean loss of an epoch's examples, which Keras resets and reports."""
+        return [self.mean_loss]
 
     def parameters(self, source: tf.Tensor) -> tf.Tensor:
         """Returns the target's parameters given the source's ids, `[batch, size]`."""
@@ -67,12 +75,16 @@ class SequenceToSequence(keras.Model):
         # Of sparse ones, rows of one word would be squared (and clipped) one by one.
         dense = [tf.convert_to_tensor(gradient) for gradient in gradients]
         self.optimizer.apply(dense, self.trainable_variables)
-        return {"loss": loss}
+        return self._told(loss, data)
 
     @tf.autograph.experimental.do_not_convert
     def test_step(self, data: Any) -> dict[str, tf.Tensor]:
         """Evaluates one batch; Keras calls it."""
-        return {"loss": self._loss(*data, training=False)}
+        return self._told(self._loss(*data, training=False), data)
+
+    def _told(self, loss: tf.Tensor, data: Any) -> dict[str, tf.Tensor]:
+        self.mean_loss.update_state(loss, sample_weight=tf.shape(data[0])[0])
+        return {"loss": self.mean_loss.result()}
 
     def _loss(self, source: tf.Tensor, target: tf.Tensor, training: bool) -> tf.Tensor:
         parameters = self.parameters(source)
@@ -84,46 +96,89 @@ def analyze(run: Any, settings: Settings) -> dict[str, Any]:
     """Trains a model for each direction on a run's pairs; the `translation_baseline` analysis.
 
     It has the run's networks, tokeniser, batch size, learning rate and word dropout, sees the
-    examples that the run sees whole, for as many epochs at most, and keeps the weights with the
-    lowest loss on the validation split.
+    examples that the run sees whole, again and again, for `settings.baseline_steps_of(run)` steps
+    at most, and keeps the weights with the lowest loss on all pairs of the validation split; it
+    stops where that has not fallen for a while. Results have the `steps` of these weights.
 
     Raises:
         UserError: There are not two languages, or no whole example.
     """
-    config, names = run.config, [m.name for m in run.model.modalities]
-    train, validation = (_whole(run.seen_split(name), names) for name in ("train", "validation"))
+    names, most = [m.name for m in run.model.modalities], settings.baseline_steps_of(run)
+    if not most:
+        raise UserError("--analysis=translation_baseline needs --baseline_steps above 0")
+    train, validation = (
+        _whole(split, names) for split in (run.seen_split("train"), run.split("validation"))
+    )
     if not len(train[names[0]]):
         raise UserError("--analysis=translation_baseline needs pairs to learn from; there are none")
     ids = _ids(run.split(settings.split), names, settings.max_examples)
+    steps = {}
 
     def translate(source: str, target: str) -> list[str]:
-        keras.utils.set_random_seed(config.seed)
-        by_name = {m.name: m for m in run.fresh_modalities()}
-        model = SequenceToSequence(
-            by_name[source], by_name[target], run.model.latent_dim, config.seed
-        )
-        model.compile(
-            keras.optimizers.Adam(config.learning_rate, global_clipnorm=config.clip_norm or None),
-            jit_compile=config.jit_compile,
-        )
-        best = keras.callbacks.EarlyStopping(
-            "val_loss", patience=_PATIENCE, restore_best_weights=True
-        )
-        model.fit(
-            train[source],
-            train[target],
-            batch_size=min(config.batch_size, len(train[source])),
-            epochs=config.epochs,
-            validation_data=(validation[source], validation[target]),
-            callbacks=[best],
-            verbose=0,
+        model = _compiled(run, source, target)
+        pairs, checks = ((part[source], part[target]) for part in (train, validation))
+        steps[f"{target} | {source}"] = train_on_pairs(
+            model, pairs, checks, run.config.batch_size, most, run.config.seed
         )
         said = model.predict(ids[source], batch_size=settings.batch_size, verbose=0)
         return model.likelihood.text(said)
 
     results, lines = direction_scores(run, settings, translate)
+    for name, result in results.items():
+        taken = steps[name.rpartition(":")[0]]
+        result |= {"steps": taken, "note": f"{taken:,} steps"}
     write_lines(run.directory / "evaluation" / "translation_baseline.txt", lines)
     return results
+
+
+def train_on_pairs(
+    model: SequenceToSequence,
+    pairs: tuple[np.ndarray, np.ndarray],
+    checks: tuple[np.ndarray, np.ndarray],
+    batch_size: int,
+    steps: int,
+    seed: int,
+) -> int:
+    """Trains until the loss of other pairs has not fallen for a while; keeps the best weights.
+
+    Args:
+        model: A compiled model.
+        pairs: Sources and targets to learn from, `[number, length]` each.
+        checks: Sources and targets on which the loss is looked at.
+        batch_size: Pairs a step, if there are as many.
+        steps: The most steps.
+        seed: Of the pairs' order.
+
+    Returns:
+        After how many steps the weights were best.
+    """
+    number = len(pairs[0])
+    order = tf.data.Dataset.from_tensor_slices(pairs).shuffle(number, seed=seed).repeat()
+    batches = order.batch(min(batch_size, number), drop_remainder=True).prefetch(2)
+    each = min(_ROUND, steps)
+    best = keras.callbacks.EarlyStopping("val_loss", patience=_PATIENCE, restore_best_weights=True)
+    model.fit(
+        batches,
+        epochs=steps // each,
+        steps_per_epoch=each,
+        validation_data=tf.data.Dataset.from_tensor_slices(checks).batch(batch_size),
+        callbacks=[best],
+        shuffle=False,  # they are already
+        verbose=0,
+    )
+    return (best.best_epoch + 1) * each
+
+
+def _compiled(run: Any, source: str, target: str) -> SequenceToSequence:
+    config = run.config
+    keras.utils.set_random_seed(config.seed)
+    by_name = {m.name: m for m in run.fresh_modalities()}
+    model = SequenceToSequence(by_name[source], by_name[target], run.model.latent_dim, config.seed)
+    model.compile(
+        keras.optimizers.Adam(config.learning_rate, global_clipnorm=config.clip_norm or None),
+        jit_compile=config.jit_compile,
+    )
+    return model
 
 
 def _whole(split: Split, names: Sequence[str]) -> dict[str, np.ndarray]:

@@ -3,12 +3,13 @@
 `python docs/run_results.py --data_dir=DIR --runs_dir=RUNS [NAME …]` takes up whatever is
 not finished yet; without names all runs are made, in the order below, but for those of
 `transformations-`, `attributes-` and `translation-`, which take `--dataset_dir` (or TFDS's celeb_a
-and ted_multi_translate). Each leaves
-`docs/results/NAME/`: `flags.cfg` and `evaluation.json`.
+and ted_multi_translate), whose name is put behind the run's. Each leaves `docs/results/NAME/`:
+`flags.cfg` and `evaluation.json`.
 Then `python docs/write_results.py` writes the tables.
 """
 
 import argparse
+import json
 import pathlib
 import shutil
 import subprocess
@@ -144,7 +145,8 @@ def evaluations(name: str) -> list[list[str]]:
     """Returns the flags of each evaluation of a run."""
     if name.startswith("translation"):
         return [
-            ["--analysis=translation,translation_baseline"],
+            ["--analysis=translation"],
+            ["--analysis=translation_baseline"],
             ["--analysis=log_likelihood", "--num_samples=100", "--max_examples=500"],
         ]
     if name.startswith(_OTHER_DATA):
@@ -161,6 +163,16 @@ def evaluations(name: str) -> list[list[str]]:
 def run(module: str, *flags: str) -> None:
     """Runs one of the package's commands."""
     subprocess.run([sys.executable, "-m", f"tf_mvae.{module}", *flags], cwd=ROOT, check=True)
+
+
+def evaluated(run_dir: pathlib.Path, flags: list[str]) -> bool:
+    """Says whether a run has the analyses that flags name, of its newest weights."""
+    report = run_dir / "evaluation.json"
+    if not report.exists():
+        return False
+    newest = max(path.stat().st_mtime for path in (run_dir / "checkpoints").iterdir())
+    names = flags[0].removeprefix("--analysis=").split(",")
+    return report.stat().st_mtime > newest and set(names) <= set(json.loads(report.read_text()))
 
 
 def keep(run_dir: pathlib.Path, target: pathlib.Path) -> None:
@@ -180,6 +192,12 @@ def _named(line: str) -> str:
     return f"{flag}={'/'.join(pathlib.Path(path).parts[-2:])}\n"
 
 
+def _data_name(directory: str) -> str:
+    """Returns NAME of NAME/VERSION, TFDS's way, or of NAME."""
+    parts = pathlib.Path(directory).parts
+    return parts[-2] if parts[-1][:1].isdigit() else parts[-1]
+
+
 def main() -> None:
     """Makes the runs that the command line names."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -188,7 +206,7 @@ def main() -> None:
     parser.add_argument(
         "--dataset_dir", help="for transformations-…, attributes-… and translation-…"
     )
-    parser.add_argument("--evaluate_only", action="store_true")
+    parser.add_argument("--evaluate_only", action="store_true", help="anew, if need be")
     parser.add_argument("--train_only", action="store_true")
     parser.add_argument("names", nargs="*", metavar="NAME")
     arguments = parser.parse_args()
@@ -197,16 +215,18 @@ def main() -> None:
         parser.error(f"{sorted(unknown)} are no runs; there are {', '.join(RUNS)}")
     usual = [name for name in RUNS if not name.startswith(_OTHER_DATA)]
     for name in arguments.names or usual:
-        run_dir = (arguments.runs_dir / name).resolve()
-        data = f"--data_dir={arguments.data_dir}"
+        other = arguments.dataset_dir if name.startswith(_OTHER_DATA) else None
+        called = f"{name}-{_data_name(other)}" if other else name
+        run_dir = (arguments.runs_dir / called).resolve()
+        data = f"--data_dir={pathlib.Path(arguments.data_dir).resolve()}"
         if not arguments.evaluate_only:
-            other = arguments.dataset_dir if name.startswith(_OTHER_DATA) else None
-            flags = [f"--dataset_dir={other}"] if other else []
+            flags = [f"--dataset_dir={pathlib.Path(other).resolve()}"] if other else []
             run("train", *RUNS[name], *flags, data, f"--run_dir={run_dir}")
         if not arguments.train_only:
             for flags in evaluations(name):
-                run("evaluate", *flags, data, f"--run_dir={run_dir}")
-            keep(run_dir, HERE / "results" / name)
+                if arguments.evaluate_only or not evaluated(run_dir, flags):
+                    run("evaluate", *flags, data, f"--run_dir={run_dir}")
+            keep(run_dir, HERE / "results" / called)
 
 
 if __name__ == "__main__":

@@ -250,12 +250,12 @@ def attributes_tables(results: list[Result]) -> str:
         places = [(m, by) for m in ("accuracy", "balanced accuracy") for by in _METHODS]
         lines = [[name, *(row.get(place, "-") for place in places)] for name, row in rows.items()]
         head = ["attribute", *(f"{metric}, {by}" for metric, by in places)]
-        config = result.config
-        missing = weights(config.missing_rate, "nothing")
+        config, settings = result.config, found["settings"]
         note = (
             f"`{result.name}`: {config.dataset_dir or 'celeb_a'}, k = {config.num_random_subsets}, "
-            f"missing in training: {missing}; epochs / annealing, learning rate "
-            f"{result.schedule()}; {found['settings']['split']} split."
+            f"{_seen(config)}; epochs / annealing, learning rate {result.schedule()}, "
+            f"{settings['step']:,} steps of {config.batch_size}, the classifier "
+            f"{settings['baseline_steps']:,}; {_measured(found)}."
         )
         parts.append(f"{note}\n\n{table(head, lines)}")
     return "\n\n".join(parts) or "No run yet."
@@ -328,17 +328,30 @@ def measure(result: dict | None) -> str:
 
 def _described(result: Result, found: dict) -> str:
     config, settings = result.config, found["settings"]
-    first = next(iter(found["results"].values()))
     supervised = next(
         (r["name"] for r in found["results"].values() if r["method"] == "supervised"), "none"
     )
     return (
         f"`{result.name}`: {config.dataset_dir or 'celeb_a'}, `--model={config.model}`, cross "
         f"weights {weights(config.cross_weight, 'the same')}, epochs / annealing, learning rate "
-        f"{result.schedule()}, {settings['step']} steps of {config.batch_size}; "
-        f"{first['examples']} examples of the {settings['split']} split; supervised network: "
-        f"{supervised}."
+        f"{result.schedule()}, {settings['step']} steps of {config.batch_size}; {_seen(config)}; "
+        f"{_measured(found)}; supervised network: {supervised}."
     )
+
+
+def _seen(config: RunConfig) -> str:
+    """What a run was not shown."""
+    paired = config.paired_fraction
+    shares = [] if paired is None else [f"{100 * paired:g} % of examples whole"]
+    if config.missing_rate:
+        shares.append(f"missing in training: {weights(config.missing_rate, 'nothing')}")
+    return ", ".join(shares) or "complete examples in training"
+
+
+def _measured(found: dict) -> str:
+    """What was measured on: the most examples that any figure has."""
+    number = max(result["examples"] for result in found["results"].values())
+    return f"{number:,} examples of the {found['settings']['split']} split"
 
 
 def _over_seeds(runs: list[Result], analysis: str, what: str) -> str:

@@ -2,6 +2,7 @@
 
 import importlib.util
 import json
+import os
 import pathlib
 
 from tf_mvae.training import RunConfig
@@ -48,9 +49,8 @@ def test_a_run_is_kept_without_where_its_data_lay_and_makes_a_table(tmp_path):
     written = script("write_results")
     text = written.transformations_tables([written.Result(kept)])
     assert text.startswith("`transformations-one`: pets/1.0.0, `--model=mvae`")
-    assert (
-        "12 steps of 100; 7 examples of the test split; supervised network: the supervised" in text
-    )
+    measured = "complete examples in training; 7 examples of the test split"
+    assert f"12 steps of 100; {measured}; supervised network: the supervised" in text
     assert (
         "| colourisation | PSNR | 21.50 ± 0.01 dB | 23.25 ± 0.01 dB | 20.00 ± 0.01 dB | the guess |"
         in text
@@ -58,6 +58,46 @@ def test_a_run_is_kept_without_where_its_data_lay_and_makes_a_table(tmp_path):
     ours, guess = (f"{value} ± 1.2 % (threshold 0.31)" for value in (45.6, 12.3))
     assert f"| edge detection | F1 | {ours} | - | {guess} | the guess |" in text
     assert written.transformations_tables([]) == "No run yet."
+
+
+def test_attributes_make_a_table_that_says_what_was_seen_and_measured(tmp_path):
+    config = RunConfig(
+        "celeba19",
+        dataset_dir="/pets/1.0.0",
+        missing_rate={"attributes": 0.5},
+        num_random_subsets=2,
+    )
+    config.write(tmp_path / "flags.cfg")
+    results = {
+        f"{name}, {metric} | image: {method}": result(method, value, "%")
+        for name, value in (("Bald", 0.75), ("mean", 0.5))
+        for metric in ("accuracy", "balanced accuracy")
+        for method in ("model", "supervised")
+    }
+    settings = {"split": "test", "step": 1234, "baseline_steps": 567}
+    report = {"attributes": {"settings": settings, "results": results}}
+    (tmp_path / "evaluation.json").write_text(json.dumps(report))
+    written = script("write_results")
+    text = written.attributes_tables([written.Result(tmp_path)])
+    assert "k = 2, missing in training: attributes 0.5" in text
+    assert "1,234 steps of 100, the classifier 567; 7 examples of the test split." in text
+    assert "| Bald | 75.0 ± 1.2 % | 75.0 ± 1.2 % | 75.0 ± 1.2 % | 75.0 ± 1.2 % |" in text
+
+
+def test_a_run_is_not_evaluated_again_unless_it_has_been_trained_on(tmp_path):
+    evaluated = script("run_results").evaluated
+    flags = ["--analysis=accuracy,coherence", "--max_examples=3"]
+    weights = tmp_path / "checkpoints" / "one"
+    weights.parent.mkdir()
+    weights.touch()
+    assert not evaluated(tmp_path, flags)
+    report = tmp_path / "evaluation.json"
+    report.write_text(json.dumps({"accuracy": {}}))
+    later = weights.stat().st_mtime + 10
+    os.utime(report, (later, later))
+    assert not evaluated(tmp_path, flags) and evaluated(tmp_path, ["--analysis=accuracy"])
+    os.utime(weights, (later + 10, later + 10))
+    assert not evaluated(tmp_path, ["--analysis=accuracy"])
 
 
 def test_translations_make_a_table_by_the_share_of_pairs(tmp_path):

@@ -98,7 +98,8 @@ def main(_) -> int:
             how = {"decoding": FLAGS.decoding, "beam_width": FLAGS.beam_width}
             told = dataclasses.replace(told, **how)
         results = ANALYSES[name].analyze(run, told)
-        analyses[name] = {"settings": {**told.recorded(), **place}, "results": results}
+        trained = {"baseline_steps": told.baseline_steps_of(run)} if ANALYSES[name].trains else {}
+        analyses[name] = {"settings": {**told.recorded(), **trained, **place}, "results": results}
         update_report(path, {name: analyses[name]})  # kept, whatever becomes of the next one
     print(table(analyses))
     print(f"written to {path}")

@@ -1,5 +1,6 @@
 """Trains a model: `python -m tf_mvae.train --flagfile=configs/quickstart.cfg`."""
 
+import os
 from typing import TYPE_CHECKING
 
 from absl import flags
@@ -17,7 +18,7 @@ flags.DEFINE_string(
     "experiment",
     "digits",
     "Experiment: digits, mnist, binary_mnist, binary_mnist_threshold, fashion_mnist, celeba, "
-    "celeba19, celeba_transformations or sensors.",
+    "celeba19, celeba_transformations, multi_mnist, translation or sensors.",
 )
 flags.DEFINE_string("model", "mvae", "Model: mvae, mvae_q, vae, cvae, bivcca, jmvae or telbo.")
 flags.DEFINE_string("run_dir", None, "Where the run lives; runs/EXPERIMENT-MODEL where left out.")
@@ -221,6 +222,10 @@ def config_of_flags() -> "RunConfig":
             given[name] = parse_weights(given[name])
         elif hint == tuple[str, ...]:
             given[name] = tuple(given[name])
+    # From wherever a run is evaluated later, its data are where they are.
+    for name in ("data_dir", "dataset_dir"):
+        if given.get(name) and "://" not in given[name]:
+            given[name] = os.path.abspath(os.path.expanduser(given[name]))
     given["jit_compile"] = {"true": True, "false": False, "auto": "auto"}[FLAGS.jit_compile]
     return RunConfig(**given)
 

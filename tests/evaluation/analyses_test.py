@@ -104,6 +104,9 @@ def test_a_report_keeps_other_analyses(tmp_path):
     assert json.loads(path.read_text()) == {"accuracy": one, "coherence": two}
     update_report(path, {"accuracy": two})
     assert json.loads(path.read_text())["accuracy"] == two
+    update_report(path, {"accuracy": {**two, "results": {}}})  # the same once more
+    replaced = (tmp_path / "evaluation_replaced.jsonl").read_text().splitlines()
+    assert [json.loads(line) for line in replaced] == [{"accuracy": one}]
     path.write_text("{")
     assert update_report(path, {"accuracy": one}) == {"accuracy": one}
 

@@ -95,6 +95,24 @@ def test_shares_are_those_of_a_plain_loop():
     assert found["mean, balanced accuracy"]["value"] == pytest.approx(np.mean(balanced))
 
 
+def test_the_error_of_the_mean_is_that_of_pictures():
+    """Every attribute is read alike here: the mean is as uncertain as one of them."""
+    rng = np.random.default_rng(0)
+    has = np.repeat(rng.random([50, 1]) < 0.4, 3, axis=1).astype(np.float32)
+    guesses = np.repeat(rng.random([50, 1]), 3, axis=1)
+    x = {"image": np.zeros([50, 3, 3, 1], np.float32), "attributes": has}
+    mask = {"image": np.ones(50, np.float32), "attributes": np.ones([50, 3], np.float32)}
+    model = make_model()
+    found = attribute_results(
+        lambda *_: guesses, [{"x": x, "mask": mask}], model, *model.modalities, np.full(3, 0.3)
+    )
+    for metric in ("accuracy", "balanced accuracy"):
+        one, mean = found[f"Bald, {metric}"], found[f"mean, {metric}"]
+        assert mean["value"] == pytest.approx(one["value"])
+        assert mean["standard_error"] == pytest.approx(one["standard_error"], rel=0.05)
+        assert mean["examples"] == 50
+
+
 def test_an_attribute_that_nobody_has_has_no_balanced_accuracy():
     model = make_model()
     x = {"image": np.zeros([4, 3, 3, 1], np.float32), "attributes": np.zeros([4, 3], np.float32)}

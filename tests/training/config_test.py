@@ -40,6 +40,18 @@ def test_differences_name_the_flags_but_not_where_the_data_are():
     assert CONFIG.differences(CONFIG) == []
 
 
+def test_a_data_set_may_move_but_not_be_another():
+    config = RunConfig("celeba19", dataset_dir="/home/me/faces/1.0.0")
+    moved = RunConfig("celeba19", dataset_dir="elsewhere/faces/1.0.0")
+    assert config.differences(moved) == []
+    for other in ("/home/me/faces/1.0.1", "/home/me/pets/1.0.0", None):
+        (words,) = config.differences(RunConfig("celeba19", dataset_dir=other))
+        assert "--dataset_dir=" in words
+    texts = RunConfig("translation", dataset_dir="/home/me/en_vi")
+    assert texts.differences(RunConfig("translation", dataset_dir="en_vi")) == []
+    assert texts.differences(RunConfig("translation", dataset_dir="/home/me/en_fr"))
+
+
 @pytest.mark.parametrize(
     "text", ["--seed", "--seed=x", "--colour=3", "--jit_compile=maybe", "junk"]
 )

@@ -46,6 +46,10 @@ def test_two_images_of_different_size_with_parts_missing(tmp_path):
     batch["x"]["small"][2] = np.nan
     names = {path.name for path in write_pictures(model, batch, tmp_path)}
     assert {"small_given_large.png", "large_given_small.png"} <= names
+    batch["mask"]["small"] = np.zeros(6)
+    (tmp_path / "none").mkdir()
+    names = {path.name for path in write_pictures(model, batch, tmp_path / "none")}
+    assert names == {"samples.png", "reconstructions.png"}
 
 
 def test_a_model_of_vectors_has_no_pictures(tmp_path):

@@ -36,20 +36,22 @@ class Analysis(NamedTuple):
     Attributes:
         analyze: From a run and settings to results by name.
         num_samples: Samples of the latent for an example, if nothing else is said.
+        trains: Whether it trains networks to compare with, for `Settings.baseline_steps`.
     """
 
     analyze: Callable[[Any, Settings], dict[str, Any]]
     num_samples: int
+    trains: bool = False
 
 
 ANALYSES = {
     "accuracy": Analysis(accuracy.analyze, 16),
-    "attributes": Analysis(attributes.analyze, 16),
+    "attributes": Analysis(attributes.analyze, 16, trains=True),
     "coherence": Analysis(coherence.analyze, 1),
     "log_likelihood": Analysis(likelihood.analyze, 1000),
     "transcription": Analysis(transcription.analyze, 4),
-    "transformations": Analysis(transformations.analyze, 16),
+    "transformations": Analysis(transformations.analyze, 16, trains=True),
     "translation": Analysis(translation.analyze, 8),
-    "translation_baseline": Analysis(translation_baseline.analyze, 1),
+    "translation_baseline": Analysis(translation_baseline.analyze, 1, trains=True),
     "weight_variance": Analysis(likelihood.analyze_variance, 1000),
 }

@@ -2,7 +2,7 @@
 
 import itertools
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -12,6 +12,7 @@ from tf_mvae.data import contract
 from tf_mvae.data.pipeline import Split
 from tf_mvae.errors import UserError
 from tf_mvae.evaluation.accuracy import share
+from tf_mvae.evaluation.picture_metrics import ratio_and_error
 from tf_mvae.evaluation.prediction import mean_prediction
 from tf_mvae.evaluation.settings import Settings
 from tf_mvae.evaluation.supervised import kept_supervised, reader
@@ -73,11 +74,13 @@ def attribute_results(
         if 0 < has.sum() < len(p):
             right = (p > rates[column]) == has
             found[f"{name}, balanced accuracy"] = _balanced(right[has], right[~has])
-    for metric in ("accuracy", "balanced accuracy"):
-        rows = [result for name, result in found.items() if name.endswith(f", {metric}")]
-        if rows:
-            found[f"mean, {metric}"] = _mean(rows)
-    return found
+    right = (probabilities > 0.5) == true
+    named = (probabilities > rates) == true
+    parts = {
+        "accuracy": [(right, counts)],
+        "balanced accuracy": [(named, counts & true), (named, counts & ~true)],
+    }
+    return found | {f"mean, {metric}": mean for metric, p in parts.items() for mean in _mean(p)}
 
 
 def prevalence(split: Split, group: ModalityGroup) -> np.ndarray:
@@ -161,10 +164,28 @@ def _balanced(right_of_haves: np.ndarray, right_of_have_nots: np.ndarray) -> dic
     }
 
 
-def _mean(results: list[dict[str, Any]]) -> dict[str, Any]:
-    """Averages attributes; the error is that of independent ones."""
-    return {
-        "value": sum(result["value"] for result in results) / len(results),
-        "standard_error": math.hypot(*(r["standard_error"] for r in results)) / len(results),
-        "examples": max(result["examples"] for result in results),
-    }
+def _mean(parts: Sequence[tuple[np.ndarray, np.ndarray]]) -> Iterator[dict[str, Any]]:
+    """Yields the mean over the attributes that have all parts, if there are any.
+
+    Attributes of one picture are named right or wrong together; so the error is that of
+    pictures, by the jackknife.
+
+    Args:
+        parts: What is right, and what counts, `[picture, member]` each; an attribute's figure
+            is the mean over parts of the share that is right.
+    """
+    whole = np.all([counts.any(axis=0) for _, counts in parts], axis=0)
+    if not whole.any():
+        return
+    sums = np.stack([a[:, whole] for right, counts in parts for a in (right & counts, counts)], 1)
+    shape = sums.shape[1:]
+
+    def mean(totals: np.ndarray) -> np.ndarray:
+        totals = totals.reshape(*totals.shape[:-1], *shape)
+        right, number = totals[..., ::2, :], totals[..., 1::2, :]
+        return (right / np.maximum(number, 1)).mean(axis=(-2, -1))
+
+    pictures = np.any([counts for _, counts in parts], axis=(0, 2))
+    rows = sums[pictures].reshape(pictures.sum(), -1).astype(float)
+    value, error = ratio_and_error(mean, rows)
+    yield {"value": value, "standard_error": error, "examples": int(pictures.sum())}

@@ -12,7 +12,9 @@ __all__ = ["table", "update_report"]
 def update_report(path: pathlib.Path, analyses: Mapping[str, Any]) -> dict[str, Any]:
     """Writes analyses into a JSON file, beside those that are there under other names.
 
-    The file is written whole or not at all; one that cannot be read is replaced.
+    The file is written whole or not at all; one that cannot be read is replaced. Results that are
+    replaced by those of other settings (of fewer examples, say) go to a file beside it,
+    `NAME_replaced.jsonl`, a line each.
 
     Args:
         path: The file.
@@ -27,6 +29,17 @@ def update_report(path: pathlib.Path, analyses: Mapping[str, Any]) -> dict[str, 
             report = json.loads(path.read_text(encoding="utf-8"))
         except json.JSONDecodeError:
             report = {}
+    replaced = {
+        name: report[name]
+        for name, analysis in analyses.items()
+        if name in report and report[name]["settings"] != analysis["settings"]
+    }
+    if replaced:
+        history = path.with_name(f"{path.stem}_replaced.jsonl")
+        with history.open("a", encoding="utf-8") as file:
+            file.writelines(
+                json.dumps({n: old}, sort_keys=True) + "\n" for n, old in replaced.items()
+            )
     report = {**report, **analyses}
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     temporary.write_text(json.dumps(report, indent=1, sort_keys=True), encoding="utf-8")

@@ -5,10 +5,12 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 import keras
+import numpy as np
 import tensorflow as tf
 
 from tf_mvae.data import contract
 from tf_mvae.data.pipeline import Split, training_batches
+from tf_mvae.errors import UserError
 from tf_mvae.evaluation.baselines import bottleneck_networks
 from tf_mvae.evaluation.kept import kept_network
 from tf_mvae.evaluation.settings import Settings
@@ -61,7 +63,7 @@ def kept_supervised(
 ) -> keras.Model:
     """Makes and trains a network for one task, or loads the one that the run directory keeps.
 
-    It takes batches as the run's, for `settings.baseline_steps_of(run)` steps.
+    It takes as many examples a batch as the run does, for `settings.baseline_steps_of(run)` steps.
 
     Args:
         run: The run.
@@ -118,7 +120,8 @@ def train_supervised(
         network: From prepared data to parameters of the target's likelihood.
         given: What is given.
         target: What is asked for.
-        split: The training examples; those that lack one of the two count for nothing.
+        split: The training examples; those that lack one of the two (of a group, all of it) are
+            left out.
         steps: Of the optimizer.
         batch_size: Examples a step.
         shuffle_buffer: Examples held for shuffling.
@@ -129,6 +132,9 @@ def train_supervised(
     optimizer = keras.optimizers.Adam(rate)
     optimizer.build(network.trainable_variables)
     variables = [variable.value for variable in network.trainable_variables]
+
+    split = _with_both(split.only([given.name, target.name]))
+    batch_size = min(batch_size, split.num_examples)
 
     @tf.function(autograph=False)
     def train(batch: dict[str, dict[str, tf.Tensor]], step: tf.Tensor) -> None:
@@ -141,9 +147,19 @@ def train_supervised(
             loss = -tf.reduce_mean(log_prob * mask[given.name])
         optimizer.apply(tape.gradient(loss, variables), network.trainable_variables)
 
-    split = split.only([given.name, target.name])
     epochs = -(-steps // split.steps_per_epoch(batch_size))
     batches = training_batches(split, batch_size, epochs, seed, shuffle_buffer).take(steps)
     words = f"supervised: {given.name} to {target.name}"
     for step, batch in enumerate(progress(batches, desc=words, total=steps)):
         train(batch, tf.constant(step))
+
+
+def _with_both(split: Split) -> Split:
+    """Leaves out what is known to lack a modality, so that every row of a batch teaches."""
+    if split.presence is None:
+        return split
+    parts = [np.reshape(there, [split.num_examples, -1]) for there in split.presence.values()]
+    whole = np.all([(part > 0).any(axis=1) for part in parts], axis=0)
+    if not whole.any():
+        raise UserError("a supervised network needs examples that have both of its modalities")
+    return split.where(whole)

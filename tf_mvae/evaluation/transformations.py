@@ -180,7 +180,7 @@ def _supervised(run: Any, task: Task, settings: Settings) -> Predictor:
         given,
         target,
         lambda: translator(given, target, run.config.latent_dim),
-        lambda: run.split("train"),
+        lambda: run.seen_split("train"),
     )
 
     def predictor(pixels, _):
@@ -192,12 +192,14 @@ def _supervised(run: Any, task: Task, settings: Settings) -> Predictor:
 def _training_mean(run: Any, name: str) -> np.ndarray:
     """Returns the mean picture of the training split, `[height, width, channels]` in [0, 1]."""
     total, number = 0.0, 0
-    for batch in run.split("train").only([name]).dataset.batch(500):
+    for batch in run.seen_split("train").only([name]).dataset.batch(500):
         pixels = batch["x"][name].numpy()
+        if "mask" in batch and name in batch["mask"]:
+            pixels = pixels[batch["mask"][name].numpy() > 0]
         total = total + pixels.sum(axis=0, dtype=np.float64)
         number += len(pixels)
     scale = 255.0 if pixels.dtype == np.uint8 else 1.0
-    return (total / number / scale).astype(np.float32)
+    return (total / max(number, 1) / scale).astype(np.float32)
 
 
 def _pairs(model: MultimodalVAE, task: Task, batches: tf.data.Dataset) -> Iterator[Pairs]:

@@ -2,6 +2,7 @@
 
 import dataclasses
 import pathlib
+import re
 import typing
 from typing import Any, Literal
 
@@ -14,7 +15,7 @@ __all__ = ["LEARNING_RATE_SCHEDULES", "MODELS", "PRECISIONS", "RunConfig"]
 MODELS = ("mvae", "mvae_q", "vae", "cvae", "bivcca", "jmvae", "telbo")
 LEARNING_RATE_SCHEDULES = ("constant", "cosine")
 # Flags that do not change what is computed: where things lie, and how many steps are a program.
-_FREE = ("data_dir", "dataset_dir", "assets_dir", "steps_per_execution")
+_FREE = ("data_dir", "assets_dir", "steps_per_execution")
 PRECISIONS = ("float32", "mixed_bfloat16", "mixed_float16")
 
 
@@ -235,7 +236,9 @@ class RunConfig:
         return [
             f"--{name}={_to_text(others[name])} (was {_to_text(own[name])})"
             for name in own
-            if own[name] != others[name] and name not in _FREE
+            if own[name] != others[name]
+            and name not in _FREE
+            and not (name == "dataset_dir" and _data_name(own[name]) == _data_name(others[name]))
         ]
 
     def _given(self) -> dict[str, Any]:
@@ -249,6 +252,15 @@ class RunConfig:
         """Whether anything is taken away from the training data."""
         fraction, examples = self.paired_fraction, self.paired_examples
         return fraction is not None or examples is not None or bool(self.missing_rate)
+
+
+def _data_name(directory: str | None) -> str | None:
+    """Returns what a data set is called wherever it lies: NAME/VERSION in TFDS's way, or NAME."""
+    if directory is None:
+        return None
+    parts = pathlib.PurePath(directory).parts
+    versioned = re.fullmatch(r"\d+\.\d+\.\d+", parts[-1]) if parts else None
+    return "/".join(parts[-2:] if versioned else parts[-1:])
 
 
 def _to_text(value: Any) -> str:

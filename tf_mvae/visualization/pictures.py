@@ -38,7 +38,8 @@ def write_pictures(
     pair of modalities that can be drawn (images and classes; at most 30 pairs, images
     as targets first); of a group of attributes, images given each of them, and them given
     images; the same of a short text. Of more than three images of one size `from_A.png`
-    instead, all the others from each; `tasks.png` where there are tasks.
+    instead, all the others from each; `tasks.png` where there are tasks. What none of the
+    examples has is not drawn.
 
     Args:
         model: A trained model.
@@ -51,9 +52,11 @@ def write_pictures(
         The files' paths.
     """
     directory = pathlib.Path(directory)
-    drawable = [m for m in model.modalities if m.likelihood.is_image]
+    masks = batch.get("mask") or {}
+    seen = [m for m in model.modalities if np.any(np.asarray(masks.get(m.name, 1)) > 0)]
+    drawable = [m for m in seen if m.likelihood.is_image]
     images = [m for m in drawable if m in model.targets]
-    drawable += [m for m in model.modalities if isinstance(m.likelihood, Categorical)]
+    drawable += [m for m in seen if isinstance(m.likelihood, Categorical)]
     classes = [m for m in drawable if m in model.targets and m not in images]
     figures = {}
     if images:

@@ -275,11 +275,12 @@ def transcription_table(results: list[Result]) -> str:
                 share(result.of("transcription", "text | image, symbols")),
                 nats(result.of("log_likelihood", "log p(image)")),
                 nats(result.of("log_likelihood", "log p(image, text)")),
+                *(counted(result, analysis) for analysis in ("transcription", "log_likelihood")),
             ]
         )
     head = [
         "model", "cross weight", "epochs / annealing, learning rate", "strings right",
-        "symbols right", "log p(image)", "log p(image, text)",
+        "symbols right", "log p(image)", "log p(image, text)", "canvases", "canvases of log p",
     ]  # fmt: skip
     return table(head, rows) if rows else "No run yet."
 
@@ -299,14 +300,26 @@ def translation_table(results: list[Result]) -> str:
                 nats(result.of("log_likelihood", f"log p({what})"), 1)
                 for what in (target, f"{target} | {source}")
             ]
-            share_paired = f"{100 * (result.config.paired_fraction or 1):g} %"
-            way = f"{source} to {target}"
-            rows.append([share_paired, way, result.schedule(), *scores, *likelihoods])
+            fraction = result.config.paired_fraction
+            share_paired = f"{100 * (1 if fraction is None else fraction):g} %"
+            row = [share_paired, f"{source} to {target}", result.schedule(), *scores, *likelihoods]
+            rows.append(row + [counted(result, a) for a in ("translation", "log_likelihood")])
     head = [
         "paired", "direction", "epochs / annealing, learning rate", "BLEU", "BLEU, supervised",
         "chrF", "chrF, supervised", "log p(target)", "log p(target \\| source)",
+        "sentences", "sentences of log p",
     ]  # fmt: skip
     return table(head, rows) if rows else "No run yet."
+
+
+def counted(result: Result, analysis: str) -> str:
+    """Says how many examples an analysis is of, and of how many samples each."""
+    found = result.report.get(analysis)
+    if not found:
+        return "-"
+    examples = max(measured["examples"] for measured in found["results"].values())
+    samples = found["settings"].get("num_samples")
+    return f"{examples:,}" if samples is None else f"{examples:,}, {samples:,} samples"
 
 
 def benchmark(name: str) -> str:

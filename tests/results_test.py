@@ -115,7 +115,10 @@ def test_translations_make_a_table_by_the_share_of_pairs(tmp_path):
             f"log p({what})": result("any", -40.0, "nats") for what in ("vi", "en", "vi | en")
         }
         report = {"translation": scores, "log_likelihood": likelihoods}
-        report = {name: {"settings": {}, "results": found} for name, found in report.items()}
+        report = {
+            name: {"settings": {"num_samples": 3}, "results": found}
+            for name, found in report.items()
+        }
         (folder / "evaluation.json").write_text(json.dumps(report))
         results.append(written.Result(folder))
     lines = written.translation_table(results).splitlines()
@@ -124,6 +127,9 @@ def test_translations_make_a_table_by_the_share_of_pairs(tmp_path):
         ["| 1 %", "en to vi"], ["| 1 %", "vi to en"],
         ["| 100 %", "en to vi"], ["| 100 %", "vi to en"],
     ]  # fmt: skip
-    assert lines[2].endswith("| 12.3 ± 0.0 | - | 12.3 ± 0.0 | - | -40.0 ± 0.0 | -40.0 ± 0.0 |")
-    assert lines[3].endswith("| 23.4 ± 0.0 | - | 23.4 ± 0.0 | - | -40.0 ± 0.0 | - |")
+    many = "7, 3 samples | 7, 3 samples"
+    assert lines[2].endswith(
+        f"| 12.3 ± 0.0 | - | 12.3 ± 0.0 | - | -40.0 ± 0.0 | -40.0 ± 0.0 | {many} |"
+    )
+    assert lines[3].endswith(f"| 23.4 ± 0.0 | - | 23.4 ± 0.0 | - | -40.0 ± 0.0 | - | {many} |")
     assert written.translation_table([]) == "No run yet."

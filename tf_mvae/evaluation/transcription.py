@@ -3,12 +3,14 @@
 from collections.abc import Iterable
 from typing import Any
 
+import numpy as np
 import tensorflow as tf
 
 from tf_mvae.data import contract
 from tf_mvae.distributions.likelihoods import TokenSequence
 from tf_mvae.errors import UserError
 from tf_mvae.evaluation.accuracy import share
+from tf_mvae.evaluation.picture_metrics import ratio_and_error
 from tf_mvae.evaluation.settings import Settings
 from tf_mvae.models import MultimodalVAE
 from tf_mvae.ops import random
@@ -36,18 +38,25 @@ def transcription_accuracy(
     """
     questions = _questions(model)
     functions = {q: _counter(model, *q, num_samples) for q in questions}
-    totals = {q: [0.0] * 4 for q in questions}
+    rows = {q: [] for q in questions}
     for place, batch in enumerate(batches):
         x, mask = contract.unpack(batch, model.modalities)
         stream = random.fold_in(tf.constant([seed, 22]), place)
         for question, function in functions.items():
-            for index, count in enumerate(function(x, mask, stream)):
-                totals[question][index] += float(count)
+            there, *counts = (part.numpy() for part in function(x, mask, stream))
+            rows[question].append(np.stack(counts, axis=1)[there > 0])
     found = {}
     for target, given in questions:
-        whole, examples, right, places = totals[target, given]
-        found[f"{target} | {given}, whole"] = share(whole, examples)
-        found[f"{target} | {given}, symbols"] = share(right, places)
+        whole, *symbols = np.concatenate(rows[target, given]).astype(float).T
+        value, error = ratio_and_error(
+            lambda sums: sums[..., 0] / sums[..., 1], np.stack(symbols, 1)
+        )
+        found[f"{target} | {given}, whole"] = share(whole.sum(), len(whole))
+        found[f"{target} | {given}, symbols"] = {
+            "value": value,
+            "standard_error": error,
+            "examples": len(whole),
+        }
     return found
 
 
@@ -89,6 +98,6 @@ def _counter(model: MultimodalVAE, target: str, given: str, num_samples: int):
         right = tf.cast(said == true, tf.float32)
         whole = tf.reduce_mean(tf.reduce_prod(right, axis=-1), axis=0)
         by_example = [tf.reduce_mean(tf.reduce_sum(v, -1), 0) for v in (right * places, places)]
-        return [tf.reduce_sum(v * there) for v in (whole, tf.ones_like(there), *by_example)]
+        return there, whole, *by_example
 
     return count

@@ -15,6 +15,8 @@ import shutil
 import subprocess
 import sys
 
+from tf_mvae.training.config import data_name
+
 HERE = pathlib.Path(__file__).parent
 ROOT = HERE.parent
 
@@ -191,13 +193,7 @@ def _named(line: str) -> str:
     flag, _, path = line.rstrip("\n").partition("=")
     if flag != "--dataset_dir":
         return line
-    return f"{flag}={'/'.join(pathlib.Path(path).parts[-2:])}\n"
-
-
-def _data_name(directory: str) -> str:
-    """Returns NAME of NAME/VERSION, TFDS's way, or of NAME."""
-    parts = pathlib.Path(directory).parts
-    return parts[-2] if parts[-1][:1].isdigit() else parts[-1]
+    return f"{flag}={data_name(path)}\n"
 
 
 def main() -> None:
@@ -217,17 +213,23 @@ def main() -> None:
         parser.error(f"{sorted(unknown)} are no runs; there are {', '.join(RUNS)}")
     usual = [name for name in RUNS if not name.startswith(_OTHER_DATA)]
     for name in arguments.names or usual:
-        other = arguments.dataset_dir if name.startswith(_OTHER_DATA) else None
-        called = f"{name}-{_data_name(other)}" if other else name
+        given = arguments.dataset_dir if name.startswith(_OTHER_DATA) else None
+        other = given and str(pathlib.Path(given).resolve())
+        called = f"{name}-{data_name(other).partition('/')[0]}" if other else name
         run_dir = (arguments.runs_dir / called).resolve()
         data = f"--data_dir={pathlib.Path(arguments.data_dir).resolve()}"
         if not arguments.evaluate_only:
-            flags = [f"--dataset_dir={pathlib.Path(other).resolve()}"] if other else []
+            flags = [f"--dataset_dir={other}"] if other else []
             run("train", *RUNS[name], *flags, data, f"--run_dir={run_dir}")
         if not arguments.train_only:
-            for flags in evaluations(name):
-                if arguments.evaluate_only or not evaluated(run_dir, flags):
-                    run("evaluate", *flags, data, f"--run_dir={run_dir}")
+            # Chosen before the first one makes the report newer than the weights.
+            wanted = [
+                flags
+                for flags in evaluations(name)
+                if arguments.evaluate_only or not evaluated(run_dir, flags)
+            ]
+            for flags in wanted:
+                run("evaluate", *flags, data, f"--run_dir={run_dir}")
             keep(run_dir, HERE / "results" / called)
 
 

@@ -255,7 +255,7 @@ def attributes_tables(results: list[Result]) -> str:
             f"`{result.name}`: {config.dataset_dir or 'celeb_a'}, k = {config.num_random_subsets}, "
             f"{_seen(config)}; epochs / annealing, learning rate {result.schedule()}, "
             f"{settings['step']:,} steps of {config.batch_size}, the classifier "
-            f"{settings['baseline_steps']:,}; {_measured(found)}."
+            f"{settings.get('baseline_steps', settings['step']):,}; {_measured(found)}."
         )
         parts.append(f"{note}\n\n{table(head, lines)}")
     return "\n\n".join(parts) or "No run yet."

@@ -154,3 +154,16 @@ def test_evaluate_answers_one_question(finished):
         "evaluate", f"--run_dir={finished}", "--analysis=log_likelihood", "--target=imag"
     )
     assert_one_line(result, "imag")
+
+
+def test_places_of_data_are_kept_absolute():
+    """A run is evaluated from wherever one is."""
+    from absl.testing import flagsaver
+
+    from tf_mvae.train import config_of_flags
+
+    places = {"data_dir": "gs://bucket/data", "dataset_dir": "faces/1.0.0"}
+    with flagsaver.as_parsed(**places):
+        config = config_of_flags()
+    assert config.data_dir == "gs://bucket/data"
+    assert config.dataset_dir == str(pathlib.Path("faces/1.0.0").absolute())

@@ -48,7 +48,8 @@ flags.DEFINE_integer(
     "baseline_steps",
     None,
     "Steps of the supervised networks of transformations, attributes and translation_baseline; as "
-    "many as the checkpoint has had where left out, no such networks where 0.",
+    "many as the checkpoint has had where left out, no such networks where 0 (the last is nothing "
+    "else).",
     0,
 )
 flags.DEFINE_integer("seed", 0, "Seed of all samples, and of what is random about the data.", 0)

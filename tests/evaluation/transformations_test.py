@@ -189,7 +189,7 @@ def test_a_supervised_network_learns_the_task_and_is_kept(run):
     results = analyze(run, settings)
     assert ("supervised: grey to image", 60) in seen
     (path,) = (run.directory / "evaluation").iterdir()
-    assert path.name == "supervised_grey_image_steps60_seed0.keras"
+    assert path.name == "supervised_seen_grey_image_steps60_seed0.keras"
     supervised = results["colouring, PSNR: supervised, 60 steps"]
     assert supervised["value"] > results["colouring, PSNR: model"]["value"]  # which is untrained
     seen.clear()

@@ -149,8 +149,10 @@ class _Examples:
             shuffled = tf.data.Dataset.range(passes).flat_map(
                 lambda index: self._shuffled(tf.random.fold_in(stream, index))
             )
-        # Of fewer examples than are sorted together, one would come several times in a batch.
-        if order is not None and self.number >= self.rows * order[0].batches:
+        # Where few examples come again and again, the passes that are sorted together would put
+        # one several times into a batch.
+        together = 0 if order is None else self.rows * order[0].batches
+        if order is not None and (passes == 1 or self.number >= together):
             buckets, own = order
             shuffled = buckets.sort(shuffled, self.rows, own)
         return shuffled.batch(self.rows, drop_remainder=True).take(steps)

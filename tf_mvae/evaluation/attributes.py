@@ -185,7 +185,7 @@ def _mean(parts: Sequence[tuple[np.ndarray, np.ndarray]]) -> Iterator[dict[str, 
         right, number = totals[..., ::2, :], totals[..., 1::2, :]
         return (right / np.maximum(number, 1)).mean(axis=(-2, -1))
 
-    pictures = np.any([counts for _, counts in parts], axis=(0, 2))
+    pictures = np.any([counts[:, whole] for _, counts in parts], axis=(0, 2))
     rows = sums[pictures].reshape(pictures.sum(), -1).astype(float)
     value, error = ratio_and_error(mean, rows)
     yield {"value": value, "standard_error": error, "examples": int(pictures.sum())}

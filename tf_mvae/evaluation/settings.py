@@ -72,6 +72,7 @@ class Settings:
     def recorded(self) -> dict[str, Any]:
         """Returns what decides the figures, for the report."""
         beam = {"beam_width": self.beam_width} if self.decoding == "beam" else {}
+        asked = {"questions": [str(q) for q in self.questions]} if self.questions else {}
         decoding = {} if self.decoding is None else {"decoding": self.decoding, **beam}
         return {
             "split": self.split,
@@ -79,5 +80,6 @@ class Settings:
             "seed": self.seed,
             "batch_size": self.batch_size,
             "max_examples": self.max_examples,
+            **asked,
             **decoding,
         }

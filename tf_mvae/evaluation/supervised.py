@@ -91,7 +91,7 @@ def kept_supervised(
         )
         return network
 
-    name = f"supervised_{given.name}_{target.name}_steps{steps}_seed{seed}.keras"
+    name = f"supervised_seen_{given.name}_{target.name}_steps{steps}_seed{seed}.keras"
     return kept_network(
         run.directory / "evaluation" / name,
         given.likelihood.event_shape,
@@ -161,5 +161,8 @@ def _with_both(split: Split) -> Split:
     parts = [np.reshape(there, [split.num_examples, -1]) for there in split.presence.values()]
     whole = np.all([(part > 0).any(axis=1) for part in parts], axis=0)
     if not whole.any():
-        raise UserError("a supervised network needs examples that have both of its modalities")
+        raise UserError(
+            "no example that the run sees has both modalities of a supervised network; "
+            "--baseline_steps=0 leaves these networks out"
+        )
     return split.where(whole)

@@ -109,8 +109,11 @@ def analyze(run: Any, settings: Settings) -> dict[str, Any]:
     train, validation = (
         _whole(split, names) for split in (run.seen_split("train"), run.split("validation"))
     )
-    if not len(train[names[0]]):
-        raise UserError("--analysis=translation_baseline needs pairs to learn from; there are none")
+    if not len(train[names[0]]) or not len(validation[names[0]]):
+        raise UserError(
+            "--analysis=translation_baseline needs pairs to learn from, in the training and in the "
+            "validation split; there are none"
+        )
     ids = _ids(run.split(settings.split), names, settings.max_examples)
     steps = {}
 
@@ -155,11 +158,12 @@ def train_on_pairs(
     number = len(pairs[0])
     order = tf.data.Dataset.from_tensor_slices(pairs).shuffle(number, seed=seed).repeat()
     batches = order.batch(min(batch_size, number), drop_remainder=True).prefetch(2)
-    each = min(_ROUND, steps)
+    rounds = -(-steps // _ROUND)
+    each = steps // rounds
     best = keras.callbacks.EarlyStopping("val_loss", patience=_PATIENCE, restore_best_weights=True)
     model.fit(
         batches,
-        epochs=steps // each,
+        epochs=rounds,
         steps_per_epoch=each,
         validation_data=tf.data.Dataset.from_tensor_slices(checks).batch(batch_size),
         callbacks=[best],

@@ -10,7 +10,7 @@ from tf_mvae.errors import UserError
 
 Compilation = bool | Literal["auto"]
 
-__all__ = ["LEARNING_RATE_SCHEDULES", "MODELS", "PRECISIONS", "RunConfig"]
+__all__ = ["LEARNING_RATE_SCHEDULES", "MODELS", "PRECISIONS", "RunConfig", "data_name"]
 
 MODELS = ("mvae", "mvae_q", "vae", "cvae", "bivcca", "jmvae", "telbo")
 LEARNING_RATE_SCHEDULES = ("constant", "cosine")
@@ -238,7 +238,7 @@ class RunConfig:
             for name in own
             if own[name] != others[name]
             and name not in _FREE
-            and not (name == "dataset_dir" and _data_name(own[name]) == _data_name(others[name]))
+            and not (name == "dataset_dir" and _may_be_one(own[name], others[name]))
         ]
 
     def _given(self) -> dict[str, Any]:
@@ -254,13 +254,23 @@ class RunConfig:
         return fraction is not None or examples is not None or bool(self.missing_rate)
 
 
-def _data_name(directory: str | None) -> str | None:
-    """Returns what a data set is called wherever it lies: NAME/VERSION in TFDS's way, or NAME."""
-    if directory is None:
-        return None
+def data_name(directory: str) -> str:
+    """Returns what a data set is called wherever it lies: NAME/VERSION in TFDS's way, or NAME.
+
+    Of a relative path of less than that it is empty.
+    """
     parts = pathlib.PurePath(directory).parts
-    versioned = re.fullmatch(r"\d+\.\d+\.\d+", parts[-1]) if parts else None
-    return "/".join(parts[-2:] if versioned else parts[-1:])
+    if not re.fullmatch(r"\d+\.\d+\.\d+", "".join(parts[-1:])):
+        return "".join(parts[-1:])
+    return "/".join(parts[-2:]) if len(parts) > 1 else ""
+
+
+def _may_be_one(one: str | None, other: str | None) -> bool:
+    """Says whether two directories may hold one data set, of which one was moved."""
+    if one is None or other is None:
+        return one is other
+    names = {data_name(one), data_name(other)} - {""}
+    return len(names) < 2
 
 
 def _to_text(value: Any) -> str:

@@ -158,12 +158,11 @@ def test_evaluate_answers_one_question(finished):
 
 def test_places_of_data_are_kept_absolute():
     """A run is evaluated from wherever one is."""
-    from absl.testing import flagsaver
-
-    from tf_mvae.train import config_of_flags
-
-    places = {"data_dir": "gs://bucket/data", "dataset_dir": "faces/1.0.0"}
-    with flagsaver.as_parsed(**places):
-        config = config_of_flags()
-    assert config.data_dir == "gs://bucket/data"
-    assert config.dataset_dir == str(pathlib.Path("faces/1.0.0").absolute())
+    code = (
+        "from tf_mvae import train; train.FLAGS(['train', '--data_dir=gs://b/data', "
+        "'--dataset_dir=faces/1.0.0']); found = train.config_of_flags(); "
+        "print(found.data_dir, found.dataset_dir)"
+    )
+    printed = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    expected = ["gs://b/data", str(pathlib.Path("faces/1.0.0").absolute())]
+    assert printed.stdout.split() == expected, printed.stderr

@@ -4,7 +4,7 @@
 not finished yet; without names all runs are made, in the order below, but for those of
 `transformations-`, `attributes-` and `translation-`, which take `--dataset_dir` (or TFDS's celeb_a
 and ted_multi_translate), whose name is put behind the run's. Each leaves `docs/results/NAME/`:
-`flags.cfg` and `evaluation.json`.
+`flags.cfg` and `evaluation.json`, and a picture of some.
 Then `python docs/write_results.py` writes the tables.
 """
 
@@ -14,6 +14,8 @@ import pathlib
 import shutil
 import subprocess
 import sys
+
+import tensorflow as tf
 
 from tf_mvae.training.config import data_name
 
@@ -141,6 +143,9 @@ RUNS |= {
 # Runs on data sets that the user names; nothing is run on them without a name.
 _OTHER_DATA = ("transformations", "attributes", "translation")
 
+# What the documents show of a run, where it has them.
+_PICTURES = ("image_given_attributes", "tasks")
+
 _LIKELIHOOD = ["--analysis=log_likelihood,weight_variance", "--max_examples=2000"]
 _COHERENCE = ["--analysis=accuracy,coherence"]
 
@@ -186,6 +191,11 @@ def keep(run_dir: pathlib.Path, target: pathlib.Path) -> None:
     kept = [_named(line) for line in lines if not line.startswith("--data_dir")]
     (target / "flags.cfg").write_text("".join(kept))
     shutil.copy(run_dir / "evaluation.json", target)
+    for name in _PICTURES:
+        path = run_dir / "pictures" / f"{name}.png"
+        if path.exists():  # a tenth as large as a JPEG
+            pixels = tf.io.decode_png(path.read_bytes(), channels=3)
+            (target / f"{name}.jpg").write_bytes(tf.io.encode_jpeg(pixels, quality=80).numpy())
 
 
 def _named(line: str) -> str:

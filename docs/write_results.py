@@ -236,6 +236,7 @@ def transformations_tables(results: list[Result]) -> str:
             for place, by in rows.items()
         ]
         parts.append(f"{_described(result, found)}\n\n{table(head, lines)}")
+        parts += picture(result, "tasks.jpg", "what was given, what was generated, what is true")
     return "\n\n".join(parts) or "No run yet."
 
 
@@ -258,7 +259,14 @@ def attributes_tables(results: list[Result]) -> str:
             f"{settings.get('baseline_steps', settings['step']):,}; {_measured(found)}."
         )
         parts.append(f"{note}\n\n{table(head, lines)}")
+        parts += picture(result, "image_given_attributes.jpg", "images given an attribute")
     return "\n\n".join(parts) or "No run yet."
+
+
+def picture(result: Result, name: str, what: str) -> list[str]:
+    """A line that shows a picture of a run, if it is kept."""
+    path = HERE / "results" / result.name / name
+    return [f"![{what}](results/{result.name}/{name})"] if path.exists() else []
 
 
 def transcription_table(results: list[Result]) -> str:

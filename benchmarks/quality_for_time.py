@@ -6,8 +6,7 @@ with our compiled step and with MultiVae's MVAE, from the same weights and with 
 Each has a process of its own and they take turns, epoch by epoch, so that both see the same
 machine; then ours trains on until it has had as much time as MultiVae. After each epoch our
 evaluation computes the validation ELBO of both, from their weights; it is no part of the time,
-compilation is. It writes `quality_for_time.{json,md,png}` into
-`benchmarks/results`.
+compilation is. It writes `quality_for_time.{json,md,png}` into `benchmarks/results`.
 """
 
 import argparse

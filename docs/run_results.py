@@ -193,7 +193,7 @@ def keep(run_dir: pathlib.Path, target: pathlib.Path) -> None:
     shutil.copy(run_dir / "evaluation.json", target)
     for name in _PICTURES:
         path = run_dir / "pictures" / f"{name}.png"
-        if path.exists():  # a tenth as large as a JPEG
+        if path.exists():  # a JPEG is a tenth as large
             pixels = tf.io.decode_png(path.read_bytes(), channels=3)
             (target / f"{name}.jpg").write_bytes(tf.io.encode_jpeg(pixels, quality=80).numpy())
 

@@ -325,8 +325,7 @@ def counted(result: Result, analysis: str) -> str:
     found = result.report.get(analysis)
     if not found:
         return "-"
-    examples = max(measured["examples"] for measured in found["results"].values())
-    samples = found["settings"].get("num_samples")
+    examples, samples = _examples(found), found["settings"].get("num_samples")
     return f"{examples:,}" if samples is None else f"{examples:,}, {samples:,} samples"
 
 
@@ -371,8 +370,11 @@ def _seen(config: RunConfig) -> str:
 
 def _measured(found: dict) -> str:
     """What was measured on: the most examples that any figure has."""
-    number = max(result["examples"] for result in found["results"].values())
-    return f"{number:,} examples of the {found['settings']['split']} split"
+    return f"{_examples(found):,} examples of the {found['settings']['split']} split"
+
+
+def _examples(found: dict) -> int:
+    return max(result["examples"] for result in found["results"].values())
 
 
 def _over_seeds(runs: list[Result], analysis: str, what: str) -> str:

@@ -149,12 +149,12 @@ class _Examples:
             shuffled = tf.data.Dataset.range(passes).flat_map(
                 lambda index: self._shuffled(tf.random.fold_in(stream, index))
             )
-        # Where few examples come again and again, the passes that are sorted together would put
-        # one several times into a batch.
-        together = 0 if order is None else self.rows * order[0].batches
-        if order is not None and (passes == 1 or self.number >= together):
+        if order is not None:
             buckets, own = order
-            shuffled = buckets.sort(shuffled, self.rows, own)
+            # Where few examples come again and again, the passes that are sorted together would
+            # put one several times into a batch.
+            if passes == 1 or self.number >= self.rows * buckets.batches:
+                shuffled = buckets.sort(shuffled, self.rows, own)
         return shuffled.batch(self.rows, drop_remainder=True).take(steps)
 
     def _shuffled(self, stream: tf.Tensor) -> tf.data.Dataset:
@@ -192,9 +192,7 @@ def evaluation_batches(
     batches = examples.batch(batch_size)
     if _fits(split, cache_bytes):
         batches = batches.cache()
-    # Keras warns that data ran out where it does not know how many there are.
-    number = tf.data.experimental.assert_cardinality(-(-split.num_examples // batch_size))
-    return batches.apply(number).prefetch(2).with_options(_options())
+    return batches.prefetch(2).with_options(_options())
 
 
 def _fits(split: Split, cache_bytes: int) -> bool:

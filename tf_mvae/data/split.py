@@ -133,11 +133,14 @@ class Split:
         """
         flags = tf.data.Dataset.from_tensor_slices(np.asarray(members, bool))
         kept = tf.data.Dataset.zip((self.dataset, flags)).filter(lambda _, member: member)
+        number = int(np.sum(members))
+        # A filter does not know it, and Keras warns that data ran out where nobody does.
+        counted = tf.data.experimental.assert_cardinality(number)
         return dataclasses.replace(
             self,
             rows=None,
-            dataset=kept.map(lambda example, _: example),
-            num_examples=int(np.sum(members)),
+            dataset=kept.map(lambda example, _: example).apply(counted),
+            num_examples=number,
             presence=self.presence and {n: v[members] for n, v in self.presence.items()},
         )
 

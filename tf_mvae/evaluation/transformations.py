@@ -191,11 +191,11 @@ def _supervised(run: Any, task: Task, settings: Settings) -> Predictor:
 
 def _training_mean(run: Any, name: str) -> np.ndarray:
     """Returns the mean picture of the training split, `[height, width, channels]` in [0, 1]."""
+    modality = next(m for m in run.model.modalities if m.name == name)
     total, number = 0.0, 0
     for batch in run.seen_split("train").only([name]).dataset.batch(500):
-        pixels = batch["x"][name].numpy()
-        if "mask" in batch and name in batch["mask"]:
-            pixels = pixels[batch["mask"][name].numpy() > 0]
+        x, mask = contract.unpack(batch, [modality])
+        pixels = x[name].numpy()[mask[name].numpy() > 0]
         total = total + pixels.sum(axis=0, dtype=np.float64)
         number += len(pixels)
     scale = 255.0 if pixels.dtype == np.uint8 else 1.0

@@ -29,11 +29,18 @@ RUNS = {
     for experiment, models in (
         ("binary_mnist", ("mvae", "vae", "jmvae", "cvae", "bivcca", "mvae_q")),
         ("mnist", ("mvae", "vae", "jmvae")),
+        ("fashion_mnist", ("mvae", "jmvae")),
     )
     for model in models
 }
 for _seed in (1, 2):
     RUNS[f"binary_mnist-mvae-seed{_seed}"] = [*RUNS["binary_mnist-mvae"], f"--seed={_seed}"]
+# The paper's length, at its constant learning rate and at one that falls.
+RUNS["binary_mnist-mvae-500"] = ["--flagfile=configs/binary_mnist/mvae.cfg"]
+RUNS["binary_mnist-mvae-500-cosine"] = [
+    *RUNS["binary_mnist-mvae-500"],
+    "--learning_rate_schedule=cosine",
+]
 
 
 # The trials of docs/objectives.md: the weights of the engine's terms.

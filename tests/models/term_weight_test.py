@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from tests import tiny
-from tf_mvae import MVAE, MVAEQ
+from tf_mvae import MVAE, MVAEQ, Modality, likelihoods
 
 TERM_WEIGHT = {"everything": 0.5, "label": 3, "reading": 0}
 
@@ -12,7 +12,7 @@ TERM_WEIGHT = {"everything": 0.5, "label": 3, "reading": 0}
 @pytest.mark.parametrize("make", [MVAE, MVAEQ], ids=lambda make: make.__name__)
 @pytest.mark.parametrize("num_random", [0, 2])
 def test_the_loss_is_the_weighted_sum_of_unweighted_terms(make, num_random, tiny_batch):
-    plain = tiny.make_any(make, num_random_subsets=num_random)
+    plain = tiny.make_any(make, num_random_subsets=num_random, term_weight={"label": 1})
     weighted = tiny.make_any(make, num_random_subsets=num_random, term_weight=TERM_WEIGHT)
     weighted.set_weights(plain.get_weights())
     terms = plain.elbo(tiny_batch, kl_weight=0.3, seed=5)
@@ -26,14 +26,27 @@ def test_the_loss_is_the_weighted_sum_of_unweighted_terms(make, num_random, tiny
     assert loss != terms.loss
 
 
-def test_weights_of_whole_numbers_and_none(tiny_batch):
+def test_a_class_alone_weighs_a_tenth_where_other_things_are_drawn_from_it(tiny_batch):
     plain = tiny.make_model()
-    for term_weight in ({}, {"everything": 1, "image": 1, "label": 1, "reading": 1}):
+    for term_weight in ({}, {"everything": 1, "image": 1, "label": 0.1, "reading": 1}):
         model = tiny.make_model(term_weight=term_weight)
         model.set_weights(plain.get_weights())
         np.testing.assert_allclose(
             model.elbo(tiny_batch, seed=5).loss, plain.elbo(tiny_batch, seed=5).loss, rtol=1e-6
         )
+
+
+def test_default_weights():
+    assert tiny.make_model().term_weight == {"label": 0.1}
+    assert tiny.make_model(term_weight={"image": 2, "label": 1}).term_weight == {
+        "image": 2,
+        "label": 1,
+    }
+    # The paper's objective, and where a class is the only thing that others reconstruct.
+    assert tiny.make_model(0).term_weight == {}
+    assert tiny.make_model({"image": 0, "label": 1, "reading": 0}).term_weight == {}
+    only_classes = [Modality(name, likelihoods.Categorical(3)) for name in ("a", "b")]
+    assert MVAE(only_classes, latent_dim=2).term_weight == {}
 
 
 def test_metrics_are_those_of_all_together_even_if_it_weighs_nothing():

@@ -7,7 +7,7 @@ from tf_mvae.models.bivcca import BiVCCA
 from tf_mvae.models.cvae import CVAE
 from tf_mvae.models.elbo import Elbo
 from tf_mvae.models.jmvae import JMVAE
-from tf_mvae.models.mvae import MVAE
+from tf_mvae.models.mvae import MVAE, default_term_weight
 from tf_mvae.models.mvae_q import MVAEQ
 from tf_mvae.models.telbo import TELBO
 from tf_mvae.models.vae import VAE
@@ -24,4 +24,5 @@ __all__ = [
     "MultimodalVAE",
     "TELBO",
     "VAE",
+    "default_term_weight",
 ]

@@ -4,9 +4,11 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import keras
+import numpy as np
 import tensorflow as tf
 
 from tf_mvae.data import contract
+from tf_mvae.distributions.likelihoods import Categorical
 from tf_mvae.group import has_groups
 from tf_mvae.modality import Modality
 from tf_mvae.models.base import MultimodalVAE
@@ -21,10 +23,32 @@ from tf_mvae.models.subsets import (
 )
 from tf_mvae.ops import random
 
-__all__ = ["MVAE"]
+__all__ = ["MVAE", "default_term_weight"]
 
 
 _EVERYTHING = "everything"
+_CLASS_ALONE = 0.1
+
+
+def default_term_weight(modalities: Sequence[Modality]) -> dict[str, float]:
+    """Returns the `term_weight` of an `MVAE` whose user does not say: 0.1 for classes alone.
+
+    What is reconstructed from nothing but a class is an average of what the class holds, which
+    costs the decoders of images likelihood; the class's expert learns as much from a tenth of
+    that term. docs/objectives.md has the trials. Where nothing else is reconstructed from a
+    class (`cross_weight=0`, as in the paper), every weight is 1.
+
+    Args:
+        modalities: Those of a model.
+
+    Returns:
+        Weights by the name of each `Categorical` modality; of others, and of all together, it
+        is 1.
+    """
+    alone = [m for m in modalities if m.size == 1]
+    classes = [m.name for m in alone if isinstance(m.likelihood, Categorical)]
+    drawn = any(np.any(m.cross_weight) for m in modalities if m.name not in classes)
+    return dict.fromkeys(classes, _CLASS_ALONE) if drawn else {}
 
 
 @keras.saving.register_keras_serializable("tf_mvae")
@@ -79,7 +103,7 @@ class MVAE(MultimodalVAE):
             term_weight: The weights of whole ELBO terms, divergence and all: by modality,
                 that of the modality alone, and under `'everything'` that of all that an
                 example has. They are for examples that have several modalities; the one
-                term of others counts 1. 1 where left out, as in the paper.
+                term of others counts 1. What is left out is as in `default_term_weight`.
             self_training: By class modality, a probability: in training, an example that
                 lacks the class has the model's own guess to reconstruct where the model
                 holds it for more probable than that. See
@@ -102,7 +126,8 @@ class MVAE(MultimodalVAE):
                 f"not {subset_distribution!r}"
             )
         super().__init__(modalities, latent_dim, **kwargs)
-        self.term_weight = {name: float(w) for name, w in (term_weight or {}).items()}
+        weights = default_term_weight(self.modalities) | dict(term_weight or {})
+        self.term_weight = {name: float(weight) for name, weight in weights.items()}
         for name, weight in self.term_weight.items():
             if name not in (_EVERYTHING, *self._columns) or not weight >= 0:
                 raise ValueError(

@@ -78,16 +78,19 @@ def steps_per_program(config: RunConfig, steps: int, compiled: bool) -> int:
 
 
 def resolved(config: RunConfig) -> RunConfig:
-    """Returns the configuration with what depends on the data filled in.
+    """Returns the configuration with what depends on the data and the modalities filled in.
 
     Raises:
         UserError: The data are not there.
     """
     experiment = registry.get(config.experiment)
-    if experiment.resolve is None:
+    if experiment.resolve is not None:
+        found = experiment.resolve(config.data_dir, **_options(config, experiment))
+        config = dataclasses.replace(config, **found)
+    if not issubclass(model_class(config), models.MVAE):
         return config
-    found = experiment.resolve(config.data_dir, **_options(config, experiment))
-    return dataclasses.replace(config, **found)
+    weights = models.default_term_weight(make_modalities(config)) | config.term_weight
+    return dataclasses.replace(config, term_weight=weights)
 
 
 def model_class(config: RunConfig) -> type[models.MultimodalVAE]:

@@ -108,6 +108,7 @@ _WEAK = [
     "--paired_fraction=0.005",
     "--paired_share=0.2",
     "--learning_rate_schedule=cosine",
+    "--term_weight=label=1",
 ]
 _LABEL_10 = "--likelihood_weight=image=1,label=10"
 _SHORT_WEAK = [*_WEAK, _LABEL_10, "--epochs=8"]

@@ -80,6 +80,7 @@ def coherence_table(results: list[Result]) -> str:
                 result.config.experiment,
                 weights(result.config.likelihood_weight, "1"),
                 weights(result.config.cross_weight, "the same"),
+                weights(result.config.term_weight, "1"),
                 result.schedule().split(",")[0],
                 share(result.of("accuracy", "label | image")),
                 share(result.of("coherence", "image | label")),
@@ -88,7 +89,7 @@ def coherence_table(results: list[Result]) -> str:
             ]
         )
     head = [
-        "data", "likelihood weight", "cross weight", "epochs / annealing",
+        "data", "likelihood weight", "cross weight", "term weight", "epochs / annealing",
         "label read off the image", "image from the label named right",
         "image and label from the prior agree", "classifier on real images",
     ]  # fmt: skip

@@ -17,6 +17,8 @@ from tests import tiny
 tf.config.set_logical_device_configuration(
     tf.config.list_physical_devices("CPU")[0], [tf.config.LogicalDeviceConfiguration()] * 2
 )
+# On a GPU float32 is multiplied with 10 bits of 23 otherwise.
+tf.config.experimental.enable_tensor_float_32_execution(False)
 
 
 # Every operation that a TensorFlow without anything beside it has registered.

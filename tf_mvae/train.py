@@ -41,7 +41,8 @@ flags.DEFINE_list(
     "term_weight",
     [],
     "Weights of whole terms, for examples with several modalities: label=0.1 is that of the ELBO "
-    "of the label alone, everything=0.5 of the joint one. 1 where left out, as in the paper.",
+    "of the label alone, everything=0.5 of the joint one. Where left out, 0.1 for a class that "
+    "other things are reconstructed from, else 1, as in the paper.",
 )
 flags.DEFINE_string(
     "modality",

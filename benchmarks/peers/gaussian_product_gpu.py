@@ -262,7 +262,14 @@ def lines_of(command: list[str], name: str) -> list[dict]:
         why = "it has no GPU" if run.returncode == SKIPPED else f"status {run.returncode}"
         print(f"{name} is left out: {why}", file=sys.stderr)
         return []
-    return [json.loads(line) for line in run.stdout.splitlines() if line.startswith("{")]
+    return parsed(run.stdout)
+
+
+def parsed(text: str) -> list[dict]:
+    """Returns the JSON lines of what a program printed, each with the device if that was told."""
+    lines = text.splitlines()
+    device = {"device": line for line in lines if line.startswith("NVIDIA")}
+    return [device | json.loads(line) for line in lines if line.startswith("{")]
 
 
 def table(lines: list[dict]) -> str:
@@ -285,7 +292,8 @@ def table(lines: list[dict]) -> str:
             f"{line['implementation']} | {f'{alone:.4f}' if alone else ''} | {in_a_row:.4f} | "
             f"{f'{share:.0%}' if share else ''} |"
         )
-    return "\n".join(rows)
+    devices = dict.fromkeys(line["device"] for line in lines if "device" in line)
+    return "\n".join([*(f"On one {device}.\n" for device in devices), *rows])
 
 
 def main() -> int:
@@ -296,7 +304,11 @@ def main() -> int:
         default=ROOT / "custom_ops/build/gpu/gaussian_product_gpu_bench",
         help="the CUDA benchmark",
     )
-    parser.add_argument("--output", help="a file for all measurements, as JSON")
+    parser.add_argument(
+        "--output",
+        type=pathlib.Path,
+        help="a file for all measurements, as JSON, beside which the table is put",
+    )
     parser.add_argument("--peer", choices=PEERS, help="this peer alone, in this process")
     parser.add_argument(
         "--any_device", action="store_true", help="peers without a GPU too, on a small shape"
@@ -317,7 +329,8 @@ def main() -> int:
         return SKIPPED
     print(table(lines))
     if arguments.output:
-        pathlib.Path(arguments.output).write_text(json.dumps(lines, indent=1) + "\n")
+        arguments.output.write_text(json.dumps(lines, indent=1) + "\n")
+        arguments.output.with_suffix(".md").write_text(table(lines) + "\n")
     return 0
 
 

@@ -32,7 +32,7 @@ class RunConfig:
         cross_weight: By modality, weight in the terms that do not; its likelihood weight
             where left out. 0 is the paper's objective.
         term_weight: By modality, weight of the ELBO of it alone, and under `everything` of
-            the ELBO of all together; 1 where left out.
+            the ELBO of all together; see `tf_mvae.models.default_term_weight` where left out.
         modality: What a vae models, and a cvae generates; the experiment's first modality
             where None.
         alpha: A jmvae's weight of the divergences from its unimodal posteriors.

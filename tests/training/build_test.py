@@ -13,7 +13,7 @@ from tf_mvae.data.binarization import binarize
 from tf_mvae.errors import UserError
 from tf_mvae.experiments import registry
 from tf_mvae.training import RunConfig
-from tf_mvae.training.build import build_model, load_split
+from tf_mvae.training.build import build_model, load_split, resolved
 from tf_mvae.training.config import MODELS
 
 STEPS = 6
@@ -54,6 +54,15 @@ def test_settings_of_single_models():
     for name in ("mvae", "mvae_q"):
         assert build(name, term_weight=term_weight).term_weight == term_weight
     assert build("jmvae", alpha=0.25).alpha == 0.25
+
+
+def test_a_run_is_told_the_weights_of_its_terms():
+    assert resolved(config_of("mvae")).term_weight == {"label": 0.1}
+    for weights in ({"label": 1.0}, {"label": 0.1, "everything": 2.0}):
+        assert resolved(config_of("mvae_q", term_weight=weights)).term_weight == weights
+    paper = config_of("mvae", cross_weight={"image": 0.0, "label": 0.0})
+    assert resolved(paper).term_weight == {}
+    assert resolved(config_of("jmvae")).term_weight == {}
 
 
 @pytest.mark.parametrize(

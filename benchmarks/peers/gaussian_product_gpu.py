@@ -268,8 +268,8 @@ def lines_of(command: list[str], name: str) -> list[dict]:
 def parsed(text: str) -> list[dict]:
     """Returns the JSON lines of what a program printed, each with the device if that was told."""
     lines = text.splitlines()
-    device = {"device": line for line in lines if line.startswith("NVIDIA")}
-    return [device | json.loads(line) for line in lines if line.startswith("{")]
+    devices = [("device", line) for line in lines if line.startswith("NVIDIA")]
+    return [dict(devices[:1]) | json.loads(line) for line in lines if line.startswith("{")]
 
 
 def table(lines: list[dict]) -> str:

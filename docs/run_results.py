@@ -170,8 +170,8 @@ RUNS |= {
 # Runs whose supervised networks would be another's to the bit: what they see, the number of steps
 # and the seed are the same.
 _SAME_NETWORKS = {
-    "transformations-mvae": "transformations-mvae_cross",
-    "transformations-small-mvae": "transformations-small-mvae_cross",
+    "transformations-mvae_cross": "transformations-mvae",
+    "transformations-small-mvae_cross": "transformations-small-mvae",
 }
 # Runs on data sets that the user names; nothing is run on them without a name.
 _OTHER_DATA = ("transformations", "attributes", "translation")
@@ -216,7 +216,9 @@ def take_networks(run_dir: pathlib.Path, name: str) -> None:
     other = run_dir.with_name(run_dir.name.replace(name, _SAME_NETWORKS[name], 1))
     (run_dir / "evaluation").mkdir(exist_ok=True)
     for path in (other / "evaluation").glob("supervised_*.keras"):
-        shutil.copy(path, run_dir / "evaluation")
+        target = run_dir / "evaluation" / path.name
+        if not target.exists():
+            shutil.copy(path, target)
 
 
 def evaluated(run_dir: pathlib.Path, flags: list[str]) -> bool:

@@ -132,11 +132,7 @@ def variance_table(results: list[Result], paper: dict, experiments: list[str]) -
     for model in MODELS:
         row = [model]
         for experiment in experiments:
-            runs = [
-                result
-                for result in results
-                if result.name.startswith(f"{experiment}-") and result.config.model == model
-            ]
+            runs = _seeds_of(results, f"{experiment}-{model}")
             row += [
                 _over_seeds(runs, "weight_variance", what),
                 _paper(paper["variance"], experiment, model),
@@ -146,6 +142,13 @@ def variance_table(results: list[Result], paper: dict, experiments: list[str]) -
     for experiment in experiments:
         head += [experiment, "paper"]
     return table(head, rows)
+
+
+def _seeds_of(results: list[Result], name: str) -> list[Result]:
+    """Returns a run and those that differ from it in the seed alone, all trained as long."""
+    first = [result for result in results if result.name == name]
+    rest = [r for r in results if r.name.startswith(f"{name}-seed")]
+    return [r for r in first + rest if r.schedule() == first[0].schedule()] if first else []
 
 
 def parameter_table(paper: dict) -> str:

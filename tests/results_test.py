@@ -133,3 +133,40 @@ def test_translations_make_a_table_by_the_share_of_pairs(tmp_path):
     )
     assert lines[3].endswith(f"| 23.4 ± 0.0 | - | 23.4 ± 0.0 | - | -40.0 ± 0.0 | - | {many} |")
     assert written.translation_table([]) == "No run yet."
+
+
+def test_runs_of_another_length_are_no_seeds_of_a_run(tmp_path):
+    for name, epochs, variance in (
+        ("mnist-mvae", 100, 2.0),
+        ("mnist-mvae-seed1", 100, 4.0),
+        ("mnist-mvae-500", 500, 9.0),
+        ("mnist-mvae_q", 100, 8.0),
+    ):
+        folder = tmp_path / name
+        folder.mkdir()
+        model = "mvae_q" if name.endswith("q") else "mvae"
+        RunConfig("mnist", model=model, epochs=epochs).write(folder / "flags.cfg")
+        what = {"variance of log w, log p(image)": {"value": variance, "standard_error": 0.5}}
+        report = {"weight_variance": {"results": what}}
+        (folder / "evaluation.json").write_text(json.dumps(report))
+    written = script("write_results")
+    results = [written.Result(folder) for folder in sorted(tmp_path.iterdir())]
+    paper = json.loads((DOCS / "paper.json").read_text())
+    text = written.variance_table(results, paper, ["mnist"])
+    assert "| mvae | 3.00 (sd 1.41) |" in text and "| mvae_q | 8.00 ± 0.50 |" in text
+
+
+def test_a_run_takes_the_networks_that_another_has_trained_already(tmp_path):
+    runs = script("run_results")
+    first, second = (tmp_path / f"transformations-{m}-pets" for m in ("mvae", "mvae_cross"))
+    for folder in (first, second):
+        (folder / "evaluation").mkdir(parents=True)
+    for name in ("supervised_a.keras", "supervised_b.keras", "judge.keras"):
+        (first / "evaluation" / name).write_text("first")
+    (second / "evaluation" / "supervised_b.keras").write_text("second")
+    runs.take_networks(second, "transformations-mvae_cross")
+    found = {path.name: path.read_text() for path in (second / "evaluation").iterdir()}
+    assert found == {"supervised_a.keras": "first", "supervised_b.keras": "second"}
+    assert list(runs.RUNS).index("transformations-mvae") < list(runs.RUNS).index(
+        "transformations-mvae_cross"
+    )

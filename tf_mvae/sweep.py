@@ -28,11 +28,15 @@ def main(_) -> int:
     """Runs what is missing of the sweep that the flags describe; returns the exit status."""
     import pathlib
 
+    import tensorflow as tf
+
     from tf_mvae.training.stopping import Stopped
     from tf_mvae.training.sweep_rows import accuracy_table, average
     from tf_mvae.training.sweeping import Sweep, parse_methods, parse_numbers
     from tf_mvae.visualization import write_accuracy_curves
 
+    # Not TF32, as in tf_mvae.evaluate.
+    tf.config.experimental.enable_tensor_float_32_execution(False)
     directory = pathlib.Path(FLAGS.sweep_dir).expanduser()
     sweep = Sweep(
         directory=directory,

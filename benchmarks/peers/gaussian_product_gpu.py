@@ -268,8 +268,9 @@ def lines_of(command: list[str], name: str) -> list[dict]:
 def parsed(text: str) -> list[dict]:
     """Returns the JSON lines of what a program printed, each with the device if that was told."""
     lines = text.splitlines()
-    devices = [("device", line) for line in lines if line.startswith("NVIDIA")]
-    return [dict(devices[:1]) | json.loads(line) for line in lines if line.startswith("{")]
+    devices = [line.removeprefix("device: ") for line in lines if line.startswith("device: ")]
+    told = {"device": devices[0]} if devices else {}
+    return [told | json.loads(line) for line in lines if line.startswith("{")]
 
 
 def table(lines: list[dict]) -> str:

@@ -31,7 +31,7 @@ def make_baseline(make, **kwargs):
     if make is JMVAE:
         kwargs = {"alpha": ALPHA, **kwargs}
     if make is MVAEQ:
-        kwargs = {"cross_weight": CROSS_WEIGHTS, **kwargs}
+        kwargs = {"cross_weight": CROSS_WEIGHTS, "term_weight": {}, **kwargs}
     return tiny.make_any(make, **kwargs)
 
 

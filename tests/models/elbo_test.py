@@ -64,7 +64,7 @@ def test_every_term_equals_the_naive_elbo(model, tiny_batch):
 
 
 def test_loss_equals_a_loop_over_examples_each_with_its_own_terms(tiny_batch):
-    model = tiny.make_model(CROSS_WEIGHTS)
+    model = tiny.make_model(CROSS_WEIGHTS, term_weight={})
     elbo = model.elbo(tiny_batch, kl_weight=KL_WEIGHT, num_samples=2, seed=5)
     total = 0.0
     for example, row in enumerate(tiny.all_patterns(3)):

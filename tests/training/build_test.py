@@ -65,6 +65,13 @@ def test_a_run_is_told_the_weights_of_its_terms():
     assert resolved(config_of("jmvae")).term_weight == {}
 
 
+def test_mistakes_are_named_before_anything_is_filled_in():
+    with pytest.raises(UserError, match="--modality is for --model=vae and cvae"):
+        resolved(config_of("mvae", modality="sound"))
+    with pytest.raises(UserError, match="weights must not be negative"):
+        resolved(config_of("mvae", likelihood_weight={"image": -1.0}))
+
+
 @pytest.mark.parametrize(
     ("modality", "order"), [(None, ["image", "label"]), ("label", ["label", "image"])]
 )

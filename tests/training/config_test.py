@@ -38,6 +38,10 @@ def test_differences_name_the_flags_but_not_where_the_data_are():
     assert "--seed=3 (was 0)" in words
     assert "data_dir" not in words
     assert CONFIG.differences(CONFIG) == []
+    one = RunConfig("digits", term_weight={"label": 1.0})
+    assert one.differences(RunConfig("digits")) == []
+    weighed = RunConfig("digits", term_weight={"label": 0.1})
+    assert RunConfig("digits").differences(weighed) == ["--term_weight=label=0.1 (was left out)"]
 
 
 def test_a_data_set_may_move_but_not_be_another():

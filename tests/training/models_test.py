@@ -20,7 +20,7 @@ RUNS = {
     "bivcca": ({}, {"samples", "reconstructions", *BOTH}),
     "jmvae": ({"alpha": 0.01}, {"samples", "reconstructions", *BOTH}),
     "telbo": ({}, {"samples", "reconstructions", *BOTH}),
-    "mvae_q": ({"term_weight": {"label": 0.1}}, {"samples", "reconstructions", *BOTH}),
+    "mvae_q": ({"term_weight": {"label": 0.2}}, {"samples", "reconstructions", *BOTH}),
 }
 
 

@@ -55,7 +55,8 @@ class ImportanceSampler:
 
     Each modality's decoding is compiled once (and once more for another batch size), and
     serves every subset. Samples come in chunks of at most `max_rows` decoded rows; what they
-    add up to is carried along in logarithms.
+    add up to is carried along in logarithms. A GPU multiplies in TF32 (10 bits of 23) unless
+    `tf.config.experimental.enable_tensor_float_32_execution(False)` says otherwise.
 
     Example:
 

@@ -35,8 +35,9 @@ def default_term_weight(modalities: Sequence[Modality]) -> dict[str, float]:
 
     What is reconstructed from nothing but a class is an average of what the class holds, which
     costs the decoders of images likelihood; the class's expert learns as much from a tenth of
-    that term. docs/objectives.md has the trials. Where nothing else is reconstructed from a
-    class (`cross_weight=0`, as in the paper), every weight is 1.
+    that term. Where labels are few, or training is short, it needs more of it
+    (`term_weight={}`: all of it). docs/objectives.md has the trials. Where nothing else is
+    reconstructed from a class (`cross_weight=0`, as in the paper), every weight is 1.
 
     Args:
         modalities: Those of a model.
@@ -103,7 +104,8 @@ class MVAE(MultimodalVAE):
             term_weight: The weights of whole ELBO terms, divergence and all: by modality,
                 that of the modality alone, and under `'everything'` that of all that an
                 example has. They are for examples that have several modalities; the one
-                term of others counts 1. What is left out is as in `default_term_weight`.
+                term of others counts 1. What a mapping leaves out is 1, and all of it in the
+                paper; without a mapping it is `default_term_weight`.
             self_training: By class modality, a probability: in training, an example that
                 lacks the class has the model's own guess to reconstruct where the model
                 holds it for more probable than that. See
@@ -126,8 +128,9 @@ class MVAE(MultimodalVAE):
                 f"not {subset_distribution!r}"
             )
         super().__init__(modalities, latent_dim, **kwargs)
-        weights = default_term_weight(self.modalities) | dict(term_weight or {})
-        self.term_weight = {name: float(weight) for name, weight in weights.items()}
+        if term_weight is None:
+            term_weight = default_term_weight(self.modalities)
+        self.term_weight = {name: float(weight) for name, weight in term_weight.items()}
         for name, weight in self.term_weight.items():
             if name not in (_EVERYTHING, *self._columns) or not weight >= 0:
                 raise ValueError(

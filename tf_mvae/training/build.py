@@ -1,7 +1,8 @@
 """From a configuration to its model and its data."""
 
+import contextlib
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import keras
@@ -51,12 +52,9 @@ def build_model(config: RunConfig, steps_per_epoch: int) -> models.MultimodalVAE
         "seed": config.seed,
         "name": config.model,
     }
-    try:
-        with layers_compute_in(config.mixed_precision):
-            modalities = make_modalities(config)
-            model = _MAKERS[config.model](config, experiment, modalities, common)
-    except ValueError as error:
-        raise UserError(str(error)) from error
+    with _mistakes_named(), layers_compute_in(config.mixed_precision):
+        modalities = make_modalities(config)
+        model = _MAKERS[config.model](config, experiment, modalities, common)
     compiled = bool(config.jit_compile)
     model.compile(
         make_optimizer(config, steps_per_epoch),
@@ -81,15 +79,17 @@ def resolved(config: RunConfig) -> RunConfig:
     """Returns the configuration with what depends on the data and the modalities filled in.
 
     Raises:
-        UserError: The data are not there.
+        UserError: The data are not there, or the configuration does not fit the experiment.
     """
+    _check_use(config)
     experiment = registry.get(config.experiment)
     if experiment.resolve is not None:
         found = experiment.resolve(config.data_dir, **_options(config, experiment))
         config = dataclasses.replace(config, **found)
     if not issubclass(model_class(config), models.MVAE):
         return config
-    weights = models.default_term_weight(make_modalities(config)) | config.term_weight
+    with _mistakes_named():
+        weights = models.default_term_weight(make_modalities(config)) | config.term_weight
     return dataclasses.replace(config, term_weight=weights)
 
 
@@ -117,6 +117,15 @@ def load_split(config: RunConfig, name: str, masks: Masks | None = None) -> Spli
     if config.model != "vae":
         return split
     return split.only([modality.name for modality in make_modalities(config)])
+
+
+@contextlib.contextmanager
+def _mistakes_named() -> Iterator[None]:
+    """Makes a user's mistake of what a layer or a modality refuses."""
+    try:
+        yield
+    except ValueError as error:
+        raise UserError(str(error)) from error
 
 
 def _check_use(config: RunConfig) -> None:

@@ -32,7 +32,8 @@ class RunConfig:
         cross_weight: By modality, weight in the terms that do not; its likelihood weight
             where left out. 0 is the paper's objective.
         term_weight: By modality, weight of the ELBO of it alone, and under `everything` of
-            the ELBO of all together; see `tf_mvae.models.default_term_weight` where left out.
+            the ELBO of all together; 1 where left out, but that a new run has
+            `tf_mvae.models.default_term_weight` filled in.
         modality: What a vae models, and a cvae generates; the experiment's first modality
             where None.
         alpha: A jmvae's weight of the divergences from its unimodal posteriors.
@@ -232,9 +233,9 @@ class RunConfig:
 
     def differences(self, other: "RunConfig") -> list[str]:
         """Names the flags in which another configuration computes something else."""
-        own, others = dataclasses.asdict(self), dataclasses.asdict(other)
+        own, others = _compared(self), _compared(other)
         return [
-            f"--{name}={_to_text(others[name])} (was {_to_text(own[name])})"
+            f"--{name}={_to_text(others[name])} (was {_to_text(own[name]) or 'left out'})"
             for name in own
             if own[name] != others[name]
             and name not in _FREE
@@ -252,6 +253,13 @@ class RunConfig:
         """Whether anything is taken away from the training data."""
         fraction, examples = self.paired_fraction, self.paired_examples
         return fraction is not None or examples is not None or bool(self.missing_rate)
+
+
+def _compared(config: RunConfig) -> dict[str, Any]:
+    """Returns the settings without weights that change nothing."""
+    settings = dataclasses.asdict(config)
+    weights = settings["term_weight"].items()
+    return settings | {"term_weight": {name: weight for name, weight in weights if weight != 1}}
 
 
 def data_name(directory: str) -> str:

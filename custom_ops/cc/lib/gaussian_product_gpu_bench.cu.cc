@@ -189,7 +189,7 @@ int main() {
   tf_mvae::NeedGpu();
   cudaDeviceProp properties;
   tf_mvae::CheckCuda(cudaGetDeviceProperties(&properties, 0), "cudaGetDeviceProperties");
-  std::fprintf(stderr, "%s\n", properties.name);
+  std::printf("device: %s\n", properties.name);
   tf_mvae::Stopwatch watch;
   const double copy_speed = tf_mvae::CopySpeed(watch);
   for (const tf_mvae::ProductShape& shape :

@@ -111,5 +111,5 @@ def test_a_model_takes_the_batch_as_it_is():
         {"photo": PHOTO, "kind": ["cat", "dog", None]}, class_names={"kind": ["cat", "dog"]}
     )
     elbo = model.elbo(batch)
-    np.testing.assert_array_equal(elbo.valid, [[1, 1, 1], [1, 0, 0], [1, 0, 0]])
+    np.testing.assert_array_equal(elbo.valid > 0, [[1, 1, 1], [1, 0, 0], [1, 0, 0]])
     assert np.isfinite(elbo.loss)

@@ -130,7 +130,7 @@ RUNS |= {
 }
 
 # A step of 50 pictures in six guises takes two seconds of one core, so that the configurations'
-# 100 epochs of ten thousand pictures are weeks of it.
+# 100 epochs of ten thousand pictures are more than half a day of it.
 _SCHEDULES = {
     "": ["--epochs=5", "--annealing_epochs=2"],
     "small-": ["--epochs=60", "--annealing_epochs=20"],  # for hundreds of pictures

@@ -279,8 +279,8 @@ def main() -> None:
             flags = [f"--dataset_dir={other}"] if other else []
             run("train", *RUNS[name], *flags, data, f"--run_dir={run_dir}")
         if not arguments.train_only:
-            # Chosen before the first one makes the report newer than the weights.
             take_networks(run_dir, name)
+            # Chosen before the first one makes the report newer than the weights.
             wanted = [
                 flags
                 for flags in evaluations(name)

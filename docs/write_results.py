@@ -98,10 +98,7 @@ def coherence_table(results: list[Result]) -> str:
 
 def likelihood_table(results: list[Result], paper: dict, experiment: str) -> str:
     """Log-likelihoods beside the paper's, models in rows; seeds are averaged over."""
-    found = collections.defaultdict(list)
-    for result in results:
-        if result.name.startswith(f"{experiment}-") and "log_likelihood" in result.report:
-            found[result.config.model, result.schedule()].append(result)
+    found = _trained_alike(results, experiment, "log_likelihood")
     rows = []
     for model, schedule in sorted(found, key=lambda key: (MODELS.index(key[0]), key[1])):
         runs = found[model, schedule]
@@ -132,7 +129,9 @@ def variance_table(results: list[Result], paper: dict, experiments: list[str]) -
     for model in MODELS:
         row = [model]
         for experiment in experiments:
-            runs = _seeds_of(results, f"{experiment}-{model}")
+            found = _trained_alike(results, experiment, "weight_variance")
+            usual = (r.schedule() for r in results if r.name == f"{experiment}-{model}")
+            runs = found.get((model, next(usual, None)), [])
             row += [
                 _over_seeds(runs, "weight_variance", what),
                 _paper(paper["variance"], experiment, model),
@@ -144,11 +143,15 @@ def variance_table(results: list[Result], paper: dict, experiments: list[str]) -
     return table(head, rows)
 
 
-def _seeds_of(results: list[Result], name: str) -> list[Result]:
-    """Returns a run and those that differ from it in the seed alone, all trained as long."""
-    first = [result for result in results if result.name == name]
-    rest = [r for r in results if r.name.startswith(f"{name}-seed")]
-    return [r for r in first + rest if r.schedule() == first[0].schedule()] if first else []
+def _trained_alike(
+    results: list[Result], experiment: str, analysis: str
+) -> dict[tuple[str, str], list[Result]]:
+    """Returns an experiment's runs that have an analysis, by model and how long they trained."""
+    found = collections.defaultdict(list)
+    for result in results:
+        if result.name.startswith(f"{experiment}-") and analysis in result.report:
+            found[result.config.model, result.schedule()].append(result)
+    return found
 
 
 def parameter_table(paper: dict) -> str:

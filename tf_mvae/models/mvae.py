@@ -46,8 +46,7 @@ def default_term_weight(modalities: Sequence[Modality]) -> dict[str, float]:
         Weights by the name of each `Categorical` modality; of others, and of all together, it
         is 1.
     """
-    alone = [m for m in modalities if m.size == 1]
-    classes = [m.name for m in alone if isinstance(m.likelihood, Categorical)]
+    classes = [m.name for m in modalities if isinstance(m.likelihood, Categorical)]
     drawn = any(np.any(m.cross_weight) for m in modalities if m.name not in classes)
     return dict.fromkeys(classes, _CLASS_ALONE) if drawn else {}
 

@@ -88,8 +88,7 @@ def resolved(config: RunConfig) -> RunConfig:
         config = dataclasses.replace(config, **found)
     if not issubclass(model_class(config), models.MVAE):
         return config
-    with _mistakes_named():
-        weights = models.default_term_weight(make_modalities(config)) | config.term_weight
+    weights = models.default_term_weight(make_modalities(config)) | config.term_weight
     return dataclasses.replace(config, term_weight=weights)
 
 
@@ -152,11 +151,13 @@ def _options(config: RunConfig, experiment: Experiment) -> dict[str, Any]:
     return {name: getattr(config, name) for name in experiment.options}
 
 
+@_mistakes_named()
 def make_modalities(config: RunConfig) -> list[Modality]:
     """Returns new modalities, those that a run's model has, in its order.
 
     Raises:
-        UserError: A setting names no modality, or is another experiment's.
+        UserError: A setting names no modality, is another experiment's, or is one that a modality
+            refuses.
     """
     experiment = registry.get(config.experiment)
     options = _options(config, experiment)

@@ -11,7 +11,7 @@ from tests import tiny
 from tf_mvae import MVAE, Modality, ModalityGroup, likelihoods
 from tf_mvae.data.pipeline import Split, evaluation_batches
 from tf_mvae.errors import UserError
-from tf_mvae.evaluation import ANALYSES, Settings
+from tf_mvae.evaluation import ANALYSES, Settings, attributes
 from tf_mvae.evaluation.attributes import attribute_results, prevalence
 from tf_mvae.layers import mlp_encoder
 
@@ -56,7 +56,7 @@ class FakeRun:
     config: Config = dataclasses.field(default_factory=Config)
 
     def split(self, name):
-        return make_split({"train": 300, "test": 200}[name])
+        return make_split({"train": 300, "validation": 250, "test": 200}[name])
 
     seen_split = split
 
@@ -69,12 +69,13 @@ def test_shares_are_those_of_a_plain_loop():
     image, group = model.modalities
     rng = np.random.default_rng(3)
     guesses = rng.random([40, 3]).astype(np.float32)
-    rates = np.array([0.2, 0.5, 0.7])
+    thresholds = np.array([0.2, 0.5, 0.7])
 
     def predictor(value, mask, place):
         return guesses[8 * place : 8 * place + len(value)]
 
-    found = attribute_results(predictor, evaluation_batches(split, 8), model, image, group, rates)
+    batches = evaluation_batches(split, 8)
+    found = attribute_results(predictor, batches, model, image, group, thresholds)
     examples = list(split.dataset.as_numpy_iterator())
     balanced = []
     for column, name in enumerate(NAMES):
@@ -83,7 +84,7 @@ def test_shares_are_those_of_a_plain_loop():
             if example["mask"]["attributes"][column]:
                 has = example["x"]["attributes"][column] == 1
                 right.append((guesses[row, column] > 0.5) == has)
-                named = (guesses[row, column] > rates[column]) == has
+                named = (guesses[row, column] > thresholds[column]) == has
                 (haves if has else have_nots).append(named)
         assert found[f"{name}, accuracy"]["value"] == pytest.approx(np.mean(right))
         assert found[f"{name}, accuracy"]["examples"] == len(right)
@@ -92,6 +93,7 @@ def test_shares_are_those_of_a_plain_loop():
         assert result["value"] == pytest.approx(balanced[-1])
         variances = [np.var(part) / len(part) for part in (haves, have_nots)]
         assert result["standard_error"] == pytest.approx(np.sqrt(sum(variances)) / 2)
+        assert result["threshold"] == thresholds[column]
     assert found["mean, balanced accuracy"]["value"] == pytest.approx(np.mean(balanced))
 
 
@@ -149,6 +151,28 @@ def test_the_classifier_learns_from_what_is_known_and_is_kept(tmp_path):
     assert kept.stat().st_mtime_ns == before
     alone = ANALYSES["attributes"].analyze(run, dataclasses.replace(settings, baseline_steps=0))
     assert alone == {name: r for name, r in found.items() if r["method"] == "model"}
+
+
+def test_thresholds_are_chosen_on_the_validation_split(tmp_path, monkeypatch):
+    """What says the same of an attribute, but lower for a test picture, is cut where it was."""
+    run, known = FakeRun(make_model(), tmp_path), {}
+    for name, shift in (("validation", 0.3), ("test", 0.0)):
+        batch = next(iter(run.batches(name, 300, 0)))
+        known[len(batch["x"]["image"])] = (batch["x"]["attributes"].numpy(), shift)
+
+    def reader(*_):
+        def predictor(value, mask, place):
+            has, shift = known[len(value)]
+            return 0.1 + 0.1 * has + shift
+
+        return predictor
+
+    monkeypatch.setattr(attributes, "_reader", reader)
+    settings = Settings(batch_size=300, baseline_steps=0)
+    found = ANALYSES["attributes"].analyze(run, settings)
+    for name in NAMES:
+        result = found[f"{name}, balanced accuracy | image: model"]
+        assert result["threshold"] == pytest.approx(0.45) and result["value"] == 0.5
 
 
 def test_models_without_attributes_are_named(tmp_path):

@@ -14,7 +14,6 @@ from tf_mvae.data import evaluation_batches
 from tf_mvae.data.pipeline import Split
 from tf_mvae.data.tasks import Task, possible
 from tf_mvae.evaluation import Settings, picture_metrics, table, update_report
-from tf_mvae.evaluation.supervised import train_supervised, translator
 from tf_mvae.evaluation.transformations import Pairs, analyze, measure, model_predictor
 from tf_mvae.layers import mlp_decoder, mlp_encoder
 from tf_mvae.training import RunConfig
@@ -158,25 +157,6 @@ def test_a_perfect_picture_has_a_finite_ratio():
     assert found["PSNR"]["value"] == 60 and found["SSIM"]["value"] == pytest.approx(1)
 
 
-def test_a_supervised_network_sees_whole_examples_alone(run):
-    split, has = run.split("train"), np.arange(40) % 4 == 0
-    parts = {"grey": has.astype(np.float32), "image": np.ones(40, np.float32)}
-    split = dataclasses.replace(
-        split.zip(parts, lambda example, mask: {**example, "mask": mask}), presence=parts
-    )
-    given, target = (m for m in run.model.modalities if m.name != "mask_of")
-    masks = []
-
-    def progress(batches, **_):
-        for batch in batches:
-            masks.extend(np.stack([batch["mask"][n].numpy() for n in parts], 1).tolist())
-            yield batch
-
-    network = translator(given, target, 3)
-    train_supervised(network, given, target, split, 4, 16, 40, 0, progress)
-    assert masks == [[1, 1]] * 40  # 4 steps of all 10
-
-
 def test_a_supervised_network_learns_the_task_and_is_kept(run):
     seen = []
 
@@ -189,7 +169,7 @@ def test_a_supervised_network_learns_the_task_and_is_kept(run):
     results = analyze(run, settings)
     assert ("supervised: grey to image", 60) in seen
     (path,) = (run.directory / "evaluation").iterdir()
-    assert path.name == "supervised_seen_grey_image_steps60_seed0.keras"
+    assert path.name == "supervised_best_grey_image_steps60_seed0.keras"
     supervised = results["colouring, PSNR: supervised, 60 steps"]
     assert supervised["value"] > results["colouring, PSNR: model"]["value"]  # which is untrained
     seen.clear()

@@ -93,8 +93,8 @@ def test_the_analysis_measures_the_tasks_of_a_run(finished):
     assert {result["method"] for result in results.values()} == {"model", "supervised", "guess"}
     assert all(np.isfinite(result["value"]) for result in results.values())
     assert {path.name for path in (finished / "evaluation").iterdir()} == {
-        "supervised_seen_grayscale_image_steps2_seed0.keras",
-        "supervised_seen_image_segmentation_steps2_seed0.keras",
+        "supervised_best_grayscale_image_steps2_seed0.keras",
+        "supervised_best_image_segmentation_steps2_seed0.keras",
     }
 
 

@@ -16,6 +16,7 @@ from tf_mvae.evaluation.picture_metrics import ratio_and_error
 from tf_mvae.evaluation.prediction import mean_prediction
 from tf_mvae.evaluation.settings import Settings
 from tf_mvae.evaluation.supervised import kept_supervised, reader
+from tf_mvae.evaluation.thresholds import balanced_thresholds
 from tf_mvae.group import ModalityGroup, attribute_groups
 from tf_mvae.modality import Modality
 from tf_mvae.models import MultimodalVAE
@@ -35,14 +36,13 @@ def attribute_results(
     model: MultimodalVAE,
     given: Modality,
     group: ModalityGroup,
-    rates: np.ndarray,
+    thresholds: np.ndarray,
 ) -> dict[str, dict[str, Any]]:
     """Measures predicted attributes.
 
     Accuracy takes an attribute for there from a probability of a half. Balanced accuracy, the
-    mean of the shares of its haves and its have-nots that are named right, takes it for there
-    if it is more probable than it is frequent in training, which is best for calibrated
-    probabilities: a rare attribute's seldom reach a half.
+    mean of the shares of its haves and its have-nots that are named right, has a threshold for
+    each attribute: a rare one's probabilities seldom reach a half.
 
     Args:
         predictor: What predicts them, `[batch, member]`.
@@ -50,20 +50,14 @@ def attribute_results(
         model: The model, for its modalities.
         given: What is given.
         group: The attributes.
-        rates: How frequent each is in training, `[member]`.
+        thresholds: Of balanced accuracy, `[member]`.
 
     Returns:
         `"MEMBER, accuracy"` and `"MEMBER, balanced accuracy"` to `value`, `standard_error` and
-        `examples`; the latter only where some have it and some do not; and the means over
-        attributes, under `"mean"`.
+        `examples`; the latter, with its `threshold`, only where some have it and some do not;
+        and the means over attributes, under `"mean"`.
     """
-    parts = []
-    for place, batch in enumerate(batches):
-        x, mask = contract.unpack(batch, model.modalities)
-        counts = (mask[group.name] * mask[given.name][:, tf.newaxis]).numpy() > 0
-        probabilities = predictor(x[given.name], mask[given.name], place)
-        parts.append((probabilities, x[group.name].numpy() > 0.5, counts))
-    probabilities, true, counts = (np.concatenate(part) for part in zip(*parts, strict=True))
+    probabilities, true, counts = _predicted(predictor, batches, model, given, group)
     found: dict[str, dict[str, Any]] = {}
     for column, name in enumerate(group.members):
         rows = counts[:, column]
@@ -72,10 +66,11 @@ def attribute_results(
             continue
         found[f"{name}, accuracy"] = share(((p > 0.5) == has).sum(), len(p))
         if 0 < has.sum() < len(p):
-            right = (p > rates[column]) == has
-            found[f"{name}, balanced accuracy"] = _balanced(right[has], right[~has])
+            right = (p > thresholds[column]) == has
+            note = {"threshold": float(thresholds[column])}
+            found[f"{name}, balanced accuracy"] = _balanced(right[has], right[~has]) | note
     right = (probabilities > 0.5) == true
-    named = (probabilities > rates) == true
+    named = (probabilities > thresholds) == true
     parts = {
         "accuracy": [(right, counts)],
         "balanced accuracy": [(named, counts & true), (named, counts & ~true)],
@@ -97,7 +92,8 @@ def analyze(run: Any, settings: Settings) -> dict[str, Any]:
     """Measures every group of attributes given every single modality; the `attributes` analysis.
 
     Beside the model stands a classifier that is trained for this alone: the modality's own
-    encoder with a linear layer on top, on the same incomplete examples.
+    encoder with a linear layer on top, on the same incomplete examples. The thresholds of either
+    are those that are best on the validation split.
 
     Raises:
         UserError: The model has no group of attributes and something to read them off.
@@ -117,15 +113,34 @@ def analyze(run: Any, settings: Settings) -> dict[str, Any]:
         if settings.baseline_steps_of(run):
             predictors["supervised"] = _supervised(run, seen, group, given, settings)
         for method, predictor in predictors.items():
+            asked = (run.model, given, group)
+            batches = settings.shown_batches(run, f"thresholds, {method}", "validation")
+            checked = _predicted(predictor, batches, *asked)
+            thresholds = balanced_thresholds(*checked, otherwise=rates[group.name])
             batches = settings.shown_batches(run, f"attributes, {method}")
-            found = attribute_results(
-                predictor, batches, run.model, given, group, rates[group.name]
-            )
+            found = attribute_results(predictor, batches, *asked, thresholds)
             results |= {
                 f"{name} | {given.name}: {method}": {**result, "method": method}
                 for name, result in found.items()
             }
     return results
+
+
+def _predicted(
+    predictor: Predictor,
+    batches: Iterable[Any],
+    model: MultimodalVAE,
+    given: Modality,
+    group: ModalityGroup,
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Returns probabilities, what is there, and what is known of it, `[picture, member]` each."""
+    parts = []
+    for place, batch in enumerate(batches):
+        x, mask = contract.unpack(batch, model.modalities)
+        counts = (mask[group.name] * mask[given.name][:, tf.newaxis]).numpy() > 0
+        probabilities = predictor(x[given.name], mask[given.name], place)
+        parts.append((probabilities, x[group.name].numpy() > 0.5, counts))
+    return tuple(np.concatenate(part) for part in zip(*parts, strict=True))
 
 
 def _reader(

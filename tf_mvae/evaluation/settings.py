@@ -60,9 +60,9 @@ class Settings:
             batches = batches.unbatch().take(number).batch(self.batch_size)
         return batches, -(-number // self.batch_size)
 
-    def shown_batches(self, run: Any, what: str) -> Iterable:
+    def shown_batches(self, run: Any, what: str, split: str | None = None) -> Iterable:
         """Returns the examples that count, in batches, with progress under a name."""
-        batches, total = self.batches(run)
+        batches, total = self.batches(run, split)
         return self.progress(batches, desc=what, total=total)
 
     def baseline_steps_of(self, run: Any) -> int:

@@ -21,6 +21,9 @@ from tf_mvae.ops import random
 __all__ = ["kept_supervised", "reader", "train_supervised", "translator"]
 
 _STREAM = 41
+# How often a network is looked at while it trains, and on how many examples a time.
+_LOOKS = 10
+_LOOK_BATCH = 100
 
 
 def translator(given: Modality, target: Modality, latent_dim: int) -> keras.Model:
@@ -63,7 +66,8 @@ def kept_supervised(
 ) -> keras.Model:
     """Makes and trains a network for one task, or loads the one that the run directory keeps.
 
-    It takes as many examples a batch as the run does, for `settings.baseline_steps_of(run)` steps.
+    It takes as many examples a batch as the run does, for `settings.baseline_steps_of(run)` steps,
+    and keeps the weights that are best on the validation split.
 
     Args:
         run: The run.
@@ -83,6 +87,7 @@ def kept_supervised(
             given,
             target,
             examples(),
+            run.split("validation"),
             steps,
             config.batch_size,
             config.shuffle_buffer,
@@ -91,7 +96,7 @@ def kept_supervised(
         )
         return network
 
-    name = f"supervised_seen_{given.name}_{target.name}_steps{steps}_seed{seed}.keras"
+    name = f"supervised_best_{given.name}_{target.name}_steps{steps}_seed{seed}.keras"
     return kept_network(
         run.directory / "evaluation" / name,
         given.likelihood.event_shape,
@@ -105,16 +110,18 @@ def train_supervised(
     given: Modality,
     target: Modality,
     split: Split,
+    checks: Split,
     steps: int,
     batch_size: int,
     shuffle_buffer: int,
     seed: int,
     progress: Callable[..., Iterable],
-) -> None:
+) -> int:
     """Trains a network end to end.
 
     The loss is minus the target's log-likelihood; Adam, whose learning rate falls from 1e-3 to
-    0 along half a cosine.
+    0 along half a cosine. Ten times on the way, the last one at the end, the loss of other
+    examples is looked at, and the weights that had the lowest are those that it is left with.
 
     Args:
         network: From prepared data to parameters of the target's likelihood.
@@ -122,11 +129,15 @@ def train_supervised(
         target: What is asked for.
         split: The training examples; those that lack one of the two (of a group, all of it) are
             left out.
+        checks: The examples that are looked at.
         steps: Of the optimizer.
         batch_size: Examples a step.
         shuffle_buffer: Examples held for shuffling.
         seed: Of order and dropout.
         progress: Wraps the batches, to show progress; takes `desc` and `total`.
+
+    Returns:
+        After how many steps the weights were best; `steps` where no other example has both.
     """
     rate = keras.optimizers.schedules.CosineDecay(1e-3, steps)
     optimizer = keras.optimizers.Adam(rate)
@@ -136,22 +147,60 @@ def train_supervised(
     split = _with_both(split.only([given.name, target.name]))
     batch_size = min(batch_size, split.num_examples)
 
-    @tf.function(autograph=False)
-    def train(batch: dict[str, dict[str, tf.Tensor]], step: tf.Tensor) -> None:
+    def losses(
+        batch: dict[str, dict[str, tf.Tensor]], training: bool
+    ) -> tuple[tf.Tensor, tf.Tensor]:
+        """Returns each example's loss, 0 where one of the two is missing, and what has both."""
         x, mask = contract.unpack(batch, [given, target])
         pixels, wanted = (m.prepare(x[m.name], mask[m.name]) for m in (given, target))
+        parameters = network(pixels, training=training)
+        log_prob = target.log_prob(parameters, wanted, mask[target.name])
+        known = tf.reshape(mask[target.name], [tf.shape(log_prob)[0], -1])
+        both = mask[given.name] * tf.reduce_max(known, axis=1)
+        return -log_prob * both, both
+
+    @tf.function(autograph=False)
+    def train(batch: dict[str, dict[str, tf.Tensor]], step: tf.Tensor) -> None:
         seeds = layer_seeds(random.fold_in(tf.constant([seed, _STREAM]), step))
         with seeds, tf.GradientTape() as tape:
-            parameters = network(pixels, training=True)
-            log_prob = target.log_prob(parameters, wanted, mask[target.name])
-            loss = -tf.reduce_mean(log_prob * mask[given.name])
+            loss = tf.reduce_mean(losses(batch, training=True)[0])
         optimizer.apply(tape.gradient(loss, variables), network.trainable_variables)
 
+    @tf.function(autograph=False, reduce_retracing=True)
+    def look(batch: dict[str, dict[str, tf.Tensor]]) -> tf.Tensor:
+        return tf.stack([tf.reduce_sum(part) for part in losses(batch, training=False)])
+
+    others = checks.only([given.name, target.name]).dataset.batch(_LOOK_BATCH)
+    best = _Best(network)
     epochs = -(-steps // split.steps_per_epoch(batch_size))
     batches = training_batches(split, batch_size, epochs, seed, shuffle_buffer).take(steps)
     words = f"supervised: {given.name} to {target.name}"
+    looks = {-(-steps * (look + 1) // _LOOKS) for look in range(_LOOKS)}
     for step, batch in enumerate(progress(batches, desc=words, total=steps)):
         train(batch, tf.constant(step))
+        if step + 1 in looks:
+            total, number = sum((look(other) for other in others), tf.zeros([2])).numpy()
+            best.see(step + 1, total / number if number else -math.inf)
+    return best.restore()
+
+
+class _Best:
+    """The weights of a network when its loss was lowest; the later of equal ones."""
+
+    def __init__(self, network: keras.Model):
+        self.network, self.loss, self.step = network, math.inf, 0
+        self.weights: list[np.ndarray] = []
+
+    def see(self, step: int, loss: float) -> None:
+        """Keeps the weights that a network has after a step, if none were better."""
+        if loss <= self.loss:
+            self.loss, self.step, self.weights = loss, step, self.network.get_weights()
+
+    def restore(self) -> int:
+        """Gives the network the best weights; returns the step."""
+        if self.weights:
+            self.network.set_weights(self.weights)
+        return self.step
 
 
 def _with_both(split: Split) -> Split:

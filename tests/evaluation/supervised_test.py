@@ -1,0 +1,81 @@
+"""Supervised networks: what they see, and which weights they are left with."""
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from tf_mvae import Modality, likelihoods
+from tf_mvae.data.pipeline import Split
+from tf_mvae.evaluation import supervised
+from tf_mvae.evaluation.supervised import train_supervised, translator
+from tf_mvae.layers import mlp_decoder, mlp_encoder
+
+GIVEN, TARGET = (
+    Modality(name, likelihoods.Bernoulli([6]), mlp_encoder([32]), mlp_decoder([6], [32]))
+    for name in ("given", "target")
+)
+
+
+def make_split(number, seed=0, masks=None):
+    """Numbers that have nothing to do with each other."""
+    rng = np.random.default_rng(seed)
+    x = {name: (rng.random([number, 6]) < 0.5).astype(np.float32) for name in ("given", "target")}
+    parts = {"x": x} if masks is None else {"x": x, "mask": masks}
+    return Split(tf.data.Dataset.from_tensor_slices(parts), number, presence=masks)
+
+
+def mean_loss(network, split):
+    batch = next(iter(split.dataset.batch(1000)))
+    logits = network(batch["x"]["given"], training=False)
+    wanted = batch["x"]["target"]
+    losses = tf.nn.sigmoid_cross_entropy_with_logits(wanted, tf.reshape(logits, wanted.shape))
+    return float(tf.reduce_mean(tf.reduce_sum(losses, axis=-1)))
+
+
+def train(split, checks, steps, progress=lambda batches, **_: batches):
+    keras.utils.set_random_seed(0)
+    network = translator(GIVEN, TARGET, 8)
+    return network, train_supervised(
+        network, GIVEN, TARGET, split, checks, steps, 16, 40, 0, progress
+    )
+
+
+def test_whole_examples_alone_are_seen():
+    has = (np.arange(40) % 4 == 0).astype(np.float32)
+    masks, seen = {"given": has, "target": np.ones(40, np.float32)}, []
+
+    def progress(batches, **_):
+        for batch in batches:
+            seen.extend(np.stack([batch["mask"][n].numpy() for n in masks], 1).tolist())
+            yield batch
+
+    train(make_split(40, masks=masks), make_split(10), 4, progress)
+    assert seen == [[1, 1]] * 40  # 4 steps of all 10
+
+
+def test_the_weights_that_are_best_on_others_are_kept(monkeypatch):
+    """What was learned by heart is not."""
+    split, checks = make_split(16), make_split(300, seed=1)
+    network, step = train(split, checks, 300)
+    assert step in range(30, 300, 30)
+    monkeypatch.setattr(supervised, "_LOOKS", 1)  # at the end
+    last, steps = train(split, checks, 300)
+    assert steps == 300 and mean_loss(last, split) < mean_loss(network, split)
+    assert mean_loss(network, checks) < mean_loss(last, checks) - 1
+
+
+def test_what_others_lack_is_not_looked_at(monkeypatch):
+    """Others that lack one of the two change nothing, and without any the last weights stay."""
+    split, checks = make_split(16), make_split(300, seed=1)
+    number = {"given": np.ones(300, np.float32), "target": np.ones(300, np.float32)}
+    number["target"][::3] = 0
+    some = make_split(300, seed=1, masks=number)
+    whole = some.where(number["target"] > 0)
+    networks = [train(split, others, 60)[0] for others in (some, whole)]
+    np.testing.assert_allclose(*(mean_loss(network, checks) for network in networks), rtol=1e-6)
+    none = make_split(300, seed=1, masks={**number, "given": np.zeros(300, np.float32)})
+    network, step = train(split, none, 60)
+    assert step == 60
+    monkeypatch.setattr(supervised, "_LOOKS", 1)
+    assert mean_loss(network, split) == pytest.approx(mean_loss(train(split, none, 60)[0], split))

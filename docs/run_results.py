@@ -4,16 +4,18 @@
 not finished yet; without names all runs are made, in the order below, but for those of
 `transformations-`, `attributes-` and `translation-`, which take `--dataset_dir` (or TFDS's celeb_a
 and ted_multi_translate), whose name is put behind the run's. Each leaves `docs/results/NAME/`:
-`flags.cfg` and `evaluation.json`, and a picture of some.
+`flags.cfg` and `evaluation.json`, and a picture or some sentences of some.
 Then `python docs/write_results.py` writes the tables.
 """
 
 import argparse
+import collections
 import json
 import pathlib
 import shutil
 import subprocess
 import sys
+from collections.abc import Sequence
 
 import tensorflow as tf
 
@@ -184,6 +186,9 @@ _OTHER_DATA = ("transformations", "attributes", "translation")
 
 # What the documents show of a run, where it has them.
 _PICTURES = ("image_given_attributes", "tasks")
+_SENTENCES = ("translation", "translation_baseline")
+_LINES_OF_ONE = 3  # the source, the reference, what was said
+_FIRST = 4  # sentences of each direction
 
 _LIKELIHOOD = ["--analysis=log_likelihood,weight_variance", "--max_examples=2000"]
 _COHERENCE = ["--analysis=accuracy,coherence"]
@@ -247,6 +252,22 @@ def keep(run_dir: pathlib.Path, target: pathlib.Path) -> None:
         if path.exists():  # a JPEG is a tenth as large
             pixels = tf.io.decode_png(path.read_bytes(), channels=3)
             (target / f"{name}.jpg").write_bytes(tf.io.encode_jpeg(pixels, quality=80).numpy())
+    for name in _SENTENCES:
+        path = run_dir / "evaluation" / f"{name}.txt"
+        if path.exists():
+            lines = _first_sentences(path.read_text(encoding="utf-8").splitlines())
+            (target / path.name).write_text("\n".join(lines) + "\n", encoding="utf-8")
+
+
+def _first_sentences(lines: Sequence[str]) -> list[str]:
+    """Takes the first few sentences of each direction."""
+    count, kept = collections.Counter(), []
+    for begin in range(0, len(lines), _LINES_OF_ONE):
+        one = lines[begin : begin + _LINES_OF_ONE]
+        direction = tuple(line.split(": ")[0] for line in one)
+        count[direction] += 1
+        kept += one if count[direction] <= _FIRST else []
+    return kept
 
 
 def _named(line: str) -> str:

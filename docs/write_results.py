@@ -315,9 +315,13 @@ def translation_table(results: list[Result]) -> str:
                 nats(result.of("log_likelihood", f"log p({what})"), 1)
                 for what in (target, f"{target} | {source}")
             ]
-            fraction = result.config.paired_fraction
-            share_paired = f"{100 * (1 if fraction is None else fraction):g} %"
-            row = [share_paired, f"{source} to {target}", result.schedule(), *scores, *likelihoods]
+            row = [
+                _paired(result),
+                f"{source} to {target}",
+                result.schedule(),
+                *scores,
+                *likelihoods,
+            ]
             rows.append(row + [counted(result, a) for a in ("translation", "log_likelihood")])
     head = [
         "paired", "direction", "epochs / annealing, learning rate", "BLEU", "BLEU, supervised",
@@ -325,6 +329,49 @@ def translation_table(results: list[Result]) -> str:
         "sentences", "sentences of log p",
     ]  # fmt: skip
     return table(head, rows) if rows else "No run yet."
+
+
+def sentence_tables(results: list[Result]) -> str:
+    """The first sentences of the test split, and what each run made of them."""
+    said: dict[tuple[str, ...], list[list[str]]] = {}
+    for result in sorted(results, key=lambda r: r.config.paired_fraction or 1):
+        ours, theirs = (
+            _sentences(result, name) for name in ("translation", "translation_baseline")
+        )
+        for pair, sentence in ours.items():
+            row = [_paired(result), sentence, theirs.get(pair, "-")]
+            said.setdefault(pair, []).append(row)
+    parts = []
+    for (source, given, target, wanted), rows in said.items():
+        told = f"*{_plain(given)}* ({source}), by people *{_plain(wanted)}* ({target}):"
+        rows = [[share_paired, *map(_plain, texts)] for share_paired, *texts in rows]
+        parts += [told, table(["paired", "model", "supervised"], rows)]
+    return "\n\n".join(parts) or "No run yet."
+
+
+def _sentences(result: Result, name: str) -> dict[tuple[str, ...], str]:
+    """Returns what was said, by source language, source, target language and reference."""
+    path = HERE / "results" / result.name / f"{name}.txt"
+    if not path.exists():
+        return {}
+    lines = iter(path.read_text(encoding="utf-8").splitlines())
+    said = {}
+    for source, reference, hypothesis in zip(lines, lines, lines, strict=True):
+        language, _, given = source.partition(": ")
+        target, _, wanted = reference.strip().partition(", by people: ")
+        sentence = hypothesis.partition(", by the model: ")[2]
+        said[language, given, target, wanted] = sentence
+    return said
+
+
+def _plain(text: str) -> str:
+    """Writes text so that nothing in it is taken for Markdown."""
+    return re.sub(r"([\\`*_<>|\[\]])", r"\\\1", text)
+
+
+def _paired(result: Result) -> str:
+    fraction = result.config.paired_fraction
+    return f"{100 * (1 if fraction is None else fraction):g} %"
 
 
 def counted(result: Result, analysis: str) -> str:
@@ -428,6 +475,7 @@ def main() -> None:
     fill(page, "attributes", attributes_tables(results))
     fill(page, "multi_mnist", transcription_table(results))
     fill(page, "translation", translation_table(results))
+    fill(page, "sentences", sentence_tables(results))
     fill(HERE / "objectives.md", "objectives", objective_table(results))
     for name in ("training_step", "step_profile", "quality_for_time"):
         fill(HERE / "performance.md", name, benchmark(name))

@@ -135,6 +135,35 @@ def test_translations_make_a_table_by_the_share_of_pairs(tmp_path):
     assert written.translation_table([]) == "No run yet."
 
 
+def test_the_first_sentences_of_a_run_are_kept_and_shown(tmp_path, monkeypatch):
+    run_dir, results_dir = tmp_path / "run", tmp_path / "results"
+    (run_dir / "evaluation").mkdir(parents=True)
+    config = RunConfig("translation", paired_fraction=0.1, dataset_dir="/pets/1.0.0")
+    config.write(run_dir / "flags.cfg")
+    (run_dir / "evaluation.json").write_text("{}")
+    for name, suffix in (("translation", ""), ("translation_baseline", " baseline")):
+        lines = []
+        for source, target in (("en", "vi"), ("vi", "en")):
+            for number in range(6):
+                lines += [
+                    f"{source}: Press *{number}*: go",
+                    f"  {target}, by people: Nhấn {number} | đi",
+                    f"  {target}, by the model: nhấn {number}{suffix}",
+                ]
+        path = run_dir / "evaluation" / f"{name}.txt"
+        path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    script("run_results").keep(run_dir, results_dir / "translation-0.1")
+    kept = (results_dir / "translation-0.1" / "translation.txt").read_text(encoding="utf-8")
+    assert kept.count("by people") == 8 and "Press *4*" not in kept
+
+    written = script("write_results")
+    monkeypatch.setattr(written, "HERE", tmp_path)
+    text = written.sentence_tables([written.Result(results_dir / "translation-0.1")])
+    assert "*Press \\*3\\*: go* (vi), by people *Nhấn 3 \\| đi* (en):" in text
+    assert text.count("| 10 % | nhấn 3 | nhấn 3 baseline |") == 2
+    assert written.sentence_tables([]) == "No run yet."
+
+
 def test_runs_of_another_length_are_no_seeds_of_a_run(tmp_path):
     for name, epochs, variance in (
         ("mnist-mvae", 100, 2.0),

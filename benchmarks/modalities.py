@@ -194,17 +194,20 @@ def tables(result: dict[str, Any]) -> str:
     """Returns what was measured as Markdown."""
     settings = result["settings"]
     lines = [
-        "| modalities | compile, s | step, ms | step a modality, us | memory of model and step, MB "
-        "| of it a modality, KB |",
+        "| modalities | compile, s | step, ms | each further modality, us "
+        "| memory of model and step, MB | each further modality, KB |",
         "| --- | --- | --- | --- | --- | --- |",
     ]
+    before = None
     for number, row in result["sizes"].items():
-        used, seconds = row["memory"]["peak"] - row["memory"]["before"], row["step_seconds"]
+        now = (int(number), 1e6 * row["step_seconds"], _memory(row) / 1e3)
+        more = ["-", "-"] if before is None else _each_further(before, now)
         lines.append(
-            f"| {number} | {row['compile_seconds']:.1f} | {1e3 * seconds:.2f} "
-            f"| {1e6 * seconds / int(number):.0f} | {used / 1e6:.0f} "
-            f"| {used / 1e3 / int(number):.0f} |"
+            f"| {number} | {row['compile_seconds']:.1f} | {now[1] / 1e3:.2f} "
+            f"| {more[0]} | {now[2] / 1e3:.0f} | {more[1]} |"
         )
+        before = now
+    lines += ["", *_growth(result["sizes"])]
     lines += [
         "",
         f"Batch {settings['batch_size']}, k = {settings['num_random_subsets']} (as many as there "
@@ -218,6 +221,30 @@ def tables(result: dict[str, Any]) -> str:
         values = " | ".join(f"{found[name]:.4g}" for found in result["posterior"].values())
         lines.append(f"| {name} | {values} |")
     return "\n".join(lines) + "\n"
+
+
+def _memory(row: dict[str, Any]) -> int:
+    return row["memory"]["peak"] - row["memory"]["before"]
+
+
+def _each_further(before: tuple[float, ...], now: tuple[float, ...]) -> list[str]:
+    """What each modality costs that one size has more than the one before it."""
+    number = now[0] - before[0]
+    return [f"{(b - a) / number:.1f}" for a, b in zip(before[1:], now[1:], strict=True)]
+
+
+def _growth(sizes: dict[str, Any]) -> list[str]:
+    """Says how much more the largest size takes than the one before it."""
+    if len(sizes) < 2:
+        return []
+    (few, small), (many, large) = list(sizes.items())[-2:]
+    times = large["step_seconds"] / small["step_seconds"]
+    memory = _memory(large) / _memory(small)
+    proportion = int(many) / int(few)
+    return [
+        f"From {few} to {many} modalities a step takes {times:.1f} times as long and {memory:.1f} "
+        f"times the memory; {proportion:g} would be in proportion."
+    ]
 
 
 def main() -> int:

@@ -103,7 +103,7 @@ def test_generate_names_a_wrong_condition(finished):
 
 
 def test_evaluate_writes_what_it_prints(finished):
-    result = run_on_tiny("evaluate", f"--run_dir={finished}", "--analysis=accuracy,coherence")
+    result = run_on_tiny("evaluate", f"--run_dir={finished}")
     assert result.returncode == 0, result.stderr
     report = json.loads((finished / "evaluation.json").read_text())
     assert set(report) == {"accuracy", "coherence"}
@@ -115,6 +115,11 @@ def test_evaluate_writes_what_it_prints(finished):
 def test_evaluate_names_an_unknown_analysis(finished):
     result = run_on_tiny("evaluate", f"--run_dir={finished}", "--analysis=beauty")
     assert_one_line(result, "beauty", "accuracy, attributes, coherence")
+
+
+def test_evaluate_refuses_a_data_set_that_the_run_did_not_read(finished):
+    result = run_on_tiny("evaluate", f"--run_dir={finished}", "--dataset_dir=/pets/1.0.0")
+    assert_one_line(result, "--dataset_dir=/pets/1.0.0", "leave it out")
 
 
 def test_export_writes_versions_and_overwrites_none(finished, tmp_path):

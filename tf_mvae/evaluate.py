@@ -11,17 +11,20 @@ FLAGS = flags.FLAGS
 flags.DEFINE_string("run_dir", None, "The run.", required=True)
 flags.DEFINE_list(
     "analysis",
-    ["accuracy", "coherence"],
+    None,
     "Analyses: accuracy (classes read off other modalities), coherence (generated images named "
     "by a classifier), log_likelihood (by importance sampling), weight_variance (of the log "
     "importance weights), attributes (read off images, beside a supervised classifier), "
     "transcription (sequences read off images), transformations (pictures had from other "
     "pictures, beside simple guesses and supervised networks), translation (BLEU and chrF in "
     "every direction), translation_baseline (the same of a supervised model, trained on the "
-    "run's pairs).",
+    "run's pairs). Where left out, those of the run's experiment.",
 )
 flags.DEFINE_enum("split", "test", ["train", "validation", "test"], "The split to evaluate on.")
 flags.DEFINE_string("data_dir", None, "Where the data are, if not where the run had them.")
+flags.DEFINE_string(
+    "dataset_dir", None, "Where the data set of the run's --dataset_dir is, if it was moved."
+)
 flags.DEFINE_integer(
     "num_samples",
     None,
@@ -67,11 +70,18 @@ def main(_) -> int:
     import tqdm
 
     from tf_mvae.errors import UserError
-    from tf_mvae.evaluation import ANALYSES, Question, Settings, table, update_report
+    from tf_mvae.evaluation import (
+        ANALYSES,
+        Question,
+        Settings,
+        table,
+        update_report,
+        usual_analyses,
+    )
     from tf_mvae.training import load_run
     from tf_mvae.visualization import write_likelihood_paths
 
-    for name in FLAGS.analysis:
+    for name in FLAGS.analysis or ():
         if name not in ANALYSES:
             raise UserError(f"--analysis={name} is not known; there are {', '.join(ANALYSES)}")
     if (FLAGS.given or FLAGS.proposal) and not FLAGS.target:
@@ -84,7 +94,7 @@ def main(_) -> int:
     # A GPU multiplies with 10 bits of a float32's 23 unless told otherwise; models are compared
     # by hundredths of a nat.
     tf.config.experimental.enable_tensor_float_32_execution(False)
-    run = load_run(FLAGS.run_dir, FLAGS.checkpoint, FLAGS.data_dir)
+    run = load_run(FLAGS.run_dir, FLAGS.checkpoint, FLAGS.data_dir, FLAGS.dataset_dir)
     settings = Settings(
         split=FLAGS.split,
         seed=FLAGS.seed,
@@ -96,7 +106,7 @@ def main(_) -> int:
     )
     place = {"checkpoint": FLAGS.checkpoint, "step": run.checkpoint_step}
     path, analyses = run.directory / "evaluation.json", {}
-    for name in FLAGS.analysis:
+    for name in FLAGS.analysis or usual_analyses(run):
         number = FLAGS.num_samples or ANALYSES[name].num_samples
         told = dataclasses.replace(settings, num_samples=number)
         if name == "translation":

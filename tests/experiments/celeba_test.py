@@ -8,7 +8,7 @@ import pytest
 from tests.data.attributes_test import dataset_dir  # noqa: F401  a fixture
 from tests.experiments.configs import CONFIGS, config_of, read_flags
 from tf_mvae.errors import UserError
-from tf_mvae.evaluation import ANALYSES, Settings
+from tf_mvae.evaluation import ANALYSES, Settings, usual_analyses
 from tf_mvae.training import load_run, train
 from tf_mvae.training.incomplete import incomplete_split
 
@@ -38,6 +38,25 @@ def test_a_run_with_half_of_the_attributes_is_trained_drawn_and_evaluated(config
     found = ANALYSES["attributes"].analyze(run, settings)
     assert found["mean, accuracy | image: model"]["examples"] == 6
     assert {result["method"] for result in found.values()} == {"model", "supervised"}
+
+
+def test_an_image_and_a_vector_from_their_config(dataset_dir, tmp_path):  # noqa: F811
+    config = config_of(
+        read_flags(CONFIGS / "celeba" / "mvae.cfg"),
+        dataset_dir=dataset_dir,
+        attributes=("all",),
+        epochs=1,
+        annealing_epochs=1,
+        batch_size=3,
+        latent_dim=4,
+        jit_compile=False,
+    )
+    train(config, tmp_path / "run")
+    run = load_run(tmp_path / "run", "last")
+    assert usual_analyses(run) == ("log_likelihood",)
+    found = ANALYSES["log_likelihood"].analyze(run, Settings(num_samples=2, max_examples=3))
+    values = {name: found[f"log p({name})"]["value"] for name in ("image", "attributes")}
+    assert np.isfinite(list(values.values())).all()
 
 
 def test_members_are_missing_one_by_one_or_each_at_its_own_rate(config):

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from tests.experiments.configs import CONFIGS, config_of, read_flags
 from tests.picture_data import prepare_pictures
 from tf_mvae.data import pairing
 from tf_mvae.data.conditions import parse_conditions
@@ -32,11 +33,12 @@ def make_config(dataset_dir, **changes):
         "epochs": 2,
         "annealing_epochs": 1,
         "batch_size": 9,
-        "cross_weight": dict.fromkeys(CHANNELS, 0.0),
+        "num_random_subsets": 0,
         "jit_compile": False,
         "dataset_dir": dataset_dir,
     }
-    return RunConfig("celeba_transformations", **{**settings, **changes})
+    flags = read_flags(CONFIGS / "celeba_transformations" / "mvae.cfg")
+    return config_of(flags, **{**settings, **changes})
 
 
 @pytest.fixture(scope="module")

@@ -10,6 +10,7 @@ import sys
 import numpy as np
 import pytest
 
+from tests.experiments import configs
 from tf_mvae.data.conditions import parse_conditions
 from tf_mvae.data.vocabulary import Vocabulary
 from tf_mvae.errors import UserError
@@ -61,7 +62,8 @@ def config_of(corpus, **changes):
         "word_dropout": 0.2,
         "free_bits": 0.1,
     }
-    return RunConfig("translation", **{**settings, **changes})
+    flags = configs.read_flags(configs.CONFIGS / "translation" / "mvae.cfg")
+    return configs.config_of(flags, **{**settings, **changes})
 
 
 @pytest.fixture(scope="module", autouse=True)

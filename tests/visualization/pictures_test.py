@@ -93,3 +93,5 @@ def test_curves(tmp_path):
     ]
     picture = read(write_curves(rows, tmp_path / "curves.png"))
     assert picture.shape[1] > 3 * picture.shape[0]  # four panels side by side
+    fewer = read(write_curves(rows, tmp_path / "fewer.png", list(rows[0])[1:2]))
+    assert picture.shape[1] * 0.7 < fewer.shape[1] < picture.shape[1] * 0.8

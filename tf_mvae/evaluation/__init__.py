@@ -27,6 +27,7 @@ __all__ = [
     "Settings",
     "table",
     "update_report",
+    "usual_analyses",
 ]
 
 
@@ -55,3 +56,15 @@ ANALYSES = {
     "translation_baseline": Analysis(translation_baseline.analyze, 1, trains=True),
     "weight_variance": Analysis(likelihood.analyze_variance, 1000),
 }
+
+
+def usual_analyses(run: Any) -> tuple[str, ...]:
+    """Returns the names of the analyses of a run where none are asked for.
+
+    They are its experiment's, and of a model of one modality, from which nothing else can be
+    read, its log-likelihood.
+
+    Args:
+        run: The run (`tf_mvae.training.load_run`).
+    """
+    return run.experiment.analyses if len(run.model.modalities) > 1 else ("log_likelihood",)

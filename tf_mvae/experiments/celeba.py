@@ -180,6 +180,7 @@ def _load(split: str, data_dir: str | None, **options) -> Split:
 register(
     Experiment(
         name="celeba",
+        analyses=("log_likelihood",),
         description="CelebA: 64 x 64 image and a vector of 18 attributes",
         load=_load,
         modalities=celeba_modalities,
@@ -193,6 +194,7 @@ register(
 register(
     Experiment(
         name="celeba19",
+        analyses=("attributes",),
         description="CelebA: 64 x 64 image and 18 attributes, a modality each",
         load=_load,
         modalities=celeba19_modalities,

@@ -59,6 +59,7 @@ def _joint_trunks() -> dict[str, keras.layers.Layer]:
 register(
     Experiment(
         name="multi_mnist",
+        analyses=("transcription",),
         description="MultiMNIST: canvas of up to four digits and the string of them",
         load=multi_mnist,
         modalities=multi_mnist_modalities,

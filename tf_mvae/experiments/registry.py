@@ -47,6 +47,8 @@ class Experiment:
             the data, by name: what a run finds when it begins and keeps in its flags.
         optional: Modalities that a run may lack, and that weights may name nevertheless.
         tasks: One modality from another, as pictures show and evaluations measure it.
+        analyses: What an evaluation measures if nothing else is said
+            (`tf_mvae.evaluation.ANALYSES`).
     """
 
     name: str
@@ -63,6 +65,7 @@ class Experiment:
     resolve: Callable[..., dict[str, Any]] | None = None
     optional: tuple[str, ...] = ()
     tasks: tuple[Task, ...] = ()
+    analyses: tuple[str, ...] = ("accuracy", "coherence")
     prepare: Callable[..., None] | None = None
     tokenizers: Callable[[str, Any], Mapping[str, Any]] | None = None
 

@@ -54,6 +54,7 @@ def _load(split: str, data_dir: str | None, num_modalities: int) -> Split:
 register(
     Experiment(
         name="sensors",
+        analyses=("log_likelihood",),
         description="synthetic sensors with an exact posterior, --num_modalities of them",
         load=_load,
         modalities=sensor_modalities,

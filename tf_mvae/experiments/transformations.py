@@ -67,6 +67,7 @@ def _load(split: str, data_dir: str | None, **options) -> Split:
 register(
     Experiment(
         name="celeba_transformations",
+        analyses=("transformations",),
         description="a 64 x 64 picture in colour, grey, edges, mask, half obscured, watermarked",
         load=_load,
         modalities=transformation_modalities,

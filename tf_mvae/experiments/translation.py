@@ -142,6 +142,7 @@ def modalities(
 register(
     Experiment(
         name="translation",
+        analyses=("translation",),
         description="The same sentences in several languages, as sub-words",
         load=load,
         modalities=modalities,

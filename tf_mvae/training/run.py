@@ -87,7 +87,10 @@ class Run:
 
 
 def load_run(
-    run_dir: str | pathlib.Path, checkpoint: str = "best", data_dir: str | None = None
+    run_dir: str | pathlib.Path,
+    checkpoint: str = "best",
+    data_dir: str | None = None,
+    dataset_dir: str | None = None,
 ) -> Run:
     """Loads a run's model, also of a run that is still going on.
 
@@ -95,9 +98,11 @@ def load_run(
         run_dir: The run directory.
         checkpoint: `'best'` on the validation split, or `'last'`.
         data_dir: Where the data are, if not where the run had them.
+        dataset_dir: Where the data set of the run's own `dataset_dir` is, likewise.
 
     Raises:
-        UserError: There is no run, or it has no whole checkpoint yet.
+        UserError: There is no run, it has no whole checkpoint yet, or no `dataset_dir` that
+            could be elsewhere.
 
     Example:
     ```python
@@ -109,6 +114,12 @@ def load_run(
     config = with_assets(directory.config(), directory)
     if data_dir:
         config = dataclasses.replace(config, data_dir=data_dir)
+    if dataset_dir:
+        if not config.dataset_dir:
+            raise UserError(
+                f"--dataset_dir={dataset_dir}: run {directory.path} did not read one; leave it out"
+            )
+        config = dataclasses.replace(config, dataset_dir=dataset_dir)
     model = build_model(config, steps_per_epoch=1)
     position = Checkpoints(directory.checkpoints, model).restore(checkpoint, model_only=True)
     if position is None:

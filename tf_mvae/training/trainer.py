@@ -316,7 +316,9 @@ def _finish(
     """Writes what a finished run leaves, all from the best checkpoint."""
     best = checkpoints.restore("best", model_only=True)
     _write_pictures(model, test_batch, directory.pictures, config)
-    write_curves(directory.metric_rows(), directory.pictures / "curves.png")
+    groups = [m for m in model.modalities if m.mask_shape]
+    of_members = [f"{name}_log_likelihood" for group in groups for name in group.column_names]
+    write_curves(directory.metric_rows(), directory.pictures / "curves.png", of_members)
     model.save(directory.path / ".model.tmp.keras")
     (directory.path / ".model.tmp.keras").replace(directory.keras_model)
     if not directory.saved_model.exists():

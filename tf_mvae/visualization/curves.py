@@ -1,7 +1,7 @@
 """Training curves."""
 
 import pathlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -12,16 +12,19 @@ from tf_mvae.visualization.grids import save_figure
 __all__ = ["write_accuracy_curves", "write_curves", "write_likelihood_paths"]
 
 
-def write_curves(rows: Sequence[Mapping[str, float]], path: pathlib.Path) -> pathlib.Path:
+def write_curves(
+    rows: Sequence[Mapping[str, float]], path: pathlib.Path, leave_out: Collection[str] = ()
+) -> pathlib.Path:
     """Draws each metric against the epoch, training and validation in one panel.
 
     Args:
         rows: Lines of `metrics.jsonl`: `epoch` and metrics in nats an example, those of
             the validation split prefixed with `val_`.
         path: The PNG file to write.
+        leave_out: Metrics that get no panel, such as those of a group's many members.
     """
     names = [key.removeprefix("val_") for key in rows[0] if key.startswith("val_")]
-    names.sort(key=_order)
+    names = sorted(set(names) - set(leave_out), key=_order)
     figure = Figure(figsize=(3.4 * len(names), 2.9), dpi=110, layout="constrained")
     FigureCanvasAgg(figure)
     epochs = [row["epoch"] for row in rows]

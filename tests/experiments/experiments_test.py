@@ -180,3 +180,14 @@ def test_the_papers_settings(name):
     assert flags["cross_weight"] == "image=0,label=0"
     assert (flags["epochs"], flags["annealing_epochs"]) == ("500", "200")
     assert (flags["batch_size"], flags["learning_rate"]) == ("100", "1e-3")
+
+
+@pytest.mark.parametrize(
+    "path",
+    [p for p in RUNS if p.stem in ("jmvae", "bivcca") and p.parent.stem != "weak_supervision"],
+    ids=lambda path: f"{path.parent.stem}-{path.stem}",
+)
+def test_the_papers_settings_of_what_it_compares_with(path):
+    flags = read_flags(path)
+    assert set(parse_weights(flags["likelihood_weight"].split(",")).values()) == {1}
+    assert flags.get("alpha") == ("0.01" if flags["model"] == "jmvae" else None)

@@ -1,10 +1,14 @@
 """The supervised translator: that it learns, and that the weights kept are the best."""
 
+import types
+
 import keras
 import numpy as np
+import pytest
 
-from tf_mvae import Modality, likelihoods
-from tf_mvae.evaluation import translation_baseline
+from tests import tiny
+from tf_mvae import Modality, UserError, likelihoods
+from tf_mvae.evaluation import ANALYSES, Settings, translation_baseline
 from tf_mvae.layers import RecurrentDecoder, RecurrentEncoder
 from tf_mvae.ops.tokens import END
 
@@ -44,3 +48,12 @@ def test_the_best_weights_of_all_rounds_are_kept(monkeypatch):
     assert steps == 18 * (1 + np.argmin(told)) and len(told) == 6  # 110 steps in 6 rounds
     np.testing.assert_allclose(loss(), min(told), rtol=1e-5)
     assert loss() < 0.6 * begin
+
+
+@pytest.mark.parametrize("analysis", ["translation", "translation_baseline"])
+def test_a_run_without_two_languages_is_told_before_its_data_are_read(analysis):
+    config = types.SimpleNamespace(model="mvae", experiment="digits")
+    run = types.SimpleNamespace(model=tiny.make_model(), config=config, checkpoint_step=3)
+    # It has nothing of its data that could be read.
+    with pytest.raises(UserError, match="two languages or more; mvae of digits has 0"):
+        ANALYSES[analysis].analyze(run, Settings())

@@ -14,7 +14,7 @@ from tf_mvae.models import MultimodalVAE
 from tf_mvae.models.sentences import say, text_modalities
 from tf_mvae.ops import random
 
-__all__ = ["analyze", "direction_scores", "scores", "translations"]
+__all__ = ["analyze", "direction_scores", "languages_of", "scores", "translations"]
 
 _BLOCKS = 20
 _SHOWN = 50
@@ -106,6 +106,21 @@ def scores(hypotheses: Sequence[str], references: Sequence[str]) -> dict[str, di
     return found
 
 
+def languages_of(run: Any) -> list[str]:
+    """Returns the names of a run's languages.
+
+    Raises:
+        UserError: There are not two, between which the model translates.
+    """
+    names, config = list(text_modalities(run.model)), run.config
+    if len(names) < 2 or run.model.conditions:
+        raise UserError(
+            "--analysis=translation and translation_baseline need a model of two languages or "
+            f"more; {config.model} of {config.experiment} has {len(names)}"
+        )
+    return names
+
+
 def direction_scores(
     run: Any,
     settings: Settings,
@@ -126,12 +141,7 @@ def direction_scores(
     Raises:
         UserError: There are not two languages.
     """
-    names = list(text_modalities(run.model))
-    if len(names) < 2 or run.model.conditions:
-        raise UserError(
-            f"--analysis=translation needs a model of two languages or more; {run.config.model} "
-            f"of {run.config.experiment} has {len(names)}"
-        )
+    names = languages_of(run)
     written = {n: texts[: settings.max_examples] for n, texts in run.text(settings.split).items()}
     results, lines = {}, []
     for source in names:

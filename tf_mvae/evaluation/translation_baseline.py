@@ -11,7 +11,7 @@ from tf_mvae.data.pairing import keep_paired
 from tf_mvae.data.pipeline import Split
 from tf_mvae.errors import UserError
 from tf_mvae.evaluation.settings import Settings
-from tf_mvae.evaluation.translation import direction_scores, write_lines
+from tf_mvae.evaluation.translation import direction_scores, languages_of, write_lines
 from tf_mvae.layers.dropout import layer_seeds
 from tf_mvae.modality import Modality
 from tf_mvae.ops import random
@@ -103,7 +103,7 @@ def analyze(run: Any, settings: Settings) -> dict[str, Any]:
     Raises:
         UserError: There are not two languages, or no whole example.
     """
-    names, most = [m.name for m in run.model.modalities], settings.baseline_steps_of(run)
+    names, most = languages_of(run), settings.baseline_steps_of(run)  # before any data are read
     if not most:
         raise UserError("--analysis=translation_baseline needs --baseline_steps above 0")
     train, validation = (

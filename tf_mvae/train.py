@@ -152,7 +152,8 @@ flags.DEFINE_string(
     "dataset_dir",
     None,
     "A prepared TFDS directory (DIR/NAME/VERSION) to read instead of celeb_a: of an image and a "
-    "dict of booleans, or for celeba_transformations of any image.",
+    "dict of booleans, or for celeba_transformations of any image. For translation a directory of "
+    "aligned text (train.en and train.vi, or train.tsv), or a prepared one of texts.",
 )
 flags.DEFINE_list(
     "attributes",

@@ -1,5 +1,6 @@
 """Aligned text from files, tables and TFDS, and what is said where it does not fit."""
 
+import numpy as np
 import pytest
 import tensorflow_datasets as tfds
 
@@ -58,8 +59,46 @@ def test_a_tfds_text_a_language_as_para_crawls_is_read(tmp_path):
     assert read_parallel_text("train", ["en", "vi"], folder) == READ
     with pytest.raises(UserError, match=r"no text 'fr'; it has en, vi"):
         read_parallel_text("train", ["en", "fr"], folder)
-    with pytest.raises(UserError, match="no split 'test'"):
+    with pytest.raises(UserError, match="split 'test' of 'talks' cannot be read") as error:
         read_parallel_text("test", ["en", "vi"], folder)
+    assert "\n" not in str(error.value)
+
+
+def test_features_of_a_tfds_set_that_are_no_text_are_refused(tmp_path):
+    features = {
+        "caption_en": tfds.features.Text(),
+        "caption_vi": tfds.features.Text(),
+        "image": tfds.features.Image(shape=(2, 2, 1)),
+        "language": tfds.features.ClassLabel(names=["en", "vi"]),
+        "notes": tfds.features.Sequence(tfds.features.Text()),
+        "translation": tfds.features.Text(),
+    }
+    example = {
+        "caption_en": "One stamp",
+        "caption_vi": "Một con tem",
+        "image": np.zeros([2, 2, 1], np.uint8),
+        "language": "en",
+        "notes": ["red", "round"],
+        "translation": "",
+    }
+    broken = example | {"caption_vi": "Một".encode("utf-16")}
+    folder = store(tmp_path, tfds.features.FeaturesDict(features), [example, broken])
+    for wrong in ("image", "language", "notes"):
+        with pytest.raises(UserError) as error:
+            read_parallel_text("train", ["caption_en", wrong], folder)
+        assert str(error.value) == (
+            f"data set 'talks' has no text {wrong!r}; it has caption_en, caption_vi, translation"
+        )
+    found = read_parallel_text("train", ["caption_en"], folder)
+    assert found == {"caption_en": ["One stamp"] * 2}
+    with pytest.raises(UserError, match="'talks', split 'train': example 1 is not UTF-8"):
+        read_parallel_text("train", ["caption_en", "caption_vi"], folder)
+
+
+def test_a_tfds_set_without_any_text_is_refused(tmp_path):
+    folder = store(tmp_path, tfds.features.FeaturesDict({"label": np.int64}), [{"label": 1}])
+    with pytest.raises(UserError, match="'talks' has no text 'en'; it has none at all"):
+        read_parallel_text("train", ["en", "vi"], folder)
 
 
 def test_tfds_lists_of_translations_as_ted_multi_translates_are_read(tmp_path):

@@ -2,11 +2,13 @@
 
 import pathlib
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import tensorflow as tf
+import tensorflow_datasets as tfds
 
 from tf_mvae.data.pipeline import Split
-from tf_mvae.data.prepared import directory_builder, prepared_builder
+from tf_mvae.data.prepared import directory_builder, prepared_builder, read
 from tf_mvae.errors import UserError
 
 __all__ = ["read_parallel_text", "text_split"]
@@ -49,7 +51,8 @@ def read_parallel_text(
         Sentences by language, equally many, `""` where one is missing.
 
     Raises:
-        UserError: A file is missing, not UTF-8 or misaligned, or a language is not there.
+        UserError: A file or a split is missing, not UTF-8 or misaligned, or a language is not
+            there, or no text.
 
     Example:
 
@@ -123,38 +126,44 @@ def _lines(path: pathlib.Path) -> list[str]:
     return [line.removesuffix("\r") for line in (lines[:-1] if lines[-1] == "" else lines)]
 
 
-def _from_tfds(builder, split: str, languages: Sequence[str]) -> dict[str, list[str]]:  # noqa: ANN001
-    try:
-        dataset = builder.as_dataset(split=split, shuffle_files=False)
-    except ValueError as error:
-        raise UserError(f"data set {builder.name!r} has no split {split!r}") from error
+def _from_tfds(
+    builder: tfds.core.DatasetBuilder, split: str, languages: Sequence[str]
+) -> dict[str, list[str]]:
+    dataset = read(builder, {name: name for name in _FILES}, split).dataset
     spec = dataset.element_spec
-    nested = spec.get("translations")
-    known = nested if isinstance(nested, Mapping) else spec
-    found: dict[str, list[str]] = {language: [] for language in languages}
-    listed = {"language", "translation"} <= set(known)
+    features = spec if isinstance(spec, Mapping) else {}
+    nested = isinstance(features.get("translations"), Mapping)
+    known = features["translations"] if nested else features
+    listed = all(_is_text(known.get(name), 1) for name in ("language", "translation"))
     if not listed:
+        texts = sorted(name for name in known if _is_text(known[name], 0))
         for language in languages:
-            if language not in known:
+            if language not in texts:
                 raise UserError(
                     f"data set {builder.name!r} has no text {language!r}; it has "
-                    f"{', '.join(sorted(known))}"
+                    f"{', '.join(texts) or 'none at all'}"
                 )
-    for example in dataset.as_numpy_iterator():
-        part = example["translations"] if isinstance(nested, Mapping) else example
-        if listed:
-            part = dict(zip(_decoded(part["language"]), _decoded(part["translation"]), strict=True))
-        else:
-            part = dict(zip(languages, _decoded([part[n] for n in languages]), strict=True))
+    found: dict[str, list[str]] = {language: [] for language in languages}
+    for number, example in enumerate(dataset.as_numpy_iterator()):
+        part = example["translations"] if nested else example
+        names = [name.decode("utf-8") for name in part["language"]] if listed else languages
+        said = part["translation"] if listed else [part[name] for name in languages]
+        try:
+            sentences = {n: text.decode("utf-8") for n, text in zip(names, said, strict=True)}
+        except UnicodeDecodeError as error:
+            raise UserError(
+                f"data set {builder.name!r}, split {split!r}: example {number} is not UTF-8"
+            ) from error
         for language in languages:
-            found[language].append(part.get(language, ""))
+            found[language].append(sentences.get(language, ""))
     if not any(any(column) for column in found.values()):
         raise UserError(f"data set {builder.name!r} has nothing in {', '.join(languages)}")
     return found
 
 
-def _decoded(texts: Sequence[bytes]) -> list[str]:
-    return [text.decode("utf-8") for text in texts]
+def _is_text(spec: Any, rank: int) -> bool:
+    """Returns whether a feature is a string, or with a rank of 1 a list of them."""
+    return isinstance(spec, tf.TensorSpec) and spec.dtype == tf.string and spec.shape.rank == rank
 
 
 def _without_empty(sentences: dict[str, list[str]]) -> dict[str, list[str]]:

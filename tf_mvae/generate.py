@@ -12,9 +12,8 @@ flags.DEFINE_string("run_dir", None, "The run.", required=True)
 flags.DEFINE_multi_string(
     "condition",
     [],
-    "What is given, NAME=VALUE: the name or number of a "
-    "class, a PNG file's path, or a sentence. May be repeated; samples from the prior "
-    "where left out.",
+    "What is given, NAME=VALUE: the name or number of a class, a PNG file's path, a sentence, or "
+    "multi_mnist's string of digits. May be repeated; samples from the prior where left out.",
 )
 flags.DEFINE_integer("num_samples", 64, "How many samples.", 1, 10_000)
 flags.DEFINE_string("output", None, "The PNG file; RUN_DIR/generated/CONDITION.png where left out.")
@@ -43,20 +42,19 @@ def main(_) -> int:
 
     from tf_mvae.data.conditions import parse_conditions
     from tf_mvae.errors import UserError
-    from tf_mvae.models.sentences import said
+    from tf_mvae.models.sentences import said, text_modalities
     from tf_mvae.training import load_run
     from tf_mvae.visualization import condition_figure, most_probable, save_figure
 
     run = load_run(FLAGS.run_dir, FLAGS.checkpoint)
-    tokenizers = run.tokenizers()
-    given = parse_conditions(FLAGS.condition, run.model.modalities, tokenizers)
+    given = parse_conditions(FLAGS.condition, run.model.modalities, run.tokenizers())
     words = ", ".join(FLAGS.condition) or "the prior"
     how = (FLAGS.num_samples, FLAGS.decoding, FLAGS.beam_width, FLAGS.seed, FLAGS.temperature)
     for name, sentences in said(run.model, given, *how).items():
         for text, log_prob in sentences:
             print(f"{name}: {text}" + ("" if log_prob is None else f"  ({log_prob:.2f} nats)"))
-    if not any(m.likelihood.is_image for m in run.model.targets) and tokenizers:
-        return 0
+    if len(text_modalities(run.model)) == len(run.model.targets):
+        return 0  # everything was said, and there is nothing to draw
     figure, generated = condition_figure(
         run.model, given, FLAGS.num_samples, f"given {words}", FLAGS.seed, FLAGS.temperature
     )

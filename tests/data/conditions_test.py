@@ -7,6 +7,7 @@ import tensorflow as tf
 from tf_mvae.data.conditions import parse_conditions
 from tf_mvae.distributions import likelihoods
 from tf_mvae.errors import UserError
+from tf_mvae.layers import RecurrentDecoder
 from tf_mvae.modality import Modality
 
 MODALITIES = [
@@ -27,6 +28,53 @@ def test_an_image_is_scaled_to_the_modality(tmp_path):
     image = parse_conditions([f"image={path}"], MODALITIES)["image"]
     assert image.shape == (1, 4, 4, 1)
     np.testing.assert_allclose(image, 1.0, atol=1e-6)
+
+
+class Letters:
+    """Spells a, b and c; a blank says nothing, and an empty string is said."""
+
+    def encode(self, sentences, length):
+        (text,) = sentences
+        if not set(text) <= set("abc "):
+            raise UserError(f"{text!r} is not spelled with a, b and c")
+        said = [3 + "abc".index(letter) for letter in text.strip()]
+        ids = [] if text.isspace() else [*said, 2]
+        return np.array([(ids + [0] * length)[:length]], np.int32), len(ids) > length
+
+
+SPELLED = [*MODALITIES, Modality("word", likelihoods.TokenSequence(6, 4, RecurrentDecoder(6)))]
+
+
+@pytest.mark.parametrize(
+    ("text", "ids"), [("word=cab", [5, 3, 4, 2]), ("word=a", [3, 2, 0, 0]), ("word=", [2, 0, 0, 0])]
+)
+def test_text_as_a_tokenizer_spells_it(text, ids):
+    assert parse_conditions([text], SPELLED, {"word": Letters()})["word"].tolist() == [ids]
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("word=bad", "condition 'word=bad': 'bad' is not spelled with a, b and c"),
+        ("word=abca", "condition 'word=abca' has more than the 4 symbols that the model reads"),
+        ("word= ", "condition 'word= ' says nothing: write a sentence, or leave it out"),
+        ("label=", "a condition is written NAME=VALUE, as in label=7; 'label=' is not"),
+        (
+            "reading=1",
+            "condition 'reading=1': only classes, images, single numbers and text can be given",
+        ),
+    ],
+)
+def test_mistakes_beside_text_are_named(text, message):
+    with pytest.raises(UserError) as error:
+        parse_conditions([text], SPELLED, {"word": Letters()})
+    assert str(error.value) == message
+
+
+@pytest.mark.parametrize("text", ["word=cab", "reading=1"])
+def test_text_is_not_promised_where_nothing_spells_it(text):
+    with pytest.raises(UserError, match="only classes, images and single numbers can be given"):
+        parse_conditions([text], SPELLED)
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ import pytest
 from tests.data.tiny_builder import write_mnist
 from tf_mvae import experiments
 from tf_mvae.data import multi_mnist as module
-from tf_mvae.data.multi_mnist import MOST_DIGITS, WORDS, MultiMnist, multi_mnist
+from tf_mvae.data.multi_mnist import MOST_DIGITS, WORDS, DigitString, MultiMnist, multi_mnist
 from tf_mvae.errors import UserError
 from tf_mvae.ops.tokens import END, FIRST_WORD, PAD
 
@@ -47,6 +47,9 @@ def test_canvases_say_what_their_strings_say(data_dir):
         assert "".join(WORDS[i] for i in example["text"][:length]) == "".join(
             map(str, seen[:length])
         )
+        ids, cut = DigitString().encode(["".join(map(str, seen[:length]))], MOST_DIGITS + 1)
+        np.testing.assert_array_equal(ids, [example["text"]])
+        assert ids.dtype == np.int32 and cut == 0
         lengths.append(length)
     counts = np.bincount(lengths, minlength=5)
     assert counts.shape == (5,) and (np.abs(counts - 40) < 25).all()  # 4.4 standard deviations
@@ -63,6 +66,13 @@ def test_splits_are_fixed_and_made_once(data_dir, monkeypatch):
     assert [len(rows) for rows in first.values()] == [200, 20, 30]
     monkeypatch.setattr(MultiMnist, "_generate_examples", None)  # it would fail if called again
     assert {split: texts(split) for split in first} == first
+
+
+@pytest.mark.parametrize("text", ["12345", "12a", " ", "-1", "1 2", "½", "٣", "start", "end"])
+def test_what_is_no_string_of_digits_is_refused(text):
+    with pytest.raises(UserError) as error:
+        DigitString().encode(["12", text], MOST_DIGITS + 1)
+    assert str(error.value) == f"{text!r} is no string of 0 to 4 digits, as 1234 or nothing is"
 
 
 def test_without_mnist_there_is_one_line(tmp_path):

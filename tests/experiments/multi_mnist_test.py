@@ -1,6 +1,8 @@
 """MultiMNIST from its config to what a finished run answers."""
 
 import dataclasses
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -10,6 +12,7 @@ from tests import tiny
 from tests.data.multi_mnist_test import data_dir  # noqa: F401  a fixture
 from tests.experiments.configs import CONFIGS, config_of, read_flags
 from tf_mvae import experiments
+from tf_mvae.data.conditions import parse_conditions
 from tf_mvae.errors import UserError
 from tf_mvae.evaluation import ANALYSES, Settings
 from tf_mvae.evaluation.transcription import transcription_accuracy
@@ -67,6 +70,26 @@ def test_shares_are_counted_as_a_loop_counts_them(run):
 def _length(tokens):
     ends = np.flatnonzero(tokens <= END)
     return len(tokens) if not len(ends) else ends[0] + (tokens[ends[0]] == END)
+
+
+def test_a_string_is_given_and_a_canvas_is_drawn(run):
+    flags = [f"--run_dir={run.directory}", "--checkpoint=last", "--num_samples=2"]
+    command = [sys.executable, "-m", "tf_mvae.generate", *flags, "--condition=text=0123"]
+    done = subprocess.run(command, cwd=CONFIGS.parent, capture_output=True, text=True)
+    path = run.directory / "generated" / "text=0123.png"
+    assert (done.returncode, done.stdout) == (0, f"2 samples given text=0123: {path}\n"), done
+    assert path.is_file()
+
+
+@pytest.mark.parametrize(
+    ("text", "ids"), [("0123", [3, 4, 5, 6, 2]), ("9", [12, 2, 0, 0, 0]), ("", [2, 0, 0, 0, 0])]
+)
+def test_a_condition_is_the_string_and_nothing_the_empty_canvas(run, text, ids):
+    modalities = run.model.modalities
+    found = parse_conditions([f"text={text}"], modalities, run.tokenizers())
+    assert found["text"].tolist() == [ids]
+    with pytest.raises(UserError, match="condition 'text=x': 'x' is no string of 0 to 4 digits"):
+        parse_conditions(["text=x"], modalities, run.tokenizers())
 
 
 def test_models_without_a_sequence_are_named(run):

@@ -10,6 +10,7 @@ import tensorflow as tf
 
 from tests import tiny
 from tf_mvae import MVAE, Modality, UserError, likelihoods
+from tf_mvae.data.multi_mnist import DigitString
 from tf_mvae.data.vocabulary import Vocabulary
 from tf_mvae.layers import RecurrentDecoder, RecurrentEncoder, mlp_decoder
 from tf_mvae.models.sentences import say
@@ -90,6 +91,8 @@ def test_models_of_something_else_and_a_missing_package_are_told(
 ):
     with pytest.raises(UserError, match="all of whose modalities are text"):
         export_text(tiny.make_model(), {}, tmp_path / "served")
+    with pytest.raises(UserError, match="text in sub-words"):
+        export_text(model, dict.fromkeys(TEXT, DigitString()), tmp_path / "served")
     monkeypatch.setitem(sys.modules, "tensorflow_text", None)
     with pytest.raises(UserError, match=r"pip install 'tf-mvae\[translation\]'"):
         export_text(model, vocabularies, tmp_path / "served")

@@ -28,7 +28,8 @@ def parse_conditions(
             under its own name: yes or no (1 or 0) of an attribute, a number of a reading.
         modalities: The model's.
         tokenizers: By modality, what turns a sentence into ids, as
-            `tf_mvae.data.vocabulary.Vocabulary`.
+            `tf_mvae.data.vocabulary.Vocabulary`. Nothing, as in `text=`, can be given where
+            it has ids of its own, as the string of an empty canvas has.
 
     Returns:
         Arrays by name, `[1, *event_shape]`.
@@ -36,13 +37,14 @@ def parse_conditions(
     Raises:
         UserError: A condition cannot be read.
     """
+    tokenizers = tokenizers or {}
     by_name = {m.name: m.likelihood for m in modalities if not m.mask_shape}
     for group in (m for m in modalities if m.mask_shape):
         by_name |= dict.fromkeys(group.column_names, group.likelihood.member)
     given = {}
     for condition in conditions:
         name, equals, text = condition.partition("=")
-        if not equals or not text:
+        if not equals or not (text or name in tokenizers):
             raise UserError(
                 f"a condition is written NAME=VALUE, as in label=7; {condition!r} is not"
             )
@@ -51,23 +53,15 @@ def parse_conditions(
         likelihood = by_name[name]
         if isinstance(likelihood, Categorical):
             given[name] = np.array([_class_number(condition, text, likelihood)], np.int32)
-        elif isinstance(likelihood, TokenSequence) and name in (tokenizers or {}):
-            ids, cut = tokenizers[name].encode([text], likelihood.length)
-            if cut:
-                raise UserError(
-                    f"condition {condition!r} has more than the {likelihood.length} symbols that "
-                    "the model reads"
-                )
-            given[name] = ids
+        elif isinstance(likelihood, TokenSequence) and name in tokenizers:
+            given[name] = _ids(condition, text, likelihood.length, tokenizers[name])
         elif likelihood.is_image:
             given[name] = _image(text, likelihood.event_shape)
         elif math.prod(likelihood.event_shape) == 1:
             given[name] = _number(condition, text, likelihood)
         else:
-            raise UserError(
-                f"condition {condition!r}: only classes, images, single numbers and "
-                "text can be given"
-            )
+            kinds = "images, single numbers and text" if tokenizers else "images and single numbers"
+            raise UserError(f"condition {condition!r}: only classes, {kinds} can be given")
     return given
 
 
@@ -82,6 +76,20 @@ def _number(condition: str, text: str, likelihood: Likelihood) -> np.ndarray:
         hint = " (yes or no, too)" if known else ""
         raise UserError(f"condition {condition!r} wants {likelihood.describe_range()}{hint}")
     return np.full([1, *likelihood.event_shape], number, np.float32)
+
+
+def _ids(condition: str, text: str, length: int, tokenizer: Any) -> np.ndarray:
+    try:
+        ids, cut = tokenizer.encode([text], length)
+    except UserError as error:
+        raise UserError(f"condition {condition!r}: {error}") from error
+    if cut:
+        raise UserError(
+            f"condition {condition!r} has more than the {length} symbols that the model reads"
+        )
+    if not np.any(ids):
+        raise UserError(f"condition {condition!r} says nothing: write a sentence, or leave it out")
+    return ids
 
 
 def _class_number(condition: str, text: str, likelihood: Categorical) -> int:

@@ -1,6 +1,6 @@
 """MultiMNIST: canvases of up to four digits, and the string that they spell, as a TFDS data set."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -9,9 +9,10 @@ import tensorflow_datasets as tfds
 
 from tf_mvae.data.pipeline import Split
 from tf_mvae.data.prepared import embedded_builder, image_and_label, prepared_builder, read
+from tf_mvae.errors import UserError
 from tf_mvae.ops.tokens import END, FIRST_WORD, PAD
 
-__all__ = ["MOST_DIGITS", "MultiMnist", "WORDS", "multi_mnist"]
+__all__ = ["MOST_DIGITS", "DigitString", "MultiMnist", "WORDS", "multi_mnist"]
 
 MOST_DIGITS = 4
 WORDS = ("", "start", "end", *"0123456789")
@@ -77,6 +78,38 @@ class MultiMnist(tfds.core.GeneratorBasedBuilder):
             rows = rng.integers(len(labels), size=rng.integers(MOST_DIGITS + 1))
             digits = "".join(str(label) for label in labels[rows])
             yield index, {"image": _canvas(images[rows]), "digits": digits}
+
+
+class DigitString:
+    """Turns strings of digits into ids, as `Vocabulary` does sentences.
+
+    Example:
+
+    ```python
+    DigitString().encode(["14", ""], length=5)[0]   # [[4, 7, 2, 0, 0], [2, 0, 0, 0, 0]]
+    ```
+    """
+
+    def encode(self, sentences: Sequence[str], length: int) -> tuple[np.ndarray, int]:
+        """Returns ids, int32 `[sentences, length]`, and how many strings were cut: none.
+
+        An empty string is said, too: it is that of an empty canvas.
+
+        Args:
+            sentences: The strings.
+            length: The most symbols, the end among them; more than `MOST_DIGITS`.
+
+        Raises:
+            UserError: One is something else than up to four digits.
+        """
+        ids = np.full([len(sentences), length], PAD, np.int32)
+        for row, digits in zip(ids, sentences, strict=True):
+            if len(digits) > MOST_DIGITS or not set(digits) <= set(WORDS[FIRST_WORD:]):
+                raise UserError(
+                    f"{digits!r} is no string of 0 to {MOST_DIGITS} digits, as 1234 or nothing is"
+                )
+            row[: len(digits) + 1] = [*(WORDS.index(digit) for digit in digits), END]
+        return ids, 0
 
 
 def multi_mnist(split: str, data_dir: str | None) -> Split:

@@ -1,8 +1,10 @@
 """MultiMNIST: a canvas of up to four digits, and the string that they spell."""
 
+from collections.abc import Iterable
+
 import keras
 
-from tf_mvae.data.multi_mnist import MOST_DIGITS, WORDS, multi_mnist
+from tf_mvae.data.multi_mnist import MOST_DIGITS, WORDS, DigitString, multi_mnist
 from tf_mvae.distributions import likelihoods
 from tf_mvae.experiments.celeba import batch_norm, image_encoder
 from tf_mvae.experiments.mnist import MNIST_LICENCE
@@ -56,6 +58,10 @@ def _joint_trunks() -> dict[str, keras.layers.Layer]:
     return {"image": image_encoder(last_stride=2), "text": RecurrentEncoder(len(WORDS))}
 
 
+def _tokenizers(_: str | None, names: Iterable[str]) -> dict[str, DigitString]:
+    return {name: DigitString() for name in names if name == "text"}
+
+
 register(
     Experiment(
         name="multi_mnist",
@@ -64,6 +70,7 @@ register(
         load=multi_mnist,
         modalities=multi_mnist_modalities,
         joint_trunks=_joint_trunks,
+        tokenizers=_tokenizers,
         licence=MNIST_LICENCE,
     )
 )

@@ -38,9 +38,9 @@ class Experiment:
             (as `load` gives them without `assets_dir`) and a directory, with the `options` as
             keyword arguments, writes it there. The run keeps the directory as `assets/`, and
             `assets_dir` is one of the `options`.
-        tokenizers: From that directory and the names of modalities to what turns text into
-            their ids: objects with `encode(sentences, length)`, as
-            `tf_mvae.data.vocabulary.Vocabulary`.
+        tokenizers: From that directory (None where nothing is prepared) and the names of
+            modalities to what turns text into the ids of those that are text: objects with
+            `encode(sentences, length)`, as `tf_mvae.data.vocabulary.Vocabulary`.
         options: Names of settings that are this experiment's own, such as a list of
             attributes; other experiments refuse them.
         resolve: From a data directory and the `options` to those of them that depend on
@@ -67,7 +67,7 @@ class Experiment:
     tasks: tuple[Task, ...] = ()
     analyses: tuple[str, ...] = ("accuracy", "coherence")
     prepare: Callable[..., None] | None = None
-    tokenizers: Callable[[str, Any], Mapping[str, Any]] | None = None
+    tokenizers: Callable[[str | None, Any], Mapping[str, Any]] | None = None
 
 
 def register(experiment: Experiment) -> Experiment:

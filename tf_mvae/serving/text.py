@@ -9,6 +9,7 @@ from typing import Any
 
 import tensorflow as tf
 
+from tf_mvae.data.vocabulary import Vocabulary
 from tf_mvae.errors import UserError
 from tf_mvae.models import MultimodalVAE
 from tf_mvae.models.sentences import say, text_modalities
@@ -30,7 +31,7 @@ _SAMPLES = 8
 
 def export_text(
     model: MultimodalVAE,
-    tokenizers: Mapping[str, Any],
+    tokenizers: Mapping[str, Vocabulary],
     root: str | os.PathLike,
     version: int | None = None,
     card: ModelCard | None = None,
@@ -45,7 +46,7 @@ def export_text(
 
     Args:
         model: The model.
-        tokenizers: By modality, a `tf_mvae.data.vocabulary.Vocabulary`.
+        tokenizers: By modality, a `Vocabulary`.
         root: The directory of all versions.
         version: The version's number; the one after the last where left out.
         card: What is known of the model's making.
@@ -54,13 +55,14 @@ def export_text(
         The version's directory.
 
     Raises:
-        UserError: The model has something else than text, tensorflow-text is not installed, or
-            nothing can be written there.
+        UserError: The model has something else than text in sub-words, tensorflow-text is not
+            installed, or nothing can be written there.
     """
     texts = text_modalities(model)
     names = [modality.name for modality in model.modalities]
-    if set(names) != set(texts) or set(names) != set(tokenizers) or model.conditions:
-        raise UserError("--format=text is for models all of whose modalities are text")
+    spelled = {name for name, found in tokenizers.items() if isinstance(found, Vocabulary)}
+    if set(names) != set(texts) or set(names) != spelled or model.conditions:
+        raise UserError("--format=text is for models all of whose modalities are text in sub-words")
     library = _tensorflow_text()
 
     def write(directory: pathlib.Path) -> None:

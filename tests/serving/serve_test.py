@@ -1,9 +1,7 @@
 """`python -m tf_mvae.serve` as a team runs it: a process of its own."""
 
-import contextlib
 import json
 import os
-import pathlib
 import re
 import signal
 import socket
@@ -13,17 +11,9 @@ import threading
 
 import pytest
 
-from tests.serving.server_tools import Client, save_stranger
+from tests.serving.server_tools import ROOT, save_stranger, started
 from tf_mvae.errors import UserError
 from tf_mvae.serving.server.settings import Settings
-
-ROOT = pathlib.Path(__file__).parents[2]
-
-# Runs the command, then says which modules it has loaded.
-WITNESS = (
-    "import sys; sys.argv[0] = '-m'; from tf_mvae import command, serve; import atexit; "
-    "atexit.register(lambda: print(*sorted(sys.modules), flush=True)); command.run(serve.main)"
-)
 
 
 @pytest.fixture(scope="module")
@@ -31,34 +21,6 @@ def folder(tmp_path_factory):
     base = tmp_path_factory.mktemp("served") / "stranger"
     save_stranger(base / "1")
     return base
-
-
-@contextlib.contextmanager
-def started(*flags, witness=False, **environment):
-    """Starts the command at a free port; gives the process, a client, and its log's lines."""
-    program = ["-c", WITNESS] if witness else ["-m", "tf_mvae.serve"]
-    process = subprocess.Popen(
-        [sys.executable, *program, "--port=0", *map(str, flags)],
-        cwd=ROOT,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        env={**os.environ, **environment},
-    )
-    lines = []
-    try:
-        for text in process.stderr:
-            lines.append(json.loads(text))
-            if lines[-1]["event"] == "listening":
-                break
-        assert lines and lines[-1]["event"] == "listening", process.stderr.read()
-        client = Client((lines[-1]["host"], lines[-1]["port"]), "stranger")
-        yield process, client, lines
-    finally:
-        process.kill()
-        process.wait()
-        process.stdout.close()
-        process.stderr.close()
 
 
 def test_a_term_signal_ends_it_when_the_running_request_is_answered(folder):

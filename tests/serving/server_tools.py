@@ -1,10 +1,13 @@
-"""A server in a thread, a client for it, and SavedModels that have nothing of this package."""
+"""A server in a thread or a process, a client, SavedModels that have nothing of this package."""
 
 import asyncio
 import contextlib
 import http.client
 import json
+import os
 import pathlib
+import subprocess
+import sys
 import threading
 
 import numpy as np
@@ -14,6 +17,14 @@ from tf_mvae.serving.server.metrics import Metrics
 from tf_mvae.serving.server.repository import Repository
 from tf_mvae.serving.server.run import make_server
 from tf_mvae.serving.server.settings import Settings
+
+ROOT = pathlib.Path(__file__).parents[2]
+
+# Runs the command, then says which modules it has loaded.
+WITNESS = (
+    "import sys; sys.argv[0] = '-m'; from tf_mvae import command, serve; import atexit; "
+    "atexit.register(lambda: print(*sorted(sys.modules), flush=True)); command.run(serve.main)"
+)
 
 
 def save_stranger(directory, factor=2.0):
@@ -160,3 +171,31 @@ def serving(directory, name="stranger", **settings):
         server.should_exit = True
         thread.join(60)
     assert not thread.is_alive()
+
+
+@contextlib.contextmanager
+def started(*flags, name="stranger", witness=False, **environment):
+    """Starts the command at a free port; gives the process, a client, and its log's lines."""
+    program = ["-c", WITNESS] if witness else ["-m", "tf_mvae.serve"]
+    process = subprocess.Popen(
+        [sys.executable, *program, "--port=0", *map(str, flags)],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, **environment},
+    )
+    lines = []
+    try:
+        for text in process.stderr:
+            lines.append(json.loads(text))
+            if lines[-1]["event"] == "listening":
+                break
+        assert lines and lines[-1]["event"] == "listening", process.stderr.read()
+        client = Client((lines[-1]["host"], lines[-1]["port"]), name)
+        yield process, client, lines
+    finally:
+        process.kill()
+        process.wait()
+        process.stdout.close()
+        process.stderr.close()

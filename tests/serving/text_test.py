@@ -9,6 +9,7 @@ import pytest
 import tensorflow as tf
 
 from tests import tiny
+from tests.serving.server_tools import started
 from tf_mvae import MVAE, Modality, UserError, likelihoods
 from tf_mvae.data.multi_mnist import DigitString
 from tf_mvae.data.vocabulary import Vocabulary
@@ -16,6 +17,7 @@ from tf_mvae.layers import RecurrentDecoder, RecurrentEncoder, mlp_decoder
 from tf_mvae.models.sentences import say
 from tf_mvae.ops import random
 from tf_mvae.serving import export_text
+from tf_mvae.serving.server.saved_model import ServedVersion
 
 TEXT = {
     "en": ["Open the file", "Close the file", "Open this window", "Close this window now"] * 3,
@@ -84,6 +86,27 @@ def test_the_description_and_the_card_lie_beside_it(model, vocabularies, tmp_pat
     description = json.loads((place / "assets.extra" / "tf_mvae.json").read_text())
     assert description["targets"] == ["en", "vi"] and description["format"] == "text"
     assert (place / "assets.extra" / "model_card.md").exists()
+
+
+def test_the_server_takes_and_gives_sentences(model, vocabularies, tmp_path):
+    place = export_text(model, vocabularies, tmp_path / "talks")
+    given = {"en": ["Open the file", ""], "vi": ["", "Đóng cửa sổ này ngay"], "seed": [0, 7]}
+    tensors = {name: tf.constant(value) for name, value in given.items()}
+    said = tf.saved_model.load(str(place)).signatures["serving_default"](**tensors)
+    said = {name: [text.decode() for text in value.numpy()] for name, value in said.items()}
+    # A process, as nothing there has imported the operations before.
+    with started(f"--model_dir={place.parent}", name="talks") as (_, client, lines):
+        assert client.columns("serving_default", **given) == said
+    assert "not warmed up" not in [line["event"] for line in lines]
+
+
+def test_a_server_without_the_operations_says_what_it_lacks(
+    model, vocabularies, tmp_path, monkeypatch
+):
+    place = export_text(model, vocabularies, tmp_path / "talks")
+    monkeypatch.setitem(sys.modules, "tensorflow_text", None)
+    with pytest.raises(UserError, match=r"tensorflow-text.*pip install 'tf-mvae\[translation\]'"):
+        ServedVersion(place, 1)
 
 
 def test_models_of_something_else_and_a_missing_package_are_told(

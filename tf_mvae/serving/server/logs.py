@@ -27,13 +27,15 @@ class JsonFormatter(logging.Formatter):
 
 
 def set_up() -> None:
-    """Sends the server's and uvicorn's logs to standard error as JSON."""
+    """Sends the logs of the server, uvicorn and TensorFlow to standard error as JSON."""
     handler = logging.StreamHandler()
     handler.setFormatter(JsonFormatter())
     for name, level in (
         ("tf_mvae", logging.INFO),
         ("uvicorn", logging.WARNING),
         ("asyncio", logging.WARNING),
+        # TensorFlow's. It warns of a model whose gradients were not saved: nobody asks for any.
+        ("absl", logging.ERROR),
     ):
         logger = logging.getLogger(name)
         logger.handlers = [handler]

@@ -10,6 +10,7 @@ import tensorflow as tf
 from google.protobuf.message import DecodeError
 from tensorflow.core.protobuf import saved_model_pb2
 
+from tf_mvae.errors import UserError
 from tf_mvae.serving.server.bounds import with_bounds
 from tf_mvae.serving.server.signature import Field, Signature, read_signatures
 
@@ -44,6 +45,7 @@ class ServedVersion:
 
         Raises:
             ValueError: The directory holds no SavedModel, or one without signatures.
+            UserError: It takes sentences, and tensorflow-text is not installed.
             Exception: Whatever TensorFlow raises for a SavedModel that it cannot load.
         """
         started = time.monotonic()
@@ -55,6 +57,8 @@ class ServedVersion:
             name: with_bounds(signature, self.description)
             for name, signature in read_signatures(self.definitions).items()
         }
+        if self.description.get("format") == "text":
+            _register_text_operations()
         self._model = tf.saved_model.load(str(directory))
         self._functions = {name: self._model.signatures[name] for name in self.signatures}
         self.batchable = {
@@ -120,6 +124,17 @@ def _read_description(directory: pathlib.Path) -> dict:
     except (OSError, ValueError):
         return {}
     return found if isinstance(found, dict) else {}
+
+
+def _register_text_operations() -> None:
+    """Imports what TensorFlow loads the operations of sentences from."""
+    try:
+        import tensorflow_text  # noqa: F401
+    except ImportError as error:
+        raise UserError(
+            "it takes sentences (--format=text), which needs tensorflow-text, and that is not "
+            "installed: pip install 'tf-mvae[translation]'"
+        ) from error
 
 
 def _made_up(field: Field, batch: int) -> np.ndarray:

@@ -176,6 +176,18 @@ flags.DEFINE_bool(
     False,
     "Whether celeba_transformations masks the segmentation if the data set has no mask.",
 )
+flags.DEFINE_string(
+    "mask_feature",
+    None,
+    "Feature of one channel that is the segmentation of celeba_transformations; where left out "
+    "`mask`, the image's alpha or CelebA's landmarks.",
+)
+flags.DEFINE_list(
+    "mask_values",
+    [],
+    "Numbers in that feature that are inside: 1, or 1,3; all but 0 where left out "
+    "(celeba_transformations).",
+)
 flags.DEFINE_integer("num_modalities", 10, "Sensors of the experiment sensors.")
 flags.DEFINE_list("languages", ["en", "vi"], "Languages of translation, a modality each.")
 flags.DEFINE_integer("vocabulary_size", 4000, "The most sub-words of a language (translation).")

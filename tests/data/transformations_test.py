@@ -184,7 +184,7 @@ def test_other_data_sets_and_names_are_refused(tmp_path):
         split_datasets={"train": [(0, {"photo": np.zeros([4, 4, 3], np.uint8)})]},
         data_dir=tmp_path,
     )
-    with pytest.raises(UserError, match="no feature 'image' of 1 or 3 channels.* photo"):
+    with pytest.raises(UserError, match="no feature 'image' of 1, 3 or 4 channels.* photo"):
         available(dataset_dir=str(tmp_path / "photos" / "1.0.0"))
 
 

@@ -3,11 +3,12 @@
     image         RGB
     grayscale     its luminance
     edges         Canny's, of the luminance, sigma 2
-    segmentation  a mask: the data set's own, or drawn from CelebA's landmarks
+    segmentation  a mask: the data set's own, its alpha, or drawn from CelebA's landmarks
     obscured      the right half black
     watermarked   words over it
 
-All are made inside the input pipeline, from any prepared TFDS data set that has an `image`.
+All are made inside the input pipeline, from any prepared TFDS data set that has an `image`. One
+with an alpha lies on white.
 """
 
 import dataclasses
@@ -17,12 +18,13 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 import tensorflow_datasets as tfds
+from absl import logging
 
 from tf_mvae.data.attributes import square
 from tf_mvae.data.canny import canny
-from tf_mvae.data.landmarks import LANDMARKS, landmark_mask
 from tf_mvae.data.pipeline import Split
 from tf_mvae.data.prepared import chosen_builder, read, usual_splits
+from tf_mvae.data.segmentation import mask_maker, mask_names
 from tf_mvae.data.tasks import Task
 from tf_mvae.data.watermark import watermark
 from tf_mvae.errors import UserError
@@ -49,6 +51,7 @@ CHANNELS = {
     "watermarked": 3,
 }
 _SEGMENTATION = "segmentation"
+_NO_MASK = np.zeros([IMAGE_SIZE, IMAGE_SIZE, 1], np.uint8)
 _BATCH = 64
 
 
@@ -64,18 +67,34 @@ def chosen(transformations: Sequence[str]) -> tuple[str, ...]:
     return tuple(name for name in CHANNELS if name in (transformations or CHANNELS))
 
 
-def available(data_dir: str | None = None, dataset_dir: str | None = None) -> tuple[str, ...]:
+def available(
+    data_dir: str | None = None,
+    dataset_dir: str | None = None,
+    mask_feature: str | None = None,
+    mask_values: Sequence[str] = (),
+) -> tuple[str, ...]:
     """Returns the modalities that a data set has: without a mask it has no segmentation.
 
     Args:
         data_dir: See `transformed_images`.
         dataset_dir: See `transformed_images`.
+        mask_feature: See `transformed_images`.
+        mask_values: See `transformed_images`.
 
     Raises:
-        UserError: The data are not there, or have no image.
+        UserError: The data are not there, or have no image, or not the mask that is named.
     """
-    features = _features(chosen_builder("celeb_a", data_dir, dataset_dir))
-    return tuple(n for n in CHANNELS if n != _SEGMENTATION or _mask_source(features))
+    builder = chosen_builder("celeb_a", data_dir, dataset_dir)
+    features = _features(builder)
+    if mask_maker(builder.name, features, IMAGE_SIZE, mask_feature, mask_values):
+        return tuple(CHANNELS)
+    if masks := mask_names(features):
+        logging.warning(
+            "data set %r is taken without a segmentation; --mask_feature makes one of %s",
+            builder.name,
+            " or ".join(masks),
+        )
+    return tuple(name for name in CHANNELS if name != _SEGMENTATION)
 
 
 def transformed_images(
@@ -84,6 +103,8 @@ def transformed_images(
     dataset_dir: str | None = None,
     transformations: Sequence[str] = (),
     absent_segmentation: bool = False,
+    mask_feature: str | None = None,
+    mask_values: Sequence[str] = (),
 ) -> Split:
     """Reads pictures, cut to a square of 64 x 64, and makes the modalities of each.
 
@@ -92,11 +113,12 @@ def transformed_images(
             test split of its own, a tenth of its training split is that.
         data_dir: Where TFDS keeps `celeb_a`; its own default where left out.
         dataset_dir: A prepared directory to read instead: examples have an `image` (uint8,
-            1 or 3 channels) and may have a `mask` (`[height, width, 1]`, what is not 0 is
-            inside), or `landmarks` as CelebA has them.
+            1, 3 or 4 channels) and may have what a segmentation is made of; see `mask_maker`.
         transformations: Names of the modalities; all where empty.
         absent_segmentation: Whether the segmentation is there and masked out in every
             example, if the data set has none.
+        mask_feature: See `tf_mvae.data.segmentation.mask_maker`.
+        mask_values: See there.
 
     Returns:
         Examples `{"x": {name: uint8 [64, 64, 1 or 3]}}`, with `mask["segmentation"]: 0`
@@ -114,21 +136,21 @@ def transformed_images(
     names = chosen(transformations)
     builder = chosen_builder("celeb_a", data_dir, dataset_dir)
     features = _features(builder)
-    source = _mask_source(features)
-    absent = _SEGMENTATION in names and source is None
+    to_mask = mask_maker(builder.name, features, IMAGE_SIZE, mask_feature, mask_values)
+    absent = _SEGMENTATION in names and to_mask is None
     if absent and not absent_segmentation:
         others = ",".join(name for name in names if name != _SEGMENTATION)
         raise UserError(
             f"data set {builder.name!r} has no mask to be the segmentation: leave it out with "
-            f"--transformations={others}, or mask it out with --absent_segmentation"
+            f"--transformations={others}, mask it out with --absent_segmentation, or name a "
+            f"feature with --mask_feature ({', '.join(mask_names(features)) or 'it has none'})"
         )
     examples = read(builder, usual_splits(builder), split)
 
     def cut(example: dict[str, Any]) -> dict[str, tf.Tensor]:
-        image = example["image"]
-        parts = {"image": _rgb(square(image, IMAGE_SIZE))}
+        parts = {"image": _rgb(square(_on_white(example["image"]), IMAGE_SIZE))}
         if _SEGMENTATION in names:
-            parts[_SEGMENTATION] = _mask(example, source)
+            parts[_SEGMENTATION] = to_mask(example) if to_mask else _NO_MASK
         return parts
 
     def to_contract(parts: dict[str, tf.Tensor]) -> dict[str, Any]:
@@ -184,41 +206,28 @@ def _black_and_white(inside: tf.Tensor) -> tf.Tensor:
     return tf.cast(inside, tf.uint8)[..., tf.newaxis] * tf.constant(255, tf.uint8)
 
 
+def _on_white(image: tf.Tensor) -> tf.Tensor:
+    """Lays a picture of 4 channels on white, as far as it is transparent, and leaves others."""
+    if image.shape[-1] < 4:
+        return image
+    colours, alpha = tf.split(tf.cast(image, tf.float32), [3, 1], axis=-1)
+    return tf.cast(tf.round(255 + (colours - 255) * alpha / 255), tf.uint8)
+
+
 def _rgb(image: tf.Tensor) -> tf.Tensor:
     return image if image.shape[-1] == 3 else tf.image.grayscale_to_rgb(image)
-
-
-def _mask(example: dict[str, Any], source: str | None) -> tf.Tensor:
-    """Returns the segmentation, 0 and 255: half of a pixel or more has to be inside."""
-    if source is None:
-        return tf.zeros([IMAGE_SIZE, IMAGE_SIZE, 1], tf.uint8)
-    if source == "landmarks":
-        height, width = tf.unstack(tf.shape(example["image"])[:2])
-        return landmark_mask(example[source], height, width, IMAGE_SIZE)
-    mask = example[source]
-    full = tf.cast(mask != tf.zeros([], mask.dtype), tf.uint8) * tf.constant(255, tf.uint8)
-    return tf.where(square(full, IMAGE_SIZE) > 127, tf.constant(255, tf.uint8), 0)
 
 
 def _features(builder: tfds.core.DatasetBuilder) -> dict[str, Any]:
     features = builder.info.features
     features = {name: features[name] for name in features} if hasattr(features, "keys") else {}
     shape = getattr(features.get("image"), "shape", ())
-    if len(shape) != 3 or shape[-1] not in (1, 3):
+    if len(shape) != 3 or shape[-1] not in (1, 3, 4):
         raise UserError(
-            f"data set {builder.name!r} has no feature 'image' of 1 or 3 channels; its features "
-            f"are {', '.join(features) or builder.info.features}"
+            f"data set {builder.name!r} has no feature 'image' of 1, 3 or 4 channels; its "
+            f"features are {', '.join(features) or builder.info.features}"
         )
     return features
-
-
-def _mask_source(features: dict[str, Any]) -> str | None:
-    """Returns the feature that a segmentation is made of, or None."""
-    shape = getattr(features.get("mask"), "shape", ())
-    if len(shape) == 3 and shape[-1] == 1:
-        return "mask"
-    landmarks = features.get("landmarks")
-    return "landmarks" if hasattr(landmarks, "keys") and {*LANDMARKS} <= {*landmarks} else None
 
 
 def _in_three_channels(given: np.ndarray, mean: np.ndarray) -> np.ndarray:

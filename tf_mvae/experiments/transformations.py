@@ -26,6 +26,8 @@ def transformation_modalities(
     dataset_dir: str | None = None,
     transformations: Sequence[str] = (),
     absent_segmentation: bool = False,
+    mask_feature: str | None = None,
+    mask_values: Sequence[str] = (),
 ) -> list[Modality]:
     """Returns up to six 64 x 64 pictures (Wu and Goodman, NeurIPS 2018, vision case study).
 
@@ -52,10 +54,13 @@ def _resolve(
     dataset_dir: str | None,
     transformations: Sequence[str],
     absent_segmentation: bool,
+    mask_feature: str | None = None,
+    mask_values: Sequence[str] = (),
 ) -> dict[str, Any]:
     """Has a run that names no modalities take those that its data set has."""
     if not transformations:
-        names = CHANNELS if absent_segmentation else available(data_dir, dataset_dir)
+        mask = (mask_feature, mask_values)
+        names = CHANNELS if absent_segmentation else available(data_dir, dataset_dir, *mask)
         transformations = tuple(names)
     return {"transformations": chosen(transformations)}
 
@@ -72,7 +77,13 @@ register(
         load=_load,
         modalities=transformation_modalities,
         licence=CELEBA_LICENCE,
-        options=("dataset_dir", "transformations", "absent_segmentation"),
+        options=(
+            "dataset_dir",
+            "transformations",
+            "absent_segmentation",
+            "mask_feature",
+            "mask_values",
+        ),
         resolve=_resolve,
         optional=tuple(CHANNELS),
         tasks=TASKS,

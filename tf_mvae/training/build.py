@@ -235,6 +235,8 @@ _OPTIONS = (
     "num_modalities",
     "transformations",
     "absent_segmentation",
+    "mask_feature",
+    "mask_values",
     "languages",
     "vocabulary_size",
     "max_length",

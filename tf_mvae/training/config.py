@@ -88,6 +88,10 @@ class RunConfig:
             (celeba_transformations).
         absent_segmentation: Whether the segmentation is masked out if the data set has no
             mask (celeba_transformations).
+        mask_feature: The data set's feature that is the segmentation; see
+            `tf_mvae.data.segmentation.mask_maker` (celeba_transformations).
+        mask_values: Which of its numbers are inside; all but 0 where empty
+            (celeba_transformations).
         languages: The languages, a modality each (translation).
         vocabulary_size: The most sub-words of a language, the symbols among them (translation).
         bucket_batches: Batches that are made together, of sequences of like length; 0, and
@@ -140,6 +144,8 @@ class RunConfig:
     num_modalities: int = 10
     transformations: tuple[str, ...] = ()
     absent_segmentation: bool = False
+    mask_feature: str | None = None
+    mask_values: tuple[str, ...] = ()
     languages: tuple[str, ...] = ("en", "vi")
     vocabulary_size: int = 4000
     bucket_batches: int = 0

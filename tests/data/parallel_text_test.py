@@ -148,3 +148,14 @@ def test_examples_of_strings_keep_their_order_and_their_gaps():
     assert split.num_examples == 3
     found = [example["x"]["vi"].decode() for example in split.dataset.as_numpy_iterator()]
     assert found == READ["vi"]
+    assert {n: mask.tolist() for n, mask in split.presence.items()} == {
+        "en": [1.0, 1.0, 1.0],
+        "vi": [1.0, 0.0, 1.0],
+    }
+    masks = [example["mask"]["vi"] for example in split.dataset.as_numpy_iterator()]
+    assert masks == [1.0, 0.0, 1.0]
+
+
+def test_examples_of_strings_without_gaps_have_no_mask():
+    split = text_split({"en": READ["en"]})
+    assert split.presence is None and list(split.dataset.element_spec) == ["x"]

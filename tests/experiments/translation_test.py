@@ -187,6 +187,30 @@ def test_the_vocabulary_is_made_of_what_the_run_may_see_alone(corpus, tmp_path, 
         assert split.presence[name].tolist() == [float(row.any()) for row in rows]
 
 
+def test_a_vae_of_one_language_has_a_vocabulary_of_it_alone(corpus, tmp_path):
+    config = config_of(corpus, model="vae", modality="vi", epochs=1, paired_fraction=0.1)
+    with pytest.raises(UserError, match="--model=vae learns from whole .* 60 .* 33 are: add"):
+        train(config, tmp_path / "run")
+    train(dataclasses.replace(config, drop_incomplete=True), tmp_path / "run")
+    run = load_run(tmp_path / "run")
+    assert [modality.name for modality in run.model.modalities] == ["vi"]
+    assert [path.name for path in (tmp_path / "run" / "assets").iterdir()] == ["vi.model"]
+    # It sees the sentences that an mvae of its pairs would see, 6 pairs and 27 of 54 others.
+    seen = [row["x"]["vi"] for row in run.seen_split("train").dataset.as_numpy_iterator()]
+    assert len(seen) == 33 and all(row.any() for row in seen)
+    assert list(run.text("test")) == ["vi"] and run.text("test")["vi"][-1] == ""
+    texts = run.text("train")["vi"]
+    assert {*run.tokenizers()["vi"].decode(np.array(seen))} <= {*texts}
+
+
+def test_a_vae_is_of_the_first_language_unless_another_is_named(corpus, tmp_path):
+    for languages, modality, own in ((("vi", "en"), None, "vi"), (("en", "vi"), "vi", "vi")):
+        config = config_of(corpus, model="vae", languages=languages, modality=modality)
+        assert list(load_split(config, "train").dataset.element_spec["x"]) == [own]
+    with pytest.raises(UserError, match="--modality=fr is not known; there are en, vi"):
+        train(config_of(corpus, model="vae", modality="fr"), tmp_path / "run")
+
+
 def test_a_missing_sentence_is_a_missing_part(corpus, run_dir):
     run = load_run(run_dir)
     split = run.split("test")

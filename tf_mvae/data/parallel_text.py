@@ -4,6 +4,7 @@ import pathlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
 import tensorflow as tf
 import tensorflow_datasets as tfds
 
@@ -78,15 +79,28 @@ def read_parallel_text(
     raise UserError(f"--dataset_dir={dataset_dir} has no text for split {split!r}: no {names}")
 
 
-def text_split(sentences: Mapping[str, Sequence[str]]) -> Split:
-    """Returns sentences as examples of strings, empty where one is missing.
+def text_split(
+    sentences: Mapping[str, Sequence[str] | np.ndarray],
+    presence: Mapping[str, np.ndarray] | None = None,
+) -> Split:
+    """Returns sentences as examples, with masks where some are missing.
 
     Args:
-        sentences: By language, equally many.
+        sentences: By language, equally many: strings, `""` where one is missing, or arrays of
+            what was made of them, `[examples, ...]`.
+        presence: By language, whether an example has it, `[examples]`; for strings, whether
+            there is something in them, where left out.
     """
     number = len(next(iter(sentences.values())))
-    columns = {name: tf.constant(list(column)) for name, column in sentences.items()}
-    return Split(tf.data.Dataset.from_tensor_slices({"x": columns}), number)
+    columns = {name: tf.constant(column) for name, column in sentences.items()}
+    known = dict(presence or {})
+    for name in sentences.keys() - known:
+        known[name] = np.array([len(text) > 0 for text in sentences[name]])
+    there = {name: np.asarray(known[name], np.float32) for name in sentences}
+    if all(np.all(mask) for mask in there.values()):
+        return Split(tf.data.Dataset.from_tensor_slices({"x": columns}), number)
+    elements = {"x": columns, "mask": there}
+    return Split(tf.data.Dataset.from_tensor_slices(elements), number, presence=there)
 
 
 def _from_files(folder: pathlib.Path, stem: str, languages: Sequence[str]) -> dict[str, list[str]]:

@@ -6,9 +6,8 @@ CoNLL 2016) and does not tell widths, vocabularies or weights; those here are ou
 
 import pathlib
 from collections.abc import Mapping, Sequence
+from typing import Any
 
-import numpy as np
-import tensorflow as tf
 from absl import logging
 
 from tf_mvae.data.parallel_text import read_parallel_text, text_split
@@ -35,7 +34,7 @@ def load(
     assets_dir: str | None = None,
     **_: object,
 ) -> Split:
-    """Returns sentences as ids; as strings where there is no vocabulary yet.
+    """Returns sentences as ids; as strings in languages that have no vocabulary.
 
     Args:
         split: Its name.
@@ -43,15 +42,18 @@ def load(
         dataset_dir: See `read_parallel_text`.
         languages: See there.
         max_length: The most symbols of a sentence; longer ones are cut, and counted in a message.
-        assets_dir: Where `prepare` wrote the vocabularies; none as yet where None.
+        assets_dir: Where `prepare` wrote the vocabularies, a vae's own alone; none as yet
+            where None.
     """
     sentences = read_parallel_text(split, languages, dataset_dir, data_dir)
     if assets_dir is None:
         return text_split(sentences)
-    x, presence = {}, {}
-    for language, vocabulary in vocabularies(assets_dir, languages).items():
+    made = [n for n in languages if Vocabulary.path(pathlib.Path(assets_dir), n).is_file()]
+    x: dict[str, Any] = dict(sentences)
+    presence = {}
+    for language, vocabulary in vocabularies(assets_dir, made or languages).items():
         x[language], cut = vocabulary.encode(sentences[language], max_length)
-        presence[language] = (x[language][:, 0] > 0).astype(np.float32)
+        presence[language] = x[language][:, 0] > 0
         if cut:
             logging.warning(
                 "%s: %d of %d sentences in %s are longer than --max_length=%d and were cut",
@@ -61,13 +63,7 @@ def load(
                 language,
                 max_length,
             )
-    elements: dict[str, dict[str, np.ndarray]] = {"x": x}
-    if all(np.all(there) for there in presence.values()):
-        presence = None
-    else:
-        elements["mask"] = presence
-    number = len(next(iter(x.values())))
-    return Split(tf.data.Dataset.from_tensor_slices(elements), number, presence=presence)
+    return text_split(x, presence)
 
 
 def prepare(
@@ -82,16 +78,16 @@ def prepare(
     Args:
         split: Strings by language, as `load` gives them, empty where they are hidden.
         directory: Where to write them.
-        languages: The languages.
+        languages: The languages; of those that the split is without none is made.
         vocabulary_size: The most ids of each.
 
     Raises:
         UserError: A language has no text, or more characters than ids.
     """
-    columns = {language: [] for language in languages}
+    columns = {name: [] for name in languages if name in split.dataset.element_spec["x"]}
     for batch in split.dataset.batch(1000).as_numpy_iterator():
-        for language in languages:
-            columns[language] += [text.decode("utf-8") for text in batch["x"][language]]
+        for language, found in columns.items():
+            found += [text.decode("utf-8") for text in batch["x"][language]]
     for language, sentences in columns.items():
         try:
             vocabulary = Vocabulary.train(sentences, vocabulary_size)
@@ -147,6 +143,7 @@ register(
         load=load,
         modalities=modalities,
         prepare=prepare,
+        named_by="languages",
         tokenizers=vocabularies,
         options=(
             "dataset_dir",

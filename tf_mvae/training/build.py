@@ -2,7 +2,7 @@
 
 import contextlib
 import dataclasses
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import keras
@@ -115,6 +115,8 @@ def load_split(config: RunConfig, name: str, masks: Masks | None = None) -> Spli
         split = with_masks(split, masks(split))
     if config.model != "vae":
         return split
+    if experiment.named_by is not None:  # a modality cannot be made before the run's assets
+        return split.only([_first(config, getattr(config, experiment.named_by))])
     return split.only([modality.name for modality in make_modalities(config)])
 
 
@@ -161,6 +163,9 @@ def make_modalities(config: RunConfig) -> list[Modality]:
     """
     experiment = registry.get(config.experiment)
     options = _options(config, experiment)
+    listed = options.get(experiment.named_by, ())
+    if listed and config.model == "vae":  # the run's assets are its modality's alone
+        options[experiment.named_by] = (_first(config, listed),)
     modalities = experiment.modalities(config.likelihood_weight, config.cross_weight, **options)
     names = [modality.name for modality in modalities]
     members = [name for m in modalities for name in m.column_names]
@@ -171,16 +176,21 @@ def make_modalities(config: RunConfig) -> list[Modality]:
     }
     for flag, weighed in known.items():
         for name in getattr(config, flag):
-            if name not in {*weighed, *experiment.optional}:
+            if name not in {*weighed, *experiment.optional, *listed}:
                 raise UserError(
                     f"--{flag} names {name!r}; the modalities are "
                     f"{sorted({*names, *members} if flag != 'term_weight' else members)}"
                 )
-    if config.modality is not None and config.modality not in names:
-        raise UserError(f"--modality={config.modality} is not known; there are {', '.join(names)}")
-    first = config.modality or names[0]
+    first = _first(config, names)
     modalities.sort(key=lambda modality: modality.name != first)
     return modalities[:1] if config.model == "vae" else modalities
+
+
+def _first(config: RunConfig, names: Sequence[str]) -> str:
+    """Returns the modality that leads, the only one of a vae."""
+    if config.modality is not None and config.modality not in names:
+        raise UserError(f"--modality={config.modality} is not known; there are {', '.join(names)}")
+    return config.modality or names[0]
 
 
 def _mvae(

@@ -85,6 +85,8 @@ def test_absent_attributes_are_an_error_or_masked_where_asked_for(dataset_dir):
     split = image_and_attributes("train", None, dataset_dir, names, absent_attributes=True)
     (batch,) = evaluation_batches(split, 6)
     assert batch["mask"]["attributes"].numpy().tolist() == [[1.0, 0.0]] * 6
+    assert split.presence["attributes"].tolist() == [[1.0, 0.0]] * 6
+    assert split.presence["image"].tolist() == [1.0] * 6
     modalities = experiments.get("celeba19").modalities({}, {}, attributes=names)
     contract.check_arrays(batch, modalities)
     with pytest.raises(UserError, match="none of the attributes Wearing_Hat"):

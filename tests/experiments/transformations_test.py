@@ -1,5 +1,6 @@
 """celeba_transformations from end to end: it trains, resumes, generates and is evaluated."""
 
+import dataclasses
 import json
 import signal
 
@@ -146,6 +147,16 @@ def test_the_configuration_is_filled_in_from_the_data_and_weights_may_name_what_
     assert build.resolved(RunConfig("mnist")).transformations == ()
     with pytest.raises(UserError, match="--transformations is not for --experiment=mnist"):
         build.build_model(RunConfig("mnist", transformations=("image",)), 2)
+
+
+def test_a_model_that_wants_everything_is_refused_where_no_picture_has_a_mask(tmp_path):
+    plain = prepare_pictures(tmp_path, {"train": 20}, False)
+    config = make_config(plain, model="jmvae", cross_weight={}, absent_segmentation=True)
+    with pytest.raises(UserError, match="of the 16 in split 'train' 0 are: take --model=mvae"):
+        train(config, tmp_path / "run")
+    with pytest.raises(UserError, match="--drop_incomplete leaves nothing of split 'train'"):
+        train(dataclasses.replace(config, drop_incomplete=True), tmp_path / "run")
+    assert not (tmp_path / "run").exists()
 
 
 def test_networks_are_those_of_celeba():

@@ -18,8 +18,10 @@ from tf_mvae.experiments import registry, translation
 from tf_mvae.models.sentences import said
 from tf_mvae.ops.tokens import END
 from tf_mvae.training import RunConfig, load_run, train
+from tf_mvae.training.assets import run_assets
 from tf_mvae.training.build import build_model, load_split
-from tf_mvae.training.incomplete import incomplete_split
+from tf_mvae.training.incomplete import batch_composition, incomplete_split
+from tf_mvae.training.run_directory import RunDirectory
 
 ROOT = pathlib.Path(__file__).parents[2]
 VERBS = {"Open": "Mở", "Close": "Đóng", "Save": "Lưu", "Delete": "Xoá"}
@@ -209,6 +211,45 @@ def test_a_vae_is_of_the_first_language_unless_another_is_named(corpus, tmp_path
         assert list(load_split(config, "train").dataset.element_spec["x"]) == [own]
     with pytest.raises(UserError, match="--modality=fr is not known; there are en, vi"):
         train(config_of(corpus, model="vae", modality="fr"), tmp_path / "run")
+
+
+@pytest.fixture
+def gaps(corpus, tmp_path):
+    """The corpus, whose first ten pairs lack their Vietnamese in training."""
+    folder = tmp_path / "gaps"
+    shutil.copytree(corpus, folder)
+    lines = (corpus / "train.vi").read_text(encoding="utf-8").splitlines()
+    (folder / "train.vi").write_text("\n" * 10 + "\n".join(lines[10:]), encoding="utf-8")
+    return folder
+
+
+def test_text_with_gaps_is_treated_as_what_a_flag_takes_away(gaps, tmp_path):
+    with pytest.raises(UserError, match="--model=jmvae learns .* in split 'train' 50 are: add"):
+        train(config_of(gaps, model="jmvae"), tmp_path / "run")
+    config = config_of(gaps, model="jmvae", drop_incomplete=True)
+    with run_assets(config, RunDirectory(tmp_path / "run")) as made:
+        split = incomplete_split(made, "train")
+        assert split.num_examples == 50 and split.steps_per_epoch(10) == 6
+        assert incomplete_split(made, "validation").num_examples == 12
+    config = config_of(gaps, paired_share=0.2)
+    with run_assets(config, RunDirectory(tmp_path / "run")) as made:
+        composition = batch_composition(made, incomplete_split(made, "train"))
+        assert [stratum.rows for stratum in composition] == [2, 8]
+    # A vae of the language that lacks nothing has all that it wants.
+    assert incomplete_split(config_of(gaps, model="vae"), "train").num_examples == 60
+
+
+def test_flags_for_gaps_are_refused_where_there_are_none(corpus, gaps):
+    for flags in ({"drop_incomplete": True}, {"paired_share": 0.2}):
+        with pytest.raises(UserError, match=f"--{next(iter(flags))} is for data with missing"):
+            incomplete_split(config_of(corpus, **flags), "train")
+    # Where the validation split alone has some, leaving them out is of use.
+    shutil.copy(gaps / "train.vi", gaps / "validation.vi")
+    shutil.copy(gaps / "train.en", gaps / "validation.en")
+    shutil.copy(corpus / "train.vi", gaps / "train.vi")
+    config = config_of(gaps, model="jmvae", drop_incomplete=True)
+    sizes = [incomplete_split(config, name).num_examples for name in ("train", "validation")]
+    assert sizes == [60, 50]
 
 
 def test_a_missing_sentence_is_a_missing_part(corpus, run_dir):

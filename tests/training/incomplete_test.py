@@ -1,11 +1,16 @@
 """Runs whose training data lack parts."""
 
+import dataclasses
+
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from tests.training import tiny_experiment  # noqa: F401  registers the experiment
+from tf_mvae.data.split import Split
 from tf_mvae.errors import UserError
+from tf_mvae.experiments import registry
 from tf_mvae.training import RunConfig, load_run, train
 from tf_mvae.training.build import build_model, load_split
 from tf_mvae.training.config import MODELS
@@ -54,6 +59,20 @@ def test_parts_may_be_missing_at_random():
     presence = incomplete_split(config, "train").presence
     assert presence["image"].all()
     assert 0 < presence["label"].mean() < 1
+
+
+def test_no_data_are_read_to_know_what_they_lack(monkeypatch):
+    def unread():
+        raise AssertionError("the data are read")
+
+    tiny = registry.get("tiny")
+    spec = tiny.load("train", None).dataset.element_spec
+    split = Split(tf.data.Dataset.from_generator(unread, output_signature=spec), 60)
+    found = dataclasses.replace(tiny, load=lambda name, data_dir: split)
+    monkeypatch.setitem(registry._EXPERIMENTS, "tiny", found)
+    assert incomplete_split(config_of("jmvae", paired_examples=None), "train") is split
+    with pytest.raises(UserError, match="--drop_incomplete is for data"):
+        incomplete_split(config_of(paired_examples=None, drop_incomplete=True), "train")
 
 
 @pytest.mark.parametrize(

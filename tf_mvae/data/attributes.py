@@ -1,5 +1,6 @@
 """Images with yes-or-no attributes: CelebA, and any prepared data set of the same shape."""
 
+import dataclasses
 from collections.abc import Sequence
 from typing import Any
 
@@ -91,7 +92,15 @@ def image_and_attributes(
         mask = tf.constant([float(name in known) for name in names])
         return {"x": x, "mask": {"attributes": mask}}
 
-    return examples.map(to_contract, num_parallel_calls=4)
+    made = examples.map(to_contract, num_parallel_calls=4)
+    if not absent:
+        return made
+    there = np.array([name in known for name in names], np.float32)
+    presence = {
+        "image": np.ones(made.num_examples, np.float32),
+        "attributes": np.broadcast_to(there, (made.num_examples, len(names))),
+    }
+    return dataclasses.replace(made, presence=presence)
 
 
 def square(image: tf.Tensor, size: int) -> tf.Tensor:

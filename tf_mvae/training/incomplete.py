@@ -19,7 +19,8 @@ def incomplete_split(config: RunConfig, name: str) -> Split:
     """Returns the examples of `train` or `validation` without what the run is not to see.
 
     Which examples stay whole depends on the seed and the split alone, so that runs of
-    different models see the same.
+    different models see the same. What the data lack by themselves is treated as what a flag
+    takes away.
 
     Args:
         config: The run's configuration.
@@ -29,10 +30,14 @@ def incomplete_split(config: RunConfig, name: str) -> Split:
         UserError: The data are not there, nothing is left, or the model cannot learn from
             examples that lack something and is not told to leave them out.
     """
-    if not config.is_incomplete:
-        _refuse_without_use(config)
-        return load_split(config, name)
-    split = load_split(config, name, lambda split: _masks(config, split, name))
+    if config.is_incomplete:
+        split = load_split(config, name, lambda split: _masks(config, split, name))
+    else:
+        split = load_split(config, name)
+        if not _lacks(split):
+            if name == "train":
+                _refuse_without_use(config)
+            return split
     whole = split.num_examples
     complete = pairing.keep_paired(split)
     if config.drop_incomplete:
@@ -42,12 +47,19 @@ def incomplete_split(config: RunConfig, name: str) -> Split:
             )
         return dataclasses.replace(complete, examples_per_epoch=whole)
     if not model_class(config).learns_from_incomplete and complete.num_examples < whole:
+        mends = "take --model=mvae"
+        if complete.num_examples:
+            mends = f"add --drop_incomplete to train on these, or {mends}"
         raise UserError(
             f"--model={config.model} learns from whole examples alone, and of the {whole} in split "
-            f"{name!r} {complete.num_examples} are: add --drop_incomplete to train on these, or "
-            "take --model=mvae"
+            f"{name!r} {complete.num_examples} are: {mends}"
         )
     return split
+
+
+def _lacks(split: Split) -> bool:
+    """Says whether an example lacks something, as far as that is known without reading them."""
+    return not all(np.all(there) for there in (split.presence or {}).values())
 
 
 def batch_composition(config: RunConfig, split: Split) -> list[strata.Stratum] | None:
@@ -111,9 +123,12 @@ def _missing_at_random(
 
 
 def _refuse_without_use(config: RunConfig) -> None:
-    for name in ("paired_share", "drop_incomplete"):
-        if getattr(config, name):
-            raise UserError(
-                f"--{name} is for data with missing parts: give --paired_fraction, "
-                "--paired_examples or --missing_rate too"
-            )
+    """Refuses what is for missing parts where the training split has them all."""
+    useless = ["paired_share"] if config.paired_share else []
+    if config.drop_incomplete and not _lacks(load_split(config, "validation")):
+        useless.append("drop_incomplete")
+    for name in useless:
+        raise UserError(
+            f"--{name} is for data with missing parts, and these have all: give "
+            "--paired_fraction, --paired_examples or --missing_rate too"
+        )

@@ -11,8 +11,18 @@ from tf_mvae.data.parallel_text import text_split
 from tf_mvae.errors import UserError
 from tf_mvae.training import RunConfig
 from tf_mvae.training.build import build_model
-from tf_mvae.training.config import parse_weights
+from tf_mvae.training.config import MODELS, parse_weights
 from tf_mvae.training.sweeping import parse_methods, parse_numbers
+
+# An experiment has a config of every model that it can be built with, but for
+AS_ANOTHER = {  # those whose networks and settings are another's: its config and --experiment
+    "binary_mnist_threshold": "binary_mnist",
+    "digits": "mnist",
+}
+WITHOUT = {
+    ("celeba19", "vae"),  # celeba's
+    ("celeba_transformations", "cvae"),  # five pictures as numbers: 237 million weights
+}
 
 SWEEPS = sorted(p for p in CONFIGS.rglob("*.cfg") if "--methods=" in p.read_text())
 RUNS = sorted(set(CONFIGS.rglob("*.cfg")) - set(SWEEPS))
@@ -132,16 +142,33 @@ def test_every_config_of_a_sweep_names_what_there_is(path, monkeypatch):
     assert fractions == tuple(sorted(fractions)) and fractions[-1] == 1
 
 
+def built(config, folder):
+    if config.experiment == "translation":
+        text = text_split({name: ["a few words", "and some others"] for name in config.languages})
+        experiments.translation.prepare(text, folder, config.languages, 30)
+        config = dataclasses.replace(config, assets_dir=str(folder))
+    return build_model(config, steps_per_epoch=10)
+
+
+def test_there_is_a_config_of_every_model_that_an_experiment_can_be_built_with(tmp_path):
+    """Whatever has no config is tried, and has to be refused."""
+    have = {(path.parent.name, read_flags(path).get("model", "mvae")) for path in RUNS}
+    declared = [experiments.get(name) for name in experiments.names()]  # tests declare some too
+    own = {e.name for e in declared if e.modalities.__module__.startswith("tf_mvae.")}
+    names = own - {*AS_ANOTHER}
+    missing = {(name, kind) for name in names for kind in MODELS} - have
+    assert WITHOUT <= missing
+    for name, kind in sorted(missing - WITHOUT):
+        with pytest.raises(UserError):
+            built(RunConfig(name, model=kind, latent_dim=4), tmp_path)
+            pytest.fail(f"configs/{name}/{kind}.cfg is missing")
+
+
 @pytest.mark.parametrize("path", RUNS, ids=lambda path: f"{path.parent.stem}-{path.stem}")
 def test_every_config_builds_its_model(path, tmp_path):
     flags = {"experiment": "mnist", **read_flags(path)}  # a config may be put behind another
     flags.pop("run_dir", None)
-    config = config_of(flags)
-    if config.experiment == "translation":
-        text = text_split({name: ["a few words", "and some others"] for name in config.languages})
-        experiments.translation.prepare(text, tmp_path, config.languages, 30)
-        config = dataclasses.replace(config, assets_dir=str(tmp_path))
-    model = build_model(config, steps_per_epoch=10)
+    model = built(config_of(flags), tmp_path)
     likelihood, cross = (
         parse_weights(flags[name].split(",")) if name in flags else {}
         for name in ("likelihood_weight", "cross_weight")

@@ -255,7 +255,7 @@ def keep(run_dir: pathlib.Path, target: pathlib.Path) -> None:
     for name in _SENTENCES:
         path = run_dir / "evaluation" / f"{name}.txt"
         if path.exists():
-            lines = _first_sentences(path.read_text(encoding="utf-8").splitlines())
+            lines = _first_sentences(path.read_text(encoding="utf-8").rstrip("\n").split("\n"))
             (target / path.name).write_text("\n".join(lines) + "\n", encoding="utf-8")
 
 

@@ -354,7 +354,7 @@ def _sentences(result: Result, name: str) -> dict[tuple[str, ...], str]:
     path = HERE / "results" / result.name / f"{name}.txt"
     if not path.exists():
         return {}
-    lines = iter(path.read_text(encoding="utf-8").splitlines())
+    lines = iter(path.read_text(encoding="utf-8").rstrip("\n").split("\n"))
     said = {}
     for source, reference, hypothesis in zip(lines, lines, lines, strict=True):
         language, _, given = source.partition(": ")

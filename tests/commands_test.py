@@ -119,7 +119,7 @@ def test_evaluate_names_an_unknown_analysis(finished):
 
 def test_evaluate_refuses_a_data_set_that_the_run_did_not_read(finished):
     result = run_on_tiny("evaluate", f"--run_dir={finished}", "--dataset_dir=/pets/1.0.0")
-    assert_one_line(result, "--dataset_dir=/pets/1.0.0", "leave it out")
+    assert_one_line(result, "--dataset_dir=/pets/1.0.0", "leave the flag out")
 
 
 def test_export_writes_versions_and_overwrites_none(finished, tmp_path):

@@ -8,7 +8,7 @@ from tf_mvae.data.parallel_text import read_parallel_text, text_split
 from tf_mvae.errors import UserError
 
 ENGLISH = ["Open the file", "  Close it ", "", "One more\x0cline\u2028here"]
-VIETNAMESE = ["Mở tập tin", "", "", "Một dòng nữa"]
+VIETNAMESE = ["Mở tập tin", "\u200b\ufeff", "", "Một dòng nữa"]  # the second is invisible
 READ = {
     "en": ["Open the file", "Close it", "One more\x0cline\u2028here"],
     "vi": ["Mở tập tin", "", "Một dòng nữa"],

@@ -2,6 +2,7 @@
 
 import json
 import math
+import types
 
 import keras
 import numpy as np
@@ -9,7 +10,7 @@ import pytest
 import tensorflow as tf
 
 from tests import tiny
-from tf_mvae.evaluation import table, update_report
+from tf_mvae.evaluation import table, update_report, usual_analyses
 from tf_mvae.evaluation.accuracy import cross_modal_accuracy, share
 from tf_mvae.evaluation.classifier import judge_accuracy, load_or_train
 from tf_mvae.evaluation.coherence import conditional_coherence, joint_coherence
@@ -36,6 +37,27 @@ def test_accuracy_equals_a_plain_loop():
                     right += int(probabilities[row].argmax() == x["label"][row])
         assert got[f"label | {', '.join(given)}"] == pytest.approx(share(right, number))
         assert 0 < number < 2 * len(x["label"])
+
+
+@pytest.mark.parametrize(
+    ("names", "conditions", "tasks", "usual"),
+    [
+        (["image", "label"], [], [], ("accuracy",)),
+        (["image"], [], [], ("log_likelihood",)),
+        (["image", "label"], ["label"], [], ("log_likelihood",)),
+        (["grey", "image"], [], [("grey", "image")], ("accuracy",)),
+        (["grey", "edges"], [], [("grey", "image")], ("log_likelihood",)),
+    ],
+)
+def test_a_run_has_usual_analyses_that_its_model_can_do(names, conditions, tasks, usual):
+    plain = types.SimpleNamespace
+    modalities = [plain(name=name) for name in names]
+    tasks = [plain(given=given, target=target) for given, target in tasks]
+    run = plain(
+        model=plain(modalities=modalities, conditions=conditions),
+        experiment=plain(analyses=("accuracy",), tasks=tasks),
+    )
+    assert usual_analyses(run) == usual
 
 
 def test_share_has_the_binomial_error():

@@ -1,12 +1,14 @@
 """Scores of translations."""
 
 import sys
+import types
 
 import numpy as np
 import pytest
 
 from tf_mvae.errors import UserError
-from tf_mvae.evaluation.translation import scores
+from tf_mvae.evaluation import Settings, translation
+from tf_mvae.evaluation.translation import direction_scores, scores
 
 WANTED = [f"the file number {n} is {w} now" for n, w in enumerate("open closed lost new".split())]
 
@@ -49,3 +51,17 @@ def test_nothing_to_compare_and_a_missing_package_are_told(monkeypatch):
     monkeypatch.setitem(sys.modules, "sacrebleu.metrics", None)
     with pytest.raises(UserError, match="pip install"):
         scores(WANTED, WANTED)
+
+
+def test_a_sentence_to_look_at_is_a_line_whatever_it_holds(monkeypatch):
+    monkeypatch.setattr(translation, "languages_of", lambda run: ["en", "vi"])
+    written = {"en": ["one\u2028line", "two"], "vi": ["một\ndòng", "hai"]}
+    run = types.SimpleNamespace(text=lambda split: written)
+    results, lines = direction_scores(run, Settings(), lambda source, target: written[target])
+    assert results["vi | en: BLEU"]["examples"] == 2
+    assert [len(line.splitlines()) for line in lines] == [1] * 12
+    assert lines[:3] == [
+        "en: one line",
+        "  vi, by people: một dòng",
+        "  vi, by the model: một dòng",
+    ]

@@ -8,6 +8,7 @@ import pytest
 import tensorflow as tf
 
 from tests.training import tiny_experiment  # noqa: F401  registers the experiment
+from tf_mvae.data.pairing import with_masks
 from tf_mvae.data.split import Split
 from tf_mvae.errors import UserError
 from tf_mvae.experiments import registry
@@ -73,6 +74,49 @@ def test_no_data_are_read_to_know_what_they_lack(monkeypatch):
     assert incomplete_split(config_of("jmvae", paired_examples=None), "train") is split
     with pytest.raises(UserError, match="--drop_incomplete is for data"):
         incomplete_split(config_of(paired_examples=None, drop_incomplete=True), "train")
+
+
+@pytest.fixture
+def gaps(monkeypatch):
+    """The tiny data, of which the first ten examples lack a label and the next five an image."""
+    tiny = registry.get("tiny")
+    place = np.arange(60)
+    masks = {"image": (place < 10) | (place >= 15), "label": place >= 10}
+
+    def load(name, data_dir):
+        split = tiny.load(name, data_dir)
+        number = split.num_examples
+        return with_masks(split, {part: mask[:number] for part, mask in masks.items()})
+
+    found = dataclasses.replace(tiny, load=load)
+    monkeypatch.setitem(registry._EXPERIMENTS, "tiny", found)
+    return masks
+
+
+def test_pairs_are_kept_of_the_whole_examples_and_others_lose_nothing(gaps):
+    presence = incomplete_split(config_of(paired_examples=9), "train").presence
+    assert (presence["image"] * presence["label"]).sum() == 9
+    for name, mask in gaps.items():
+        np.testing.assert_array_equal(presence[name][:15], mask[:15])
+    assert (presence["image"] + presence["label"]).min() == 1
+    alone = [presence[name][15:].sum() for name in gaps]
+    assert sorted(alone) == [27, 27]  # 9 pairs, and 36 others in halves
+    validation = incomplete_split(config_of(paired_examples=9), "validation").presence
+    assert (validation["image"] * validation["label"]).sum() == 1  # of 5, as 9 of 45
+
+
+def test_what_a_run_has_seen_is_known_whatever_new_runs_are_refused(gaps):
+    config = config_of("jmvae", paired_examples=None)
+    with pytest.raises(UserError, match="--drop_incomplete"):
+        incomplete_split(config, "train")
+    seen = incomplete_split(config, "train", refuse=False)
+    assert seen.num_examples == 45 and all(np.all(mask) for mask in seen.presence.values())
+
+
+def test_a_share_of_whole_examples_needs_one(gaps):
+    config = config_of(paired_examples=None, missing_rate={"label": 1.0}, paired_share=0.5)
+    with pytest.raises(UserError, match=r"--paired_share=0.5 .* no example of split 'train'"):
+        incomplete_split(config, "train")
 
 
 @pytest.mark.parametrize(

@@ -191,7 +191,7 @@ def both_masks(
 
 
 def keep_paired(split: Split) -> Split:
-    """Returns the examples of a split made by `with_masks` that have every modality."""
+    """Returns the examples that have every modality, of a split whose presence is known."""
     rows = split.num_examples
     whole = np.concatenate([v.reshape(rows, -1) for v in split.presence.values()], axis=1)
     return split.where(whole.min(axis=1) > 0)

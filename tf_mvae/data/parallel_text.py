@@ -1,6 +1,7 @@
 """Aligned text: the same sentences in several languages, from files or from TFDS."""
 
 import pathlib
+import unicodedata
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -182,8 +183,14 @@ def _is_text(spec: Any, rank: int) -> bool:
 
 def _without_empty(sentences: dict[str, list[str]]) -> dict[str, list[str]]:
     """Strips sentences, and leaves out examples that have none."""
-    rows = [[text.strip() for text in row] for row in zip(*sentences.values(), strict=True)]
+    rows = [[_stripped(text) for text in row] for row in zip(*sentences.values(), strict=True)]
     kept = [row for row in rows if any(row)]
     if not kept:
         raise UserError(f"there is no sentence in {', '.join(sentences)}")
     return dict(zip(sentences, map(list, zip(*kept, strict=True)), strict=True))
+
+
+def _stripped(text: str) -> str:
+    """Strips a sentence; one of invisible characters alone, without a sub-word, is empty."""
+    seen = any(unicodedata.category(c)[0] not in "CZ" and c != "\ufffd" for c in text)
+    return text.strip() if seen else ""

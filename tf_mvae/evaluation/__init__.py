@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
+from tf_mvae.data.tasks import possible
 from tf_mvae.evaluation import (
     accuracy,
     attributes,
@@ -61,10 +62,14 @@ ANALYSES = {
 def usual_analyses(run: Any) -> tuple[str, ...]:
     """Returns the names of the analyses of a run where none are asked for.
 
-    They are its experiment's, and of a model of one modality, from which nothing else can be
-    read, its log-likelihood.
+    They are its experiment's; of a model that cannot do what these measure (one of a single
+    modality, one that cannot do without another, or one without the pictures of any task), its
+    log-likelihood.
 
     Args:
         run: The run (`tf_mvae.training.load_run`).
     """
-    return run.experiment.analyses if len(run.model.modalities) > 1 else ("log_likelihood",)
+    names = [modality.name for modality in run.model.modalities]
+    tasks = run.experiment.tasks
+    fits = len(names) > 1 and not run.model.conditions and (not tasks or possible(tasks, names))
+    return run.experiment.analyses if fits else ("log_likelihood",)

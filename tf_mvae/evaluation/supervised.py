@@ -9,7 +9,7 @@ import numpy as np
 import tensorflow as tf
 
 from tf_mvae.data import contract
-from tf_mvae.data.pipeline import Split, training_batches
+from tf_mvae.data.pipeline import Split, evaluation_batches, training_batches
 from tf_mvae.errors import UserError
 from tf_mvae.evaluation.baselines import bottleneck_networks
 from tf_mvae.evaluation.kept import kept_network
@@ -170,7 +170,7 @@ def train_supervised(
     def look(batch: dict[str, dict[str, tf.Tensor]]) -> tf.Tensor:
         return tf.stack([tf.reduce_sum(part) for part in losses(batch, training=False)])
 
-    others = checks.only([given.name, target.name]).dataset.batch(_LOOK_BATCH)
+    others = evaluation_batches(checks.only([given.name, target.name]), _LOOK_BATCH, seed)
     best = _Best(network)
     epochs = -(-steps // split.steps_per_epoch(batch_size))
     batches = training_batches(split, batch_size, epochs, seed, shuffle_buffer).take(steps)

@@ -156,10 +156,12 @@ def direction_scores(
             for metric, result in scores(chosen, wanted).items():
                 results[f"{target} | {source}: {metric}"] = result
             for row in rows[:_SHOWN]:
+                texts = written[source][row], written[target][row], said[row]
+                given, reference, answer = (" ".join(text.split()) for text in texts)  # a line each
                 lines += [
-                    f"{source}: {written[source][row]}",
-                    f"  {target}, by people: {written[target][row]}",
-                    f"  {target}, by the model: {said[row]}",
+                    f"{source}: {given}",
+                    f"  {target}, by people: {reference}",
+                    f"  {target}, by the model: {answer}",
                 ]
     return results, lines
 

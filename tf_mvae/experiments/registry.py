@@ -38,9 +38,9 @@ class Experiment:
             (as `load` gives them without `assets_dir`) and a directory, with the `options` as
             keyword arguments, writes it there. The run keeps the directory as `assets/`, and
             `assets_dir` is one of the `options`.
-        named_by: With `prepare`, the option that lists the modalities' names, which are so
-            known before a modality can be made. For a vae `modalities` is given a list of its
-            own alone, for of nothing else has `prepare` made anything.
+        named_by: With `prepare`, the option that lists the modalities' names, so that they are
+            known before a modality can be made. `prepare` makes what a vae needs for its one
+            modality only, and `modalities` is then given this one name.
         tokenizers: From that directory (None where nothing is prepared) and the names of
             modalities to what turns text into the ids of those that are text: objects with
             `encode(sentences, length)`, as `tf_mvae.data.vocabulary.Vocabulary`.

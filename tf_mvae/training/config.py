@@ -245,7 +245,7 @@ class RunConfig:
             for name in own
             if own[name] != others[name]
             and name not in _FREE
-            and not (name == "dataset_dir" and _may_be_one(own[name], others[name]))
+            and not (name == "dataset_dir" and may_be_one(own[name], others[name]))
         ]
 
     def _given(self) -> dict[str, Any]:
@@ -279,7 +279,7 @@ def data_name(directory: str) -> str:
     return "/".join(parts[-2:]) if len(parts) > 1 else ""
 
 
-def _may_be_one(one: str | None, other: str | None) -> bool:
+def may_be_one(one: str | None, other: str | None) -> bool:
     """Says whether two directories may hold one data set, of which one was moved."""
     if one is None or other is None:
         return one is other

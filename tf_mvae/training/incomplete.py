@@ -15,7 +15,7 @@ from tf_mvae.training.config import RunConfig
 __all__ = ["batch_composition", "incomplete_split", "mask_of_batch"]
 
 
-def incomplete_split(config: RunConfig, name: str) -> Split:
+def incomplete_split(config: RunConfig, name: str, refuse: bool = True) -> Split:
     """Returns the examples of `train` or `validation` without what the run is not to see.
 
     Which examples stay whole depends on the seed and the split alone, so that runs of
@@ -25,6 +25,8 @@ def incomplete_split(config: RunConfig, name: str) -> Split:
     Args:
         config: The run's configuration.
         name: The split's name.
+        refuse: Whether to refuse what a run cannot be trained with. Otherwise a model that learns
+            from whole examples alone gets these.
 
     Raises:
         UserError: The data are not there, nothing is left, or the model cannot learn from
@@ -35,18 +37,26 @@ def incomplete_split(config: RunConfig, name: str) -> Split:
     else:
         split = load_split(config, name)
         if not _lacks(split):
-            if name == "train":
+            # What a vocabulary is made of was checked with all the others, before.
+            if name == "train" and refuse:
                 _refuse_without_use(config)
             return split
     whole = split.num_examples
     complete = pairing.keep_paired(split)
+    if refuse and name == "train" and config.paired_share and not complete.num_examples:
+        raise UserError(
+            f"--paired_share={config.paired_share:g} is for whole examples, and no example of "
+            f"split {name!r} is whole; leave it out"
+        )
     if config.drop_incomplete:
-        if not complete.num_examples:
+        if refuse and not complete.num_examples:
             raise UserError(
                 f"--drop_incomplete leaves nothing of split {name!r}: no example is whole"
             )
         return dataclasses.replace(complete, examples_per_epoch=whole)
     if not model_class(config).learns_from_incomplete and complete.num_examples < whole:
+        if not refuse:
+            return complete
         mends = "take --model=mvae"
         if complete.num_examples:
             mends = f"add --drop_incomplete to train on these, or {mends}"
@@ -81,20 +91,37 @@ def mask_of_batch(composition: Sequence[strata.Stratum]) -> dict[str, np.ndarray
 
 
 def _masks(config: RunConfig, split: Split, name: str) -> dict[str, np.ndarray]:
+    """Returns what the flags leave of a split."""
     names = sorted(split.dataset.element_spec["x"])
     seed = config.seed + (0 if name == "train" else 2**20)
     masks = _missing_at_random(config, names, split.num_examples, seed)
-    fraction, examples = config.paired_fraction, config.paired_examples
-    if fraction is None and examples is None:
+    if config.paired_fraction is None and config.paired_examples is None:
         return masks
+    return pairing.both_masks(_paired(config, split, name, seed), masks)
+
+
+def _paired(config: RunConfig, split: Split, name: str, seed: int) -> dict[str, np.ndarray]:
+    """Returns masks that break up pairs; examples that lack something keep what they have."""
+    fraction, examples = config.paired_fraction, config.paired_examples
     if examples is not None and name != "train":
         # As many for their number as the training split has, so that they tell no more.
-        train = load_split(config, "train").num_examples
-        fraction, examples = min(1.0, examples / train), None
-    classes = "label" in split.dataset.element_spec["x"]
-    labels = pairing.class_labels(split) if classes else np.zeros(split.num_examples, int)
-    paired = pairing.paired_masks(labels, names, fraction, examples, seed)
-    return pairing.both_masks(paired, masks)
+        train = _whole_rows(load_split(config, "train")).sum()
+        fraction, examples = min(1.0, examples / max(train, 1)), None
+    names, rows = sorted(split.dataset.element_spec["x"]), _whole_rows(split)
+    had = [part for part in names if np.any((split.presence or {}).get(part, True))]
+    labels = pairing.class_labels(split) if "label" in names else np.zeros(len(rows), int)
+    masks = {part: np.ones(len(rows), bool) for part in names}
+    for part, kept in pairing.paired_masks(labels[rows], had, fraction, examples, seed).items():
+        masks[part][rows] = kept
+    return masks
+
+
+def _whole_rows(split: Split) -> np.ndarray:
+    """Returns which examples have all that any example has, `[examples]`."""
+    parts = (split.presence or {}).values()
+    columns = [np.reshape(there, [split.num_examples, -1]) > 0 for there in parts]
+    table = np.concatenate([np.ones([split.num_examples, 1], bool), *columns], axis=1)
+    return table[:, table.any(axis=0)].all(axis=1)
 
 
 def _missing_at_random(

@@ -17,7 +17,7 @@ from tf_mvae.models.precision import layers_compute_in
 from tf_mvae.training.assets import with_assets
 from tf_mvae.training.build import build_model, load_split, make_modalities
 from tf_mvae.training.checkpoints import Checkpoints
-from tf_mvae.training.config import RunConfig
+from tf_mvae.training.config import RunConfig, may_be_one
 from tf_mvae.training.incomplete import incomplete_split
 from tf_mvae.training.run_directory import RunDirectory
 
@@ -50,7 +50,7 @@ class Run:
 
     def seen_split(self, name: str) -> Split:
         """Returns the examples of `train` or `validation` without what the run is not to see."""
-        return incomplete_split(self.config, name)
+        return incomplete_split(self.config, name, refuse=False)
 
     def fresh_modalities(self) -> list[Modality]:
         """Returns the run's modalities with networks that are not trained."""
@@ -115,9 +115,10 @@ def load_run(
     if data_dir:
         config = dataclasses.replace(config, data_dir=data_dir)
     if dataset_dir:
-        if not config.dataset_dir:
+        if not may_be_one(config.dataset_dir, dataset_dir):
             raise UserError(
-                f"--dataset_dir={dataset_dir}: run {directory.path} did not read one; leave it out"
+                f"--dataset_dir={dataset_dir} is not what run {directory.path} read: "
+                f"{config.dataset_dir or 'it took none, leave the flag out'}"
             )
         config = dataclasses.replace(config, dataset_dir=dataset_dir)
     model = build_model(config, steps_per_epoch=1)

@@ -43,7 +43,16 @@ def test_the_best_weights_of_all_rounds_are_kept(monkeypatch):
     # Batches of 50 and 20: the mean is that of the sentences, not of the batches.
     told = model.evaluate(checks, checks, batch_size=50, verbose=0, return_dict=True)
     np.testing.assert_allclose(told["loss"], begin, rtol=1e-5)
-    steps = translation_baseline.train_on_pairs(model, (train, train), (checks, checks), 50, 110, 0)
+    shown = []
+
+    def progress(rounds):
+        for number in rounds:
+            yield shown.append(number)
+
+    steps = translation_baseline.train_on_pairs(
+        model, (train, train), (checks, checks), 50, 110, 0, progress
+    )
+    assert shown == list(range(6))
     told = model.history.history["val_loss"]
     assert steps == 18 * (1 + np.argmin(told)) and len(told) == 6  # 110 steps in 6 rounds
     np.testing.assert_allclose(loss(), min(told), rtol=1e-5)

@@ -1,6 +1,6 @@
 """A supervised baseline of translation: the same networks, with nothing between them."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import keras
@@ -120,8 +120,13 @@ def analyze(run: Any, settings: Settings) -> dict[str, Any]:
     def translate(source: str, target: str) -> list[str]:
         model = _compiled(run, source, target)
         pairs, checks = ((part[source], part[target]) for part in (train, validation))
+
+        def shown(rounds: range) -> Iterable:
+            words = f"supervised: {source} to {target}"
+            return settings.progress(rounds, desc=words, total=len(rounds))
+
         steps[f"{target} | {source}"] = train_on_pairs(
-            model, pairs, checks, run.config.batch_size, most, run.config.seed
+            model, pairs, checks, run.config.batch_size, most, run.config.seed, shown
         )
         said = model.predict(ids[source], batch_size=settings.batch_size, verbose=0)
         return model.likelihood.text(said)
@@ -141,6 +146,7 @@ def train_on_pairs(
     batch_size: int,
     steps: int,
     seed: int,
+    rounds_shown: Callable[[range], Iterable] = lambda rounds: rounds,
 ) -> int:
     """Trains until the loss of other pairs has not fallen for a while; keeps the best weights.
 
@@ -151,6 +157,7 @@ def train_on_pairs(
         batch_size: Pairs a step, if there are as many.
         steps: The most steps.
         seed: Of the pairs' order.
+        rounds_shown: Wraps the rounds of a hundred steps, to show progress.
 
     Returns:
         After how many steps the weights were best.
@@ -166,11 +173,22 @@ def train_on_pairs(
         epochs=rounds,
         steps_per_epoch=each,
         validation_data=tf.data.Dataset.from_tensor_slices(checks).batch(batch_size),
-        callbacks=[best],
+        callbacks=[best, _Progress(rounds_shown(range(rounds)))],
         shuffle=False,  # they are already
         verbose=0,
     )
     return (best.best_epoch + 1) * each
+
+
+class _Progress(keras.callbacks.Callback):
+    """Takes one of some items after each epoch."""
+
+    def __init__(self, items: Iterable):
+        super().__init__()
+        self.items = iter(items)
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        next(self.items, None)
 
 
 def _compiled(run: Any, source: str, target: str) -> SequenceToSequence:

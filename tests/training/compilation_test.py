@@ -2,14 +2,16 @@
 
 import dataclasses
 import time
+import types
 
+import numpy as np
 import pytest
 import tensorflow as tf
 
 from tests import tiny
 from tests.training import tiny_experiment  # noqa: F401  registers the experiment
 from tf_mvae.errors import UserError
-from tf_mvae.training import RunConfig, train
+from tf_mvae.training import RunConfig, compilation, train
 from tf_mvae.training.compilation import with_jit_chosen
 from tf_mvae.training.run_directory import RunDirectory
 
@@ -50,6 +52,20 @@ def test_the_quicker_way_is_taken(tmp_path, capsys):
 
     assert choose(tmp_path, xla_wins) is True
     assert "--jit_compile=true" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("compiled_steps", "expected"), [([9, 3], False), ([9, 1.5, 0.5, 1.5], True)]
+)
+def test_a_way_that_takes_twice_as_long_is_tried_once(
+    tmp_path, monkeypatch, compiled_steps, expected
+):
+    """Each step ends when the next one begins, and there is no time for more steps than these."""
+    ends = np.cumsum([9, 1, 1, 1, *compiled_steps])
+    clock = iter([0.0, *np.repeat(ends, 2)[:-1].tolist()])
+    monkeypatch.setattr(compilation, "time", types.SimpleNamespace(perf_counter=clock.__next__))
+    assert choose(tmp_path, lambda config: compiled(tiny.make_model(), config)) is expected
+    assert list(clock) == []
 
 
 def test_what_xla_cannot_compile_is_left_to_tensorflow(tmp_path, capsys):

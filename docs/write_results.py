@@ -304,7 +304,7 @@ def translation_table(results: list[Result]) -> str:
     """Sentences translated, by the share of pairs: the model and a supervised network."""
     found = [r for r, _ in reported(results, "translation")]
     rows = []
-    for result in sorted(found, key=lambda r: r.config.paired_fraction or 1):
+    for result in sorted(found, key=_fraction):
         for source, target in itertools.permutations(result.config.languages, 2):
             scores = [
                 nats(result.of(analysis, f"{target} | {source}: {metric}"), 1)
@@ -334,7 +334,7 @@ def translation_table(results: list[Result]) -> str:
 def sentence_tables(results: list[Result]) -> str:
     """The first sentences of the test split, and what each run made of them."""
     said: dict[tuple[str, ...], list[list[str]]] = {}
-    for result in sorted(results, key=lambda r: r.config.paired_fraction or 1):
+    for result in sorted(results, key=_fraction):
         ours, theirs = (
             _sentences(result, name) for name in ("translation", "translation_baseline")
         )
@@ -369,9 +369,14 @@ def _plain(text: str) -> str:
     return re.sub(r"([\\`*_<>|\[\]])", r"\\\1", text)
 
 
-def _paired(result: Result) -> str:
+def _fraction(result: Result) -> float:
+    """The share of pairs that a run saw whole."""
     fraction = result.config.paired_fraction
-    return f"{100 * (1 if fraction is None else fraction):g} %"
+    return 1.0 if fraction is None else fraction
+
+
+def _paired(result: Result) -> str:
+    return f"{100 * _fraction(result):g} %"
 
 
 def counted(result: Result, analysis: str) -> str:

@@ -37,7 +37,6 @@ def incomplete_split(config: RunConfig, name: str, refuse: bool = True) -> Split
     else:
         split = load_split(config, name)
         if not _lacks(split):
-            # What a vocabulary is made of was checked with all the others, before.
             if name == "train" and refuse:
                 _refuse_without_use(config)
             return split

@@ -1,20 +1,24 @@
 """The scripts that keep results and write them into the documents."""
 
-import importlib.util
+import importlib
 import json
 import os
 import pathlib
+
+import pytest
 
 from tf_mvae.training import RunConfig
 
 DOCS = pathlib.Path(__file__).parents[1] / "docs"
 
 
+@pytest.fixture(autouse=True)
+def _scripts(monkeypatch):
+    monkeypatch.syspath_prepend(DOCS)
+
+
 def script(name):
-    spec = importlib.util.spec_from_file_location(name, DOCS / f"{name}.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return importlib.import_module(name)
 
 
 def result(method, value, unit, **more):
@@ -46,7 +50,7 @@ def test_a_run_is_kept_without_where_its_data_lay_and_makes_a_table(tmp_path):
     script("run_results").keep(run_dir, kept)
     assert "/home" not in (kept / "flags.cfg").read_text()
 
-    written = script("write_results")
+    written = script("result_tables.pictures")
     text = written.transformations_tables([written.Result(kept)])
     assert text.startswith("`transformations-one`: pets/1.0.0, `--model=mvae`")
     measured = "complete examples in training; 7 examples of the test split"
@@ -77,7 +81,7 @@ def test_attributes_make_a_table_that_says_what_was_seen_and_measured(tmp_path):
     settings = {"split": "test", "step": 1234, "baseline_steps": 567}
     report = {"attributes": {"settings": settings, "results": results}}
     (tmp_path / "evaluation.json").write_text(json.dumps(report))
-    written = script("write_results")
+    written = script("result_tables.pictures")
     text = written.attributes_tables([written.Result(tmp_path)])
     assert "k = 2, missing in training: attributes 0.5" in text
     assert "1,234 steps of 100, the classifier 567; 7 examples of the test split." in text
@@ -101,7 +105,7 @@ def test_a_run_is_not_evaluated_again_unless_it_has_been_trained_on(tmp_path):
 
 
 def test_translations_make_a_table_by_the_share_of_pairs(tmp_path):
-    written, results = script("write_results"), []
+    written, results = script("result_tables.sentences"), []
     for fraction in (1.0, 0.01):
         folder = tmp_path / f"translation-{fraction}"
         folder.mkdir()
@@ -135,7 +139,7 @@ def test_translations_make_a_table_by_the_share_of_pairs(tmp_path):
     assert written.translation_table([]) == "No run yet."
 
 
-def test_the_first_sentences_of_a_run_are_kept_and_shown(tmp_path, monkeypatch):
+def test_the_first_sentences_of_a_run_are_kept_and_shown(tmp_path):
     run_dir, results_dir = tmp_path / "run", tmp_path / "results"
     (run_dir / "evaluation").mkdir(parents=True)
     config = RunConfig("translation", paired_fraction=0.1, dataset_dir="/pets/1.0.0")
@@ -156,8 +160,7 @@ def test_the_first_sentences_of_a_run_are_kept_and_shown(tmp_path, monkeypatch):
     kept = (results_dir / "translation-0.1" / "translation.txt").read_text(encoding="utf-8")
     assert kept.count("by people") == 8 and "Press *4*" not in kept
 
-    written = script("write_results")
-    monkeypatch.setattr(written, "HERE", tmp_path)
+    written = script("result_tables.sentences")
     text = written.sentence_tables([written.Result(results_dir / "translation-0.1")])
     assert "*Press \\*3\\*: go* (vi), by people *Nhấn 3 \\| đi* (en):" in text
     assert text.count("| 10 % | nhấn 3 | nhấn 3 baseline |") == 2
@@ -178,7 +181,7 @@ def test_runs_of_another_length_are_no_seeds_of_a_run(tmp_path):
         what = {"variance of log w, log p(image)": {"value": variance, "standard_error": 0.5}}
         report = {"weight_variance": {"results": what}}
         (folder / "evaluation.json").write_text(json.dumps(report))
-    written = script("write_results")
+    written = script("result_tables.digits")
     results = [written.Result(folder) for folder in sorted(tmp_path.iterdir())]
     paper = json.loads((DOCS / "paper.json").read_text())
     text = written.variance_table(results, paper, ["mnist"])

@@ -1,0 +1,185 @@
+"""The runs behind docs/results.md: how each is trained, and what is measured of it."""
+
+# What is trained: name -> flags of tf_mvae.train, beside where data and run are.
+_SHORT = "--flagfile=configs/short.cfg"
+RUNS = {
+    f"{experiment}-{model}": [f"--flagfile=configs/{experiment}/{model}.cfg", _SHORT]
+    for experiment, models in (
+        ("binary_mnist", ("mvae", "vae", "jmvae", "cvae", "bivcca", "mvae_q")),
+        ("mnist", ("mvae", "vae", "jmvae")),
+    )
+    for model in models
+}
+for _seed in (1, 2):
+    RUNS[f"binary_mnist-mvae-seed{_seed}"] = [*RUNS["binary_mnist-mvae"], f"--seed={_seed}"]
+# A quarter of that: convolutions take seven times as long on a CPU.
+RUNS |= {
+    f"fashion_mnist-{model}": [
+        f"--flagfile=configs/fashion_mnist/{model}.cfg",
+        *("--epochs=25", "--annealing_epochs=10", "--learning_rate_schedule=cosine"),
+    ]
+    for model in ("mvae", "jmvae")
+}
+# The paper's length, at its constant learning rate and at one that falls.
+RUNS["binary_mnist-mvae-500"] = ["--flagfile=configs/binary_mnist/mvae.cfg"]
+RUNS["binary_mnist-mvae-500-cosine"] = [
+    *RUNS["binary_mnist-mvae-500"],
+    "--learning_rate_schedule=cosine",
+]
+
+
+# The trials of docs/objectives.md: the weights of the engine's terms.
+_TRIAL = [
+    "--experiment=mnist",
+    "--epochs=20",
+    "--annealing_epochs=10",
+    "--likelihood_weight=image=1,label=1",
+]
+_PAPER = ["--likelihood_weight=image=1,label=50", "--cross_weight=image=0,label=0"]
+RUNS |= {
+    "objective-paper": [*_TRIAL, *_PAPER],
+    "objective-label0.1": [*_TRIAL, "--term_weight=label=0.1"],
+    "objective-label0.15": [*_TRIAL, "--term_weight=label=0.15"],
+    "objective-weight2-label0.1": [
+        *_TRIAL,
+        "--likelihood_weight=image=1,label=2",
+        "--term_weight=label=0.1",
+    ],
+    "objective-label0.1-cosine": [
+        *_TRIAL,
+        "--term_weight=label=0.1",
+        "--learning_rate_schedule=cosine",
+    ],
+    "objective-weight2-label0.05": [
+        *_TRIAL,
+        "--likelihood_weight=image=1,label=2",
+        "--term_weight=label=0.05",
+    ],
+    "objective-weight5-label0.1": [
+        *_TRIAL,
+        "--likelihood_weight=image=1,label=5",
+        "--term_weight=label=0.1",
+    ],
+    "objective-everything0.1-label0.1": [*_TRIAL, "--term_weight=everything=0.1,label=0.1"],
+}
+# The same at the length of docs/results.md.
+_LONG = ["--experiment=mnist", _SHORT, "--steps_per_execution=10"]
+RUNS |= {
+    "objective-long-paper": [*_LONG, *_PAPER],
+    **{
+        f"objective-long-label{weight}": [
+            *_LONG,
+            "--likelihood_weight=image=1,label=1",
+            f"--term_weight=label={weight}",
+        ]
+        for weight in (0.1, 0.15)
+    },
+}
+RUNS |= {
+    "coherence-mnist-mvae_cross": ["--flagfile=configs/mnist/mvae_cross.cfg"],
+    "coherence-mnist-mvae_paper": ["--flagfile=configs/mnist/mvae.cfg", *_TRIAL[1:3]],
+}
+
+# The trials of docs/weak_supervision.md, at 0.5 % paired.
+_WEAK = [
+    "--experiment=mnist",
+    "--paired_fraction=0.005",
+    "--paired_share=0.2",
+    "--learning_rate_schedule=cosine",
+    "--term_weight=label=1",
+]
+_LABEL_10 = "--likelihood_weight=image=1,label=10"
+_SHORT_WEAK = [*_WEAK, _LABEL_10, "--epochs=8"]
+RUNS |= {
+    "weak-label10": [*_WEAK, _LABEL_10, "--epochs=19", "--annealing_epochs=9"],
+    "weak-label1": [
+        *_WEAK,
+        "--likelihood_weight=image=1,label=1",
+        "--epochs=19",
+        "--annealing_epochs=9",
+    ],
+    "weak-short": [*_SHORT_WEAK, "--annealing_epochs=4"],
+    "weak-short-no_annealing": [*_SHORT_WEAK, "--annealing_epochs=0"],
+    "weak-short-self_training": [
+        *_SHORT_WEAK,
+        "--annealing_epochs=4",
+        "--self_training=label=0.95",
+    ],
+}
+
+# A picture in six guises takes 40 ms of one core, and a tenth of a second where every subset
+# reconstructs all, so that the configurations' 100 epochs of ten thousand pictures are a day of it.
+# Half of their batch gives twice as many steps; XLA takes minutes a step of these on a CPU.
+_SCHEDULES = {
+    "": ["--epochs=2", "--annealing_epochs=1"],
+    "small-": ["--epochs=20", "--annealing_epochs=7"],  # for hundreds of pictures
+}
+RUNS |= {
+    f"transformations-{size}{model}": [
+        f"--flagfile=configs/celeba_transformations/{model}.cfg",
+        *schedule,
+        *("--batch_size=25", "--jit_compile=false"),
+        *("--learning_rate=1e-3", "--learning_rate_schedule=cosine"),
+    ]
+    for size, schedule in _SCHEDULES.items()
+    for model in ("mvae", "mvae_cross")
+}
+
+# With the configuration's constant 1e-4 two thousand pictures take more epochs than there is time.
+_ATTRIBUTES = [
+    *("--flagfile=configs/celeba19/mvae_cross.cfg", "--attributes=all"),
+    *("--epochs=40", "--annealing_epochs=8"),
+    *("--learning_rate=1e-3", "--learning_rate_schedule=cosine"),
+]
+RUNS |= {
+    "attributes-k1": [*_ATTRIBUTES, "--num_random_subsets=1"],
+    "attributes-k5": [*_ATTRIBUTES, "--num_random_subsets=5"],
+    "attributes-half": [*_ATTRIBUTES, "--num_random_subsets=1", "--missing_rate=attributes=0.5"],
+}
+# The configurations' 500 epochs take days on two cores.
+_TWENTY = ["--epochs=20", "--annealing_epochs=8", "--learning_rate_schedule=cosine"]
+RUNS |= {
+    f"multi_mnist-{config}": [f"--flagfile=configs/multi_mnist/{config}.cfg", *_TWENTY]
+    for config in ("mvae", "mvae_cross")
+}
+# By the share of pairs that stay whole. The KL weight rises all the way: a decoder that has learned
+# to do without the latent does not come back to it, and then nothing is translated.
+RUNS |= {
+    f"translation-{fraction}": [
+        "--flagfile=configs/translation/mvae.cfg",
+        f"--paired_fraction={fraction}",
+        *("--epochs=5", "--annealing_epochs=5"),
+        *([] if fraction == 1 else ["--paired_share=0.2"]),
+    ]
+    for fraction in (0.001, 0.01, 0.1, 1)
+}
+# Runs whose supervised networks would be another's to the bit where they take as many steps, which
+# the networks' file names tell: what they see and the seed are the same.
+SAME_NETWORKS = {
+    "transformations-mvae_cross": "transformations-mvae",
+    "transformations-small-mvae_cross": "transformations-small-mvae",
+}
+# Runs on data sets that the user names; nothing is run on them without a name.
+OTHER_DATA = ("transformations", "attributes", "translation")
+
+_LIKELIHOOD = ["--analysis=log_likelihood,weight_variance", "--max_examples=2000"]
+_COHERENCE = ["--analysis=accuracy,coherence"]
+
+
+def evaluations(name: str) -> list[list[str]]:
+    """Returns the flags of each evaluation of a run."""
+    if name.startswith("translation"):
+        return [
+            ["--analysis=translation"],
+            ["--analysis=translation_baseline"],
+            ["--analysis=log_likelihood", "--num_samples=100", "--max_examples=500"],
+        ]
+    if name.startswith(OTHER_DATA):
+        return [[f"--analysis={name.partition('-')[0]}"]]
+    if name.startswith("multi_mnist"):
+        return [["--analysis=transcription"], _LIKELIHOOD]
+    if name.startswith("weak"):
+        return [["--analysis=accuracy", "--split=validation", "--checkpoint=last"]]
+    if name.startswith("objective"):
+        return [[*_LIKELIHOOD, "--target=image"], _COHERENCE]
+    return [_COHERENCE] if name.startswith("coherence") else [_LIKELIHOOD]

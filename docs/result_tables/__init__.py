@@ -1,0 +1,1 @@
+"""The tables of docs/results.md and its neighbours, made of what docs/results/ holds."""

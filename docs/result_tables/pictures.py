@@ -1,0 +1,75 @@
+"""Pictures from pictures, and attributes read off them: a table a run."""
+
+import collections
+
+from result_tables.kept import Result, measured_on, picture, reported, seen, share, table, weights
+
+_METHODS = ("model", "supervised")
+
+
+def transformations_tables(results: list[Result]) -> str:
+    """One picture from another, a table a run: the model, the best guess, a supervised network."""
+    parts = []
+    for result, found in reported(results, "transformations"):
+        rows = collections.defaultdict(dict)
+        for measured in found["results"].values():
+            rows[measured["task"], measured["metric"]][measured["method"]] = measured
+        head = ["task", "measure", "model", "supervised network", "simple guess", "which"]
+        lines = [
+            [
+                *place,
+                *(measure(by.get(method)) for method in ("model", "supervised", "guess")),
+                by["guess"]["name"],
+            ]
+            for place, by in rows.items()
+        ]
+        parts.append(f"{_described(result, found)}\n\n{table(head, lines)}")
+        parts += picture(result, "tasks.jpg", "what was given, what was generated, what is true")
+    return "\n\n".join(parts) or "No run yet."
+
+
+def attributes_tables(results: list[Result]) -> str:
+    """Attributes read off images, a table a run: the model and a supervised classifier."""
+    parts = []
+    for result, found in reported(results, "attributes"):
+        rows = collections.defaultdict(dict)
+        for name, measured in found["results"].items():
+            attribute, metric = name.partition(" | ")[0].split(", ")
+            rows[attribute][metric, measured["method"]] = share(measured)
+        places = [(m, by) for m in ("accuracy", "balanced accuracy") for by in _METHODS]
+        lines = [[name, *(row.get(place, "-") for place in places)] for name, row in rows.items()]
+        head = ["attribute", *(f"{metric}, {by}" for metric, by in places)]
+        config, settings = result.config, found["settings"]
+        note = (
+            f"`{result.name}`: {config.dataset_dir or 'celeb_a'}, k = {config.num_random_subsets}, "
+            f"{seen(config)}; epochs / annealing, learning rate {result.schedule()}, "
+            f"{settings['step']:,} steps of {config.batch_size}, the classifier "
+            f"{settings.get('baseline_steps', settings['step']):,}; {measured_on(found)}."
+        )
+        parts.append(f"{note}\n\n{table(head, lines)}")
+        parts += picture(result, "image_given_attributes.jpg", "images given an attribute")
+    return "\n\n".join(parts) or "No run yet."
+
+
+def measure(result: dict | None) -> str:
+    """Writes a measure of pictures with its standard error and the threshold, if there is one."""
+    if result is None:
+        return "-"
+    unit = result["unit"]
+    scale, digits = {"%": (100, 1), "dB": (1, 2)}.get(unit, (1, 3))
+    value, error = scale * result["value"], scale * result["standard_error"]
+    note = f" ({result['note']})" if "note" in result else ""
+    return f"{value:.{digits}f} ± {error:.{digits}f} {unit}".rstrip() + note
+
+
+def _described(result: Result, found: dict) -> str:
+    config, settings = result.config, found["settings"]
+    supervised = next(
+        (r["name"] for r in found["results"].values() if r["method"] == "supervised"), "none"
+    )
+    return (
+        f"`{result.name}`: {config.dataset_dir or 'celeb_a'}, `--model={config.model}`, cross "
+        f"weights {weights(config.cross_weight, 'the same')}, epochs / annealing, learning rate "
+        f"{result.schedule()}, {settings['step']} steps of {config.batch_size}; {seen(config)}; "
+        f"{measured_on(found)}; supervised network: {supervised}."
+    )

@@ -1,0 +1,96 @@
+"""Strings: read off canvases, and translated."""
+
+import itertools
+import re
+
+from result_tables.kept import Result, counted, nats, reported, share, table, weights
+from result_tables.sentence_files import read_sentences
+
+
+def transcription_table(results: list[Result]) -> str:
+    """MultiMNIST: strings read off canvases, and likelihoods."""
+    rows = []
+    for result, _ in reported(results, "transcription"):
+        config = result.config
+        rows.append(
+            [
+                config.model,
+                weights(config.cross_weight, "the same"),
+                result.schedule(),
+                share(result.of("transcription", "text | image, whole")),
+                share(result.of("transcription", "text | image, symbols")),
+                nats(result.of("log_likelihood", "log p(image)")),
+                nats(result.of("log_likelihood", "log p(image, text)")),
+                *(counted(result, analysis) for analysis in ("transcription", "log_likelihood")),
+            ]
+        )
+    head = [
+        "model", "cross weight", "epochs / annealing, learning rate", "strings right",
+        "symbols right", "log p(image)", "log p(image, text)", "canvases", "canvases of log p",
+    ]  # fmt: skip
+    return table(head, rows) if rows else "No run yet."
+
+
+def translation_table(results: list[Result]) -> str:
+    """Sentences translated, by the share of pairs: the model and a supervised network."""
+    found = [r for r, _ in reported(results, "translation")]
+    rows = []
+    for result in sorted(found, key=_fraction):
+        for source, target in itertools.permutations(result.config.languages, 2):
+            scores = [
+                nats(result.of(analysis, f"{target} | {source}: {metric}"), 1)
+                for metric in ("BLEU", "chrF")
+                for analysis in ("translation", "translation_baseline")
+            ]
+            likelihoods = [
+                nats(result.of("log_likelihood", f"log p({what})"), 1)
+                for what in (target, f"{target} | {source}")
+            ]
+            row = [
+                _paired(result),
+                f"{source} to {target}",
+                result.schedule(),
+                *scores,
+                *likelihoods,
+            ]
+            rows.append(row + [counted(result, a) for a in ("translation", "log_likelihood")])
+    head = [
+        "paired", "direction", "epochs / annealing, learning rate", "BLEU", "BLEU, supervised",
+        "chrF", "chrF, supervised", "log p(target)", "log p(target \\| source)",
+        "sentences", "sentences of log p",
+    ]  # fmt: skip
+    return table(head, rows) if rows else "No run yet."
+
+
+def sentence_tables(results: list[Result]) -> str:
+    """The first sentences of the test split, and what each run made of them."""
+    said: dict[tuple[str, ...], list[list[str]]] = {}
+    for result in sorted(results, key=_fraction):
+        ours, theirs = (
+            read_sentences(result.folder / f"{name}.txt")
+            for name in ("translation", "translation_baseline")
+        )
+        for pair, sentence in ours.items():
+            row = [_paired(result), sentence, theirs.get(pair, "-")]
+            said.setdefault(pair, []).append(row)
+    parts = []
+    for (source, given, target, wanted), rows in said.items():
+        told = f"*{_plain(given)}* ({source}), by people *{_plain(wanted)}* ({target}):"
+        rows = [[share_paired, *map(_plain, texts)] for share_paired, *texts in rows]
+        parts += [told, table(["paired", "model", "supervised"], rows)]
+    return "\n\n".join(parts) or "No run yet."
+
+
+def _plain(text: str) -> str:
+    """Writes text so that nothing in it is taken for Markdown."""
+    return re.sub(r"([\\`*_<>|\[\]])", r"\\\1", text)
+
+
+def _fraction(result: Result) -> float:
+    """The share of pairs that a run saw whole."""
+    fraction = result.config.paired_fraction
+    return 1.0 if fraction is None else fraction
+
+
+def _paired(result: Result) -> str:
+    return f"{100 * _fraction(result):g} %"

@@ -32,7 +32,7 @@ def finished(request, tmp_path_factory):
     config = RunConfig("tiny", latent_dim=3, epochs=1, annealing_epochs=1, batch_size=20, **flags)
     run_dir = tmp_path_factory.mktemp("run") / "run"
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(trainer, "_draw", lambda *_: {})  # the same pictures, for TensorBoard
+        patch.setattr(trainer, "draw", lambda *_: {})  # the same pictures, for TensorBoard
         train(config, run_dir)
     return run_dir, load_run(run_dir), pictures
 

@@ -9,7 +9,7 @@ import tensorflow as tf
 
 from tests import tiny
 from tests.training import tiny_experiment  # noqa: F401  registers the experiment
-from tf_mvae.training import RunConfig, callbacks, load_run, train, trainer
+from tf_mvae.training import RunConfig, callbacks, finishing, load_run, train, trainer
 from tf_mvae.training.averages import AveragedWeights, averaged, averages_of
 from tf_mvae.training.build import build_model, load_split
 from tf_mvae.training.checkpoints import Checkpoints, Position
@@ -185,8 +185,8 @@ def test_a_loss_that_overflows_in_float16_is_scaled_down_and_training_goes_on():
 
 
 def test_a_run_with_all_of_it_is_taken_up_to_the_bit(tmp_path, monkeypatch):
-    monkeypatch.setattr(trainer, "_draw", lambda *_: {})
-    monkeypatch.setattr(trainer, "write_pictures", lambda *_: None)
+    monkeypatch.setattr(trainer, "draw", lambda *_: {})
+    monkeypatch.setattr(finishing, "write_pictures", lambda *_: None)
     config = config_of(epochs=3, annealing_epochs=2, **EVERYTHING)
     train(config, tmp_path / "whole")
     count = callbacks.Progress.on_train_batch_end

@@ -246,8 +246,8 @@ def test_an_unwritable_directory_is_named():
 
 
 def test_several_steps_a_program_end_and_resume_as_single_ones(tmp_path, monkeypatch):
-    monkeypatch.setattr(trainer, "_draw", lambda *_: {})
-    monkeypatch.setattr(trainer, "_finish", lambda *_: {})
+    monkeypatch.setattr(trainer, "draw", lambda *_: {})
+    monkeypatch.setattr(trainer, "finish", lambda *_: {})
     config = RunConfig(
         "tiny", latent_dim=3, batch_size=10, epochs=3, jit_compile=True, steps_per_execution=4
     )

@@ -5,7 +5,6 @@ import errno
 import json
 import os
 import pathlib
-import tempfile
 from collections.abc import Sequence
 from typing import Any
 
@@ -15,24 +14,20 @@ import tensorflow as tf
 from tf_mvae.data import contract
 from tf_mvae.data.pipeline import CACHE_BYTES, Split, evaluation_batches
 from tf_mvae.data.sharding import WHOLE
-from tf_mvae.distributions.likelihoods import Categorical
 from tf_mvae.errors import UserError
-from tf_mvae.experiments import registry
 from tf_mvae.models import MultimodalVAE
-from tf_mvae.serving import export_saved_model
 from tf_mvae.training.assets import keep_assets, run_assets
-from tf_mvae.training.averages import AveragedWeights, averaged
+from tf_mvae.training.averages import AveragedWeights
 from tf_mvae.training.build import build_model, load_split, resolved, steps_per_program
 from tf_mvae.training.callbacks import CheckpointWriter, MetricsWriter, Progress
-from tf_mvae.training.card import run_card
 from tf_mvae.training.checkpoints import Checkpoints, Position
 from tf_mvae.training.compilation import with_jit_chosen
 from tf_mvae.training.config import RunConfig
 from tf_mvae.training.feeding import Feed
+from tf_mvae.training.finishing import draw, finish, tell
 from tf_mvae.training.incomplete import batch_composition, incomplete_split, mask_of_batch
 from tf_mvae.training.replicas import Replicas, lost_workers_named
-from tf_mvae.training.run_directory import RunDirectory, write_atomically
-from tf_mvae.visualization import sentences_of, write_curves, write_pictures
+from tf_mvae.training.run_directory import RunDirectory
 
 __all__ = ["train"]
 
@@ -137,10 +132,10 @@ def _train(
         progress = Progress(config.epochs * steps_per_epoch, start, config.epochs)
         metrics = MetricsWriter(
             directory,
-            lambda: _draw(model, test_batch, config),
+            lambda: draw(model, test_batch, config),
             picture_epochs,
             steps_per_epoch,
-            lambda: _tell(model, test_batch, config.seed),
+            lambda: tell(model, test_batch, config.seed),
         )
         averaging = _averaging(config, [model] if strategy is None else trained.models)
         try:
@@ -153,7 +148,7 @@ def _train(
             progress.close()
     checkpoints.join()
     steps = config.epochs * steps_per_epoch
-    return _finish(config, directory, model, checkpoints, test_batch, steps)
+    return finish(config, directory, model, checkpoints, test_batch, steps)
 
 
 def _make_repeatable(config: RunConfig) -> None:
@@ -284,75 +279,3 @@ def _disk_full(error: Exception, directory: RunDirectory) -> Exception:
             "on from the newest checkpoint"
         )
     return error
-
-
-def _draw(model: MultimodalVAE, batch: Any, config: RunConfig) -> dict[str, tf.Tensor]:
-    """Draws the run's pictures for TensorBoard."""
-    with tempfile.TemporaryDirectory() as folder, averaged(model):
-        paths = _write_pictures(model, batch, pathlib.Path(folder), config)
-        return {p.stem: tf.io.decode_png(p.read_bytes(), channels=3) for p in paths}
-
-
-def _write_pictures(
-    model: MultimodalVAE, batch: Any, folder: pathlib.Path, config: RunConfig
-) -> list[pathlib.Path]:
-    return write_pictures(model, batch, folder, config.seed, registry.get(config.experiment).tasks)
-
-
-def _tell(model: MultimodalVAE, batch: Any, seed: int) -> str:
-    """Has the model say what it makes of some test examples."""
-    with averaged(model):
-        return sentences_of(model, batch, seed=seed)
-
-
-def _finish(
-    config: RunConfig,
-    directory: RunDirectory,
-    model: MultimodalVAE,
-    checkpoints: Checkpoints,
-    test_batch: Any,
-    steps: int,
-) -> dict[str, Any]:
-    """Writes what a finished run leaves, all from the best checkpoint."""
-    best = checkpoints.restore("best", model_only=True)
-    _write_pictures(model, test_batch, directory.pictures, config)
-    groups = [m for m in model.modalities if m.mask_shape]
-    of_members = [f"{name}_log_likelihood" for group in groups for name in group.column_names]
-    write_curves(directory.metric_rows(), directory.pictures / "curves.png", of_members)
-    model.save(directory.path / ".model.tmp.keras")
-    (directory.path / ".model.tmp.keras").replace(directory.keras_model)
-    if not directory.saved_model.exists():
-        card = run_card(config, directory, best.metrics, best.step)
-        export_saved_model(model, directory.saved_model, card)
-    summary = {
-        "best_checkpoint": dataclasses.asdict(best),
-        "epochs": config.epochs,
-        "steps": steps,
-    }
-    write_atomically(directory.finished, json.dumps(summary, indent=1))
-    _print_summary(directory, best, model)
-    return summary
-
-
-def _print_summary(directory: RunDirectory, best: Position, model: MultimodalVAE) -> None:
-    metrics = best.metrics
-    print(
-        f"\nfinished. Best epoch {best.epoch}: validation ELBO {metrics['val_elbo']:.2f} nats "
-        f"(loss {metrics['val_loss']:.2f}). In {directory.path}/:"
-    )
-    for path, meaning in [
-        (directory.flags, "the run's flags; --flagfile with it repeats the run"),
-        (directory.pictures, "samples, reconstructions, each modality from each other one, curves"),
-        (directory.metrics, "metrics, a line an epoch"),
-        (directory.tensorboard, "tensorboard --logdir of this"),
-        (directory.checkpoints, "the newest checkpoints and the best"),
-        (directory.keras_model, "keras.models.load_model (after import tf_mvae)"),
-        (directory.saved_model, "tf.saved_model.load, TensorFlow Serving; needs no tf_mvae"),
-    ]:
-        print(f"  {path.name:14s} {meaning}")
-    classes = [m.name for m in model.modalities if isinstance(m.likelihood, Categorical)]
-    condition = f" --condition='{classes[0]}=7'" if classes else ""
-    print(
-        f"next: python -m tf_mvae.generate --run_dir={directory.path}{condition}\n"
-        f"      python -m tf_mvae.evaluate --run_dir={directory.path}"
-    )

@@ -111,14 +111,14 @@ RUNS |= {
 # reconstructs all, so that the configurations' 100 epochs of ten thousand pictures are a day of it.
 # Half of their batch gives twice as many steps; XLA takes minutes a step of these on a CPU.
 _SCHEDULES = {
-    "": ["--epochs=2", "--annealing_epochs=1"],
-    "small-": ["--epochs=20", "--annealing_epochs=7"],  # for hundreds of pictures
+    "": ["--epochs=2", "--annealing_epochs=1", "--batch_size=25"],
+    "small-": ["--epochs=20", "--annealing_epochs=7", "--batch_size=10"],  # hundreds of pictures
 }
 RUNS |= {
     f"transformations-{size}{model}": [
         f"--flagfile=configs/celeba_transformations/{model}.cfg",
         *schedule,
-        *("--batch_size=25", "--jit_compile=false"),
+        "--jit_compile=false",
         *("--learning_rate=1e-3", "--learning_rate_schedule=cosine"),
     ]
     for size, schedule in _SCHEDULES.items()
@@ -147,9 +147,8 @@ RUNS |= {
 RUNS |= {
     f"translation-{fraction}": [
         "--flagfile=configs/translation/mvae.cfg",
-        f"--paired_fraction={fraction}",
         *("--epochs=5", "--annealing_epochs=5"),
-        *([] if fraction == 1 else ["--paired_share=0.2"]),
+        *([] if fraction == 1 else [f"--paired_fraction={fraction}", "--paired_share=0.2"]),
     ]
     for fraction in (0.001, 0.01, 0.1, 1)
 }

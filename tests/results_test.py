@@ -115,6 +115,7 @@ def test_translations_make_a_table_by_the_share_of_pairs(tmp_path):
             for way, value in (("vi | en", 12.34), ("en | vi", 23.45))
             for metric in ("BLEU", "chrF")
         }
+        scores["en | vi: BLEU by chance"] = result("any", 1.23, "BLEU")
         likelihoods = {
             f"log p({what})": result("any", -40.0, "nats") for what in ("vi", "en", "vi | en")
         }
@@ -133,9 +134,11 @@ def test_translations_make_a_table_by_the_share_of_pairs(tmp_path):
     ]  # fmt: skip
     many = "7, 3 samples | 7, 3 samples"
     assert lines[2].endswith(
-        f"| 12.3 ± 0.0 | - | 12.3 ± 0.0 | - | -40.0 ± 0.0 | -40.0 ± 0.0 | {many} |"
+        f"| 12.3 ± 0.0 | - | - | 12.3 ± 0.0 | - | - | -40.0 ± 0.0 | -40.0 ± 0.0 | {many} |"
     )
-    assert lines[3].endswith(f"| 23.4 ± 0.0 | - | 23.4 ± 0.0 | - | -40.0 ± 0.0 | - | {many} |")
+    assert lines[3].endswith(
+        f"| 23.4 ± 0.0 | 1.2 ± 0.0 | - | 23.4 ± 0.0 | - | - | -40.0 ± 0.0 | - | {many} |"
+    )
     assert written.translation_table([]) == "No run yet."
 
 

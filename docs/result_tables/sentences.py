@@ -6,6 +6,8 @@ import re
 from result_tables.kept import Result, counted, nats, reported, share, table, weights
 from result_tables.sentence_files import read_sentences
 
+_SCORES = (("translation", ""), ("translation", " by chance"), ("translation_baseline", ""))
+
 
 def transcription_table(results: list[Result]) -> str:
     """MultiMNIST: strings read off canvases, and likelihoods."""
@@ -38,9 +40,9 @@ def translation_table(results: list[Result]) -> str:
     for result in sorted(found, key=_fraction):
         for source, target in itertools.permutations(result.config.languages, 2):
             scores = [
-                nats(result.of(analysis, f"{target} | {source}: {metric}"), 1)
+                nats(result.of(analysis, f"{target} | {source}: {metric}{note}"), 1)
                 for metric in ("BLEU", "chrF")
-                for analysis in ("translation", "translation_baseline")
+                for analysis, note in _SCORES
             ]
             likelihoods = [
                 nats(result.of("log_likelihood", f"log p({what})"), 1)
@@ -55,9 +57,9 @@ def translation_table(results: list[Result]) -> str:
             ]
             rows.append(row + [counted(result, a) for a in ("translation", "log_likelihood")])
     head = [
-        "paired", "direction", "epochs / annealing, learning rate", "BLEU", "BLEU, supervised",
-        "chrF", "chrF, supervised", "log p(target)", "log p(target \\| source)",
-        "sentences", "sentences of log p",
+        "paired", "direction", "epochs / annealing, learning rate", "BLEU", "BLEU by chance",
+        "BLEU, supervised", "chrF", "chrF by chance", "chrF, supervised",
+        "log p(target)", "log p(target \\| source)", "sentences", "sentences of log p",
     ]  # fmt: skip
     return table(head, rows) if rows else "No run yet."
 

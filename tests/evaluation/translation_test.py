@@ -65,3 +65,16 @@ def test_a_sentence_to_look_at_is_a_line_whatever_it_holds(monkeypatch):
         "  vi, by people: một dòng",
         "  vi, by the model: một dòng",
     ]
+
+
+def test_what_has_nothing_to_do_with_its_source_scores_by_chance_alone(monkeypatch):
+    monkeypatch.setattr(translation, "languages_of", lambda run: ["en", "vi"])
+    run = types.SimpleNamespace(text=lambda split: {"en": WANTED, "vi": WANTED})
+    right, _ = direction_scores(run, Settings(), lambda source, target: WANTED)
+    same, _ = direction_scores(run, Settings(), lambda source, target: [WANTED[0]] * 4)
+    for metric in ("BLEU", "chrF"):
+        name = f"vi | en: {metric}"
+        assert right[name]["value"] == pytest.approx(100)
+        others = scores(WANTED, [*WANTED[2:], *WANTED[:2]])[metric]["value"]
+        assert right[f"{name} by chance"]["value"] == pytest.approx(others) and others < 90
+        assert same[f"{name} by chance"]["value"] == pytest.approx(same[name]["value"])

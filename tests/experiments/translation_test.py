@@ -26,7 +26,7 @@ from tf_mvae.training.run_directory import RunDirectory
 ROOT = pathlib.Path(__file__).parents[2]
 VERBS = {"Open": "Mở", "Close": "Đóng", "Save": "Lưu", "Delete": "Xoá"}
 THINGS = {"the file": "tập tin", "the window": "cửa sổ", "this folder": "thư mục này"}
-METRICS = ("BLEU", "chrF")
+METRICS = ("BLEU", "chrF", "BLEU by chance", "chrF by chance")
 WHEN = {"now": "bây giờ", "again": "lần nữa", "later": "sau", "twice": "hai lần", "": ""}
 
 

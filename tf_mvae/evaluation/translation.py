@@ -136,7 +136,9 @@ def direction_scores(
     Returns:
         `"TARGET | SOURCE: METRIC"` to its result, and lines of sentences to look at. The
         references are the sentences as they were written; examples that lack one of the two
-        do not count.
+        do not count. `"TARGET | SOURCE: METRIC by chance"` is what the same translations have
+        beside the references of other examples, half of the split further on: what fluent
+        sentences about something else would have.
 
     Raises:
         UserError: There are not two languages.
@@ -153,8 +155,11 @@ def direction_scores(
             said = translate(source, target)
             chosen = [said[row] for row in rows]
             wanted = [written[target][row] for row in rows]
-            for metric, result in scores(chosen, wanted).items():
-                results[f"{target} | {source}: {metric}"] = result
+            half = len(wanted) // 2
+            others = wanted[half:] + wanted[:half]
+            for references, note in ((wanted, ""), (others, " by chance")):
+                for metric, result in scores(chosen, references).items():
+                    results[f"{target} | {source}: {metric}{note}"] = result
             for row in rows[:_SHOWN]:
                 texts = written[source][row], written[target][row], said[row]
                 given, reference, answer = (" ".join(text.split()) for text in texts)  # a line each

@@ -107,9 +107,9 @@ RUNS |= {
     ],
 }
 
-# A picture in six guises takes 40 ms of one core, and a tenth of a second where every subset
-# reconstructs all, so that the configurations' 100 epochs of ten thousand pictures are a day of it.
-# Half of their batch gives twice as many steps; XLA takes minutes a step of these on a CPU.
+# A picture in six guises takes 50 ms of one core, and twice that where every subset reconstructs
+# all, so that the configurations' 100 epochs of ten thousand pictures are a day of it. Smaller
+# batches than theirs make more steps of few pictures; XLA takes minutes a step of these on a CPU.
 _SCHEDULES = {
     "": ["--epochs=2", "--annealing_epochs=1", "--batch_size=25"],
     "small-": ["--epochs=20", "--annealing_epochs=7", "--batch_size=10"],  # hundreds of pictures

@@ -19,7 +19,7 @@ from tf_mvae import (
     UserError,
     likelihoods,
 )
-from tf_mvae.data import contract
+from tf_mvae.batch import check_arrays, check_dataset
 from tf_mvae.data.conditions import parse_conditions
 from tf_mvae.evaluation import ImportanceSampler
 from tf_mvae.layers import (
@@ -242,15 +242,15 @@ def test_a_mask_of_the_batch_is_that_of_every_member_and_faults_are_told():
     whole = {"x": batch["x"], "mask": {"s": np.array([1.0] * 8 + [0.0], np.float32)}}
     each = {"x": batch["x"], "mask": {"s": np.repeat(whole["mask"]["s"][:, None], 4, 1)}}
     tiny.assert_close(model.elbo(whole, seed=1).elbo, model.elbo(each, seed=1).elbo, 0, 0)
-    assert contract.check_arrays(whole, model.modalities)["mask"]["s"].shape == (9, 4)
-    list(contract.check_dataset(tiny.batches(whole, 3), model.modalities))
+    assert check_arrays(whole, model.modalities)["mask"]["s"].shape == (9, 4)
+    list(check_dataset(tiny.batches(whole, 3), model.modalities))
     with pytest.raises(UserError, match=r"mask\['s'\] must have shape \[batch, 4\]"):
         model.elbo({"x": batch["x"], "mask": {"s": np.ones([9, 3], np.float32)}})
     with pytest.raises(UserError, match="group 's' and its member 's1'"):
         model.posterior({"s": batch["x"]["s"], "s1": batch["x"]["s"][:, 1]})
     broken = {**batch["x"], "s": np.full([9, 4, 2], np.inf, np.float32)}
     with pytest.raises(UserError, match="'s' must hold finite numbers"):
-        contract.check_arrays({"x": broken, "mask": batch["mask"]}, model.modalities)
+        check_arrays({"x": broken, "mask": batch["mask"]}, model.modalities)
 
 
 @pytest.mark.parametrize("make", [BiVCCA, CVAE, JMVAE, TELBO, VAE])

@@ -8,8 +8,9 @@ import tensorflow as tf
 import tensorflow_datasets as tfds
 
 from tf_mvae import experiments
+from tf_mvae.batch import check_arrays
 from tf_mvae.data import attributes as module
-from tf_mvae.data import contract, evaluation_batches
+from tf_mvae.data import evaluation_batches
 from tf_mvae.data.attributes import CELEBA_ATTRIBUTES, image_and_attributes, square
 from tf_mvae.data.split import Split
 from tf_mvae.errors import UserError
@@ -65,7 +66,7 @@ def test_celebas_own_schema_is_read(name, monkeypatch):
         batch = next(iter(evaluation_batches(experiment.load("test", None), 4)))
     assert batch["x"]["image"].shape == (4, 64, 64, 3) and batch["x"]["image"].dtype == tf.uint8
     assert batch["x"]["attributes"].shape == (4, 18)
-    contract.check_arrays(batch, experiment.modalities({}, {}))
+    check_arrays(batch, experiment.modalities({}, {}))
 
 
 def test_attributes_are_read_in_the_order_asked_for(dataset_dir):
@@ -88,7 +89,7 @@ def test_absent_attributes_are_an_error_or_masked_where_asked_for(dataset_dir):
     assert split.presence["attributes"].tolist() == [[1.0, 0.0]] * 6
     assert split.presence["image"].tolist() == [1.0] * 6
     modalities = experiments.get("celeba19").modalities({}, {}, attributes=names)
-    contract.check_arrays(batch, modalities)
+    check_arrays(batch, modalities)
     with pytest.raises(UserError, match="none of the attributes Wearing_Hat"):
         image_and_attributes("train", None, dataset_dir, names[1:], absent_attributes=True)
 

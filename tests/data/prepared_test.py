@@ -7,6 +7,7 @@ import pytest
 import tensorflow_datasets as tfds
 
 from tf_mvae import experiments
+from tf_mvae.batch import check_arrays
 from tf_mvae.data import evaluation_batches
 from tf_mvae.data.prepared import image_and_label, prepared_builder
 from tf_mvae.errors import UserError
@@ -68,7 +69,6 @@ def test_an_unknown_split_is_named(digits_dir):
 
 @pytest.mark.parametrize("name", ["mnist", "fashion_mnist"])
 def test_stock_data_sets_fit_their_experiment(name):
-    from tf_mvae.data import contract
 
     experiment = experiments.get(name)
     with tfds.testing.mock_data(num_examples=7):
@@ -78,7 +78,7 @@ def test_stock_data_sets_fit_their_experiment(name):
 
     split = Split(dataset.map(lambda e: {"x": {"image": e["image"], "label": e["label"]}}), 7)
     batch = next(iter(evaluation_batches(split, 7)))
-    contract.check_arrays(batch, experiment.modalities({}, {}))
+    check_arrays(batch, experiment.modalities({}, {}))
 
 
 def test_an_empty_split_is_an_error(digits_dir):

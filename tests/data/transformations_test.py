@@ -8,7 +8,8 @@ from skimage.feature import canny
 
 from tests.picture_data import prepare_pictures
 from tf_mvae import experiments
-from tf_mvae.data import contract, evaluation_batches, training_batches
+from tf_mvae.batch import check_arrays
+from tf_mvae.data import evaluation_batches, training_batches
 from tf_mvae.data import transformations as module
 from tf_mvae.data.attributes import square
 from tf_mvae.data.landmarks import LANDMARKS, landmark_mask
@@ -85,7 +86,7 @@ def test_a_data_set_without_a_mask_has_five_or_a_masked_one(plain):
     assert {name: value.tolist() for name, value in six.presence.items()} == {
         name: [float(name != "segmentation")] * 3 for name in CHANNELS
     }
-    contract.check_arrays(batch, experiments.get("celeba_transformations").modalities({}, {}))
+    check_arrays(batch, experiments.get("celeba_transformations").modalities({}, {}))
 
 
 def test_a_run_takes_what_its_data_have(plain, masked):
@@ -147,7 +148,7 @@ def test_celebas_own_schema_gives_six(monkeypatch):
         assert available() == tuple(CHANNELS)
         batch = whole(transformed_images("test"))
     assert set(batch["x"]) == set(CHANNELS)
-    contract.check_arrays(batch, experiments.get("celeba_transformations").modalities({}, {}))
+    check_arrays(batch, experiments.get("celeba_transformations").modalities({}, {}))
 
 
 def test_a_mask_is_drawn_from_landmarks(tmp_path):

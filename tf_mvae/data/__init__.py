@@ -1,4 +1,4 @@
-"""Data: the batch contract, the input pipeline, incomplete data and data sets."""
+"""Data: the input pipeline, incomplete data and data sets."""
 
 from tf_mvae.data.arrays import from_arrays
 from tf_mvae.data.pipeline import Split, evaluation_batches, training_batches

@@ -6,7 +6,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from tf_mvae.data import contract
+from tf_mvae.batch import unpack
 from tf_mvae.distributions.likelihoods import Categorical
 from tf_mvae.errors import UserError
 from tf_mvae.evaluation.prediction import mean_prediction
@@ -47,7 +47,7 @@ def cross_modal_accuracy(
     functions = {q: _counter(model, *q, num_samples) for q in questions}
     totals = {q: [0.0, 0.0] for q in questions}
     for place, batch in enumerate(batches):
-        x, mask = contract.unpack(batch, model.modalities)
+        x, mask = unpack(batch, model.modalities)
         stream = random.fold_in(tf.constant([seed, 21]), place)
         for question, function in functions.items():
             for index, count in enumerate(function(x, mask, stream)):

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from tf_mvae.data import contract
+from tf_mvae.batch import unpack
 from tf_mvae.data.pipeline import Split
 from tf_mvae.errors import UserError
 from tf_mvae.evaluation.accuracy import share
@@ -82,7 +82,7 @@ def prevalence(split: Split, group: ModalityGroup) -> np.ndarray:
     """Returns how often each attribute is there, of the examples that say, `[member]`."""
     there, known = np.zeros(group.size), np.zeros(group.size)
     for batch in split.only([group.name]).dataset.batch(500):
-        x, mask = contract.unpack(batch, [group])
+        x, mask = unpack(batch, [group])
         there += tf.reduce_sum(tf.cast(x[group.name], tf.float32) * mask[group.name], 0).numpy()
         known += tf.reduce_sum(mask[group.name], 0).numpy()
     return there / np.maximum(known, 1)
@@ -136,7 +136,7 @@ def _predicted(
     """Returns probabilities, what is there, and what is known of it, `[picture, member]` each."""
     parts = []
     for place, batch in enumerate(batches):
-        x, mask = contract.unpack(batch, model.modalities)
+        x, mask = unpack(batch, model.modalities)
         counts = (mask[group.name] * mask[given.name][:, tf.newaxis]).numpy() > 0
         probabilities = predictor(x[given.name], mask[given.name], place)
         parts.append((probabilities, x[group.name].numpy() > 0.5, counts))

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 
 import tensorflow as tf
 
-from tf_mvae.data import contract
+from tf_mvae.batch import unpack
 from tf_mvae.errors import UserError
 from tf_mvae.modality import Modality
 from tf_mvae.models import MultimodalVAE
@@ -138,7 +138,7 @@ class ImportanceSampler:
         self._check("proposal", proposal, self._askable)
         if not target:
             raise UserError("target must name at least one modality")
-        x, mask = contract.unpack(batch, self.model.modalities)
+        x, mask = unpack(batch, self.model.modalities)
         return self._run(x, mask, target, proposal, self.model._seed(seed))
 
     def conditional(

@@ -8,7 +8,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from tf_mvae.data import contract
+from tf_mvae.batch import unpack
 from tf_mvae.data.pipeline import Split, evaluation_batches, training_batches
 from tf_mvae.errors import UserError
 from tf_mvae.evaluation.baselines import bottleneck_networks
@@ -151,7 +151,7 @@ def train_supervised(
         batch: dict[str, dict[str, tf.Tensor]], training: bool
     ) -> tuple[tf.Tensor, tf.Tensor]:
         """Returns each example's loss, 0 where one of the two is missing, and what has both."""
-        x, mask = contract.unpack(batch, [given, target])
+        x, mask = unpack(batch, [given, target])
         pixels, wanted = (m.prepare(x[m.name], mask[m.name]) for m in (given, target))
         parameters = network(pixels, training=training)
         log_prob = target.log_prob(parameters, wanted, mask[target.name])

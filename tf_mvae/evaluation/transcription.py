@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from tf_mvae.data import contract
+from tf_mvae.batch import unpack
 from tf_mvae.distributions.likelihoods import TokenSequence
 from tf_mvae.errors import UserError
 from tf_mvae.evaluation.accuracy import share
@@ -40,7 +40,7 @@ def transcription_accuracy(
     functions = {q: _counter(model, *q, num_samples) for q in questions}
     rows = {q: [] for q in questions}
     for place, batch in enumerate(batches):
-        x, mask = contract.unpack(batch, model.modalities)
+        x, mask = unpack(batch, model.modalities)
         stream = random.fold_in(tf.constant([seed, 22]), place)
         for question, function in functions.items():
             there, *counts = (part.numpy() for part in function(x, mask, stream))

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import tensorflow as tf
 
-from tf_mvae.data import contract
+from tf_mvae.batch import unpack
 from tf_mvae.data.tasks import Task, possible
 from tf_mvae.errors import UserError
 from tf_mvae.evaluation import picture_metrics as metrics
@@ -194,7 +194,7 @@ def _training_mean(run: Any, name: str) -> np.ndarray:
     modality = next(m for m in run.model.modalities if m.name == name)
     total, number = 0.0, 0
     for batch in run.seen_split("train").only([name]).dataset.batch(500):
-        x, mask = contract.unpack(batch, [modality])
+        x, mask = unpack(batch, [modality])
         pixels = x[name].numpy()[mask[name].numpy() > 0]
         total = total + pixels.sum(axis=0, dtype=np.float64)
         number += len(pixels)
@@ -205,7 +205,7 @@ def _training_mean(run: Any, name: str) -> np.ndarray:
 def _pairs(model: MultimodalVAE, task: Task, batches: tf.data.Dataset) -> Iterator[Pairs]:
     modalities = {m.name: m for m in model.modalities}
     for batch in batches:
-        x, mask = contract.unpack(batch, model.modalities)
+        x, mask = unpack(batch, model.modalities)
         there = (mask[task.given] * mask[task.target]).numpy() > 0
         ones = tf.ones(len(there))
         parts = (modalities[name].prepare(x[name], ones) for name in (task.given, task.target))

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from tf_mvae.data import contract
+from tf_mvae.batch import unpack
 from tf_mvae.errors import UserError
 from tf_mvae.evaluation.settings import Settings
 from tf_mvae.models import MultimodalVAE
@@ -56,7 +56,7 @@ def translations(
 
     likelihood, found = text_modalities(model)[target], []
     for place, batch in enumerate(batches):
-        x, mask = contract.unpack(batch, model.modalities)
+        x, mask = unpack(batch, model.modalities)
         stream = random.fold_in(tf.constant([seed, 23]), place)
         found += likelihood.text(translate(x[source], mask[source], stream))
     return found

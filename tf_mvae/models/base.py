@@ -8,7 +8,7 @@ import numpy as np
 import tensorflow as tf
 from absl import logging
 
-from tf_mvae.data import contract
+from tf_mvae.batch import check_arrays, check_dataset, present_mask, unpack
 from tf_mvae.layers.dropout import layer_seeds
 from tf_mvae.modality import Modality
 from tf_mvae.models.elbo import Elbo, PosteriorTerms, elbo_of_posteriors
@@ -112,9 +112,9 @@ class MultimodalVAE(GenerativeModel):
         Raises:
             UserError: A key, shape, type or mask does not fit.
         """
-        x, mask = contract.unpack(batch, self.modalities)
-        present = contract.present_mask(mask, self.modalities)
-        wanted = present if targets is None else contract.present_mask(targets, self.modalities)
+        x, mask = unpack(batch, self.modalities)
+        present = present_mask(mask, self.modalities)
+        wanted = present if targets is None else present_mask(targets, self.modalities)
         terms_seed, noise_seed = self._elbo_seeds(self._seed(seed))
         seeds = (terms_seed, noise_seed)
         number = self.num_samples if num_samples is None else num_samples
@@ -369,8 +369,8 @@ class MultimodalVAE(GenerativeModel):
 
     def _checked(self, data: Any) -> Any:
         if isinstance(data, tf.data.Dataset):
-            return contract.check_dataset(data, self.modalities)
-        return contract.check_arrays(data, self.modalities) if isinstance(data, Mapping) else data
+            return check_dataset(data, self.modalities)
+        return check_arrays(data, self.modalities) if isinstance(data, Mapping) else data
 
     def _warn_of_incomplete(self, mask: Mapping[str, np.ndarray]) -> None:
         columns = [np.asarray(mask[name]) for name in self._names]

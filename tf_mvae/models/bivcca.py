@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import keras
 import tensorflow as tf
 
-from tf_mvae.data import contract
+from tf_mvae.batch import present_mask
 from tf_mvae.modality import Modality
 from tf_mvae.models.base import MultimodalVAE
 from tf_mvae.models.elbo import PosteriorTerms
@@ -69,7 +69,7 @@ class BiVCCA(MultimodalVAE):
 
     def _infer(self, x, mask, training=False):
         loc, log_variance = self._encode(x, mask, training)
-        present = contract.present_mask(mask, self.modalities)
+        present = present_mask(mask, self.modalities)
         before = tf.cumsum(present, axis=1, exclusive=True)  # LiteRT has no cumulative product
         first = present * tf.cast(before < 1, present.dtype)
         choose = first[:, :, tf.newaxis]

@@ -6,7 +6,7 @@ from typing import Any, Never
 import keras
 import tensorflow as tf
 
-from tf_mvae.data import contract
+from tf_mvae.batch import present_mask, unpack
 from tf_mvae.distributions import gaussian_kl_to_prior
 from tf_mvae.distributions.likelihoods import Categorical, TokenSequence
 from tf_mvae.errors import UserError
@@ -159,8 +159,8 @@ class CVAE(MultimodalVAE):
         training: bool = False,
     ) -> Elbo:
         """See `MultimodalVAE.elbo`; there is one term, and the target's likelihood alone."""
-        x, mask = contract.unpack(batch, self.modalities)
-        complete = tf.reduce_prod(contract.present_mask(mask, self.modalities), axis=1)
+        x, mask = unpack(batch, self.modalities)
+        complete = tf.reduce_prod(present_mask(mask, self.modalities), axis=1)
         mask = dict.fromkeys(self._names, complete)
         layer_seed = self._layer_seed(self._seed(seed))
         with layer_seeds(layer_seed):
@@ -176,7 +176,7 @@ class CVAE(MultimodalVAE):
         kl = gaussian_kl_to_prior(loc, log_variance)[tf.newaxis]
         charged = charged_kl(loc, log_variance, kl[0], self.free_bits if training else 0.0)
         return Elbo(
-            subset=contract.present_mask(mask, self.modalities)[tf.newaxis],
+            subset=present_mask(mask, self.modalities)[tf.newaxis],
             valid=complete[tf.newaxis],
             loc=loc[tf.newaxis],
             log_variance=log_variance[tf.newaxis],

@@ -7,7 +7,7 @@ import keras
 import tensorflow as tf
 import tensorflow_probability as tfp
 
-from tf_mvae.data import contract
+from tf_mvae.batch import present_mask, unpack
 from tf_mvae.distributions.product_of_experts import diagonal_normal, standard_normal
 from tf_mvae.group import has_groups
 from tf_mvae.layers import ProductOfExperts
@@ -82,7 +82,7 @@ class GenerativeModel(keras.Model):
             mask: Masks by name, `[batch]`.
             training: Whether layers such as dropout act as in training.
         """
-        x, mask = contract.unpack({"x": x, "mask": mask or {}}, self.modalities, partial=True)
+        x, mask = unpack({"x": x, "mask": mask or {}}, self.modalities, partial=True)
         encoded = {
             m.name: self._encode_one(m, x[m.name], mask[m.name], training) for m in self._given(x)
         }
@@ -105,7 +105,7 @@ class GenerativeModel(keras.Model):
         Raises:
             UserError: A key, shape, type or mask does not fit.
         """
-        x, mask = contract.unpack({"x": x, "mask": mask or {}}, self.modalities, partial=True)
+        x, mask = unpack({"x": x, "mask": mask or {}}, self.modalities, partial=True)
         return diagonal_normal(*self._infer(x, mask, training))
 
     def decode(
@@ -258,7 +258,7 @@ class GenerativeModel(keras.Model):
         Returns:
             `"z"`, the posterior's mean, and every modality's expected value, by name.
         """
-        x, mask = contract.unpack(inputs, self.modalities, partial=True)
+        x, mask = unpack(inputs, self.modalities, partial=True)
         loc, _ = self._infer(x, mask, training)
         return {"z": loc, **self.from_latent(loc, given=x)}
 
@@ -330,7 +330,7 @@ class GenerativeModel(keras.Model):
         Here it is the product of the prior and the experts; models that infer in another
         way override this.
         """
-        present = contract.present_mask(mask, self.modalities)
+        present = present_mask(mask, self.modalities)
         return self.product_of_experts(*self._encode(x, mask, training), present)
 
     def _seed(self, seed: int | Sequence[int] | tf.Tensor | None) -> tf.Tensor:

@@ -6,7 +6,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from tf_mvae.data import contract
+from tf_mvae.batch import unpack
 from tf_mvae.distributions.product_of_experts import gaussian_kl
 from tf_mvae.layers.dropout import layer_seeds
 from tf_mvae.modality import Modality
@@ -68,7 +68,7 @@ class JMVAE(JointPosteriorVAE):
     ) -> Elbo:
         """See `MultimodalVAE.elbo`; there is one term, less the weighted divergences."""
         result = super().elbo(batch, kl_weight, num_samples, seed, training)
-        x, _ = contract.unpack(batch, self.modalities)
+        x, _ = unpack(batch, self.modalities)
         complete = dict.fromkeys(self._names, result.valid[0])
         joint = (result.loc[0][:, tf.newaxis], result.log_variance[0][:, tf.newaxis])
         with layer_seeds(self._layer_seed(self._seed(seed))):

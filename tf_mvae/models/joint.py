@@ -6,7 +6,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from tf_mvae.data import contract
+from tf_mvae.batch import present_mask
 from tf_mvae.layers.joint import JointEncoder
 from tf_mvae.modality import Modality, default_encoder
 from tf_mvae.models.base import MultimodalVAE
@@ -68,7 +68,7 @@ class JointPosteriorVAE(MultimodalVAE):
         return self.joint_encoder(values, _complete(mask), training=training)
 
     def _infer(self, x, mask, training=False):
-        present = contract.present_mask(mask, self.modalities)
+        present = present_mask(mask, self.modalities)
         loc, log_variance = self._encode(x, mask, training)
         there = present[:, :, tf.newaxis]
         limit = log_variance_limit(log_variance.dtype)

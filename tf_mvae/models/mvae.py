@@ -7,7 +7,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from tf_mvae.data import contract
+from tf_mvae.batch import unpack
 from tf_mvae.distributions.likelihoods import Categorical
 from tf_mvae.group import has_groups
 from tf_mvae.modality import Modality
@@ -217,7 +217,7 @@ class MVAE(MultimodalVAE):
     def _completed(self, data, step):
         if not self.self_training:
             return data, None
-        x, mask = contract.unpack(data, self.modalities)
+        x, mask = unpack(data, self.modalities)
         weight = tf.where(step < self.self_training_start, 0.0, self.self_training_weight)
         x, targets = guess_missing(self, x, mask, self.self_training, weight)
         return {"x": x, "mask": mask}, targets

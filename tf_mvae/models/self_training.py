@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import tensorflow as tf
 
-from tf_mvae.data import contract
+from tf_mvae.batch import present_mask
 from tf_mvae.distributions.likelihoods import Categorical
 from tf_mvae.modality import Modality
 
@@ -63,7 +63,7 @@ def guess_missing(
         `x` with guesses, and by name 1 for what is there and `weight` for what is guessed.
     """
     loc, _ = model._infer(x, mask)
-    something = tf.reduce_max(contract.present_mask(mask, model.modalities), axis=1) > 0
+    something = tf.reduce_max(present_mask(mask, model.modalities), axis=1) > 0
     x, targets = dict(x), dict(mask)
     for name, probabilities in model.from_latent(loc, names=list(confidence)).items():
         guessing = tf.cast(something & (mask[name] == 0), probabilities.dtype)

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import keras
 import tensorflow as tf
 
-from tf_mvae.data import contract
+from tf_mvae.batch import present_mask
 from tf_mvae.modality import Modality
 from tf_mvae.models.base import MultimodalVAE
 from tf_mvae.models.elbo import PosteriorTerms
@@ -59,5 +59,5 @@ class VAE(MultimodalVAE):
 
     def _infer(self, x, mask, training=False):
         loc, log_variance = self._encode(x, mask, training)
-        present = contract.present_mask(mask, self.modalities)
+        present = present_mask(mask, self.modalities)
         return loc[:, 0] * present, log_variance[:, 0] * present

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 import tensorflow as tf
 
-from tf_mvae.data import contract
+from tf_mvae import batch
 from tf_mvae.models import MultimodalVAE
 
 __all__ = ["DRAWS", "Given", "mask_specs", "nothing", "optional_values", "unpack", "value_specs"]
@@ -78,7 +78,7 @@ def unpack(model: MultimodalVAE, inputs: Mapping[str, tf.Tensor]) -> Given:
             masks[name] = _or_constant(mask, size, tf.cast(counts[name] > 0, mask.dtype))
         for name in optional_values(model):
             values[name] = _or_constant(values[name], size, tf.zeros([], values[name].dtype))
-    return contract.unpack({"x": values, "mask": masks}, model.modalities)
+    return batch.unpack({"x": values, "mask": masks}, model.modalities)
 
 
 def _or_constant(given: tf.Tensor, size: tf.Tensor, constant: tf.Tensor) -> tf.Tensor:

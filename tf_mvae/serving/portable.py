@@ -2,7 +2,7 @@
 
 import tensorflow as tf
 
-from tf_mvae.data import contract
+from tf_mvae.batch import unpack
 from tf_mvae.models import MultimodalVAE
 from tf_mvae.serving import inputs as named
 from tf_mvae.serving.tracing import trace
@@ -40,7 +40,7 @@ def portable_functions(
         names = [modality.name for modality in model.modalities]
         mask = {name: given[f"{name}_mask"] for name in names if f"{name}_mask" in given}
         batch = {"x": {name: given[name] for name in names}, "mask": mask}
-        x, mask = contract.unpack(batch, model.modalities)
+        x, mask = unpack(batch, model.modalities)
         return x, *model._infer(x, mask)
 
     def expected(z, given):

@@ -13,7 +13,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from tf_mvae.data import contract
+from tf_mvae.batch import check_dataset
 from tf_mvae.data.sharding import Part
 from tf_mvae.errors import UserError
 from tf_mvae.models import MultimodalVAE
@@ -137,8 +137,8 @@ class Replicas:
         callback_list = keras.callbacks.CallbackList(
             callbacks, model=model, epochs=epochs, steps=steps_per_epoch, verbose=verbose
         )
-        batches = iter(contract.check_dataset(x, model.modalities))
-        validation = contract.check_dataset(validation_data, model.modalities)
+        batches = iter(check_dataset(x, model.modalities))
+        validation = check_dataset(validation_data, model.modalities)
         callback_list.on_train_begin()
         votes = None
         for epoch in range(initial_epoch, epochs):

@@ -7,7 +7,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from tf_mvae.data import contract
+from tf_mvae.batch import check_dataset
 from tf_mvae.data.pipeline import Split, evaluation_batches
 from tf_mvae.errors import UserError
 from tf_mvae.experiments import registry
@@ -83,7 +83,7 @@ class Run:
                 the same one, all runs see the same data.
         """
         batches = evaluation_batches(self.split(split), batch_size, seed)
-        return contract.check_dataset(batches, self.model.modalities)
+        return check_dataset(batches, self.model.modalities)
 
 
 def load_run(

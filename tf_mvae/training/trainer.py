@@ -11,7 +11,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from tf_mvae.data import contract
+from tf_mvae.batch import out_of_range
 from tf_mvae.data.pipeline import CACHE_BYTES, Split, evaluation_batches
 from tf_mvae.data.sharding import WHOLE
 from tf_mvae.errors import UserError
@@ -141,7 +141,7 @@ def _train(
         try:
             _fit(trained, feed, writer, [progress, metrics, *averaging])
         except tf.errors.InvalidArgumentError as error:
-            raise contract.out_of_range(error) from error
+            raise out_of_range(error) from error
         except (OSError, tf.errors.OpError) as error:
             raise _disk_full(error, directory) from error
         finally:

@@ -8,7 +8,7 @@ import tensorflow as tf
 
 from tests import tiny
 from tf_mvae import Modality, UserError, likelihoods
-from tf_mvae.data import contract
+from tf_mvae.batch import check_arrays, check_dataset, out_of_range, present_mask, unpack
 
 MODALITIES = [Modality(name, likelihood) for name, likelihood in tiny.make_likelihoods().items()]
 
@@ -81,7 +81,7 @@ MALFORMED = {
 
 
 @pytest.mark.parametrize("name", MALFORMED)
-@pytest.mark.parametrize("check", [contract.unpack, contract.check_arrays])
+@pytest.mark.parametrize("check", [unpack, check_arrays])
 def test_a_malformed_batch_is_refused(name, check):
     change, words = MALFORMED[name]
     assert_refused(lambda: check(change(good_batch()), MODALITIES), words)
@@ -109,29 +109,29 @@ def spoilt(name):
 @pytest.mark.parametrize("name", WRONG_VALUES)
 def test_values_out_of_range_are_refused_unless_masked(name):
     modality, batch, words = spoilt(name)
-    assert_refused(lambda: contract.check_arrays(batch, MODALITIES), words)
+    assert_refused(lambda: check_arrays(batch, MODALITIES), words)
     batch["mask"][modality][1] = 0
-    contract.check_arrays(batch, MODALITIES)
+    check_arrays(batch, MODALITIES)
 
 
 @pytest.mark.parametrize("name", WRONG_VALUES)
 def test_a_dataset_stops_at_values_out_of_range_unless_masked(name):
     modality, batch, words = spoilt(name)
-    dataset = contract.check_dataset(tf.data.Dataset.from_tensors(batch), MODALITIES)
+    dataset = check_dataset(tf.data.Dataset.from_tensors(batch), MODALITIES)
     with pytest.raises(tf.errors.InvalidArgumentError) as caught:
         list(dataset)
-    error = contract.out_of_range(caught.value)
+    error = out_of_range(caught.value)
     assert isinstance(error, UserError) and "\n" not in str(error)
     # A graph cannot say which value it was.
     assert all(word in str(error) for word in words[:-1])
     batch["mask"][modality][1] = 0
-    dataset = contract.check_dataset(tf.data.Dataset.from_tensors(batch), MODALITIES)
+    dataset = check_dataset(tf.data.Dataset.from_tensors(batch), MODALITIES)
     tiny.assert_close(next(iter(dataset)), batch, 0, 0)
 
 
 def test_other_errors_are_not_taken_for_out_of_range():
     error = tf.errors.InvalidArgumentError(None, None, "something else")
-    assert contract.out_of_range(error) is error
+    assert out_of_range(error) is error
 
 
 @pytest.mark.parametrize("value", [0.5, 2.0, -1.0, np.nan])
@@ -139,14 +139,14 @@ def test_masks_hold_0_and_1(value):
     batch = good_batch()
     batch["mask"]["label"][2] = value
     words = ["mask['label']", "0 and 1"]
-    assert_refused(lambda: contract.check_arrays(batch, MODALITIES), words)
+    assert_refused(lambda: check_arrays(batch, MODALITIES), words)
     with pytest.raises(tf.errors.InvalidArgumentError) as caught:
-        list(contract.check_dataset(tf.data.Dataset.from_tensors(batch), MODALITIES))
-    assert all(word in str(contract.out_of_range(caught.value)) for word in words)
+        list(check_dataset(tf.data.Dataset.from_tensors(batch), MODALITIES))
+    assert all(word in str(out_of_range(caught.value)) for word in words)
 
 
 def test_empty_data_are_refused():
-    assert_refused(lambda: contract.check_arrays(good_batch(0), MODALITIES), ["empty"])
+    assert_refused(lambda: check_arrays(good_batch(0), MODALITIES), ["empty"])
 
 
 DATASET_PROBLEMS = sorted(
@@ -161,19 +161,19 @@ def test_a_malformed_dataset_is_refused_before_it_is_read(name):
     change, words = MALFORMED[name]
     dataset = tf.data.Dataset.from_tensors(change(good_batch()))
     words = [word for word in words if word[:4] not in ("mask", "(4, ")] + ["'"]
-    assert_refused(lambda: contract.check_dataset(dataset, MODALITIES), words)
+    assert_refused(lambda: check_dataset(dataset, MODALITIES), words)
 
 
 def test_a_dataset_that_is_not_batched_is_refused():
     dataset = tf.data.Dataset.from_tensor_slices(good_batch())
     words = ["'image'", "[batch, 4, 4, 1]", "(4, 4, 1)"]
-    assert_refused(lambda: contract.check_dataset(dataset, MODALITIES), words)
+    assert_refused(lambda: check_dataset(dataset, MODALITIES), words)
 
 
 def test_a_dataset_of_batches_of_any_size_passes():
     batch = good_batch(5)
     dataset = tf.data.Dataset.from_tensor_slices(batch).batch(2)
-    checked = list(contract.check_dataset(dataset, MODALITIES))
+    checked = list(check_dataset(dataset, MODALITIES))
     assert [len(part["x"]["label"]) for part in checked] == [2, 2, 1]
     joined = tf.nest.map_structure(lambda *parts: tf.concat(parts, 0), *checked)
     tiny.assert_close(joined, batch, 0, 0)
@@ -195,7 +195,7 @@ def test_a_dataset_of_batches_of_any_size_passes():
 def test_every_form_of_a_batch_with_everything_present(form):
     batch = good_batch()
     before = copy.deepcopy(batch)
-    x, mask = contract.unpack(form(batch), MODALITIES)
+    x, mask = unpack(form(batch), MODALITIES)
     tiny.assert_close(x, batch["x"], 0, 0)
     tiny.assert_close(mask, {name: np.ones(4) for name in tiny.NAMES}, 0, 0)
     assert all(m.dtype == tf.float32 for m in mask.values())
@@ -217,8 +217,8 @@ def test_every_form_of_a_batch_with_everything_present(form):
 )
 def test_types_that_can_be_prepared(name, value):
     batch = with_x(name, value)(good_batch())
-    contract.check_arrays(batch, MODALITIES)
-    dataset = contract.check_dataset(tf.data.Dataset.from_tensors(batch), MODALITIES)
+    check_arrays(batch, MODALITIES)
+    dataset = check_dataset(tf.data.Dataset.from_tensors(batch), MODALITIES)
     assert len(list(dataset)) == 1
 
 
@@ -226,31 +226,31 @@ def test_types_that_can_be_prepared(name, value):
 def test_integer_pixels_are_0_and_1(value, wrong):
     batch = with_x("image", np.full([4, 4, 4, 1], value, np.int32))(good_batch())
     if wrong:
-        assert_refused(lambda: contract.check_arrays(batch, MODALITIES), ["'image'", str(value)])
+        assert_refused(lambda: check_arrays(batch, MODALITIES), ["'image'", str(value)])
     else:
-        contract.check_arrays(batch, MODALITIES)
+        check_arrays(batch, MODALITIES)
 
 
 def test_counts_are_not_negative():
     modalities = [Modality("count", likelihoods.Poisson([1]))]
-    contract.check_arrays({"count": np.array([[0.0], [250.0]])}, modalities)
+    check_arrays({"count": np.array([[0.0], [250.0]])}, modalities)
     assert_refused(
-        lambda: contract.check_arrays({"count": np.array([[0], [-3]])}, modalities),
+        lambda: check_arrays({"count": np.array([[0], [-3]])}, modalities),
         ["'count'", "0 or more", "-3"],
     )
 
 
 def test_partial_batches():
     x = good_batch()["x"]
-    given, mask = contract.unpack({"label": x["label"]}, MODALITIES, partial=True)
+    given, mask = unpack({"label": x["label"]}, MODALITIES, partial=True)
     assert set(given) == set(mask) == {"label"}
-    present = contract.present_mask(mask, MODALITIES)
+    present = present_mask(mask, MODALITIES)
     np.testing.assert_array_equal(present, [[0, 1, 0]] * 4)
-    assert_refused(lambda: contract.unpack({"x": {}}, MODALITIES, partial=True), ["'image'"])
+    assert_refused(lambda: unpack({"x": {}}, MODALITIES, partial=True), ["'image'"])
 
 
 def test_present_mask_is_in_the_order_of_the_modalities():
     batch = tiny.make_batch()
     x_reversed = {name: batch["mask"][name] for name in reversed(tiny.NAMES)}
-    present = contract.present_mask(x_reversed, MODALITIES)
+    present = present_mask(x_reversed, MODALITIES)
     np.testing.assert_array_equal(present, tiny.all_patterns(3))

@@ -26,7 +26,7 @@ import tensorflow as tf
 
 from tf_mvae.data import evaluation_batches, training_batches
 from tf_mvae.data.sensors import LinearGaussianSensors
-from tf_mvae.models.subsets import num_proper_subsets
+from tf_mvae.objectives.subsets import num_proper_subsets
 from tf_mvae.training import RunConfig
 from tf_mvae.training.build import build_model, load_split
 

@@ -12,8 +12,8 @@ import tensorflow as tf
 from tf_mvae.distributions import likelihoods
 from tf_mvae.layers import MaskedBatchNormalization, MaskedSequential, mlp_decoder, mlp_encoder
 from tf_mvae.modality import Modality
-from tf_mvae.models import CVAE, JMVAE, MVAE, VAE, MultimodalVAE
-from tf_mvae.models.joint import JointPosteriorVAE
+from tf_mvae.models import CVAE, JMVAE, MVAE, VAE, BaseVAE
+from tf_mvae.models.joint_posterior import JointPosteriorVAE
 
 NAMES = ("image", "label", "reading")
 EVENT_SHAPES = {"image": (4, 4, 1), "label": (), "reading": (3,)}
@@ -74,11 +74,11 @@ def make_model(
 
 
 def make_any(
-    make: type[MultimodalVAE],
+    make: type[BaseVAE],
     cross_weight: dict[str, float] | float | None = None,
     batch_norm: bool = False,
     **kwargs,
-) -> MultimodalVAE:
+) -> BaseVAE:
     """Returns a tiny model of any class: a VAE of the image, a CVAE of it given the rest."""
     modalities = make_modalities(cross_weight, batch_norm)
     if make is VAE:
@@ -92,7 +92,7 @@ def make_any(
     return make(modalities, **{"latent_dim": LATENT_DIM, **kwargs})
 
 
-def part_of(batch: dict[str, Any], model: MultimodalVAE) -> dict[str, Any]:
+def part_of(batch: dict[str, Any], model: BaseVAE) -> dict[str, Any]:
     """Returns what a batch has of a model's modalities."""
     names = [modality.name for modality in model.modalities]
     return {part: {name: values[name] for name in names} for part, values in batch.items()}

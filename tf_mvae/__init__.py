@@ -30,7 +30,12 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _HOMES = {
+    "BaseVAE": "tf_mvae.models",
     "Elbo": "tf_mvae.models",
+    "MMVAE": "tf_mvae.models",
+    "MMVAEPlus": "tf_mvae.models",
+    "MVTCAE": "tf_mvae.models",
+    "MoPoE": "tf_mvae.models",
     "BiVCCA": "tf_mvae.models",
     "CVAE": "tf_mvae.models",
     "JMVAE": "tf_mvae.models",
@@ -48,6 +53,11 @@ _HOMES = {
 }
 
 __all__ = [
+    "BaseVAE",
+    "MMVAE",
+    "MMVAEPlus",
+    "MVTCAE",
+    "MoPoE",
     "VAE",
     "TELBO",
     "MVAEQ",

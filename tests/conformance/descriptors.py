@@ -17,11 +17,11 @@ from tf_mvae import (
     MVAEQ,
     TELBO,
     VAE,
+    BaseVAE,
     BiVCCA,
     LinearAnnealing,
     Modality,
     ModalityGroup,
-    MultimodalVAE,
     likelihoods,
 )
 from tf_mvae.layers import (
@@ -111,11 +111,11 @@ def _layer(name: str, make: Callable[[], keras.layers.Layer], *inputs: Any):
     return Descriptor(name, make, make_model, loss)
 
 
-def _model(name: str, make: type[MultimodalVAE] = MVAE, **kwargs: Any):
+def _model(name: str, make: type[BaseVAE] = MVAE, **kwargs: Any):
     """A model is checked by its loss on every presence pattern, and on more complete examples."""
     batch = tiny.make_batch(np.concatenate([tiny.all_patterns(3), np.ones([4, 3])]))
 
-    def loss(model: MultimodalVAE) -> tf.Tensor:
+    def loss(model: BaseVAE) -> tf.Tensor:
         part = tiny.part_of(batch, model)
         return model.elbo(part, kl_weight=tf.constant(0.5), seed=2, training=True).loss
 
@@ -144,13 +144,13 @@ def _group_model(name: str, make: type[MVAE], cross_weight: float):
         "mask": {"group": present[:, :3], "reading": present[:, 3]},
     }
 
-    def loss(model: MultimodalVAE) -> tf.Tensor:
+    def loss(model: BaseVAE) -> tf.Tensor:
         return model.elbo(batch, kl_weight=tf.constant(0.5), seed=2, training=True).loss
 
     return Descriptor(name, make_part, lambda model: model, loss)
 
 
-def _sequence_model(name: str, make: type[MultimodalVAE], **kwargs: Any):
+def _sequence_model(name: str, make: type[BaseVAE], **kwargs: Any):
     """A model of two languages is checked with word dropout, on sentences that are missing."""
     present = np.concatenate([tiny.all_patterns(2), np.ones([2, 2])])
     batch = {
@@ -158,7 +158,7 @@ def _sequence_model(name: str, make: type[MultimodalVAE], **kwargs: Any):
         "mask": {"one": present[:, 0], "two": present[:, 1]},
     }
 
-    def make_part() -> MultimodalVAE:
+    def make_part() -> BaseVAE:
         modalities = []
         for language in ("one", "two"):
             network = RecurrentDecoder(7, 3, 4, 2, word_dropout=0.3)
@@ -167,7 +167,7 @@ def _sequence_model(name: str, make: type[MultimodalVAE], **kwargs: Any):
             modalities.append(Modality(language, likelihood, RecurrentEncoder(7, 3, 4), decoder))
         return make(modalities, tiny.LATENT_DIM, **kwargs)
 
-    def loss(model: MultimodalVAE) -> tf.Tensor:
+    def loss(model: BaseVAE) -> tf.Tensor:
         return model.elbo(batch, kl_weight=tf.constant(0.5), seed=2, training=True).loss
 
     return Descriptor(name, make_part, lambda model: model, loss)

@@ -11,7 +11,7 @@ import tensorflow as tf
 
 from tests import tiny
 from tf_mvae import CVAE, JMVAE, MVAE, MVAEQ, TELBO, VAE, BiVCCA, UserError
-from tf_mvae.models.joint import JointPosteriorVAE
+from tf_mvae.models.joint_posterior import JointPosteriorVAE
 
 BASELINES = [VAE, CVAE, BiVCCA, JMVAE, TELBO, MVAEQ]
 CROSS_WEIGHTS = {"image": 0.25, "label": 0.0, "reading": 2.0}

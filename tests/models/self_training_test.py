@@ -106,7 +106,7 @@ def test_a_model_says_how_much_it_decodes_with_guesses():
     model.expect({name: ROWS[:, i] for i, name in enumerate(tiny.NAMES)})
     plain = tiny.make_model()
     plain.expect({name: ROWS[:, i] for i, name in enumerate(tiny.NAMES)})
-    extra = {n: 24 * (model.decoded_share[n] - plain.decoded_share[n]) for n in tiny.NAMES}
+    extra = {n: 24 * (model.plan.shares[n] - plain.plan.shares[n]) for n in tiny.NAMES}
     # Rows 1, 2 and 3 lack the label, and have three, one and one terms.
     assert extra == {"image": 0, "label": pytest.approx(5), "reading": 0}
 

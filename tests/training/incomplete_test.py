@@ -183,4 +183,4 @@ def test_a_known_composition_says_how_much_is_to_be_decoded():
     model = build_model(config, 3)
     model.expect(mask)
     # 4 whole rows with three terms, 8 rows of one modality with one: 20 of 60 rows.
-    assert model.decoded_share == {"image": pytest.approx(1 / 3), "label": pytest.approx(1 / 3)}
+    assert model.plan.shares == {"image": pytest.approx(1 / 3), "label": pytest.approx(1 / 3)}

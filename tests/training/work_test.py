@@ -24,6 +24,8 @@ from tf_mvae.layers import (
 from tf_mvae.layers.conv import conv_decoder, conv_encoder
 from tf_mvae.modality import Modality
 from tf_mvae.models import MVAE
+from tf_mvae.objectives.terms import EVERYTHING, RANDOM
+from tf_mvae.posteriors import DiagonalGaussian, Product
 
 BATCH = 16
 # XLA writes about so many numbers for each that a layer puts out (it, its activation, their
@@ -132,27 +134,34 @@ def test_each_network_is_traced_once_whatever_is_missing(make, monkeypatch):
     assert step.experimental_get_tracing_count() == 1
 
 
+class Reencoding(Product):
+    """A product whose experts are encoded anew for every term."""
+
+    def joint(self, model, x, mask, training):
+        self.given = model, x, training
+
+    def of(self, encoded, subset):
+        model, x, training = self.given
+        found = []
+        for index in range(subset.shape[0]):
+            seen = {m.name: subset[index, :, i] for i, m in enumerate(model.modalities)}
+            found.append(super().of(model._encoded(x, seen, training), subset[index]))
+        return DiagonalGaussian(*(tf.stack(parts) for parts in zip(*found, strict=True)))
+
+
 class EncodesForEachTerm(MVAE):
     """What public implementations do: every term encodes what it sees by itself."""
 
-    def _terms(self, x, mask, present, seed, training):
-        terms = super()._terms(x, mask, present, seed, training)
-        found = []
-        for index in range(terms.subset.shape[0]):
-            subset = terms.subset[index]
-            seen = {m.name: subset[:, i] for i, m in enumerate(self.modalities)}
-            found.append(self.product_of_experts(*self._encode(x, seen, training), subset))
-        loc, log_variance = (tf.stack(parts) for parts in zip(*found, strict=True))
-        return terms._replace(loc=loc, log_variance=log_variance)
+    _make_kind = Reencoding
 
 
 class DecodesFromEachTerm(MVAE):
     """Every modality is decoded from every term, and weighed with 0 where it is not wanted."""
 
-    def _terms(self, x, mask, present, seed, training):
-        terms = super()._terms(x, mask, present, seed, training)
-        every = list(range(terms.subset.shape[0]))
-        return terms._replace(decoded={m.name: every for m in self.modalities})
+    def __init__(self, *args, **kwargs):
+        super().__init__(*args, **kwargs)
+        names = (EVERYTHING, *self._names, *[RANDOM] * bool(self.num_random_subsets))
+        self.objective.decoded = lambda modalities: dict.fromkeys(self._names, names)
 
 
 def test_encoding_for_each_term_would_be_noticed():

@@ -107,6 +107,16 @@ class Likelihood:
         return "finite numbers"
 
     @property
+    def is_categorical(self) -> bool:
+        """Whether one example is one of `num_classes` classes."""
+        return False
+
+    @property
+    def is_sequence(self) -> bool:
+        """Whether one example is a sequence of symbols of a vocabulary."""
+        return False
+
+    @property
     def is_image(self) -> bool:
         """Whether one example can be drawn: `[height, width, 1 or 3]`."""
         return len(self.event_shape) == 3 and self.event_shape[-1] in (1, 3)

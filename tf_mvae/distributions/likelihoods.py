@@ -212,6 +212,11 @@ class Categorical(Likelihood):
         """Casts class numbers to int32."""
         return tf.cast(value, self.dtype)
 
+    @property
+    def is_categorical(self) -> bool:
+        """Yes."""
+        return True
+
     def accepts(self, dtype: tf.DType) -> bool:
         """Says yes to integers only."""
         return dtype.is_integer

@@ -11,7 +11,7 @@ from tf_mvae.distributions.likelihoods import Categorical
 from tf_mvae.errors import UserError
 from tf_mvae.evaluation.prediction import mean_prediction
 from tf_mvae.evaluation.settings import Settings
-from tf_mvae.models import MultimodalVAE
+from tf_mvae.models import BaseVAE
 from tf_mvae.ops import random
 
 __all__ = ["analyze", "cross_modal_accuracy", "share"]
@@ -25,7 +25,7 @@ def share(right: float, number: float) -> dict[str, float]:
 
 
 def cross_modal_accuracy(
-    model: MultimodalVAE, batches: Iterable[Any], num_samples: int = 16, seed: int = 0
+    model: BaseVAE, batches: Iterable[Any], num_samples: int = 16, seed: int = 0
 ) -> dict[str, dict[str, float]]:
     """Measures how often the most probable class given other modalities is the true one.
 
@@ -70,7 +70,7 @@ def analyze(run: Any, settings: Settings) -> dict[str, Any]:
     return cross_modal_accuracy(run.model, batches, settings.num_samples, settings.seed)
 
 
-def _questions(model: MultimodalVAE) -> list[tuple[str, tuple[str, ...]]]:
+def _questions(model: BaseVAE) -> list[tuple[str, tuple[str, ...]]]:
     names = [modality.name for modality in model.modalities]
     questions = []
     for modality in model.targets:
@@ -81,7 +81,7 @@ def _questions(model: MultimodalVAE) -> list[tuple[str, tuple[str, ...]]]:
     return [(target, given) for target, given in questions if set(model.conditions) <= set(given)]
 
 
-def _counter(model: MultimodalVAE, target: str, given: tuple[str, ...], num_samples: int):
+def _counter(model: BaseVAE, target: str, given: tuple[str, ...], num_samples: int):
     @tf.function(autograph=False)
     def count(x, mask, seed):
         chosen = {name: x[name] for name in given}

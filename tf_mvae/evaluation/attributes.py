@@ -19,7 +19,7 @@ from tf_mvae.evaluation.supervised import kept_supervised, reader
 from tf_mvae.evaluation.thresholds import balanced_thresholds
 from tf_mvae.group import ModalityGroup, attribute_groups
 from tf_mvae.modality import Modality
-from tf_mvae.models import MultimodalVAE
+from tf_mvae.models import BaseVAE
 from tf_mvae.ops import random
 
 __all__ = ["analyze", "attribute_results", "prevalence"]
@@ -33,7 +33,7 @@ Predictor = Callable[[tf.Tensor, tf.Tensor, int], np.ndarray]
 def attribute_results(
     predictor: Predictor,
     batches: Iterable[Any],
-    model: MultimodalVAE,
+    model: BaseVAE,
     given: Modality,
     group: ModalityGroup,
     thresholds: np.ndarray,
@@ -129,7 +129,7 @@ def analyze(run: Any, settings: Settings) -> dict[str, Any]:
 def _predicted(
     predictor: Predictor,
     batches: Iterable[Any],
-    model: MultimodalVAE,
+    model: BaseVAE,
     given: Modality,
     group: ModalityGroup,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -143,9 +143,7 @@ def _predicted(
     return tuple(np.concatenate(part) for part in zip(*parts, strict=True))
 
 
-def _reader(
-    model: MultimodalVAE, group: ModalityGroup, given: Modality, settings: Settings
-) -> Predictor:
+def _reader(model: BaseVAE, group: ModalityGroup, given: Modality, settings: Settings) -> Predictor:
     @tf.function(autograph=False, reduce_retracing=True)
     def predict(value, mask, seed):
         number, there = settings.num_samples, {given.name: mask}

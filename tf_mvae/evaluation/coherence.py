@@ -12,7 +12,7 @@ from tf_mvae.evaluation.accuracy import share
 from tf_mvae.evaluation.classifier import judge_accuracy, load_or_train
 from tf_mvae.evaluation.settings import Settings
 from tf_mvae.modality import Modality
-from tf_mvae.models import MultimodalVAE
+from tf_mvae.models import BaseVAE
 
 __all__ = ["analyze", "conditional_coherence", "joint_coherence"]
 
@@ -23,7 +23,7 @@ _JUDGE_EXAMPLES = 220_000  # four passes over 55,000 digits: 99 % on the real te
 
 
 def conditional_coherence(
-    model: MultimodalVAE,
+    model: BaseVAE,
     classifier: keras.Model,
     image: Modality,
     label: Modality,
@@ -51,7 +51,7 @@ def conditional_coherence(
 
 
 def joint_coherence(
-    model: MultimodalVAE,
+    model: BaseVAE,
     classifier: keras.Model,
     image: Modality,
     label: Modality,

@@ -18,9 +18,9 @@ import tensorflow as tf
 from tf_mvae.batch import unpack
 from tf_mvae.errors import UserError
 from tf_mvae.modality import Modality
-from tf_mvae.models import MultimodalVAE
+from tf_mvae.models import BaseVAE
 from tf_mvae.ops import random
-from tf_mvae.ops.importance import LogWeightSums, chunk_seed, draw_chunk
+from tf_mvae.ops.importance import LogWeightSums, chunk_seed
 
 __all__ = ["Estimate", "ImportanceSampler", "chunk_seed"]
 
@@ -70,7 +70,7 @@ class ImportanceSampler:
 
     def __init__(
         self,
-        model: MultimodalVAE,
+        model: BaseVAE,
         num_samples: int = 1000,
         max_rows: int = _MAX_ROWS,
         jit_compile: bool = True,
@@ -101,7 +101,7 @@ class ImportanceSampler:
         compiled = functools.partial(tf.function, autograph=False, jit_compile=jit_compile or None)
         self._infer = tf.function(self.model._infer, autograph=False)
         self._prepare = tf.function(self._prepare_all, autograph=False)
-        self._draw = compiled(draw_chunk)
+        self._draw = compiled(_draw)
         self._add = compiled(LogWeightSums.add)
         self._log_likelihood = {
             modality.name: self._decoder(modality, compiled) for modality in model.targets
@@ -218,11 +218,11 @@ class ImportanceSampler:
         size = len(next(iter(x.values())))
         chunk, number = _chunks(self.num_samples, size, self._max_rows)
         seen, asked = (_only(mask, names, self.model.modalities) for names in (proposal, target))
-        loc, log_variance = self._infer(x, seen)
+        posterior = self._infer(x, seen)
         prepared = self._prepare(x, mask)
         sums, path = LogWeightSums.nothing(size), []
         for index in range(number):
-            z, log_weight = self._draw(loc, log_variance, chunk_seed(seed, index), chunk)
+            z, log_weight = self._draw(posterior, chunk_seed(seed, index), chunk)
             for modality in self.model.targets:
                 if not {modality.name, *modality.column_names}.isdisjoint(target):
                     name = modality.name
@@ -239,6 +239,10 @@ class ImportanceSampler:
             path=tf.stack(path),
             path_samples=done,
         )
+
+
+def _draw(posterior, seed, chunk):
+    return posterior.sample_and_log_ratio(chunk, seed)
 
 
 def _only(

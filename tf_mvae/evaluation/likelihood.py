@@ -9,7 +9,7 @@ import numpy as np
 from tf_mvae.errors import UserError
 from tf_mvae.evaluation.importance_sampling import ImportanceSampler
 from tf_mvae.evaluation.settings import Settings
-from tf_mvae.models import MultimodalVAE
+from tf_mvae.models import BaseVAE
 
 __all__ = ["Question", "analyze", "analyze_variance", "default_questions", "estimate"]
 
@@ -41,7 +41,7 @@ class Question(NamedTuple):
         return f"log p({', '.join(self.target)}{given}){proposal}"
 
 
-def default_questions(model: MultimodalVAE) -> list[Question]:
+def default_questions(model: BaseVAE) -> list[Question]:
     """Returns what is asked of a model if nothing else is said.
 
     Of up to three modalities: each alone, all together, and each given all others. Of
@@ -152,7 +152,7 @@ def _estimates(run: Any, settings: Settings) -> dict[Question, dict[str, Any]]:
     return settings.memory[_MEMORY]
 
 
-def _parts(model: MultimodalVAE, question: Question) -> tuple[Any, Any]:
+def _parts(model: BaseVAE, question: Question) -> tuple[Any, Any]:
     """Returns the one or two estimates behind a question, as `(target, proposal)` each."""
     targets = [modality.name for modality in model.targets]
     both = set(question.target) & set(question.given)
@@ -182,7 +182,7 @@ def _parts(model: MultimodalVAE, question: Question) -> tuple[Any, Any]:
     return (union, proposal), (ordered(question.given), ordered(question.given))
 
 
-def _presence(model: MultimodalVAE, mask: dict[str, Any], size: int) -> dict[str, np.ndarray]:
+def _presence(model: BaseVAE, mask: dict[str, Any], size: int) -> dict[str, np.ndarray]:
     """Returns which examples have what, by name of a modality, a group or a member."""
     found = {}
     for modality in model.modalities:

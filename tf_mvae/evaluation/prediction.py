@@ -4,13 +4,13 @@ from collections.abc import Mapping
 
 import tensorflow as tf
 
-from tf_mvae.models import MultimodalVAE
+from tf_mvae.models import BaseVAE
 
 __all__ = ["mean_prediction"]
 
 
 def mean_prediction(
-    model: MultimodalVAE,
+    model: BaseVAE,
     target: str,
     given: Mapping[str, tf.Tensor],
     num_samples: int,

@@ -12,7 +12,7 @@ from tf_mvae.errors import UserError
 from tf_mvae.evaluation.accuracy import share
 from tf_mvae.evaluation.picture_metrics import ratio_and_error
 from tf_mvae.evaluation.settings import Settings
-from tf_mvae.models import MultimodalVAE
+from tf_mvae.models import BaseVAE
 from tf_mvae.ops import random
 from tf_mvae.ops.tokens import blank_rest
 
@@ -20,7 +20,7 @@ __all__ = ["analyze", "transcription_accuracy"]
 
 
 def transcription_accuracy(
-    model: MultimodalVAE, batches: Iterable[Any], num_samples: int = 4, seed: int = 0
+    model: BaseVAE, batches: Iterable[Any], num_samples: int = 4, seed: int = 0
 ) -> dict[str, dict[str, float]]:
     """Measures how often the greedy sequence given another modality is the true one.
 
@@ -75,7 +75,7 @@ def analyze(run: Any, settings: Settings) -> dict[str, Any]:
     return transcription_accuracy(run.model, batches, settings.num_samples, settings.seed)
 
 
-def _questions(model: MultimodalVAE) -> list[tuple[str, str]]:
+def _questions(model: BaseVAE) -> list[tuple[str, str]]:
     return [
         (target.name, other.name)
         for target in model.targets
@@ -86,7 +86,7 @@ def _questions(model: MultimodalVAE) -> list[tuple[str, str]]:
     ]
 
 
-def _counter(model: MultimodalVAE, target: str, given: str, num_samples: int):
+def _counter(model: BaseVAE, target: str, given: str, num_samples: int):
     @tf.function(autograph=False)
     def count(x, mask, seed):
         chosen = {given: x[given]}

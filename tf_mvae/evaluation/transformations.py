@@ -14,7 +14,7 @@ from tf_mvae.evaluation import picture_metrics as metrics
 from tf_mvae.evaluation.prediction import mean_prediction
 from tf_mvae.evaluation.settings import Settings
 from tf_mvae.evaluation.supervised import kept_supervised, translator
-from tf_mvae.models import MultimodalVAE
+from tf_mvae.models import BaseVAE
 from tf_mvae.ops import random
 
 __all__ = ["analyze", "measure", "model_predictor"]
@@ -117,7 +117,7 @@ def measure(
     }
 
 
-def model_predictor(model: MultimodalVAE, task: Task, num_samples: int, seed: int = 0) -> Predictor:
+def model_predictor(model: BaseVAE, task: Task, num_samples: int, seed: int = 0) -> Predictor:
     """Returns how a model does a task: the mean over samples of `q(z | given)`."""
 
     def predictor(given, place):
@@ -202,7 +202,7 @@ def _training_mean(run: Any, name: str) -> np.ndarray:
     return (total / max(number, 1) / scale).astype(np.float32)
 
 
-def _pairs(model: MultimodalVAE, task: Task, batches: tf.data.Dataset) -> Iterator[Pairs]:
+def _pairs(model: BaseVAE, task: Task, batches: tf.data.Dataset) -> Iterator[Pairs]:
     modalities = {m.name: m for m in model.modalities}
     for batch in batches:
         x, mask = unpack(batch, model.modalities)

@@ -10,7 +10,7 @@ import tensorflow as tf
 from tf_mvae.batch import unpack
 from tf_mvae.errors import UserError
 from tf_mvae.evaluation.settings import Settings
-from tf_mvae.models import MultimodalVAE
+from tf_mvae.models import BaseVAE
 from tf_mvae.models.sentences import say, text_modalities
 from tf_mvae.ops import random
 
@@ -23,7 +23,7 @@ Batches = Iterable[Mapping[str, Any]]
 
 
 def translations(
-    model: MultimodalVAE,
+    model: BaseVAE,
     batches: Batches,
     source: str,
     target: str,

@@ -8,46 +8,53 @@ import numpy as np
 import tensorflow as tf
 from absl import logging
 
-from tf_mvae.batch import check_arrays, check_dataset, present_mask, unpack
+from tf_mvae import checks
+from tf_mvae.batch import example_weight, present_mask, unpack
+from tf_mvae.errors import UserError
+from tf_mvae.group import has_groups
 from tf_mvae.layers.dropout import layer_seeds
 from tf_mvae.modality import Modality
-from tf_mvae.models.elbo import Elbo, PosteriorTerms, elbo_of_posteriors
+from tf_mvae.models import arguments
 from tf_mvae.models.execution import several_steps
 from tf_mvae.models.generative import GenerativeModel
+from tf_mvae.models.input_data import checked_input, one_line_errors, refuse_targets
 from tf_mvae.models.member_means import MemberMeans
 from tf_mvae.models.precision import layers_compute_in
+from tf_mvae.objectives import Batch, Elbo, Objective, RowPlan, Step
+from tf_mvae.objectives.objective import complete_examples
 from tf_mvae.ops import random
+from tf_mvae.posteriors import LatentSpace, PosteriorKind
 
-__all__ = ["MultimodalVAE"]
+__all__ = ["BaseVAE"]
 
 _EVALUATION_STREAM = 1
 
 
-class MultimodalVAE(GenerativeModel):
+class BaseVAE(GenerativeModel):
     """A joint model `p(z) prod_i p(x_i | z)` with a posterior for any subset.
 
     It is a Keras model: `compile(optimizer)`, `fit`, `evaluate`, `predict`, callbacks,
     `save` and `keras.models.load_model`. Data are batches of
-    `{"x": {name: array}, "mask": {name: float32 [batch]}}`; `mask` may be left out.
-    Subclasses say in `elbo` what is trained.
+    `{"x": {name: array}, "mask": {name: float32 [batch]}, "weight": float32 [batch]}`; `mask`
+    and `weight` may be omitted. The weights of examples multiply their terms in the loss, whose
+    mean stays one over the number of examples, and weigh them in the metrics' means.
+    What is trained is the objective's (`tf_mvae.objectives`).
 
     The random numbers of a training step are a function of `seed` and the optimizer's
     step alone, so a run that goes on from a checkpoint repeats none and skips none.
 
     Attributes:
-        learns_from_incomplete: Whether an example that lacks a modality teaches the model
-            something.
-        decoded_share: For training on batches of a known composition, by modality the
-            largest share of all terms of all examples that need it decoded; see
-            `expect`.
+        objective: What is maximised.
+        plan: For how many rows decoders run in training; see `expect`.
     """
-
-    learns_from_incomplete = True
 
     def __init__(
         self,
         modalities: Sequence[Modality],
-        latent_dim: int = 64,
+        latent_dim: int,
+        posterior_kind: PosteriorKind,
+        objective: Objective,
+        latent: LatentSpace | None = None,
         kl_weight: float | keras.optimizers.schedules.LearningRateSchedule = 1.0,
         num_samples: int = 1,
         seed: int = 0,
@@ -59,27 +66,34 @@ class MultimodalVAE(GenerativeModel):
         Args:
             modalities: What an example may consist of; their names differ.
             latent_dim: Size of the latent.
+            posterior_kind: How experts become `q(z | S)`.
+            objective: What is maximised.
+            latent: The latent space; default: `latent_dim` shared numbers.
             kl_weight: Weight of the KL divergence in training (the paper's beta): a
                 number, or a Keras schedule of the step such as
                 `tf_mvae.LinearAnnealing`. Evaluation uses 1.
             num_samples: Samples of the latent for each term of a training step.
             seed: Seed of the subsets and the noise.
             free_bits: In training, nats of each latent dimension's divergence that are charged
-                whether they are used or not (`tf_mvae.models.elbo.charged_kl`).
+                whether they are used or not (`tf_mvae.posteriors.Posterior.charged_kl`).
             **kwargs: Keras' own arguments for a model.
 
         Raises:
-            ValueError: No modality, two of one name, a size below 1, or negative free bits.
+            ValueError: No modality, two of one name, one that belongs to another model already,
+                a size below 1, or a negative weight or number of free bits.
         """
-        if num_samples < 1:
-            raise ValueError(f"num_samples must be at least 1; it is {num_samples}")
-        if not free_bits >= 0:
-            raise ValueError(f"free_bits must not be negative; it is {free_bits}")
-        super().__init__(modalities, latent_dim, seed, **kwargs)
+        num_samples = checks.positive_integer("num_samples", num_samples)
+        free_bits = checks.non_negative("free_bits", free_bits)
+        if not callable(kl_weight):
+            kl_weight = checks.non_negative("kl_weight", kl_weight)
+        arguments.check_modalities(modalities)
+        objective.check(modalities)
+        super().__init__(modalities, latent_dim, seed, posterior_kind, latent, **kwargs)
+        self.objective = objective
         self.kl_weight = kl_weight
-        self.num_samples = int(num_samples)
-        self.free_bits = float(free_bits)
-        self.decoded_share: dict[str, float] = {}
+        self.num_samples = num_samples
+        self.free_bits = free_bits
+        self.plan = RowPlan()
         self._trackers = {
             name: keras.metrics.Mean(name=name)
             for name in ["loss", "elbo", "kl", *(f"{m.name}_log_likelihood" for m in self.targets)]
@@ -101,7 +115,7 @@ class MultimodalVAE(GenerativeModel):
         """Returns the objective of a batch, by term, example and modality.
 
         Args:
-            batch: `{"x": ..., "mask": ...}`.
+            batch: `{"x": ..., "mask": ..., "weight": ...}`.
             kl_weight: Weight of the KL divergence.
             num_samples: Samples of the latent a term; the model's where left out.
             seed: A number (or two) for subsets and noise; the model's where left out.
@@ -110,122 +124,153 @@ class MultimodalVAE(GenerativeModel):
                 0, or a share); what the batch's masks let the posterior see, where left out.
 
         Raises:
-            UserError: A key, shape, type or mask does not fit.
+            UserError: A key, shape, type, mask, value or argument does not fit.
         """
+        kl_weight = arguments.kl_weight(kl_weight)
+        number = self.num_samples if num_samples is None else arguments.sample_count(num_samples)
         x, mask = unpack(batch, self.modalities)
         present = present_mask(mask, self.modalities)
+        if not self.objective.learns_from_incomplete:
+            complete = complete_examples(present)
+            mask = dict.fromkeys(mask, complete)
+            present = present_mask(mask, self.modalities)
         wanted = present if targets is None else present_mask(targets, self.modalities)
-        terms_seed, noise_seed = self._elbo_seeds(self._seed(seed))
-        seeds = (terms_seed, noise_seed)
-        number = self.num_samples if num_samples is None else num_samples
-        with layer_seeds(self._layer_seed(noise_seed)):
-            return self._evaluate(x, mask, present, wanted, seeds, number, kl_weight, training)
-
-    def _evaluate(
-        self,
-        x: Mapping[str, tf.Tensor],
-        mask: Mapping[str, tf.Tensor],
-        present: tf.Tensor,
-        wanted: tf.Tensor,
-        seeds: tuple[tf.Tensor, tf.Tensor],
-        num_samples: int,
-        kl_weight: tf.Tensor | float,
-        training: bool,
-    ) -> Elbo:
-        """Evaluates the terms of what is present, reconstructing what is wanted.
-
-        `seeds` are those of the terms and of the noise.
-        """
-        return elbo_of_posteriors(
-            self.modalities,
-            x,
-            wanted,
-            self._terms(x, mask, present, seeds[0], training),
-            num_samples,
-            kl_weight,
-            seeds[1],
-            training,
-            self.decoded_share if training else None,
-            self.free_bits if training else 0.0,
+        seed = self._seed(seed)
+        seeds = (
+            tf.unstack(random.split(seed, 2), num=2) if self.objective.splits_seed else (seed, seed)
         )
+        step = Step(
+            number,
+            kl_weight,
+            self.free_bits if training else 0.0,
+            *seeds,
+            self.plan,
+            self._log_likelihood_of(x, mask),
+            self.latent.slices(self.modalities),
+        )
+        with layer_seeds(self._layer_seed(step.noise_seed)):
+            encoded = self._encoded(x, mask, training)
+            terms = self.objective.terms(
+                self.modalities, self.posterior_kind, encoded, present, step.terms_seed
+            )
+            found = self.objective.evaluate(
+                self.targets, Batch(x, wanted, training), terms, present, step
+            )
+        weight = example_weight(batch)
+        return found if weight is None else found._replace(weight=weight)
+
+    def _log_likelihood_of(self, x: Mapping[str, tf.Tensor], mask: Mapping[str, tf.Tensor]) -> Any:
+        """Returns how modalities are decoded, if not from z alone; see `Step`."""
+        return None
+
+    @property
+    def learns_from_incomplete(self) -> bool:
+        """Whether an example that lacks a modality teaches the model something."""
+        return self.objective.learns_from_incomplete
 
     def expect(self, mask: Mapping[str, Any] | None) -> None:
         """Says which modalities the rows of every training batch have, so that work is saved.
 
-        A decoder then runs for as many rows as such a batch needs it for, and not for what
-        is missing anyway. A batch that needs more, in any order of its rows, makes the loss
-        NaN. What is saved with the model does not change.
+        A decoder then runs for as many rows as such a batch needs it for, in any order, and
+        not for what is missing anyway. A batch that needs more takes longer. What is saved
+        with the model does not change.
 
         Args:
-            mask: Masks by name, `[batch]`; None, or a model whose terms are random: every
-                row may have everything.
+            mask: Masks by name, `[batch]`; None: every row may have everything.
         """
-        self.decoded_share = {} if mask is None else self._needed(mask)
+        self.plan = RowPlan()
+        if mask is None or self.objective.is_random or has_groups(self.modalities):
+            return
+        present = tf.stack([tf.cast(mask[name], tf.float32) for name in self._names], axis=1)
+        targets = self._possible_targets(present)
+        self.plan = RowPlan(self.objective.shares(self.modalities, present, targets))
 
-    def _needed(self, mask: Mapping[str, Any]) -> dict[str, float]:
-        """Returns the shares of terms and rows that need each modality decoded."""
-        return {}
-
-    def _terms(
-        self,
-        x: Mapping[str, tf.Tensor],
-        mask: Mapping[str, tf.Tensor],
-        present: tf.Tensor,
-        seed: tf.Tensor,
-        training: bool,
-    ) -> PosteriorTerms:
-        """Returns the terms that the objective adds up, with their posteriors.
-
-        Args:
-            x: Raw data by name, `[batch, *event_shape]`.
-            mask: Masks by name, `[batch]`.
-            present: The masks side by side, `[batch, modality]`.
-            seed: Two integers, for what is random about the terms.
-            training: Whether this is a training step.
-        """
-        raise NotImplementedError
-
-    def _elbo_seeds(self, seed: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        """Returns seeds of the terms and of the noise; models with random terms split it."""
-        return seed, seed
+    def _possible_targets(self, present: tf.Tensor) -> tf.Tensor:
+        """Returns 1 where an example may have to reconstruct a modality, `[batch, modality]`."""
+        return present
 
     def compile(self, optimizer: Any = "adam", **kwargs) -> None:
-        """Configures training as `keras.Model.compile`; the loss is the model's own.
+        """Configures training as `keras.Model.compile`; loss and metrics are the model's own.
 
         Raises:
-            ValueError: A loss is given.
+            ValueError: A loss, a metric or weights of them are given.
         """
-        if kwargs.get("loss") is not None:
-            raise ValueError("the loss is the negative ELBO; leave `loss` out of compile")
+        for name in ("loss", "loss_weights", "metrics", "weighted_metrics"):
+            if kwargs.get(name):
+                raise UserError(
+                    f"compile takes no {name}: the loss is the negative ELBO and the metrics are "
+                    f"the model's own; leave {name} out (kl_weight and each modality's "
+                    "likelihood_weight weigh the loss)"
+                )
         super().compile(optimizer=optimizer, **kwargs)
 
     def compile_from_config(self, config: dict[str, Any]) -> None:
         """Compiles a loaded model as the saved one was; Keras calls it."""
-        self.compile(**keras.saving.deserialize_keras_object(config))
+        given = keras.saving.deserialize_keras_object(config)
+        for name in ("loss", "loss_weights", "metrics", "weighted_metrics"):
+            given.pop(name, None)  # earlier versions took these, and ignored them
+        self.compile(**given)
         self.optimizer.build(self.trainable_variables)
 
     def fit(self, x: Any = None, validation_data: Any = None, **kwargs) -> keras.callbacks.History:
         """Trains as `keras.Model.fit`, after checking the data.
 
         Args:
-            x: A dict of arrays, or a `tf.data.Dataset` of batches.
-            validation_data: The same.
-            **kwargs: Keras' own arguments.
+            x: A dict of arrays, a `tf.data.Dataset` of batches, a `keras.utils.PyDataset` or a
+                generator of batches.
+            validation_data: The same; of arrays also `(x, None, sample_weight)`.
+            **kwargs: Keras' own arguments. `sample_weight` is one number of 0 or more for each
+                example of arrays (`[examples]`); other data have it in their batches, as
+                `"weight"`. It multiplies the example's loss; the mean over a batch is over the
+                number of its examples, as Keras has it.
 
         Raises:
-            UserError: The data do not fit the modalities.
+            UserError: The data do not fit the modalities, or an argument has no meaning here.
         """
-        x = self._checked(x)
+        refuse_targets("fit", kwargs)
+        x = checked_input(x, self.modalities, kwargs.pop("sample_weight", None))
         if not self.learns_from_incomplete and isinstance(x, Mapping):
             self._warn_of_incomplete(x["mask"])
-        validation_data = None if validation_data is None else self._checked(validation_data)
+        if validation_data is not None:
+            validation_data = checked_input(validation_data, self.modalities)
         if isinstance(x, tf.data.Dataset):
             kwargs.setdefault("shuffle", False)
-        return super().fit(x=x, validation_data=validation_data, **kwargs)
+        with one_line_errors():
+            return super().fit(x=x, validation_data=validation_data, **kwargs)
 
     def evaluate(self, x: Any = None, **kwargs) -> Any:
-        """Evaluates as `keras.Model.evaluate`, after checking the data."""
-        return super().evaluate(x=self._checked(x), **kwargs)
+        """Evaluates as `keras.Model.evaluate`, after checking the data; see `fit`."""
+        refuse_targets("evaluate", kwargs)
+        x = checked_input(x, self.modalities, kwargs.pop("sample_weight", None))
+        with one_line_errors():
+            return super().evaluate(x=x, **kwargs)
+
+    def predict(self, x: Any, *args, **kwargs) -> Any:
+        """Reconstructs and completes as `keras.Model.predict`, after checking the data.
+
+        Modalities may be omitted. See `call` for what is returned. It prepares a data pipeline,
+        which takes a tenth of a second: for one batch call the model, or `generate`.
+        """
+        x = checked_input(x, self.modalities, partial=True)
+        with one_line_errors():
+            return super().predict(x, *args, **kwargs)
+
+    def train_on_batch(
+        self, x: Any, y: None = None, sample_weight: Any = None, class_weight: None = None, **kwargs
+    ) -> Any:
+        """Takes one step as `keras.Model.train_on_batch`, after checking the batch."""
+        refuse_targets("train_on_batch", {"y": y, "class_weight": class_weight})
+        batch = checked_input(x, self.modalities, sample_weight)
+        return super().train_on_batch(batch, **kwargs)
+
+    def test_on_batch(self, x: Any, y: None = None, sample_weight: Any = None, **kwargs) -> Any:
+        """Evaluates one batch as `keras.Model.test_on_batch`, after checking it."""
+        refuse_targets("test_on_batch", {"y": y})
+        return super().test_on_batch(checked_input(x, self.modalities, sample_weight), **kwargs)
+
+    def predict_on_batch(self, x: Any) -> Any:
+        """Completes one batch as `keras.Model.predict_on_batch`, after checking it."""
+        return super().predict_on_batch(checked_input(x, self.modalities, partial=True))
 
     def make_train_function(self, force: bool = False) -> None:
         """Makes what `fit` calls; Keras calls it.
@@ -235,7 +280,7 @@ class MultimodalVAE(GenerativeModel):
         several = self.steps_per_execution > 1 and self.jit_compile and not self.run_eagerly
         here = not tf.distribute.has_strategy()
         alone = here and self.distribute_strategy is tf.distribute.get_strategy()
-        own = type(self).train_step is MultimodalVAE.train_step  # What it returns is known.
+        own = type(self).train_step is BaseVAE.train_step  # What it returns is known.
         if not (several and alone and own):
             super().make_train_function(force)
         elif self.train_function is None or force:
@@ -247,9 +292,9 @@ class MultimodalVAE(GenerativeModel):
 
     def train_step(self, data: Any) -> dict[str, tf.Tensor]:
         """Takes one step of the optimizer; Keras calls it."""
-        gradients, loss, elbo = self._loss_gradients(data)
+        gradients, *measured = self._loss_gradients(data)
         self.apply_gradients(gradients)
-        return self._update_metrics(loss, elbo)
+        return self._update_metrics(*measured)
 
     def loss_gradients(self, data: Any) -> tuple[list[Any], list[tf.Tensor]]:
         """Returns a replica's share of a step: what is added up over replicas.
@@ -264,16 +309,17 @@ class MultimodalVAE(GenerativeModel):
         Raises:
             ValueError: A trainable variable has no gradient.
         """
-        gradients, loss, elbo = self._loss_gradients(data)
+        gradients, *measured = self._loss_gradients(data)
         if any(gradient is None for gradient in gradients):
             raise ValueError("a trainable variable has no influence on the loss")
-        return gradients, self._metric_sums(loss, elbo)
+        return gradients, self._metric_sums(*measured)
 
     def apply_gradients(self, gradients: Sequence[Any]) -> None:
         """Takes a step of the optimizer with gradients of all trainable variables."""
         self.optimizer.apply(gradients, self.trainable_variables)
 
-    def _loss_gradients(self, data: Any) -> tuple[list[Any], tf.Tensor, Elbo]:
+    def _loss_gradients(self, data: Any) -> tuple[list[Any], tf.Tensor, Elbo, bool]:
+        """Returns gradients, the loss, its terms, and whether some targets are guesses."""
         step = self._batches_seen()
         kl_weight = self.kl_weight(step) if callable(self.kl_weight) else self.kl_weight
         data, targets = self._completed(data, step)
@@ -288,7 +334,7 @@ class MultimodalVAE(GenerativeModel):
         # Of a sparse gradient (an embedding's) optimizers square each row by itself: those of one
         # class would not be added up first, and other numbers of replicas would do other steps.
         dense = [None if g is None else tf.convert_to_tensor(g) for g in gradients]
-        return dense, loss, elbo
+        return dense, loss, elbo, targets is not None
 
     def _completed(self, data: Any, step: tf.Tensor) -> tuple[Any, dict[str, tf.Tensor] | None]:
         """Returns a training batch, and targets for `elbo` where these are not just its masks."""
@@ -337,7 +383,7 @@ class MultimodalVAE(GenerativeModel):
         }
 
     @classmethod
-    def from_config(cls, config: dict[str, Any], custom_objects: Any = None) -> "MultimodalVAE":
+    def from_config(cls, config: dict[str, Any], custom_objects: Any = None) -> "BaseVAE":
         """Makes a model from `get_config`'s answer."""
         make = keras.saving.deserialize_keras_object
         modalities = [make(m, custom_objects=custom_objects) for m in config["modalities"]]
@@ -367,11 +413,6 @@ class MultimodalVAE(GenerativeModel):
             return random.fold_in(seed, replica.replica_id_in_sync_group)
         return seed
 
-    def _checked(self, data: Any) -> Any:
-        if isinstance(data, tf.data.Dataset):
-            return check_dataset(data, self.modalities)
-        return check_arrays(data, self.modalities) if isinstance(data, Mapping) else data
-
     def _warn_of_incomplete(self, mask: Mapping[str, np.ndarray]) -> None:
         columns = [np.asarray(mask[name]) for name in self._names]
         table = np.concatenate([c.reshape(len(c), -1) for c in columns], axis=1)
@@ -385,8 +426,10 @@ class MultimodalVAE(GenerativeModel):
                 len(table),
             )
 
-    def _update_metrics(self, loss: tf.Tensor, elbo: Elbo) -> dict[str, tf.Tensor]:
-        for name, (value, weight) in self._contributions(loss, elbo).items():
+    def _update_metrics(
+        self, loss: tf.Tensor, elbo: Elbo, guesses: bool = False
+    ) -> dict[str, tf.Tensor]:
+        for name, (value, weight) in self._contributions(loss, elbo, guesses).items():
             self._trackers[name].update_state(value, sample_weight=weight)
         return self.metric_results()
 
@@ -398,34 +441,37 @@ class MultimodalVAE(GenerativeModel):
             results |= result if isinstance(result, dict) else {name: result}
         return results
 
-    def _metric_sums(self, loss: tf.Tensor, elbo: Elbo) -> list[tf.Tensor]:
+    def _metric_sums(self, loss: tf.Tensor, elbo: Elbo, guesses: bool = False) -> list[tf.Tensor]:
         sums = []
-        for value, weight in self._contributions(loss, elbo).values():
+        for value, weight in self._contributions(loss, elbo, guesses).values():
             weight = tf.cast(weight, tf.float32)
             parts = (value * weight, weight)
             sums.append(tf.stack([tf.reduce_sum(p, 0) if p.shape.rank else p for p in parts]))
         return sums
 
-    def _contributions(self, loss: tf.Tensor, elbo: Elbo) -> dict[str, tuple[tf.Tensor, tf.Tensor]]:
-        """Returns what a batch adds to each metric's weighted mean: values and weights."""
-        everything = tf.reduce_max(elbo.subset[0], axis=1)  # whatever the term's weight
-        present = tf.reduce_max(elbo.subset, axis=0)
+    def _contributions(
+        self, loss: tf.Tensor, elbo: Elbo, guesses: bool
+    ) -> dict[str, tuple[tf.Tensor, tf.Tensor]]:
+        """Returns what a batch adds to each metric's weighted mean: values and weights.
+
+        If some targets are guesses (self-training), they count in the loss alone.
+        """
+        everything = tf.reduce_max(elbo.first_subset(), axis=1)  # whatever the term's weight
+        counts = everything if elbo.weight is None else everything * elbo.weight
+        columns = elbo.terms.columns.of
+        there = {m.name: elbo.present[:, columns[m.name]] for m in self.targets}
         first = {name: value[0] for name, value in elbo.log_likelihood.items()}
-        sums = {n: tf.reduce_sum(v, 1) if v.shape.rank > 1 else v for n, v in first.items()}
-        total = tf.add_n([sums[m.name] for m in self.targets]) - elbo.kl[0]
+        known = first
+        if guesses:
+            known = {n: v * tf.reduce_max(there[n], axis=1) for n, v in first.items()}
         found = {
             "loss": (loss, tf.shape(everything)[0]),
-            "elbo": (total, everything),
-            "kl": (elbo.kl[0], everything),
+            "elbo": (tf.add_n([known[m.name] for m in self.targets]) - elbo.kl[0], counts),
+            "kl": (elbo.kl[0], counts),
         }
-        start = 0
-        for modality in self.modalities:
-            there = present[:, start : start + modality.size]
-            start += modality.size
-            if modality.name not in first:
-                continue
-            weight = everything * tf.reduce_max(there, axis=1)
-            found[f"{modality.name}_log_likelihood"] = (sums[modality.name], weight)
-            if modality.mask_shape:
-                found[modality.name] = (first[modality.name], there)
+        for name, has in there.items():
+            found[f"{name}_log_likelihood"] = (first[name], counts * tf.reduce_max(has, axis=1))
+            if name in elbo.members:
+                weighted = has if elbo.weight is None else has * elbo.weight[:, tf.newaxis]
+                found[name] = (elbo.members[name], weighted)
         return {name: found[name] for name in self._trackers}

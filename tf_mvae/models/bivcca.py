@@ -3,12 +3,11 @@
 from collections.abc import Sequence
 
 import keras
-import tensorflow as tf
 
-from tf_mvae.batch import present_mask
 from tf_mvae.modality import Modality
-from tf_mvae.models.base import MultimodalVAE
-from tf_mvae.models.elbo import PosteriorTerms
+from tf_mvae.models.multimodal import MultimodalVAE
+from tf_mvae.objectives import EachExplainsAll
+from tf_mvae.posteriors import FirstExpert
 
 __all__ = ["BiVCCA"]
 
@@ -34,43 +33,17 @@ class BiVCCA(MultimodalVAE):
     ```
     """
 
+    min_modalities = 2
+
     def __init__(self, modalities: Sequence[Modality], latent_dim: int = 64, **kwargs):
         """Creates the model and all its weights.
 
         Args:
             modalities: Two or more.
             latent_dim: Size of the latent.
-            **kwargs: Those of `MultimodalVAE`: `kl_weight`, `num_samples`, `seed`, `name`.
+            **kwargs: Those of `BaseVAE`: `kl_weight`, `num_samples`, `seed`, `name`.
 
         Raises:
             ValueError: There is one modality only.
         """
-        if len(modalities) < 2:
-            raise ValueError("BiVCCA needs two modalities or more")
-        super().__init__(modalities, latent_dim, **kwargs)
-
-    def _terms(self, x, mask, present, seed, training):
-        number = len(self.modalities)
-        alone = tf.eye(number)[:, tf.newaxis, :] * present
-        share = tf.math.divide_no_nan(present, tf.reduce_sum(present, axis=1, keepdims=True))
-        there = present[:, :, tf.newaxis]
-        loc, log_variance = (
-            tf.transpose(parameter * there, [1, 0, 2])
-            for parameter in self._encode(x, mask, training)
-        )
-        return PosteriorTerms(
-            alone,
-            tf.transpose(share),
-            loc,
-            log_variance,
-            dict.fromkeys(self._names, list(range(number))),
-            {m.name: m.likelihood_weight for m in self.modalities},
-        )
-
-    def _infer(self, x, mask, training=False):
-        loc, log_variance = self._encode(x, mask, training)
-        present = present_mask(mask, self.modalities)
-        before = tf.cumsum(present, axis=1, exclusive=True)  # LiteRT has no cumulative product
-        first = present * tf.cast(before < 1, present.dtype)
-        choose = first[:, :, tf.newaxis]
-        return tf.reduce_sum(loc * choose, axis=1), tf.reduce_sum(log_variance * choose, axis=1)
+        super().__init__(modalities, latent_dim, FirstExpert(), EachExplainsAll(), **kwargs)

@@ -1,27 +1,26 @@
 """The conditional variational autoencoder."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Never
+from typing import Any
 
 import keras
 import tensorflow as tf
 
-from tf_mvae.batch import present_mask, unpack
-from tf_mvae.distributions import gaussian_kl_to_prior
-from tf_mvae.distributions.likelihoods import Categorical, TokenSequence
+from tf_mvae import checks
 from tf_mvae.errors import UserError
-from tf_mvae.layers.dropout import layer_seeds
 from tf_mvae.layers.sequential import MaskedSequential, call_network, flat
 from tf_mvae.modality import Modality
-from tf_mvae.models.base import MultimodalVAE
-from tf_mvae.models.elbo import Elbo, charged_kl, posterior_samples
-from tf_mvae.ops import random
+from tf_mvae.models.arguments import check_modalities
+from tf_mvae.models.base import BaseVAE
+from tf_mvae.models.ownership import check_unowned, own
+from tf_mvae.objectives import JointElbo
+from tf_mvae.posteriors import DiagonalGaussian, Encoded, PosteriorKind
 
 __all__ = ["CVAE"]
 
 
 @keras.saving.register_keras_serializable("tf_mvae")
-class CVAE(MultimodalVAE):
+class CVAE(BaseVAE):
     """One modality given the others (Sohn, Lee and Yan, NeurIPS 2015).
 
         E_q(z|x,y)[ w log p(x | z, y) ] - kl_weight * KL(q(z | x, y) || p(z))
@@ -44,7 +43,7 @@ class CVAE(MultimodalVAE):
     ```
     """
 
-    learns_from_incomplete = False
+    min_modalities = 2
 
     def __init__(
         self,
@@ -65,33 +64,38 @@ class CVAE(MultimodalVAE):
                 conditions; where left out, the target is put there as conditions are.
             units: Widths of the layers that see both.
             activation: Their activation's name.
-            **kwargs: Those of `MultimodalVAE`: `kl_weight`, `num_samples`, `seed`, `name`.
+            **kwargs: Those of `BaseVAE`: `kl_weight`, `num_samples`, `seed`, `name`.
 
         Raises:
             ValueError: There is no condition, or a sequence stands where numbers are needed.
         """
+        check_modalities(modalities)
+        units = checks.shape("units", units)
+        keras.activations.get(activation)
         if len(modalities) < 2:
             raise ValueError("a CVAE needs a target and at least one condition")
         as_numbers = modalities[1:] if trunk is not None else modalities
         for modality in as_numbers:
-            if isinstance(modality.likelihood, TokenSequence):
+            if modality.likelihood.is_sequence:
                 raise ValueError(
                     f"a CVAE takes its conditions as numbers, which the ids of {modality.name!r} "
                     "are not; a sequence can be its target, with a trunk that reads it"
                 )
-        super().__init__(modalities, latent_dim, **kwargs)
+        super().__init__(modalities, latent_dim, _Conditional(), JointElbo(), **kwargs)
         self.target = self.modalities[0]
+        if trunk is not None:
+            check_unowned(trunk, "the trunk")
         self.trunk = trunk
         self.units, self.activation = tuple(units), activation
         hidden = [keras.layers.Dense(width, activation) for width in self.units]
         self.encoder = MaskedSequential([*hidden, keras.layers.Dense(2 * self.latent_dim)])
-        blank = {
-            m.name: tf.zeros([1, *m.likelihood.event_shape], m.likelihood.dtype)
-            for m in self.modalities
-        }
-        self._infer(blank, dict.fromkeys(self._names, tf.ones([1])))
+        blank, mask = self._blank_batch()
+        self._infer(blank, mask)
         decoded = self.likelihood_parameters(tf.zeros([1, self.latent_dim]), given=blank)
         self.target.likelihood.build(decoded[self.target.name])
+        own(self.target, f"modality {self.target.name!r}")
+        if trunk is not None:
+            own(trunk, "the trunk")
 
     def _connect(self, modality: Modality) -> None:
         """The model's own networks stand in for the modalities' encoders."""
@@ -131,60 +135,14 @@ class CVAE(MultimodalVAE):
         counts = tf.ones(tf.shape(condition)[:1])
         return {self.target.name: self._decode(z, condition, counts, training)}
 
-    def experts(self, x, mask=None, training=False) -> Never:
-        """A CVAE has no experts.
+    def _log_likelihood_of(self, x, mask):
+        condition = self._condition(x, mask)
 
-        Raises:
-            UserError: Always.
-        """
-        raise UserError("a cvae has one posterior given everything and no experts; see posterior")
+        def log_likelihood(modality, value, z, counts, training):
+            parameters = self._decode(z, condition, counts, training)
+            return modality.likelihood.log_prob(parameters, value, training)
 
-    def sample(self, num_samples, seed=None, temperature=1.0, return_samples=False) -> Never:
-        """A CVAE has no distribution of its conditions to sample from.
-
-        Raises:
-            UserError: Always.
-        """
-        raise UserError(
-            f"a cvae generates {self.target.name!r} from {', '.join(self.conditions)} only, which "
-            "must be given; use generate"
-        )
-
-    def elbo(
-        self,
-        batch: Any,
-        kl_weight: tf.Tensor | float = 1.0,
-        num_samples: int | None = None,
-        seed: int | Sequence[int] | tf.Tensor | None = None,
-        training: bool = False,
-    ) -> Elbo:
-        """See `MultimodalVAE.elbo`; there is one term, and the target's likelihood alone."""
-        x, mask = unpack(batch, self.modalities)
-        complete = tf.reduce_prod(present_mask(mask, self.modalities), axis=1)
-        mask = dict.fromkeys(self._names, complete)
-        layer_seed = self._layer_seed(self._seed(seed))
-        with layer_seeds(layer_seed):
-            loc, log_variance = self._infer(x, mask, training)
-        count = self.num_samples if num_samples is None else num_samples
-        z = posterior_samples(loc, log_variance, count, self._seed(seed))
-        name = self.target.name
-        with layer_seeds(random.fold_in(layer_seed, 1)):
-            parameters = self._decode(z, self._condition(x, mask), complete, training)
-            value = self.target.prepare(x[name], complete)
-            log_prob = self.target.likelihood.log_prob(parameters, value, training)
-        own = (tf.reduce_mean(log_prob, axis=0) * complete)[tf.newaxis]
-        kl = gaussian_kl_to_prior(loc, log_variance)[tf.newaxis]
-        charged = charged_kl(loc, log_variance, kl[0], self.free_bits if training else 0.0)
-        return Elbo(
-            subset=present_mask(mask, self.modalities)[tf.newaxis],
-            valid=complete[tf.newaxis],
-            loc=loc[tf.newaxis],
-            log_variance=log_variance[tf.newaxis],
-            z=z[:, tf.newaxis],
-            log_likelihood={name: own},
-            kl=kl,
-            elbo=self.target.likelihood_weight * own - kl_weight * charged,
-        )
+        return log_likelihood
 
     def _decode(
         self, z: tf.Tensor, condition: tf.Tensor, counts: tf.Tensor, training: bool
@@ -212,12 +170,12 @@ class CVAE(MultimodalVAE):
             parts.append(_as_numbers(modality, modality.prepare(value, there)))
         return tf.concat(parts, axis=-1)
 
-    def _infer(self, x, mask, training=False):
+    def _encoded(self, x, mask, training=False):
         """Returns the posterior given everything; the prior where something is missing."""
         condition = self._condition(x, mask)
         if self.target.name not in x:
-            nothing = tf.zeros([tf.shape(condition)[0], self.latent_dim])
-            return nothing, nothing
+            zeros = tf.zeros([tf.shape(condition)[0], self.latent_dim])
+            return Encoded(None, DiagonalGaussian(zeros, zeros))
         complete = tf.reduce_prod(tf.stack([mask[name] for name in self._names]), axis=0)
         value = self.target.prepare(x[self.target.name], complete)
         if self.trunk is None:
@@ -227,7 +185,7 @@ class CVAE(MultimodalVAE):
         inputs = tf.concat([tf.cast(features, tf.float32), condition], axis=-1)
         encoded = tf.cast(self.encoder(inputs, training=training), tf.float32)
         loc, log_variance = tf.split(encoded * complete[:, tf.newaxis], 2, axis=-1)
-        return loc, log_variance
+        return Encoded(None, DiagonalGaussian(loc, log_variance))
 
     def get_config(self) -> dict[str, Any]:
         """Returns the arguments that make this model again."""
@@ -239,15 +197,25 @@ class CVAE(MultimodalVAE):
         }
 
     @classmethod
-    def from_config(cls, config: dict[str, Any], custom_objects: Any = None) -> "MultimodalVAE":
+    def from_config(cls, config: dict[str, Any], custom_objects: Any = None) -> "CVAE":
         """Makes a model from `get_config`'s answer."""
         make = keras.saving.deserialize_keras_object
         trunk = config["trunk"] and make(config["trunk"], custom_objects=custom_objects)
         return super().from_config({**config, "trunk": trunk}, custom_objects)
 
 
+class _Conditional(PosteriorKind):
+    """The posterior given the target and all conditions; the prior where one is missing."""
+
+    def of(self, encoded: Encoded, subset: tf.Tensor) -> DiagonalGaussian:
+        return encoded.joint
+
+    def everything(self, encoded: Encoded, present: tf.Tensor) -> DiagonalGaussian:
+        return DiagonalGaussian(*(part[tf.newaxis] for part in encoded.joint))
+
+
 def _as_numbers(modality: Modality, prepared: tf.Tensor) -> tf.Tensor:
     """Returns prepared data as float32 `[batch, size]`, classes one-hot."""
-    if isinstance(modality.likelihood, Categorical):
+    if modality.likelihood.is_categorical:
         return tf.one_hot(prepared, modality.likelihood.num_classes)
     return flat(tf.cast(prepared, tf.float32))

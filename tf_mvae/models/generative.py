@@ -4,16 +4,28 @@ from collections.abc import Container, Mapping, Sequence
 from typing import Any
 
 import keras
+import numpy as np
 import tensorflow as tf
 import tensorflow_probability as tfp
 
-from tf_mvae.batch import present_mask, unpack
-from tf_mvae.distributions.product_of_experts import diagonal_normal, standard_normal
+from tf_mvae import checks
+from tf_mvae.batch import check_arrays, present_mask, unpack
+from tf_mvae.distributions.product_of_experts import standard_normal
+from tf_mvae.errors import UserError
 from tf_mvae.group import has_groups
-from tf_mvae.layers import ProductOfExperts
 from tf_mvae.modality import Modality
+from tf_mvae.models import arguments
+from tf_mvae.models.eager_calls import EagerCalls
+from tf_mvae.models.ownership import check_unowned, own
 from tf_mvae.ops import random
 from tf_mvae.ops.custom_op import reference_only
+from tf_mvae.posteriors import (
+    DiagonalGaussian,
+    Encoded,
+    LatentSpace,
+    Posterior,
+    PosteriorKind,
+)
 
 __all__ = ["GenerativeModel"]
 
@@ -21,41 +33,70 @@ __all__ = ["GenerativeModel"]
 class GenerativeModel(keras.Model):
     """`p(z) prod_i p(x_i | z)` and `q(z | any of them)`: infers, decodes, generates.
 
-    `MultimodalVAE` adds how it is trained.
+    How a subset of the modalities becomes `q(z | S)` is the posterior kind's
+    (`tf_mvae.posteriors`). `BaseVAE` adds how a model is trained.
+
+    Data that are given to a method are checked: names, shapes and types always, values unless
+    they are computed in a graph (`tf_mvae.batch`). Called eagerly, a method compiles the
+    networks that it runs at its first call with these modalities, and the calls that follow
+    take a tenth of the time or less; `predict` prepares a data pipeline each time and is for
+    many batches.
 
     Attributes:
-        takes_groups: Whether a `ModalityGroup` may be among the modalities.
+        posterior_kind: How experts become `q(z | S)`.
+        latent: The latent space.
+        min_modalities: The least number of modalities.
     """
 
-    takes_groups = False
+    min_modalities = 1
 
-    def __init__(self, modalities: Sequence[Modality], latent_dim: int, seed: int, **kwargs):
+    def __init__(
+        self,
+        modalities: Sequence[Modality],
+        latent_dim: int,
+        seed: int,
+        posterior_kind: PosteriorKind,
+        latent: LatentSpace | None = None,
+        **kwargs,
+    ):
         """Creates all weights.
 
         Args:
             modalities: What an example may consist of; their names differ.
             latent_dim: Size of the latent.
             seed: Seed of what is drawn where no other is given.
+            posterior_kind: How experts become `q(z | S)`.
+            latent: The latent space; default: `latent_dim` shared numbers.
             **kwargs: Keras' own arguments for a model.
 
         Raises:
-            ValueError: No modality, two of one name, or a size below 1.
+            ValueError: No modality, two of one name, one that belongs to another model already,
+                or a size below 1.
         """
         super().__init__(**kwargs)
-        names = [modality.name for modality in modalities]
-        if not names or len(set(names)) < len(names):
-            raise ValueError(f"modalities must have names that differ; they are {names}")
+        arguments.check_modalities(modalities)
+        self.posterior_kind = posterior_kind
+        self._check_number(modalities)
         if has_groups(modalities):
             self._check_groups(modalities)
-        if latent_dim < 1:
-            raise ValueError(f"latent_dim must be at least 1; it is {latent_dim}")
+        self.latent_dim = checks.positive_integer("latent_dim", latent_dim)
+        self.seed = checks.integer("seed", seed)
+        self.latent = latent or LatentSpace(self.latent_dim)
+        self._eager_calls = EagerCalls(self)
         self.modalities = list(modalities)
-        self.latent_dim = int(latent_dim)
-        self.seed = int(seed)
-        # Sums of precisions are nothing for bfloat16, whatever type the networks compute in.
-        self.product_of_experts = ProductOfExperts(dtype="float32")
         for modality in self.modalities:
+            what = f"modality {modality.name!r}"
+            check_unowned(modality, what)
             self._connect(modality)
+            own(modality, what)
+        for name, layer in posterior_kind.make_layers(self.modalities, self.latent_dim).items():
+            setattr(self, name, layer)
+
+    def __call__(self, inputs: Any, *args, **kwargs) -> Any:
+        """Calls the model as Keras does; numpy masked arrays keep their masks."""
+        if any(isinstance(value, np.ma.MaskedArray) for value in tf.nest.flatten(inputs)):
+            inputs = check_arrays(inputs, self.modalities, partial=True)
+        return super().__call__(inputs, *args, **kwargs)
 
     @property
     def targets(self) -> list[Modality]:
@@ -72,22 +113,6 @@ class GenerativeModel(keras.Model):
         """The prior `N(0, I)`, with events `[latent]`."""
         return standard_normal(self.latent_dim)
 
-    def experts(
-        self, x: Mapping[str, Any], mask: Mapping[str, Any] | None = None, training: bool = False
-    ) -> dict[str, tfp.distributions.Distribution]:
-        """Returns each given modality's own expert `q~(z | x_i)`, without the prior.
-
-        Args:
-            x: Arrays by name, `[batch, *event_shape]`.
-            mask: Masks by name, `[batch]`.
-            training: Whether layers such as dropout act as in training.
-        """
-        x, mask = unpack({"x": x, "mask": mask or {}}, self.modalities, partial=True)
-        encoded = {
-            m.name: self._encode_one(m, x[m.name], mask[m.name], training) for m in self._given(x)
-        }
-        return {name: diagonal_normal(*expert) for name, expert in encoded.items()}
-
     def posterior(
         self, x: Mapping[str, Any], mask: Mapping[str, Any] | None = None, training: bool = False
     ) -> tfp.distributions.Distribution:
@@ -99,14 +124,16 @@ class GenerativeModel(keras.Model):
             training: Whether layers such as dropout act as in training.
 
         Returns:
-            A `tfd.MultivariateNormalDiag` with batch `[batch]` and events `[latent]`. An
-            example that has nothing gets the prior.
+            A TFP distribution with batch `[batch]` and events `[latent]`: a
+            `tfd.MultivariateNormalDiag`, or for mixtures a `tfd.MixtureSameFamily`. An example
+            that has nothing gets the prior.
 
         Raises:
-            UserError: A key, shape, type or mask does not fit.
+            UserError: A key, shape, type, mask or value does not fit.
         """
-        x, mask = unpack({"x": x, "mask": mask or {}}, self.modalities, partial=True)
-        return diagonal_normal(*self._infer(x, mask, training))
+        x, mask = self._unpacked(x, mask)
+        found = self._infer(x, mask, training) if training else self._inferred(x, mask)
+        return found.distribution()
 
     def decode(
         self, z: Any, training: bool = False, given: Mapping[str, Any] | None = None
@@ -122,18 +149,27 @@ class GenerativeModel(keras.Model):
         Returns:
             TFP distributions by name, with batch `[...]` and the modality's events.
         """
-        z = tf.convert_to_tensor(z, tf.float32)
-        parameters = self.likelihood_parameters(z, given=given, training=training)
+        z, conditions = self._latents(z), self._conditions(given)
+        if training:
+            parameters = self.likelihood_parameters(z, None, conditions, training)
+        else:
+            parameters = self._eager_calls(
+                "parameters",
+                lambda z, conditions: self.likelihood_parameters(z, None, conditions),
+                z,
+                conditions,
+                free_axes=z.shape.rank - 1,
+            )
         wanted = self._given(parameters)
         return {m.name: m.likelihood.distribution(parameters[m.name]) for m in wanted}
 
     def generate(
         self,
         given: Mapping[str, Any],
-        num_samples: int = 1,
+        num_samples: int | tf.Tensor = 1,
         mask: Mapping[str, Any] | None = None,
-        seed: int | Sequence[int] | None = None,
-        temperature: float = 1.0,
+        seed: int | Sequence[int] | tf.Tensor | None = None,
+        temperature: float | tf.Tensor = 1.0,
         return_samples: bool = False,
     ) -> dict[str, tf.Tensor]:
         """Generates every modality from the given ones.
@@ -142,7 +178,7 @@ class GenerativeModel(keras.Model):
 
         Args:
             given: Arrays by name, `[batch, *event_shape]`.
-            num_samples: Samples of z for each example.
+            num_samples: Samples of z for each example; an integer where XLA compiles.
             mask: Masks by name, `[batch]`.
             seed: A number (or two); the same one gives the same samples. The model's own
                 where left out.
@@ -153,10 +189,15 @@ class GenerativeModel(keras.Model):
         Returns:
             Tensors by name, `[num_samples, batch, *event_shape]` (with a last axis of
             probabilities for classes, unless sampled).
+
+        Raises:
+            UserError: A key, shape, type, mask, value or argument does not fit.
         """
-        seeds = random.split(self._seed(seed), 2)
-        z = self.latent_samples(given, num_samples, mask, seeds[0], temperature)
-        return self.from_latent(z, seeds[1] if return_samples else None, given=given)
+        x, mask = self._unpacked(given, mask)
+        conditions = self._conditions_of_all(x, mask)
+        seeds = tf.unstack(random.split(self._seed(seed), 2), num=2)
+        z = self._drawn(x, mask, num_samples, seeds[0], temperature)
+        return self._decoded(z, seeds[1] if return_samples else None, None, conditions)
 
     def latent_samples(
         self,
@@ -171,26 +212,8 @@ class GenerativeModel(keras.Model):
         Returns:
             `[num_samples, batch, latent]`.
         """
-        posterior = self.posterior(given, mask)
-        loc, scale = posterior.mean(), posterior.stddev()
-        shape = tf.concat([[num_samples], tf.shape(loc)], 0)
-        return loc + temperature * scale * random.stateless_normal(shape, self._seed(seed))
-
-    def sample(
-        self,
-        num_samples: int,
-        seed: int | Sequence[int] | None = None,
-        temperature: float = 1.0,
-        return_samples: bool = False,
-    ) -> dict[str, tf.Tensor]:
-        """Generates every modality from the prior; see `generate` for the arguments.
-
-        Returns:
-            Tensors by name, `[num_samples, *event_shape]`.
-        """
-        seeds = random.split(self._seed(seed), 2)
-        z = temperature * random.stateless_normal([num_samples, self.latent_dim], seeds[0])
-        return self.from_latent(z, seeds[1] if return_samples else None)
+        x, mask = self._unpacked(given, mask)
+        return self._drawn(x, mask, num_samples, self._seed(seed), temperature)
 
     def from_latent(
         self,
@@ -211,16 +234,8 @@ class GenerativeModel(keras.Model):
             Tensors by name, `[..., *event_shape]` (with a last axis of probabilities for
             classes, unless sampled).
         """
-        z = tf.convert_to_tensor(z, tf.float32)
-        parameters = self.likelihood_parameters(z, names, given)
-        wanted = self._given(parameters)
-        if seed is None:
-            return {m.name: m.likelihood.expected_value(parameters[m.name]) for m in wanted}
-        seeds = dict(zip(self._names, random.split(seed, len(self.modalities)), strict=True))
-        return {
-            m.name: m.likelihood.distribution(parameters[m.name]).sample(seed=seeds[m.name])
-            for m in wanted
-        }
+        self._check_names(names)
+        return self._decoded(self._latents(z), seed, names, self._conditions(given))
 
     def likelihood_parameters(
         self,
@@ -245,7 +260,8 @@ class GenerativeModel(keras.Model):
         parameters = {}
         for modality in self._given(self._names if names is None else names):
             shape = tf.concat([lead, tf.constant(modality.likelihood.parameter_shape, tf.int32)], 0)
-            parameters[modality.name] = tf.reshape(modality.decode(rows, training=training), shape)
+            seen = self.latent.part(rows, modality.name)
+            parameters[modality.name] = tf.reshape(modality.decode(seen, training=training), shape)
         return parameters
 
     def call(self, inputs: Any, training: bool = False) -> dict[str, tf.Tensor]:
@@ -259,8 +275,9 @@ class GenerativeModel(keras.Model):
             `"z"`, the posterior's mean, and every modality's expected value, by name.
         """
         x, mask = unpack(inputs, self.modalities, partial=True)
-        loc, _ = self._infer(x, mask, training)
-        return {"z": loc, **self.from_latent(loc, given=x)}
+        found = self._infer(x, mask, training) if training else self._inferred(x, mask)
+        z = found.mean()
+        return {"z": z, **self._decoded(z, None, None, self._present_conditions(x, mask))}
 
     def export(self, *args, **kwargs) -> Any:
         """Exports as `keras.Model.export`, with TensorFlow's own ops alone in the graph.
@@ -282,29 +299,149 @@ class GenerativeModel(keras.Model):
     def _given(self, names: Container[str]) -> list[Modality]:
         return [modality for modality in self.modalities if modality.name in names]
 
-    def _encode(
-        self, x: Mapping[str, tf.Tensor], mask: Mapping[str, tf.Tensor], training: bool
-    ) -> tuple[tf.Tensor, tf.Tensor]:
-        """Encodes what is given, once: `loc` and `log_variance`, `[batch, modality, latent]`."""
-        found = {
+    def _unpacked(
+        self, x: Mapping[str, Any], mask: Mapping[str, Any] | None
+    ) -> tuple[dict[str, tf.Tensor], dict[str, tf.Tensor]]:
+        return unpack({"x": x, "mask": mask or {}}, self.modalities, partial=True)
+
+    def _inferred(self, x: Mapping[str, tf.Tensor], mask: Mapping[str, tf.Tensor]) -> Posterior:
+        return self._eager_calls("infer", self._infer, x, mask)
+
+    def _drawn(
+        self,
+        x: Mapping[str, tf.Tensor],
+        mask: Mapping[str, tf.Tensor],
+        num_samples: int | tf.Tensor,
+        seed: tf.Tensor,
+        temperature: float | tf.Tensor,
+    ) -> tf.Tensor:
+        """Returns samples of the posterior, `[num_samples, batch, latent]`."""
+        number, scale = arguments.sample_count(num_samples), arguments.temperature(temperature)
+        posterior = self._inferred(x, mask)
+        make = type(posterior)
+
+        def draw(*inputs):
+            *parts, number, seed, scale = inputs
+            z = make(*parts).sample(number, seed, scale)
+            return tf.ensure_shape(z, [None, None, self.latent_dim])
+
+        return self._eager_calls(("draw", make), draw, *posterior, number, seed, scale)
+
+    def _decoded(
+        self,
+        z: tf.Tensor,
+        seed: tf.Tensor | None,
+        names: Sequence[str] | None,
+        conditions: Mapping[str, tf.Tensor],
+    ) -> dict[str, tf.Tensor]:
+        """Returns expected values, or samples if there is a seed; see `from_latent`."""
+
+        def decode(z, conditions, *seeds):
+            parameters = self.likelihood_parameters(z, names, conditions)
+            wanted = self._given(parameters)
+            if not seeds:
+                return {m.name: m.likelihood.expected_value(parameters[m.name]) for m in wanted}
+            own = tf.unstack(random.split(seeds[0], len(self._names)), num=len(self._names))
+            own = dict(zip(self._names, own, strict=True))
+            return {
+                m.name: m.likelihood.distribution(parameters[m.name]).sample(seed=own[m.name])
+                for m in wanted
+            }
+
+        name = ("decode", None if names is None else tuple(names), seed is None)
+        seeds = [] if seed is None else [self._seed(seed)]
+        return self._eager_calls(
+            name, decode, z, dict(conditions), *seeds, free_axes=z.shape.rank - 1
+        )
+
+    def _latents(self, z: Any) -> tf.Tensor:
+        """Returns latents, float32 `[..., latent]`."""
+        return arguments.latents(z, self.latent_dim)
+
+    def _conditions(self, given: Mapping[str, Any] | None) -> dict[str, tf.Tensor]:
+        """Returns the model's conditions among what is given, checked."""
+        if not given:
+            return {}
+        x, _ = self._unpacked(given, None)
+        return {name: x[name] for name in self.conditions if name in x}
+
+    def _conditions_of_all(
+        self, x: Mapping[str, tf.Tensor], mask: Mapping[str, tf.Tensor]
+    ) -> dict[str, tf.Tensor]:
+        """Returns the model's conditions, which every example must have."""
+        for name in self.conditions:
+            known = tf.get_static_value(mask[name]) if name in mask else None
+            if known is not None and not known.all():
+                raise UserError(
+                    f"{self.name} needs {name!r} of every example; mask[{name!r}] holds a 0"
+                )
+        return self._present_conditions(x, mask)
+
+    def _present_conditions(
+        self, x: Mapping[str, tf.Tensor], mask: Mapping[str, tf.Tensor]
+    ) -> dict[str, tf.Tensor]:
+        """Returns the model's conditions, 0 where an example's is missing."""
+        found = {}
+        for name in self.conditions:
+            if name in x:
+                there = tf.reshape(mask[name] > 0, [-1] + [1] * (x[name].shape.rank - 1))
+                found[name] = tf.where(there, x[name], tf.zeros([], x[name].dtype))
+        return found
+
+    def _check_names(self, names: Sequence[str] | None) -> None:
+        known = [modality.name for modality in self.targets]
+        if isinstance(names, str):
+            raise UserError(f"names is a list of modalities, not {names!r}")
+        unknown = [name for name in names or () if name not in known]
+        if unknown:
+            raise UserError(f"names has {unknown[0]!r}; the model generates {known}")
+
+    def _encode_each(
+        self, x: Mapping[str, tf.Tensor], mask: Mapping[str, tf.Tensor], training: bool = False
+    ) -> dict[str, tuple[tf.Tensor, tf.Tensor]]:
+        """Returns the expert of each modality that is given, by name."""
+        return {
             m.name: self._encode_one(m, x[m.name], mask[m.name], training) for m in self._given(x)
         }
+
+    def _encoded(
+        self, x: Mapping[str, tf.Tensor], mask: Mapping[str, tf.Tensor], training: bool = False
+    ) -> Encoded:
+        """Encodes what is given, once for all subsets."""
+        joint = self.posterior_kind.joint(self, x, mask, training)
+        found = self._encode_each(x, mask, training)
         rows = tf.shape(next(iter(found.values()))[0])[0]
         experts = []
         for modality in self.modalities:
             shape = tf.stack([rows, modality.size, self.latent_dim])
             expert = found.get(modality.name, (tf.zeros(shape),) * 2)
             experts.append([p if p.shape.rank == 3 else p[:, tf.newaxis] for p in expert])
-        loc, log_variance = zip(*experts, strict=True)
-        return tf.concat(loc, axis=1), tf.concat(log_variance, axis=1)
+        experts = DiagonalGaussian(*(tf.concat(p, axis=1) for p in zip(*experts, strict=True)))
+        return Encoded(experts, joint)
+
+    def _blank_batch(self) -> tuple[dict[str, tf.Tensor], dict[str, tf.Tensor]]:
+        """Returns one example of zeros, with its masks, to build networks on."""
+        x = {
+            m.name: tf.zeros([1, *m.likelihood.event_shape], m.likelihood.dtype)
+            for m in self.modalities
+        }
+        return x, {m.name: tf.ones([1, *m.mask_shape]) for m in self.modalities}
+
+    def _check_number(self, modalities: Sequence[Modality]) -> None:
+        """Refuses too few modalities."""
+        least = max(self.min_modalities, self.posterior_kind.min_modalities)
+        if len(modalities) < least:
+            raise ValueError(
+                f"{type(self).__name__} needs {least} modalities or more; it has {len(modalities)}"
+            )
 
     def _check_groups(self, modalities: Sequence[Modality]) -> None:
         """Refuses groups whose members' names are taken, or a model that cannot have groups."""
         groups = [modality.name for modality in modalities if modality.mask_shape]
-        if not self.takes_groups:
+        if not self.posterior_kind.takes_groups:
             raise ValueError(
                 f"{type(self).__name__} takes single modalities only, not the group "
-                f"{groups[0]!r}; MVAE and MVAEQ take groups"
+                f"{groups[0]!r}; MVAE, MVAEQ and MVTCAE take groups"
             )
         names = [m.name for m in modalities]
         names += [name for m in modalities if m.mask_shape for name in m.column_names]
@@ -314,26 +451,22 @@ class GenerativeModel(keras.Model):
 
     def _connect(self, modality: Modality) -> None:
         """Builds a modality's networks."""
-        modality.connect(self.latent_dim)
+        modality.connect(self.latent.size_of(modality))
 
     def _encode_one(
         self, modality: Modality, value: tf.Tensor, mask: tf.Tensor, training: bool
     ) -> tuple[tf.Tensor, tf.Tensor]:
         """Returns one modality's expert, `loc` and `log_variance`, `[batch, latent]`."""
-        return modality.encode(value, mask, training)
+        expert = self.posterior_kind.expert(*modality.encode(value, mask, training))
+        return tuple(self.latent.spread(modality.name, part) for part in expert)
 
     def _infer(
         self, x: Mapping[str, tf.Tensor], mask: Mapping[str, tf.Tensor], training: bool = False
-    ) -> tuple[tf.Tensor, tf.Tensor]:
-        """Returns the posterior's `loc` and `log_variance`, `[batch, latent]`.
-
-        Here it is the product of the prior and the experts; models that infer in another
-        way override this.
-        """
-        present = present_mask(mask, self.modalities)
-        return self.product_of_experts(*self._encode(x, mask, training), present)
+    ) -> Posterior:
+        """Returns `q(z | what is present)`, `[batch]`."""
+        encoded = self._encoded(x, mask, training)
+        return self.posterior_kind.of(encoded, present_mask(mask, self.modalities))
 
     def _seed(self, seed: int | Sequence[int] | tf.Tensor | None) -> tf.Tensor:
         """Returns a seed of two integers; a missing one is the model's own."""
-        seed = tf.convert_to_tensor(self.seed if seed is None else seed)
-        return tf.stack([tf.cast(seed, tf.int32), 0]) if seed.shape.rank == 0 else seed
+        return arguments.seed_pair(self.seed if seed is None else seed)

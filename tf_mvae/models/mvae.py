@@ -4,62 +4,31 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import keras
-import numpy as np
 import tensorflow as tf
 
-from tf_mvae.batch import unpack
-from tf_mvae.distributions.likelihoods import Categorical
-from tf_mvae.group import has_groups
+from tf_mvae import checks
+from tf_mvae.batch import example_weight, unpack
 from tf_mvae.modality import Modality
-from tf_mvae.models.base import MultimodalVAE
-from tf_mvae.models.elbo import PosteriorTerms, decoded_terms
-from tf_mvae.models.grouped_elbo import elbo_of_groups, grouped_posteriors
+from tf_mvae.models.arguments import check_modalities
+from tf_mvae.models.multimodal import MultimodalVAE
 from tf_mvae.models.self_training import check_self_training, guess_missing
-from tf_mvae.models.subsets import (
-    SUBSET_DISTRIBUTIONS,
-    check_num_random,
-    several_terms,
-    subset_terms,
-)
-from tf_mvae.ops import random
+from tf_mvae.objectives import SubsetElbos
+from tf_mvae.posteriors import Product
 
-__all__ = ["MVAE", "default_term_weight"]
-
-
-_EVERYTHING = "everything"
-_CLASS_ALONE = 0.1
-
-
-def default_term_weight(modalities: Sequence[Modality]) -> dict[str, float]:
-    """Returns the `term_weight` of an `MVAE` whose user does not say: 0.1 for classes alone.
-
-    What is reconstructed from nothing but a class is an average of what the class holds, which
-    costs the decoders of images likelihood; the class's expert learns as much from a tenth of
-    that term. Where labels are few, or training is short, it needs more of it
-    (`term_weight={}`: all of it). docs/objectives.md has the trials. Where nothing else is
-    reconstructed from a class (`cross_weight=0`, as in the paper), every weight is 1.
-
-    Args:
-        modalities: Those of a model.
-
-    Returns:
-        Weights by the name of each `Categorical` modality; of others, and of all together, it
-        is 1.
-    """
-    classes = [m.name for m in modalities if isinstance(m.likelihood, Categorical)]
-    drawn = any(np.any(m.cross_weight) for m in modalities if m.name not in classes)
-    return dict.fromkeys(classes, _CLASS_ALONE) if drawn else {}
+__all__ = ["MVAE"]
 
 
 @keras.saving.register_keras_serializable("tf_mvae")
 class MVAE(MultimodalVAE):
     """A product-of-experts posterior, trained on the ELBOs of many subsets at once.
 
-    For each example the objective adds up the ELBO of everything it has, of each
-    modality it has alone, and of `num_random_subsets` random subsets of what it has
-    (Wu and Goodman, NeurIPS 2018, equation 4). What a term reconstructs is said by each
-    modality's `likelihood_weight` and `cross_weight`: with `cross_weight=0` everywhere
-    it is the paper's objective.
+        ELBO(all) + sum_i ELBO({x_i}) + sum_{j=1..k} ELBO(X_j),
+        q(z | S) ∝ p(z) prod_{i in S} q~(z | x_i)
+
+    for each example, over all that it has, each modality that it has, and
+    `num_random_subsets` random subsets of what it has (Wu and Goodman, NeurIPS 2018,
+    equation 4). What a term reconstructs is said by each modality's `likelihood_weight` and
+    `cross_weight`: with `cross_weight=0` everywhere it is the paper's objective.
 
     Example:
 
@@ -77,7 +46,7 @@ class MVAE(MultimodalVAE):
     modality of the objective.
     """
 
-    takes_groups = True
+    _make_kind = Product
 
     def __init__(
         self,
@@ -89,6 +58,7 @@ class MVAE(MultimodalVAE):
         self_training: Mapping[str, float] | None = None,
         self_training_weight: float = 1.0,
         self_training_start: int = 1000,
+        alignment_weight: float = 0.0,
         **kwargs,
     ):
         """Creates the model and all its weights.
@@ -99,20 +69,22 @@ class MVAE(MultimodalVAE):
             num_random_subsets: The paper's k. There are `2^N - N - 2` such subsets of N
                 modalities: none of two.
             subset_distribution: `'uniform_sizes'` (the published code's) or
-                `'uniform_subsets'`; see `tf_mvae.models.subsets.random_subsets`.
+                `'uniform_subsets'`; see `tf_mvae.objectives.subsets.random_subsets`.
             term_weight: The weights of whole ELBO terms, divergence and all: by modality,
-                that of the modality alone, and under `'everything'` that of all that an
-                example has. They are for examples that have several modalities; the one
-                term of others counts 1. What a mapping leaves out is 1, as everything is in the
-                paper; without a mapping it is `default_term_weight`.
+                that of the modality alone, under `'everything'` that of all that an example
+                has, under `'random'` that of random subsets. They are for examples that have
+                several modalities; the one term of others counts 1. What a mapping omits is 1,
+                as everything is in the paper. Default: `default_term_weight`, or with an
+                `alignment_weight` 0 for all terms but the joint one.
             self_training: By class modality, a probability: in training, an example that
-                lacks the class has the model's own guess to reconstruct where the model
-                holds it for more probable than that. See
+                lacks the class has the model's own guess to reconstruct if the model takes
+                it for more probable than that. See
                 `tf_mvae.models.self_training.guess_missing`.
             self_training_weight: What a guess counts, where a class that is there counts 1.
             self_training_start: Steps before that begins.
-            **kwargs: Those of `MultimodalVAE`: `kl_weight`, `free_bits`, `num_samples`, `seed`,
-                `name`.
+            alignment_weight: The weight of `KL(q(z | all) || q(z | S))` for the subsets that
+                are terms; see `tf_mvae.objectives.SubsetElbos`.
+            **kwargs: Those of `BaseVAE`: `kl_weight`, `free_bits`, `num_samples`, `seed`, `name`.
 
         Raises:
             ValueError: There are fewer such subsets than `num_random_subsets`, the
@@ -120,99 +92,33 @@ class MVAE(MultimodalVAE):
                 self-training is asked for something else than a class or with a weight
                 that is none.
         """
-        check_num_random(num_random_subsets, sum(modality.size for modality in modalities))
-        if subset_distribution not in SUBSET_DISTRIBUTIONS:
-            raise ValueError(
-                f"subset_distribution must be one of {SUBSET_DISTRIBUTIONS}, "
-                f"not {subset_distribution!r}"
-            )
-        super().__init__(modalities, latent_dim, **kwargs)
-        if term_weight is None:
-            term_weight = default_term_weight(self.modalities)
-        self.term_weight = {name: float(weight) for name, weight in term_weight.items()}
-        for name, weight in self.term_weight.items():
-            if name not in (_EVERYTHING, *self._columns) or not weight >= 0:
-                raise ValueError(
-                    f"term_weight holds a number of 0 or more for some of "
-                    f"{[_EVERYTHING, *self._columns]}, not {name}={weight}"
-                )
-        self.self_training = {name: float(c) for name, c in (self_training or {}).items()}
-        check_self_training(self.self_training, self.modalities)
-        self.self_training_weight = float(self_training_weight)
-        if not 0 < self.self_training_weight <= 1:
-            raise ValueError(f"self_training_weight must be in (0, 1], not {self_training_weight}")
-        self.self_training_start = int(self_training_start)
-        self.num_random_subsets = int(num_random_subsets)
-        self.subset_distribution = subset_distribution
-
-    def _evaluate(self, x, mask, present, wanted, seeds, num_samples, kl_weight, training):
-        if not has_groups(self.modalities):
-            return super()._evaluate(
-                x, mask, present, wanted, seeds, num_samples, kl_weight, training
-            )
-        drawn = several_terms(present, self.num_random_subsets, self.subset_distribution, seeds[0])
-        experts = self._encode(x, mask, training)
-        terms = grouped_posteriors(self.product_of_experts, *experts, present, drawn)
-        terms = terms._replace(valid=self._weighted(terms.valid, present))
-        return elbo_of_groups(
-            self.modalities,
-            x,
-            wanted,
-            terms,
-            num_samples,
-            kl_weight,
-            seeds[1],
-            training,
-            self.free_bits if training else 0.0,
+        check_modalities(modalities)
+        self_training = dict(self_training or {})
+        check_self_training(self_training, modalities)
+        weight = checks.fraction("self_training_weight", self_training_weight)
+        weight = checks.positive("self_training_weight", weight)
+        start = checks.non_negative_integer("self_training_start", self_training_start)
+        objective = SubsetElbos(
+            num_random_subsets, subset_distribution, term_weight, alignment_weight
         )
+        super().__init__(modalities, latent_dim, self._make_kind(), objective, **kwargs)
+        self.self_training = {name: float(c) for name, c in self_training.items()}
+        self.self_training_weight = weight
+        self.self_training_start = start
 
-    def _weighted(self, valid: tf.Tensor, present: tf.Tensor) -> tf.Tensor:
-        """Multiplies whole terms by their weights."""
-        if not self.term_weight:
-            return valid
-        names = [_EVERYTHING, *self._columns]
-        weight = [self.term_weight.get(name, 1.0) for name in names]
-        weight += [1.0] * (valid.shape[0] - len(weight))
-        several = tf.reduce_sum(present, axis=1) > 1
-        return valid * tf.where(several, tf.constant(weight)[:, tf.newaxis], 1.0)
+    @property
+    def num_random_subsets(self) -> int:
+        """The paper's k."""
+        return self.objective.num_random_subsets
 
-    def _terms(self, x, mask, present, seed, training):
-        subset, valid = self._weighted_subsets(present, seed)
-        loc, log_variance = self.product_of_experts(*self._encode(x, mask, training), subset)
-        number, num_terms = len(self.modalities), subset.shape[0]
-        return PosteriorTerms(
-            subset,
-            valid,
-            loc,
-            log_variance,
-            {
-                m.name: decoded_terms(m, index, number, num_terms)
-                for index, m in enumerate(self.modalities)
-            },
-            {m.name: m.cross_weight for m in self.modalities},
-            self.num_random_subsets,
-        )
+    @property
+    def term_weight(self) -> dict[str, float]:
+        """The weights of whole terms."""
+        return self.objective.term_weight
 
-    def _weighted_subsets(self, present, seed):
-        subset, valid = subset_terms(
-            present, self.num_random_subsets, self.subset_distribution, seed
-        )
-        return subset, self._weighted(valid, present)
-
-    def _needed(self, mask):
-        if self.num_random_subsets or has_groups(self.modalities):
-            return {}
-        present = tf.stack([tf.cast(mask[name], tf.float32) for name in self._names], axis=1)
-        subset, valid = self._weighted_subsets(present, None)
+    def _possible_targets(self, present: tf.Tensor) -> tf.Tensor:
         guessed = tf.constant([float(name in self.self_training) for name in self._names])
-        targets = tf.maximum(present, guessed * tf.reduce_max(present, axis=1, keepdims=True))
-        shares = {}
-        for index, modality in enumerate(self.modalities):
-            inside = subset[:, :, index]
-            weight = modality.likelihood_weight * inside + modality.cross_weight * (1 - inside)
-            counts = (weight * valid * targets[:, index]) > 0
-            shares[modality.name] = float(tf.reduce_mean(tf.cast(counts, tf.float32)))
-        return shares
+        return tf.maximum(present, guessed * tf.reduce_max(present, axis=1, keepdims=True))
 
     def _completed(self, data, step):
         if not self.self_training:
@@ -220,19 +126,15 @@ class MVAE(MultimodalVAE):
         x, mask = unpack(data, self.modalities)
         weight = tf.where(step < self.self_training_start, 0.0, self.self_training_weight)
         x, targets = guess_missing(self, x, mask, self.self_training, weight)
-        return {"x": x, "mask": mask}, targets
-
-    def _elbo_seeds(self, seed):
-        subset_seed, noise_seed = tf.unstack(random.split(seed, 2))
-        return subset_seed, noise_seed
+        completed = {"x": x, "mask": mask}
+        of_examples = example_weight(data)
+        return completed if of_examples is None else completed | {"weight": of_examples}, targets
 
     def get_config(self) -> dict[str, Any]:
         """Returns the arguments that make this model again."""
         return {
             **super().get_config(),
-            "num_random_subsets": self.num_random_subsets,
-            "subset_distribution": self.subset_distribution,
-            "term_weight": self.term_weight,
+            **self.objective.get_config(),
             "self_training": self.self_training,
             "self_training_weight": self.self_training_weight,
             "self_training_start": self.self_training_start,

@@ -8,7 +8,7 @@ import tensorflow as tf
 
 from tf_mvae.distributions.likelihoods import TokenSequence
 from tf_mvae.distributions.sequence_mixture import mixture_of_sequences
-from tf_mvae.models.base import MultimodalVAE
+from tf_mvae.models.base import BaseVAE
 from tf_mvae.ops import random
 
 __all__ = ["DECODINGS", "said", "say", "text_modalities"]
@@ -18,14 +18,14 @@ DECODINGS = ("greedy", "sample", "beam")
 Said = dict[str, list[tuple[str, float | None]]]
 
 
-def text_modalities(model: MultimodalVAE) -> dict[str, TokenSequence]:
+def text_modalities(model: BaseVAE) -> dict[str, TokenSequence]:
     """Returns the likelihoods of the sequences that a model generates, by name."""
     targets = {m.name: m.likelihood for m in model.targets}
     return {n: target for n, target in targets.items() if isinstance(target, TokenSequence)}
 
 
 def say(
-    model: MultimodalVAE,
+    model: BaseVAE,
     z: tf.Tensor,
     name: str,
     decoding: str = "greedy",
@@ -63,7 +63,7 @@ def say(
 
 
 def said(
-    model: MultimodalVAE,
+    model: BaseVAE,
     given: Mapping[str, Any],
     num_samples: int = 16,
     decoding: str = "greedy",

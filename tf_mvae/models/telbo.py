@@ -1,10 +1,12 @@
 """The triple ELBO of Vedantam, Fischer, Huang and Murphy."""
 
-import keras
-import tensorflow as tf
+from collections.abc import Sequence
 
-from tf_mvae.models.elbo import PosteriorTerms
-from tf_mvae.models.joint import JointPosteriorVAE
+import keras
+
+from tf_mvae.modality import Modality
+from tf_mvae.models.joint_posterior import JointPosteriorVAE
+from tf_mvae.objectives import JointAndUnimodalElbos
 
 __all__ = ["TELBO"]
 
@@ -18,7 +20,7 @@ class TELBO(JointPosteriorVAE):
     (Vedantam, Fischer, Huang and Murphy, *Generative models of visually grounded
     imagination*, ICLR 2018; three terms for two modalities.) All terms train everything,
     at once. An example that lacks something has the terms of what it has alone.
-    `JointPosteriorVAE` says which posterior stands for which subset.
+    `tf_mvae.posteriors.JointNetwork` says which posterior stands for which subset.
 
     Example:
 
@@ -30,24 +32,15 @@ class TELBO(JointPosteriorVAE):
     ```
     """
 
-    def _terms(self, x, mask, present, seed, training):
-        complete = tf.reduce_prod(present, axis=1)
-        together = present * complete[:, tf.newaxis]
-        alone = tf.eye(len(self.modalities))[:, tf.newaxis, :] * present
-        there = present[:, :, tf.newaxis]
-        loc, log_variance = (
-            tf.concat([joint[tf.newaxis], tf.transpose(own * there, [1, 0, 2])], 0)
-            for joint, own in zip(
-                self._encode_jointly(x, mask, training),
-                self._encode(x, mask, training),
-                strict=True,
-            )
-        )
-        return PosteriorTerms(
-            tf.concat([together[tf.newaxis], alone], 0),
-            tf.concat([complete[tf.newaxis], tf.transpose(present)], 0),
-            loc,
-            log_variance,
-            {name: [0, 1 + index] for index, name in enumerate(self._names)},
-            dict.fromkeys(self._names, 0.0),
-        )
+    def __init__(self, modalities: Sequence[Modality], latent_dim: int = 64, **kwargs):
+        """Creates the model and all its weights.
+
+        Args:
+            modalities: Two or more.
+            latent_dim: Size of the latent.
+            **kwargs: `trunks` of `JointNetwork`, and those of `BaseVAE`.
+
+        Raises:
+            ValueError: There is one modality only, or the trunks are not one for each.
+        """
+        super().__init__(modalities, latent_dim, JointAndUnimodalElbos(), **kwargs)

@@ -3,12 +3,12 @@
 from collections.abc import Sequence
 
 import keras
-import tensorflow as tf
 
-from tf_mvae.batch import present_mask
 from tf_mvae.modality import Modality
-from tf_mvae.models.base import MultimodalVAE
-from tf_mvae.models.elbo import PosteriorTerms
+from tf_mvae.models.arguments import check_modalities
+from tf_mvae.models.multimodal import MultimodalVAE
+from tf_mvae.objectives import JointElbo
+from tf_mvae.posteriors import FirstExpert
 
 __all__ = ["VAE"]
 
@@ -28,36 +28,19 @@ class VAE(MultimodalVAE):
     ```
     """
 
-    learns_from_incomplete = False
-
     def __init__(self, modalities: Sequence[Modality], latent_dim: int = 64, **kwargs):
         """Creates the model and all its weights.
 
         Args:
             modalities: The one modality, in a list.
             latent_dim: Size of the latent.
-            **kwargs: Those of `MultimodalVAE`: `kl_weight`, `num_samples`, `seed`, `name`.
+            **kwargs: Those of `BaseVAE`: `kl_weight`, `num_samples`, `seed`, `name`.
 
         Raises:
             ValueError: There is not exactly one modality.
         """
+        check_modalities(modalities)
         if len(modalities) != 1:
             names = [modality.name for modality in modalities]
             raise ValueError(f"a VAE has one modality; these are {len(names)}: {names}")
-        super().__init__(modalities, latent_dim, **kwargs)
-
-    def _terms(self, x, mask, present, seed, training):
-        loc, log_variance = self._infer(x, mask, training)
-        return PosteriorTerms(
-            present[tf.newaxis],
-            tf.transpose(present),
-            loc[tf.newaxis],
-            log_variance[tf.newaxis],
-            dict.fromkeys(self._names, [0]),
-            dict.fromkeys(self._names, 0.0),
-        )
-
-    def _infer(self, x, mask, training=False):
-        loc, log_variance = self._encode(x, mask, training)
-        present = present_mask(mask, self.modalities)
-        return loc[:, 0] * present, log_variance[:, 0] * present
+        super().__init__(modalities, latent_dim, FirstExpert(), JointElbo(), **kwargs)

@@ -15,7 +15,14 @@ from collections.abc import Sequence
 
 import tensorflow as tf
 
-__all__ = ["batch_normal", "fold_in", "split", "stateless_normal", "stateless_uniform"]
+__all__ = [
+    "batch_normal",
+    "batch_uniform",
+    "fold_in",
+    "split",
+    "stateless_normal",
+    "stateless_uniform",
+]
 
 _NUM_BITS = 24  # as many as a float32 holds exactly
 _GOLDEN = 0x9E3779B97F4A7C15
@@ -81,16 +88,26 @@ def batch_normal(shape: tf.Tensor | Sequence[int], seed: tf.Tensor) -> tf.Tensor
         shape: Shape of the result, `[..., batch, size]`; all replicas have the same.
         seed: Two integers, the same on every replica.
     """
+    return _normal(_batch_bits(shape, seed))
+
+
+def batch_uniform(shape: tf.Tensor | Sequence[int], seed: tf.Tensor) -> tf.Tensor:
+    """Draws uniform numbers in [0, 1) for a batch's examples; see `batch_normal`."""
+    return _uniform(_batch_bits(shape, seed))
+
+
+def _batch_bits(shape: tf.Tensor | Sequence[int], seed: tf.Tensor) -> tf.Tensor:
+    """Returns the bits of a whole batch's numbers, a replica's part of them on a replica."""
     replica = tf.distribute.get_replica_context()
     if replica is None or replica.num_replicas_in_sync == 1:
-        return stateless_normal(shape, seed)
+        return _bits(shape, seed)
     shape = tf.cast(shape, tf.int64)
     rows, size = shape[-2], shape[-1]
     lead = tf.range(tf.reduce_prod(shape[:-2]))[:, tf.newaxis]
     first = tf.cast(replica.replica_id_in_sync_group, tf.int64) * rows
     row = lead * rows * replica.num_replicas_in_sync + first + tf.range(rows)
     count = row[:, :, tf.newaxis] * size + tf.range(size) + 1
-    return _normal(tf.reshape(_at(_key(seed), tf.cast(count, tf.uint64)), shape))
+    return tf.reshape(_at(_key(seed), tf.cast(count, tf.uint64)), shape)
 
 
 def _normal(bits: tf.Tensor) -> tf.Tensor:

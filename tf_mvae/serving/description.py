@@ -15,7 +15,7 @@ from tf_mvae.distributions.likelihoods import (
     TokenSequence,
 )
 from tf_mvae.distributions.members import MemberLikelihood
-from tf_mvae.models import MultimodalVAE
+from tf_mvae.models import BaseVAE
 from tf_mvae.serving.inputs import DRAWS
 from tf_mvae.serving.portable import EXPECTED
 from tf_mvae.serving.signatures import ALL_PRESENT
@@ -39,7 +39,7 @@ _MEANINGS = {
 _LEADING = {"generate": ["num_samples", "batch"], "sample": ["num_samples"]}
 
 
-def describe_modalities(model: MultimodalVAE) -> dict[str, Any]:
+def describe_modalities(model: BaseVAE) -> dict[str, Any]:
     """Returns what is to be known of a model's modalities, as JSON has it.
 
     Returns:
@@ -75,7 +75,7 @@ def describe_modalities(model: MultimodalVAE) -> dict[str, Any]:
 
 
 def describe(
-    model: MultimodalVAE, signatures: Mapping[str, meta_graph_pb2.SignatureDef]
+    model: BaseVAE, signatures: Mapping[str, meta_graph_pb2.SignatureDef]
 ) -> dict[str, Any]:
     """Returns what `describe_modalities` does and, under `signatures`, every field.
 
@@ -98,7 +98,7 @@ def describe(
 
 
 def describe_function(
-    model: MultimodalVAE,
+    model: BaseVAE,
     name: str,
     inputs: Mapping[str, tf.TensorSpec],
     outputs: Mapping[str, tf.TensorSpec],
@@ -139,9 +139,7 @@ def describe_function(
     }
 
 
-def _signature(
-    model: MultimodalVAE, name: str, signature: meta_graph_pb2.SignatureDef
-) -> dict[str, Any]:
+def _signature(model: BaseVAE, name: str, signature: meta_graph_pb2.SignatureDef) -> dict[str, Any]:
     inputs, outputs = (
         {
             key: tf.TensorSpec(tf.TensorShape(info.tensor_shape), tf.as_dtype(info.dtype))
@@ -158,7 +156,7 @@ def _typed(spec: tf.TensorSpec, lead: Sequence[str]) -> dict[str, Any]:
     return {"dtype": spec.dtype.name, "shape": [*lead, *sizes[len(lead) :]]}
 
 
-def _input(model: MultimodalVAE, signature: str, key: str) -> dict[str, Any]:
+def _input(model: BaseVAE, signature: str, key: str) -> dict[str, Any]:
     by_name = {modality.name: modality for modality in model.modalities}
     if key in by_name:
         likelihood = by_name[key].likelihood
@@ -187,7 +185,7 @@ def _input(model: MultimodalVAE, signature: str, key: str) -> dict[str, Any]:
     return _latent()
 
 
-def _output(model: MultimodalVAE, signature: str, key: str) -> dict[str, Any]:
+def _output(model: BaseVAE, signature: str, key: str) -> dict[str, Any]:
     by_name = {modality.name: modality for modality in model.modalities}
     by_name |= {EXPECTED + name: modality for name, modality in by_name.items()}
     unbounded = {"low": None, "high": None}

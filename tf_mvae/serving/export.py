@@ -8,7 +8,7 @@ from collections.abc import Callable
 import tensorflow as tf
 from tensorflow.core.protobuf import saved_model_pb2
 
-from tf_mvae.models import MultimodalVAE
+from tf_mvae.models import BaseVAE
 from tf_mvae.serving.description import describe
 from tf_mvae.serving.directories import write_directory, write_version
 from tf_mvae.serving.model_card import ModelCard, write_model_card
@@ -20,7 +20,7 @@ __all__ = ["export_saved_model", "export_version", "read_meta_graph"]
 
 
 def export_saved_model(
-    model: MultimodalVAE, directory: str | os.PathLike, card: ModelCard | None = None
+    model: BaseVAE, directory: str | os.PathLike, card: ModelCard | None = None
 ) -> None:
     """Writes a SavedModel, whole or not at all.
 
@@ -54,7 +54,7 @@ def export_saved_model(
 
 
 def export_version(
-    model: MultimodalVAE,
+    model: BaseVAE,
     root: str | os.PathLike,
     version: int | None = None,
     card: ModelCard | None = None,
@@ -94,9 +94,7 @@ def read_meta_graph(directory: str | os.PathLike) -> tf.compat.v1.MetaGraphDef:
     return saved.meta_graphs[0]
 
 
-def _writer(
-    model: MultimodalVAE, name: str, card: ModelCard | None
-) -> Callable[[pathlib.Path], None]:
+def _writer(model: BaseVAE, name: str, card: ModelCard | None) -> Callable[[pathlib.Path], None]:
     def write(directory: pathlib.Path) -> None:
         # Nobody trains what is served: gradients would cost a fifth of the time.
         options = tf.saved_model.SaveOptions(experimental_custom_gradients=False)

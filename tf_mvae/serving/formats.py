@@ -16,7 +16,7 @@ import numpy as np
 import tensorflow as tf
 
 from tf_mvae.errors import UserError
-from tf_mvae.models import MultimodalVAE
+from tf_mvae.models import BaseVAE
 from tf_mvae.serving.description import describe_function, describe_modalities
 from tf_mvae.serving.directories import write_version
 from tf_mvae.serving.examples import example_inputs
@@ -38,7 +38,7 @@ Runner = Callable[[Arrays], Arrays]
 
 
 def export_format(
-    model: MultimodalVAE,
+    model: BaseVAE,
     root: str | os.PathLike,
     format_name: str,
     version: int | None = None,
@@ -90,7 +90,7 @@ def export_format(
 
 
 def _describe(
-    model: MultimodalVAE, name: str, function: tf.types.experimental.PolymorphicFunction
+    model: BaseVAE, name: str, function: tf.types.experimental.PolymorphicFunction
 ) -> dict[str, Any]:
     concrete = function.get_concrete_function()
     check_stock_operations(concrete.graph.as_graph_def())
@@ -127,7 +127,7 @@ def _difference(
     )
 
 
-def _keras(model: MultimodalVAE, functions: Mapping, directory: pathlib.Path) -> dict[str, Runner]:
+def _keras(model: BaseVAE, functions: Mapping, directory: pathlib.Path) -> dict[str, Runner]:
     path = directory / "model.keras"
     model.save(path)
     try:
@@ -148,7 +148,7 @@ def _keras(model: MultimodalVAE, functions: Mapping, directory: pathlib.Path) ->
     return {name: runner(name) for name in functions}
 
 
-def _onnx(model: MultimodalVAE, functions: Mapping, directory: pathlib.Path) -> dict[str, Runner]:
+def _onnx(model: BaseVAE, functions: Mapping, directory: pathlib.Path) -> dict[str, Runner]:
     try:
         import onnxruntime
         import tf2onnx
@@ -186,7 +186,7 @@ def _where(context: Any, node: Any, name: str, arguments: Any) -> None:
     node.type, node.domain = "Where", ""
 
 
-def _tflite(model: MultimodalVAE, functions: Mapping, directory: pathlib.Path) -> dict[str, Runner]:
+def _tflite(model: BaseVAE, functions: Mapping, directory: pathlib.Path) -> dict[str, Runner]:
     with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of TensorFlow's own plans for these classes
         tf.saved_model.save(ServedModel(model), folder, signatures=dict(functions))

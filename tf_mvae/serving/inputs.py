@@ -5,7 +5,7 @@ from collections.abc import Mapping
 import tensorflow as tf
 
 from tf_mvae import batch
-from tf_mvae.models import MultimodalVAE
+from tf_mvae.models import BaseVAE
 
 __all__ = ["DRAWS", "Given", "mask_specs", "nothing", "optional_values", "unpack", "value_specs"]
 
@@ -18,7 +18,7 @@ DRAWS = {
 }
 
 
-def value_specs(model: MultimodalVAE) -> list[tf.TensorSpec]:
+def value_specs(model: BaseVAE) -> list[tf.TensorSpec]:
     """Returns a modality's values as an input each, `[batch, *event_shape]`, prepared."""
     return [
         tf.TensorSpec([None, *m.likelihood.event_shape], m.likelihood.dtype, name=m.name)
@@ -26,7 +26,7 @@ def value_specs(model: MultimodalVAE) -> list[tf.TensorSpec]:
     ]
 
 
-def mask_specs(model: MultimodalVAE) -> list[tf.TensorSpec]:
+def mask_specs(model: BaseVAE) -> list[tf.TensorSpec]:
     """Returns the masks, `[batch]`, a group's `[batch, member]`.
 
     Conditions have none, since they have to be given.
@@ -38,7 +38,7 @@ def mask_specs(model: MultimodalVAE) -> list[tf.TensorSpec]:
     ]
 
 
-def optional_values(model: MultimodalVAE) -> list[str]:
+def optional_values(model: BaseVAE) -> list[str]:
     """Returns names of modalities whose values may be left out altogether.
 
     Not a condition, and not the only modality: something has to say how many examples
@@ -54,7 +54,7 @@ def nothing(specs: list[tf.TensorSpec]) -> dict[str, tf.Tensor]:
     return {spec.name: tf.zeros([0, *spec.shape[1:]], spec.dtype) for spec in specs}
 
 
-def unpack(model: MultimodalVAE, inputs: Mapping[str, tf.Tensor]) -> Given:
+def unpack(model: BaseVAE, inputs: Mapping[str, tf.Tensor]) -> Given:
     """Takes the inputs apart, and fills in what was left out.
 
     A modality of no examples is absent from every example; a mask of no examples says

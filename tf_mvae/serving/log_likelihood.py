@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 import tensorflow as tf
 
-from tf_mvae.ops.importance import LogWeightSums, chunk_seed, draw_chunk
+from tf_mvae.ops.importance import LogWeightSums, chunk_seed
 from tf_mvae.serving.parts import Parts
 
 __all__ = ["MAX_ROWS", "log_likelihood"]
@@ -42,14 +42,14 @@ def log_likelihood(
     positive = tf.debugging.assert_positive(num_samples, "num_samples must be at least 1")
     with tf.control_dependencies([positive]):
         num_samples = tf.identity(num_samples)
-    loc, log_variance = parts.infer(x, mask)
+    posterior = parts.infer(x, mask)
     prepared = {m.name: m.prepare(x[m.name], mask[m.name]) for m in parts.model.modalities}
-    size = tf.shape(loc)[0]
+    size = tf.shape(posterior.mean())[0]
     rows = max(modality.likelihood.rows_per_example for modality in parts.model.targets)
     chunk, number = _chunks(num_samples, size * rows)
 
     def add_chunk(index, sums):
-        z, log_weight = draw_chunk(loc, log_variance, chunk_seed(seed, index), chunk)
+        z, log_weight = posterior.sample_and_log_ratio(chunk, chunk_seed(seed, index))
         log_weight += tf.ensure_shape(parts.log_prob(z, prepared, mask), [None, None])
         counts = tf.cast(tf.minimum(chunk, num_samples - index * chunk), tf.float32)
         return index + 1, sums.add(log_weight, counts)

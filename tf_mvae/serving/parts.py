@@ -4,7 +4,8 @@ from collections.abc import Mapping
 
 import tensorflow as tf
 
-from tf_mvae.models import MultimodalVAE
+from tf_mvae.models import BaseVAE
+from tf_mvae.posteriors import Posterior
 
 __all__ = ["Parts"]
 
@@ -19,7 +20,7 @@ class Parts:
     a model of many modalities would otherwise take minutes to export.
     """
 
-    def __init__(self, model: MultimodalVAE):
+    def __init__(self, model: BaseVAE):
         """Takes a model; nothing is traced yet.
 
         Args:
@@ -30,8 +31,8 @@ class Parts:
         self.expected = tf.function(self._expected, autograph=False)
         self.log_prob = tf.function(self._log_prob, autograph=False)
 
-    def _infer(self, x: Tensors, mask: Tensors) -> tuple[tf.Tensor, tf.Tensor]:
-        """Returns the posterior's `loc` and `log_variance`, `[batch, latent]`."""
+    def _infer(self, x: Tensors, mask: Tensors) -> Posterior:
+        """Returns the posterior, `[batch]`."""
         return self.model._infer(x, mask)
 
     def _expected(self, z: tf.Tensor, given: Tensors) -> dict[str, tf.Tensor]:

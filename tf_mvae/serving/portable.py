@@ -3,7 +3,7 @@
 import tensorflow as tf
 
 from tf_mvae.batch import unpack
-from tf_mvae.models import MultimodalVAE
+from tf_mvae.models import BaseVAE
 from tf_mvae.serving import inputs as named
 from tf_mvae.serving.tracing import trace
 
@@ -14,7 +14,7 @@ EXPECTED = "expected_"
 
 
 def portable_functions(
-    model: MultimodalVAE,
+    model: BaseVAE,
 ) -> dict[str, tf.types.experimental.PolymorphicFunction]:
     """Returns a model's deterministic functions, by name.
 
@@ -41,7 +41,8 @@ def portable_functions(
         mask = {name: given[f"{name}_mask"] for name in names if f"{name}_mask" in given}
         batch = {"x": {name: given[name] for name in names}, "mask": mask}
         x, mask = unpack(batch, model.modalities)
-        return x, *model._infer(x, mask)
+        found = model._infer(x, mask)
+        return x, found.mean(), found.log_variance()
 
     def expected(z, given):
         values = model.from_latent(z, given=given)

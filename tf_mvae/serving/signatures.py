@@ -2,7 +2,7 @@
 
 import tensorflow as tf
 
-from tf_mvae.models import MultimodalVAE
+from tf_mvae.models import BaseVAE
 from tf_mvae.ops import random
 from tf_mvae.serving import inputs as named
 from tf_mvae.serving.log_likelihood import log_likelihood as estimate
@@ -19,14 +19,14 @@ _LIKELIHOOD_SAMPLES = 1000
 class ServedModel(tf.Module):
     """Holds the variables that the signatures read."""
 
-    def __init__(self, model: MultimodalVAE):
+    def __init__(self, model: BaseVAE):
         """Takes the variables of a model."""
         super().__init__()
         self.model_variables = [variable.value for variable in model.variables]
 
 
 def signatures(
-    model: MultimodalVAE,
+    model: BaseVAE,
 ) -> dict[str, tf.types.experimental.PolymorphicFunction]:
     """Returns the functions to export, by name. The batch size is free.
 
@@ -68,22 +68,20 @@ def signatures(
 
     def serving_default(**given):
         x, mask = named.unpack(model, given)
-        loc, _ = parts.infer(x, mask)
-        return {"z": loc, **parts.expected(loc, parts.conditions(x))}
+        z = parts.infer(x, mask).mean()
+        return {"z": z, **parts.expected(z, parts.conditions(x))}
 
     def encode(**given):
-        loc, log_variance = parts.infer(*named.unpack(model, given))
-        return {"loc": loc, "log_variance": log_variance}
+        posterior = parts.infer(*named.unpack(model, given))
+        return {"loc": posterior.mean(), "log_variance": posterior.log_variance()}
 
     def decode(z, **given):
         return parts.expected(z, given)
 
     def generate(num_samples, seed, temperature, **given):
         x, mask = named.unpack(model, given)
-        loc, log_variance = parts.infer(x, mask)
-        shape = tf.concat([[num_samples], tf.shape(loc)], 0)
-        noise = random.stateless_normal(shape, random.split(seed, 2)[0])  # as `model.generate`
-        z = loc + temperature * tf.exp(log_variance / 2) * noise
+        posterior = parts.infer(x, mask)
+        z = posterior.sample(num_samples, random.split(seed, 2)[0], temperature)
         z = tf.ensure_shape(z, [None, None, model.latent_dim])
         return {"z": z, **parts.expected(z, parts.conditions(x))}
 

@@ -11,9 +11,8 @@ import tensorflow as tf
 
 from tf_mvae.data.vocabulary import Vocabulary
 from tf_mvae.errors import UserError
-from tf_mvae.models import MultimodalVAE
+from tf_mvae.models import BaseVAE
 from tf_mvae.models.sentences import say, text_modalities
-from tf_mvae.ops import random
 from tf_mvae.ops.tokens import END, PAD
 from tf_mvae.serving.description import describe_modalities
 from tf_mvae.serving.directories import write_version
@@ -30,7 +29,7 @@ _SAMPLES = 8
 
 
 def export_text(
-    model: MultimodalVAE,
+    model: BaseVAE,
     tokenizers: Mapping[str, Vocabulary],
     root: str | os.PathLike,
     version: int | None = None,
@@ -83,9 +82,7 @@ def export_text(
                 ids = ids.to_tensor(PAD, shape=[None, texts[name].length])
                 x[name] = tf.where(there[:, tf.newaxis], ids, PAD)
                 mask[name] = tf.cast(there, tf.float32)
-            loc, log_variance = model._infer(x, mask)
-            noise = random.stateless_normal(tf.concat([[_SAMPLES], tf.shape(loc)], 0), seed)
-            z = loc + tf.exp(log_variance / 2) * noise
+            z = model._infer(x, mask).sample(_SAMPLES, seed)
             z = tf.ensure_shape(z, [_SAMPLES, None, model.latent_dim])
             return {name: _joined(texts[name], say(model, z, name)[0][:, 0]) for name in names}
 

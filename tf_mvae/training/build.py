@@ -30,7 +30,7 @@ __all__ = [
 ]
 
 
-def build_model(config: RunConfig, steps_per_epoch: int) -> models.MultimodalVAE:
+def build_model(config: RunConfig, steps_per_epoch: int) -> models.BaseVAE:
     """Builds and compiles the model that a configuration describes.
 
     Args:
@@ -92,7 +92,7 @@ def resolved(config: RunConfig) -> RunConfig:
     return dataclasses.replace(config, term_weight=weights)
 
 
-def model_class(config: RunConfig) -> type[models.MultimodalVAE]:
+def model_class(config: RunConfig) -> type[models.BaseVAE]:
     """Returns the class of a run's model."""
     return _CLASSES[config.model]
 
@@ -195,7 +195,7 @@ def _first(config: RunConfig, names: Sequence[str]) -> str:
 
 def _mvae(
     make: type[models.MVAE],
-) -> Callable[[RunConfig, Experiment, list[Modality], dict[str, Any]], models.MultimodalVAE]:
+) -> Callable[[RunConfig, Experiment, list[Modality], dict[str, Any]], models.BaseVAE]:
     def build(config, experiment, modalities, common):
         return make(
             modalities,
@@ -212,8 +212,8 @@ def _mvae(
 
 
 def _plain(
-    make: type[models.MultimodalVAE],
-) -> Callable[[RunConfig, Experiment, list[Modality], dict[str, Any]], models.MultimodalVAE]:
+    make: type[models.BaseVAE],
+) -> Callable[[RunConfig, Experiment, list[Modality], dict[str, Any]], models.BaseVAE]:
     return lambda config, experiment, modalities, common: make(modalities, **common)
 
 

@@ -10,7 +10,7 @@ import tensorflow as tf
 from absl import logging
 
 from tf_mvae.layers import MaskedBatchNormalization
-from tf_mvae.models import MultimodalVAE
+from tf_mvae.models import BaseVAE
 from tf_mvae.training.config import RunConfig
 from tf_mvae.training.run_directory import RunDirectory
 
@@ -22,7 +22,7 @@ _ROUNDS = 3
 def with_jit_chosen(
     config: RunConfig,
     directory: RunDirectory,
-    make_model: Callable[[RunConfig], MultimodalVAE],
+    make_model: Callable[[RunConfig], BaseVAE],
     batch: Callable[[], Any],
     replicas: bool = False,
 ) -> RunConfig:
@@ -63,13 +63,13 @@ def with_jit_chosen(
     return dataclasses.replace(config, jit_compile=chosen)
 
 
-def needs_no_xla(model: MultimodalVAE) -> bool:
+def needs_no_xla(model: BaseVAE) -> bool:
     """Says whether a step on several replicas adds up within, which XLA cannot compile."""
     return any(isinstance(layer, MaskedBatchNormalization) for layer in model._flatten_layers())
 
 
 def _seconds_of_step(
-    model: MultimodalVAE, batch: Any, compiled: bool, other: float | None = None
+    model: BaseVAE, batch: Any, compiled: bool, other: float | None = None
 ) -> float:
     """Returns the least time of a step, infinite where XLA cannot compile it.
 

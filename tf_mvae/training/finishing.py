@@ -10,7 +10,7 @@ import tensorflow as tf
 
 from tf_mvae.distributions.likelihoods import Categorical
 from tf_mvae.experiments import registry
-from tf_mvae.models import MultimodalVAE
+from tf_mvae.models import BaseVAE
 from tf_mvae.serving import export_saved_model
 from tf_mvae.training.averages import averaged
 from tf_mvae.training.card import run_card
@@ -22,7 +22,7 @@ from tf_mvae.visualization import sentences_of, write_curves, write_pictures
 __all__ = ["draw", "finish", "tell"]
 
 
-def draw(model: MultimodalVAE, batch: Any, config: RunConfig) -> dict[str, tf.Tensor]:
+def draw(model: BaseVAE, batch: Any, config: RunConfig) -> dict[str, tf.Tensor]:
     """Draws the run's pictures for TensorBoard."""
     with tempfile.TemporaryDirectory() as folder, averaged(model):
         paths = _write_pictures(model, batch, pathlib.Path(folder), config)
@@ -30,12 +30,12 @@ def draw(model: MultimodalVAE, batch: Any, config: RunConfig) -> dict[str, tf.Te
 
 
 def _write_pictures(
-    model: MultimodalVAE, batch: Any, folder: pathlib.Path, config: RunConfig
+    model: BaseVAE, batch: Any, folder: pathlib.Path, config: RunConfig
 ) -> list[pathlib.Path]:
     return write_pictures(model, batch, folder, config.seed, registry.get(config.experiment).tasks)
 
 
-def tell(model: MultimodalVAE, batch: Any, seed: int) -> str:
+def tell(model: BaseVAE, batch: Any, seed: int) -> str:
     """Has the model say what it makes of some test examples."""
     with averaged(model):
         return sentences_of(model, batch, seed=seed)
@@ -44,7 +44,7 @@ def tell(model: MultimodalVAE, batch: Any, seed: int) -> str:
 def finish(
     config: RunConfig,
     directory: RunDirectory,
-    model: MultimodalVAE,
+    model: BaseVAE,
     checkpoints: Checkpoints,
     test_batch: Any,
     steps: int,
@@ -70,7 +70,7 @@ def finish(
     return summary
 
 
-def _print_summary(directory: RunDirectory, best: Position, model: MultimodalVAE) -> None:
+def _print_summary(directory: RunDirectory, best: Position, model: BaseVAE) -> None:
     metrics = best.metrics
     print(
         f"\nfinished. Best epoch {best.epoch}: validation ELBO {metrics['val_elbo']:.2f} nats "

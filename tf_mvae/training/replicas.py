@@ -16,7 +16,7 @@ import tensorflow as tf
 from tf_mvae.batch import check_dataset
 from tf_mvae.data.sharding import Part
 from tf_mvae.errors import UserError
-from tf_mvae.models import MultimodalVAE
+from tf_mvae.models import BaseVAE
 from tf_mvae.training.compilation import needs_no_xla
 from tf_mvae.training.stopping import SIGNALS, StopRequest
 
@@ -61,7 +61,7 @@ class Replicas:
         stop: What asks this process to stop; all stop after the same step.
     """
 
-    def __init__(self, strategy: tf.distribute.Strategy, make_model: Callable[[], MultimodalVAE]):
+    def __init__(self, strategy: tf.distribute.Strategy, make_model: Callable[[], BaseVAE]):
         """Makes the copies.
 
         Args:
@@ -119,7 +119,7 @@ class Replicas:
         callbacks: Sequence[keras.callbacks.Callback],
         verbose: int = 0,
     ) -> None:
-        """Trains as `MultimodalVAE.fit`.
+        """Trains as `BaseVAE.fit`.
 
         Args:
             x: This process's `part` of every batch.
@@ -244,7 +244,7 @@ class Replicas:
         return self.models[0].metric_results()
 
 
-def _applier(model: MultimodalVAE) -> Callable[[list[Any]], None]:
+def _applier(model: BaseVAE) -> Callable[[list[Any]], None]:
     return lambda gradients: model.apply_gradients(gradients)
 
 
@@ -252,5 +252,5 @@ def _rows(batch: Any, start: int, number: int) -> Any:
     return tf.nest.map_structure(lambda value: value[start : start + number], batch)
 
 
-def _state(model: MultimodalVAE) -> list[tf.Variable]:
+def _state(model: BaseVAE) -> list[tf.Variable]:
     return [v.value for v in (*model.variables, *model.optimizer.variables)]

@@ -12,7 +12,7 @@ from tf_mvae.data.pipeline import Split, evaluation_batches
 from tf_mvae.errors import UserError
 from tf_mvae.experiments import registry
 from tf_mvae.modality import Modality
-from tf_mvae.models import MultimodalVAE
+from tf_mvae.models import BaseVAE
 from tf_mvae.models.precision import layers_compute_in
 from tf_mvae.training.assets import with_assets
 from tf_mvae.training.build import build_model, load_split, make_modalities
@@ -40,7 +40,7 @@ class Run:
     directory: pathlib.Path
     config: RunConfig
     experiment: registry.Experiment
-    model: MultimodalVAE
+    model: BaseVAE
     checkpoint_step: int
     metrics: Mapping[str, float] = dataclasses.field(default_factory=dict)
 

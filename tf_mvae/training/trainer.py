@@ -15,7 +15,7 @@ from tf_mvae.batch import out_of_range
 from tf_mvae.data.pipeline import CACHE_BYTES, Split, evaluation_batches
 from tf_mvae.data.sharding import WHOLE
 from tf_mvae.errors import UserError
-from tf_mvae.models import MultimodalVAE
+from tf_mvae.models import BaseVAE
 from tf_mvae.training.assets import keep_assets, run_assets
 from tf_mvae.training.averages import AveragedWeights
 from tf_mvae.training.build import build_model, load_split, resolved, steps_per_program
@@ -93,7 +93,7 @@ def _train(
     splits["test"] = load_split(config, "test")
     steps_per_epoch = _steps_per_epoch(config, splits["train"], strategy)
 
-    def make_model(config: RunConfig) -> MultimodalVAE:
+    def make_model(config: RunConfig) -> BaseVAE:
         model = build_model(config, steps_per_epoch)
         composition = batch_composition(config, splits["train"])
         if composition is not None and strategy is None:  # a replica's part has another one
@@ -177,7 +177,7 @@ def _steps_per_epoch(
     return steps
 
 
-def _averaging(config: RunConfig, models: list[MultimodalVAE]) -> list[keras.callbacks.Callback]:
+def _averaging(config: RunConfig, models: list[BaseVAE]) -> list[keras.callbacks.Callback]:
     return [AveragedWeights(models)] if config.ema else []
 
 
@@ -228,7 +228,7 @@ def _told_by_chief(replicas: Replicas) -> Position | None:
 
 
 def _fit(
-    trained: MultimodalVAE | Replicas,
+    trained: BaseVAE | Replicas,
     feed: Feed,
     writer: CheckpointWriter,
     callbacks: list[keras.callbacks.Callback],
@@ -243,7 +243,7 @@ def _fit(
 
 
 def _fit_from_here(
-    trained: MultimodalVAE | Replicas,
+    trained: BaseVAE | Replicas,
     feed: Feed,
     writer: CheckpointWriter,
     validation: tf.data.Dataset,
@@ -252,7 +252,7 @@ def _fit_from_here(
     """Runs `fit`: to the end of an epoch that was interrupted, or to the very end."""
     here = writer.position
     steps = feed.steps_per_epoch - here.step_in_epoch
-    if isinstance(trained, MultimodalVAE):
+    if isinstance(trained, BaseVAE):
         number = steps_per_program(feed.config, steps, trained.jit_compile)
         if number != trained.steps_per_execution:
             trained.steps_per_execution, trained.train_function = number, None

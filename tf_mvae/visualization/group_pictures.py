@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 
 from tf_mvae.group import ModalityGroup, attribute_groups
 from tf_mvae.modality import Modality
-from tf_mvae.models import MultimodalVAE
+from tf_mvae.models import BaseVAE
 from tf_mvae.visualization.grids import image_grid
 
 __all__ = ["group_figures", "probable_attributes"]
@@ -19,7 +19,7 @@ _EXAMPLES = 8
 
 
 def group_figures(
-    model: MultimodalVAE, image: Modality, x: Mapping[str, Any], seed: int = 0
+    model: BaseVAE, image: Modality, x: Mapping[str, Any], seed: int = 0
 ) -> dict[str, Figure]:
     """Draws images given each attribute alone, and attributes given each of some images.
 
@@ -42,7 +42,7 @@ def group_figures(
 
 
 def probable_attributes(
-    model: MultimodalVAE, given: Mapping[str, Any], generated: Mapping[str, np.ndarray]
+    model: BaseVAE, given: Mapping[str, Any], generated: Mapping[str, np.ndarray]
 ) -> list[tuple[str, str]]:
     """Returns a line a group: its attributes that were not given, with their probabilities.
 
@@ -66,7 +66,7 @@ def probable_attributes(
 
 
 def _bars(
-    model: MultimodalVAE, image: Modality, group: ModalityGroup, x: Mapping[str, Any], seed: int
+    model: BaseVAE, image: Modality, group: ModalityGroup, x: Mapping[str, Any], seed: int
 ) -> Figure:
     images = np.asarray(x[image.name])[:_EXAMPLES]
     share = model.generate({image.name: images}, 32, seed=seed)[group.name].numpy().mean(0)

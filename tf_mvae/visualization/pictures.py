@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from tf_mvae.data.tasks import Task
 from tf_mvae.distributions.likelihoods import Categorical
 from tf_mvae.modality import Modality
-from tf_mvae.models import MultimodalVAE
+from tf_mvae.models import BaseVAE
 from tf_mvae.visualization.grids import image_grid, save_figure
 from tf_mvae.visualization.group_pictures import group_figures, probable_attributes
 from tf_mvae.visualization.task_pictures import from_each_figure, task_figure
@@ -26,7 +26,7 @@ _MOST_COLUMNS = 12
 
 
 def write_pictures(
-    model: MultimodalVAE,
+    model: BaseVAE,
     batch: Mapping[str, Any],
     directory: pathlib.Path,
     seed: int = 0,
@@ -93,7 +93,7 @@ def _alike(images: list[Modality]) -> list[Modality]:
 
 
 def condition_figure(
-    model: MultimodalVAE,
+    model: BaseVAE,
     given: Mapping[str, Any],
     num_samples: int,
     title: str,
@@ -148,7 +148,7 @@ def _rows_of_samples(rows: Mapping[str, np.ndarray], columns: int, title: str) -
 
 
 def most_probable(
-    model: MultimodalVAE, given: Mapping[str, Any], generated: Mapping[str, np.ndarray]
+    model: BaseVAE, given: Mapping[str, Any], generated: Mapping[str, np.ndarray]
 ) -> list[tuple[str, str]]:
     """Says in words which classes are most probable.
 
@@ -173,7 +173,7 @@ def most_probable(
     return found + probable_attributes(model, given, generated)
 
 
-def _samples(model: MultimodalVAE, image: Modality, classes: list[Modality], seed: int) -> Figure:
+def _samples(model: BaseVAE, image: Modality, classes: list[Modality], seed: int) -> Figure:
     drawn = model.sample(64, seed=seed)
     captions = []
     for label in classes:
@@ -185,7 +185,7 @@ def _samples(model: MultimodalVAE, image: Modality, classes: list[Modality], see
     return image_grid(drawn[image.name].numpy(), 8, title, captions=captions)
 
 
-def _reconstructions(model: MultimodalVAE, image: Modality, batch: Any, seed: int) -> Figure:
+def _reconstructions(model: BaseVAE, image: Modality, batch: Any, seed: int) -> Figure:
     x, mask = _rows(batch, [image.name], 10)
     original = _as_images(x[image.name])
     everything = model.generate(x, 1, mask, seed=seed)[image.name][0].numpy()
@@ -198,7 +198,7 @@ def _reconstructions(model: MultimodalVAE, image: Modality, batch: Any, seed: in
 
 
 def _given(
-    model: MultimodalVAE, given: Modality, target: Modality, batch: Any, seed: int
+    model: BaseVAE, given: Modality, target: Modality, batch: Any, seed: int
 ) -> Figure | None:
     if not target.likelihood.is_image:
         return (
@@ -223,7 +223,7 @@ def _given(
 
 
 def _classes_given(
-    model: MultimodalVAE, given: Modality, target: Modality, batch: Any, seed: int
+    model: BaseVAE, given: Modality, target: Modality, batch: Any, seed: int
 ) -> Figure:
     """Draws test images, each with the probabilities of the classes given it."""
     x, mask = _rows(batch, [given.name], 12)

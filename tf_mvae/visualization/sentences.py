@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from tf_mvae.models import MultimodalVAE
+from tf_mvae.models import BaseVAE
 from tf_mvae.models.sentences import said, say, text_modalities
 
 __all__ = ["sentences_of"]
@@ -11,9 +11,7 @@ __all__ = ["sentences_of"]
 _SAMPLES = 8
 
 
-def sentences_of(
-    model: MultimodalVAE, batch: Mapping[str, Any], number: int = 8, seed: int = 0
-) -> str:
+def sentences_of(model: BaseVAE, batch: Mapping[str, Any], number: int = 8, seed: int = 0) -> str:
     """Returns, as text, sentences with their reconstructions and translations, and samples.
 
     Args:

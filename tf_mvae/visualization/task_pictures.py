@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 
 from tf_mvae.data.tasks import Task, possible
 from tf_mvae.modality import Modality
-from tf_mvae.models import MultimodalVAE
+from tf_mvae.models import BaseVAE
 from tf_mvae.visualization.grids import tile
 
 __all__ = ["from_each_figure", "task_figure"]
@@ -33,7 +33,7 @@ class Block(NamedTuple):
 
 
 def task_figure(
-    model: MultimodalVAE, tasks: Sequence[Task], batch: Mapping[str, Any], seed: int = 0
+    model: BaseVAE, tasks: Sequence[Task], batch: Mapping[str, Any], seed: int = 0
 ) -> Figure | None:
     """Draws every task that the model can do: rows are examples, a block of columns is a task.
 
@@ -60,7 +60,7 @@ def task_figure(
 
 
 def from_each_figure(
-    model: MultimodalVAE,
+    model: BaseVAE,
     given: Modality,
     targets: Sequence[Modality],
     batch: Mapping[str, Any],
@@ -83,7 +83,7 @@ def from_each_figure(
 
 
 def _generated(
-    model: MultimodalVAE, given: str, targets: Sequence[str], batch: Mapping[str, Any], seed: int
+    model: BaseVAE, given: str, targets: Sequence[str], batch: Mapping[str, Any], seed: int
 ) -> dict[str, Any]:
     """Returns what is given, and of each target what was generated and what is true."""
     x, mask = ({n: np.asarray(v) for n, v in (batch.get(p) or {}).items()} for p in ("x", "mask"))

@@ -7,7 +7,7 @@ from matplotlib.figure import Figure
 
 from tf_mvae.distributions.likelihoods import TokenSequence
 from tf_mvae.modality import Modality
-from tf_mvae.models import MultimodalVAE
+from tf_mvae.models import BaseVAE
 from tf_mvae.visualization.grids import image_grid
 
 __all__ = ["short_texts", "text_figures"]
@@ -15,7 +15,7 @@ __all__ = ["short_texts", "text_figures"]
 _LONGEST = 12
 
 
-def short_texts(model: MultimodalVAE) -> list[Modality]:
+def short_texts(model: BaseVAE) -> list[Modality]:
     """Returns the sequences that fit below a picture: of at most 12 symbols that have words."""
     return [
         m
@@ -28,7 +28,7 @@ def short_texts(model: MultimodalVAE) -> list[Modality]:
 
 
 def text_figures(
-    model: MultimodalVAE, image: Modality, text: Modality, batch: Any, seed: int = 0
+    model: BaseVAE, image: Modality, text: Modality, batch: Any, seed: int = 0
 ) -> dict[str, Figure]:
     """Draws images with what is read off them, and images given texts.
 

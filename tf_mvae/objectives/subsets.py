@@ -12,6 +12,7 @@ from typing import NamedTuple
 import numpy as np
 import tensorflow as tf
 
+from tf_mvae import checks
 from tf_mvae.ops import random
 
 __all__ = [
@@ -20,8 +21,6 @@ __all__ = [
     "check_num_random",
     "num_proper_subsets",
     "random_subsets",
-    "several_terms",
-    "subset_terms",
 ]
 
 SUBSET_DISTRIBUTIONS = ("uniform_sizes", "uniform_subsets")
@@ -43,58 +42,6 @@ class SubsetTerms(NamedTuple):
 def num_proper_subsets(num_modalities: int) -> int:
     """Returns how many subsets have at least 2 modalities and not all of them."""
     return max(0, 2**num_modalities - num_modalities - 2)
-
-
-def subset_terms(
-    present: tf.Tensor,
-    num_random: int = 0,
-    distribution: str = "uniform_sizes",
-    seed: tf.Tensor | None = None,
-) -> SubsetTerms:
-    """Returns every example's own terms: everything, each alone, and random subsets.
-
-    Term 0 is everything, terms 1 to `modality` are the modalities alone, and
-    `num_random` random ones follow. For an example with one modality "everything" and
-    "alone" are the same subset, and only the first counts.
-
-    Args:
-        present: 1 where an example has a modality, `[batch, modality]`.
-        num_random: The paper's k.
-        distribution: See `random_subsets`.
-        seed: Two integers; needed where `num_random` is not 0.
-    """
-    num_modalities = present.shape[1]
-    count = tf.reduce_sum(present, axis=1)
-    several = several_terms(present, num_random, distribution, seed)
-    alone = tf.eye(num_modalities)[:, tf.newaxis, :] * present
-    valid = tf.transpose(present) * tf.cast(count > 1, tf.float32)
-    return SubsetTerms(
-        tf.concat([several.subset[:1], alone, several.subset[1:]], 0),
-        tf.concat([several.valid[:1], valid, several.valid[1:]], 0),
-    )
-
-
-def several_terms(
-    present: tf.Tensor,
-    num_random: int = 0,
-    distribution: str = "uniform_sizes",
-    seed: tf.Tensor | None = None,
-) -> SubsetTerms:
-    """Returns the terms of several modalities: everything, and the random subsets.
-
-    Args:
-        present: 1 where an example has a modality, `[batch, modality]`.
-        num_random: The paper's k.
-        distribution: See `random_subsets`.
-        seed: Two integers; needed where `num_random` is not 0.
-    """
-    subset = [present[tf.newaxis]]
-    valid = [tf.cast(tf.reduce_sum(present, axis=1) > 0, tf.float32)[tf.newaxis]]
-    if num_random:
-        drawn = random_subsets(present, num_random, distribution, seed)
-        subset.append(drawn.subset)
-        valid.append(drawn.valid)
-    return SubsetTerms(tf.concat(subset, 0), tf.concat(valid, 0))
 
 
 def random_subsets(
@@ -172,7 +119,8 @@ def random_subsets(
 
 def check_num_random(num_random: int, num_modalities: int) -> None:
     """Raises ValueError where there are fewer proper subsets than `num_random`."""
-    if num_random < 0 or num_random > num_proper_subsets(num_modalities):
+    checks.non_negative_integer("num_random_subsets", num_random)
+    if num_random > num_proper_subsets(num_modalities):
         raise ValueError(
             f"{num_random} random subsets of {num_modalities} modalities were asked for, but "
             f"only {num_proper_subsets(num_modalities)} have at least 2 modalities and not all"

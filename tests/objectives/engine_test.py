@@ -11,7 +11,7 @@ import tensorflow_probability as tfp
 
 from tests import tiny
 from tf_mvae import MVAE, Modality, likelihoods
-from tf_mvae.models.elbo import decoded_terms
+from tf_mvae.objectives.terms import EVERYTHING, RANDOM
 
 tfd = tfp.distributions
 # An own weight and a cross weight for each modality that tell terms apart.
@@ -136,10 +136,11 @@ def test_the_kl_weight_weighs_the_divergence_only(tiny_model, tiny_batch):
     np.testing.assert_allclose(none.elbo - half.elbo, 0.5 * none.kl, rtol=1e-3, atol=1e-4)
 
 
-def test_decoded_terms_are_those_that_may_hold_the_modality():
-    for weight, expected in ((0.0, [0, 2, 4, 5]), (0.1, [0, 1, 2, 3, 4, 5])):
-        modality = tiny.make_modalities(weight)[1]
-        assert decoded_terms(modality, 1, 3, 6) == expected
+def test_decoded_blocks_are_those_that_may_hold_the_modality():
+    names = {0.0: (EVERYTHING, "label", RANDOM), 0.1: (EVERYTHING, *tiny.NAMES, RANDOM)}
+    for weight, expected in names.items():
+        model = tiny.make_model(weight, num_random_subsets=2)
+        assert model.objective.decoded(model.modalities)["label"] == expected
 
 
 class Counting(keras.layers.Layer):

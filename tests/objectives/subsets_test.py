@@ -6,6 +6,7 @@ a false alarm in ten thousand for a right distribution under a seed chosen afres
 
 import itertools
 import math
+import types
 
 import numpy as np
 import pytest
@@ -13,10 +14,25 @@ import scipy.stats
 import tensorflow as tf
 
 from tests.tiny import MODES, all_patterns
-from tf_mvae.models.subsets import num_proper_subsets, random_subsets, subset_terms
+from tf_mvae.objectives import SubsetElbos
+from tf_mvae.objectives.subsets import SubsetTerms, num_proper_subsets, random_subsets
+from tf_mvae.objectives.terms import Columns
 
 SIGNIFICANCE = 1e-4
 SEED = tf.constant([17, 3])
+
+
+def subset_terms(present, num_random=0, distribution="uniform_sizes", seed=None):
+    """All terms of the objective, with their subsets in full."""
+    names = [f"m{index}" for index in range(present.shape[1])]
+    modalities = [types.SimpleNamespace(name=n, size=1, column_names=(n,)) for n in names]
+    objective, columns = SubsetElbos(num_random, distribution, {}), Columns(modalities)
+    objective.check(modalities)
+    blocks = objective.blocks(columns, present, seed)
+    return SubsetTerms(
+        tf.concat([columns.subset(block, present) for block in blocks], 0),
+        tf.concat([block.weight for block in blocks], 0),
+    )
 
 
 def as_sets(rows):

@@ -1,0 +1,69 @@
+"""Models with a network that encodes all modalities at once."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import keras
+
+from tf_mvae.modality import Modality
+from tf_mvae.models.arguments import check_modalities
+from tf_mvae.models.multimodal import MultimodalVAE
+from tf_mvae.models.ownership import check_unowned, own
+from tf_mvae.objectives import Objective
+from tf_mvae.posteriors import JointNetwork
+from tf_mvae.posteriors.joint_network import default_trunks
+
+__all__ = ["JointPosteriorVAE"]
+
+
+class JointPosteriorVAE(MultimodalVAE):
+    """What JMVAE and TELBO share: the posterior kind `JointNetwork`."""
+
+    def __init__(
+        self,
+        modalities: Sequence[Modality],
+        latent_dim: int,
+        objective: Objective,
+        trunks: Mapping[str, keras.layers.Layer] | None = None,
+        **kwargs,
+    ):
+        """Creates the model and all its weights.
+
+        Args:
+            modalities: Two or more.
+            latent_dim: Size of the latent.
+            objective: What is maximised.
+            trunks: See `JointNetwork`.
+            **kwargs: Those of `BaseVAE`: `kl_weight`, `num_samples`, `seed`, `name`.
+
+        Raises:
+            ValueError: There is one modality only, or the trunks are not one for each.
+        """
+        check_modalities(modalities)
+        # They are made before other layers: the order decides initial weights.
+        given = default_trunks(modalities) if trunks is None else trunks
+        super().__init__(modalities, latent_dim, JointNetwork(given), objective, **kwargs)
+        for name, trunk in given.items():
+            check_unowned(trunk, f"the trunk of {name!r}")
+        self._build_joint_encoder()
+        for name, trunk in given.items():
+            check_unowned(trunk, f"the trunk of {name!r}")  # one for two modalities
+            own(trunk, f"the trunk of {name!r}")
+
+    def _build_joint_encoder(self) -> None:
+        x, mask = self._blank_batch()
+        self.posterior_kind.joint(self, x, mask, False)
+
+    def get_config(self) -> dict[str, Any]:
+        """Returns the arguments that make this model again."""
+        return {**super().get_config(), **self.posterior_kind.get_config()}
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any], custom_objects: Any = None) -> "MultimodalVAE":
+        """Makes a model from what `get_config` returned."""
+        make = keras.saving.deserialize_keras_object
+        trunks = {
+            name: make(trunk, custom_objects=custom_objects)
+            for name, trunk in config["trunks"].items()
+        }
+        return super().from_config({**config, "trunks": trunks}, custom_objects)

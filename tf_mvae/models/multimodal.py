@@ -1,0 +1,129 @@
+"""A joint model of modalities: a posterior kind and an objective."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import keras
+import tensorflow as tf
+import tensorflow_probability as tfp
+
+from tf_mvae.modality import Modality
+from tf_mvae.models import arguments
+from tf_mvae.models.base import BaseVAE
+from tf_mvae.objectives import Objective, SubsetElbos
+from tf_mvae.ops import random
+from tf_mvae.posteriors import DiagonalGaussian, PosteriorKind, Product
+
+__all__ = ["MultimodalVAE"]
+
+
+@keras.saving.register_keras_serializable("tf_mvae")
+class MultimodalVAE(BaseVAE):
+    """A joint distribution `p(z) prod_i p(x_i | z)` with a posterior `q(z | S)` of any subset.
+
+    A model is modalities, a posterior kind (`tf_mvae.posteriors`: how a subset becomes
+    `q(z | S)`) and an objective (`tf_mvae.objectives`: what is summed into the loss). The
+    presets `MVAE`, `JMVAE`, `MoPoE` and so on are such triples.
+
+    Example:
+
+    ```python
+    model = MultimodalVAE(
+        [
+            Modality("image", likelihoods.Bernoulli([28, 28, 1])),
+            Modality("label", likelihoods.Categorical(10)),
+        ],
+        latent_dim=64,
+        posterior_kind=posteriors.Product(),
+        objective=objectives.SubsetElbos(alignment_weight=0.5),
+    )
+    ```
+    """
+
+    def __init__(
+        self,
+        modalities: Sequence[Modality],
+        latent_dim: int = 64,
+        posterior_kind: PosteriorKind | None = None,
+        objective: Objective | None = None,
+        **kwargs,
+    ):
+        """Creates the model and all its weights.
+
+        Args:
+            modalities: What an example may consist of; their names differ.
+            latent_dim: Size of the latent.
+            posterior_kind: How experts become `q(z | S)`; default: the product of experts.
+            objective: What is maximised; default: `SubsetElbos`.
+            **kwargs: Those of `BaseVAE`: `kl_weight`, `free_bits`, `num_samples`, `seed`, `name`.
+
+        Raises:
+            ValueError: An argument is out of its range, or the modalities do not fit.
+        """
+        posterior_kind = Product() if posterior_kind is None else posterior_kind
+        objective = SubsetElbos() if objective is None else objective
+        super().__init__(modalities, latent_dim, posterior_kind, objective, **kwargs)
+
+    def experts(
+        self, x: Mapping[str, Any], mask: Mapping[str, Any] | None = None, training: bool = False
+    ) -> dict[str, tfp.distributions.Distribution]:
+        """Returns each given modality's own expert `q~(z | x_i)`.
+
+        For a product with a prior expert it is without the prior; for the other kinds of
+        posterior (`tf_mvae.posteriors`) it is the posterior `q(z | x_i)`.
+
+        Args:
+            x: Arrays by name, `[batch, *event_shape]`.
+            mask: Masks by name, `[batch]`.
+            training: Whether layers such as dropout act as in training.
+        """
+        x, mask = self._unpacked(x, mask)
+        if training:
+            encoded = self._encode_each(x, mask, training)
+        else:
+            encoded = self._eager_calls("experts", self._encode_each, x, mask)
+        own = self.posterior_kind.own_posterior
+        return {n: own(DiagonalGaussian(*e)).distribution() for n, e in encoded.items()}
+
+    def sample(
+        self,
+        num_samples: int | tf.Tensor,
+        seed: int | Sequence[int] | tf.Tensor | None = None,
+        temperature: float | tf.Tensor = 1.0,
+        return_samples: bool = False,
+    ) -> dict[str, tf.Tensor]:
+        """Generates every modality from the prior; see `generate` for the arguments.
+
+        Returns:
+            Tensors by name, `[num_samples, *event_shape]`.
+        """
+        seeds = tf.unstack(random.split(self._seed(seed), 2), num=2)
+        number = arguments.sample_count(num_samples)
+        scale = arguments.temperature(temperature)
+
+        def draw(number, seed, scale):
+            noise = random.stateless_normal(tf.stack([number, self.latent_dim]), seed)
+            return tf.ensure_shape(scale * noise, [None, self.latent_dim])
+
+        z = self._eager_calls("draw_prior", draw, number, seeds[0], scale, free_axes=0)
+        return self._decoded(z, seeds[1] if return_samples else None, None, {})
+
+    def get_config(self) -> dict[str, Any]:
+        """Returns the arguments that make this model again."""
+        config = super().get_config()
+        if type(self) is MultimodalVAE:  # a preset has arguments of its own for these
+            serialize = keras.saving.serialize_keras_object
+            config["posterior_kind"] = serialize(self.posterior_kind)
+            config["objective"] = serialize(self.objective)
+        return config
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any], custom_objects: Any = None) -> "MultimodalVAE":
+        """Makes a model from what `get_config` returned."""
+        make = keras.saving.deserialize_keras_object
+        parts = {
+            name: make(config[name], custom_objects=custom_objects)
+            for name in ("posterior_kind", "objective")
+            if name in config
+        }
+        return super().from_config({**config, **parts}, custom_objects)

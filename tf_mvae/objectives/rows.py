@@ -1,0 +1,117 @@
+"""How many rows of latents a decoder runs for, of those that a batch may need."""
+
+import functools
+import math
+from collections.abc import Mapping, Sequence
+
+import tensorflow as tf
+
+from tf_mvae.modality import Modality
+
+__all__ = ["RowPlan", "log_likelihood_of"]
+
+
+class RowPlan:
+    """Says for how many rows each modality's decoder has a program, and runs the smallest.
+
+    A term that does not count for an example need not be decoded. Which rows count is known
+    in the graph only, shapes are static: so there are programs for some numbers of rows, and
+    the smallest that holds the rows that count is run. The last one holds all rows: a batch
+    that needs more than was expected costs time and nothing else.
+
+    Attributes:
+        shares: By modality, the largest fraction of all terms of all examples that a training
+            batch needs decoded, if known.
+    """
+
+    def __init__(self, shares: Mapping[str, float] | None = None):
+        """Creates a plan; without shares every row may be needed."""
+        self.shares = dict(shares or {})
+
+    def levels(self, name: str, terms: int, rows: int, batch: int | None, drawn: int) -> list[int]:
+        """Returns the numbers of rows that there are programs for, ascending.
+
+        Args:
+            name: The modality.
+            terms: How many terms there are in all.
+            rows: How many of them may be decoded to the modality.
+            batch: Examples; None if only the graph knows.
+            drawn: How many of those terms hold what a step's draw says: one draw serves the
+                whole batch, so that a modality is in some of them, more, or all.
+        """
+        if not batch:
+            return []
+        everything = rows * batch
+        if name in self.shares:
+            # A share is a quotient: its rounding must not cost a row.
+            expected = math.ceil(self.shares[name] * terms * batch - 1e-6)
+            return sorted({max(1, min(expected, everything)), everything})
+        if drawn:
+            levels = sorted({drawn // 2, (3 * drawn + 3) // 4, drawn})
+            return [(rows - drawn + level) * batch for level in levels]
+        return [everything]
+
+    def log_likelihood(
+        self,
+        modality: Modality,
+        value: tf.Tensor,
+        z: tf.Tensor,
+        counts: tf.Tensor,
+        levels: Sequence[int],
+    ) -> tf.Tensor:
+        """Returns a training step's `log_likelihood_of`, 0 where it does not count.
+
+        Args:
+            modality: A single modality.
+            value: Its prepared data, `[batch, *event_shape]`.
+            z: Samples, `[sample, term, batch, latent]`.
+            counts: Above 0 where the likelihood counts, `[term, batch]`.
+            levels: What `levels` returned.
+        """
+        if len(levels) < 2:
+            return log_likelihood_of(modality, value, z, counts, True)
+        needed = tf.reduce_sum(tf.cast(counts > 0, tf.int32))
+        # Rows come into every program in the same way, since TensorFlow wants branches of like
+        # intermediates.
+        programs = [
+            functools.partial(_few_log_likelihoods, modality, value, z, counts, rows)
+            for rows in levels
+        ]
+        level = tf.reduce_sum(tf.cast(needed > tf.constant(list(levels[:-1])), tf.int32))
+        return tf.switch_case(level, programs)
+
+
+def log_likelihood_of(
+    modality: Modality, value: tf.Tensor, z: tf.Tensor, counts: tf.Tensor, training: bool
+) -> tf.Tensor:
+    """Returns `log p(value | z)` of a single modality, `[sample, term, batch]`; see `RowPlan`."""
+    lead = tf.shape(z)[:3]
+    rows = tf.reshape(z, [-1, z.shape[-1]])
+    mask = tf.reshape(tf.broadcast_to(tf.cast(counts > 0, z.dtype), lead), [-1])
+    parameters = modality.decode(rows, mask, training)
+    shape = tf.concat([lead, modality.likelihood.parameter_shape], 0)
+    return modality.likelihood.log_prob(tf.reshape(parameters, shape), value, training)
+
+
+def _few_log_likelihoods(
+    modality: Modality, value: tf.Tensor, z: tf.Tensor, counts: tf.Tensor, rows: int
+) -> tf.Tensor:
+    """Returns `log_likelihood_of`, 0 where it does not count, decoding `rows` rows a sample.
+
+    Rows that count are brought together, so that shapes stay static.
+    """
+    needed = tf.reshape(tf.cast(counts > 0, z.dtype), [-1])
+    value = tf.stop_gradient(value)  # branches would return gradients of data that none wants
+    chosen = tf.argsort(needed, direction="DESCENDING", stable=True)[:rows]
+    there = tf.gather(needed, chosen)
+    latent = tf.gather(tf.reshape(z, [z.shape[0], -1, z.shape[-1]]), chosen, axis=1)
+    found = log_likelihood_of(
+        modality,
+        tf.gather(value, chosen % value.shape[0]),
+        latent[:, tf.newaxis],
+        there[tf.newaxis],
+        True,
+    )
+    places = tf.one_hot(chosen, needed.shape[0], dtype=z.dtype)
+    full = tf.matmul(found[:, 0] * there, places)  # [sample, term * batch]
+    return tf.reshape(full, tf.shape(z)[:3])

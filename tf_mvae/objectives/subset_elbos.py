@@ -1,0 +1,207 @@
+"""The sub-sampled multi-term objective of Wu and Goodman."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from tf_mvae.modality import Modality
+from tf_mvae.objectives.objective import Objective
+from tf_mvae.objectives.subsets import SUBSET_DISTRIBUTIONS, check_num_random, random_subsets
+from tf_mvae.objectives.terms import EVERYTHING, RANDOM, Block, Columns, Weights
+from tf_mvae.posteriors import DiagonalGaussian, Encoded, Posterior, PosteriorKind
+
+__all__ = ["SubsetElbos", "default_term_weight"]
+
+_CLASS_ALONE = 0.1
+
+
+def default_term_weight(modalities: Sequence[Modality]) -> dict[str, float]:
+    """Returns the `term_weight` of an `MVAE` whose user gives none: 0.1 for classes alone.
+
+    What is reconstructed from nothing but a class is an average of what the class holds, which
+    costs the decoders of images likelihood; the class's expert learns as much from a tenth of
+    that term. Where labels are few, or training is short, it needs more of it
+    (`term_weight={}`: all of it). docs/objectives.md has the trials. Where nothing else is
+    reconstructed from a class (`cross_weight=0`, as in the paper), every weight is 1.
+
+    Args:
+        modalities: Those of a model.
+
+    Returns:
+        Weights by the name of each `Categorical` modality; of others, and of all together, it
+        is 1.
+    """
+    classes = [m.name for m in modalities if m.likelihood.is_categorical]
+    drawn = any(np.any(m.cross_weight) for m in modalities if m.name not in classes)
+    return dict.fromkeys(classes, _CLASS_ALONE) if drawn else {}
+
+
+@keras.saving.register_keras_serializable("tf_mvae")
+class SubsetElbos(Objective):
+    """The ELBO of all that an example has, of each part alone, and of random subsets.
+
+        ELBO(all) + sum_i w_i ELBO({x_i}) + sum_{j=1..k} ELBO(X_j)
+            - alignment_weight sum_S KL(q(z | all) || q(z | S))
+
+    (Wu and Goodman, NeurIPS 2018, equation 4; the last sum is over the subsets that are
+    terms, and 0 in the paper.) What a term reconstructs is said by each modality's
+    `likelihood_weight` and `cross_weight`. An example that has one modality has one term,
+    whose weight is 1.
+
+    With a group among the modalities, a member alone reconstructs itself and nothing else, and
+    a single modality's cross weight holds in all terms but those: N members from N members
+    alone would be N^2 decodings.
+    """
+
+    splits_seed = True
+    takes_cross_weight = True
+
+    def __init__(
+        self,
+        num_random_subsets: int = 0,
+        subset_distribution: str = "uniform_sizes",
+        term_weight: Mapping[str, float] | None = None,
+        alignment_weight: float = 0.0,
+    ):
+        """Creates the objective.
+
+        Args:
+            num_random_subsets: The paper's k.
+            subset_distribution: See `tf_mvae.objectives.subsets.random_subsets`.
+            term_weight: By column that of it alone, `everything` that of all together,
+                `random` that of random subsets; 1 for others. Default: `default_term_weight`,
+                or with an `alignment_weight` 0 for all but `everything`.
+            alignment_weight: The weight of the divergences between posteriors. They cost no
+                decoding; terms of weight 0 are not decoded at all.
+
+        Raises:
+            ValueError: A number is out of its range, or a name is not known.
+        """
+        if subset_distribution not in SUBSET_DISTRIBUTIONS:
+            raise ValueError(
+                f"subset_distribution must be one of {SUBSET_DISTRIBUTIONS}, "
+                f"not {subset_distribution!r}"
+            )
+        if not alignment_weight >= 0:
+            raise ValueError(f"alignment_weight must not be negative; it is {alignment_weight}")
+        self.num_random_subsets = int(num_random_subsets)
+        self.subset_distribution = subset_distribution
+        self._given_weight = None if term_weight is None else dict(term_weight)
+        self.alignment_weight = float(alignment_weight)
+
+    def check(self, modalities: Sequence[Modality]) -> None:
+        """See `Objective.check`."""
+        names = [name for modality in modalities for name in modality.column_names]
+        check_num_random(self.num_random_subsets, len(names))
+        known = [EVERYTHING, *names, *[RANDOM] * bool(self.num_random_subsets)]
+        weights = self._given_weight
+        if weights is None and self.alignment_weight:
+            weights = dict.fromkeys(known[1:], 0.0)
+        elif weights is None:
+            weights = default_term_weight(modalities)
+        self.term_weight = {name: float(weight) for name, weight in weights.items()}
+        for name, weight in self.term_weight.items():
+            if name not in known or not weight >= 0:
+                raise ValueError(
+                    f"term_weight holds a number of 0 or more for some of {known}, not "
+                    f"{name}={weight}"
+                )
+        self._names = {modality.name: modality.column_names for modality in modalities}
+
+    @property
+    def is_random(self) -> bool:
+        """See `Objective.is_random`."""
+        return self.num_random_subsets > 0
+
+    def blocks(
+        self, columns: Columns, present: tf.Tensor, seed: tf.Tensor | None
+    ) -> tuple[Block, ...]:
+        """See `Objective.blocks`."""
+        count = tf.reduce_sum(present, axis=1)
+        some = tf.cast(count > 0, tf.float32)[tf.newaxis]
+        several = tf.cast(count > 1, tf.float32)
+        found = [Block(EVERYTHING, some, present[tf.newaxis], some)]
+        for name, own in columns.of.items():
+            there = tf.transpose(present[:, own]) * several
+            found.append(Block(name, there, None, there))
+        if self.num_random_subsets:
+            drawn = random_subsets(present, self.num_random_subsets, self.subset_distribution, seed)
+            found.append(Block(RANDOM, drawn.valid, drawn.subset, drawn.valid))
+        if not self.term_weight:
+            return tuple(found)
+        return tuple(self._weighted(block, count > 1) for block in found)
+
+    def _weighted(self, block: Block, several: tf.Tensor) -> Block:
+        """Multiplies a block's terms by their weights, for examples of several modalities."""
+        weight = tf.constant(self._block_weights(block.name))[:, tf.newaxis]
+        return block._replace(weight=block.weight * tf.where(several, weight, 1.0))
+
+    def _block_weights(self, name: str) -> list[float]:
+        names = self._names.get(name, (name,))
+        return [self.term_weight.get(column, 1.0) for column in names]
+
+    def decoded(self, modalities: Sequence[Modality]) -> dict[str, tuple[str, ...]]:
+        """See `Objective.decoded`."""
+        singles = [m.name for m in modalities if not m.mask_shape]
+        found = {}
+        for modality in modalities:
+            alone = {modality.name}
+            if np.any(modality.cross_weight):
+                alone.update(singles)
+            wanted = [EVERYTHING, *[m.name for m in modalities if m.name in alone]]
+            wanted += [RANDOM] * bool(self.num_random_subsets)
+            # The first term's likelihoods are metrics, whatever its weight.
+            found[modality.name] = tuple(
+                name for name in wanted if name == EVERYTHING or any(self._block_weights(name))
+            )
+        return found
+
+    def weights(self, modality: Modality) -> Weights:
+        """See `Objective.weights`."""
+        parts = modality.likelihood_weight, modality.cross_weight
+        return Weights(*(tuple(np.atleast_1d(part).tolist()) for part in parts))
+
+    def posterior(
+        self,
+        kind: PosteriorKind,
+        encoded: Encoded,
+        columns: Columns,
+        blocks: Sequence[Block],
+        present: tf.Tensor,
+    ) -> Posterior:
+        """See `Objective.posterior`."""
+        if not columns.has_groups:
+            subsets = [columns.subset(block, present) for block in blocks]
+            return kind.of(encoded, tf.concat(subsets, 0))
+        several = [block.subset for block in blocks if block.subset is not None]
+        several = kind.of(encoded, tf.concat(several, 0))
+        parts = [several.take(slice(0, 1)), kind.alone(encoded, present)]
+        return DiagonalGaussian.join([*parts, several.take(slice(1, None))])
+
+    def alignment(
+        self,
+        kind: PosteriorKind,
+        encoded: Encoded,
+        blocks: Sequence[Block],
+        posterior: Posterior,
+        present: tf.Tensor,
+    ) -> tf.Tensor | None:
+        """See `Objective.alignment`: it is the first term's, of all that an example has."""
+        if not self.alignment_weight:
+            return None
+        divergences = posterior.take(slice(0, 1)).kl_to(posterior)
+        exists = tf.concat([block.exists for block in blocks], 0)
+        total = tf.reduce_sum(divergences * exists, axis=0, keepdims=True)
+        return tf.pad(total, [[0, divergences.shape[0] - 1], [0, 0]])
+
+    def get_config(self) -> dict[str, Any]:
+        """See `Objective.get_config`."""
+        return {
+            "num_random_subsets": self.num_random_subsets,
+            "subset_distribution": self.subset_distribution,
+            "term_weight": self.term_weight,
+            "alignment_weight": self.alignment_weight,
+        }

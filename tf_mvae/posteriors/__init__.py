@@ -1,0 +1,30 @@
+"""Posteriors `q(z | S)`: distributions for many subsets at once, and the kinds that make them."""
+
+from tf_mvae.posteriors.first_expert import FirstExpert
+from tf_mvae.posteriors.gaussian import DiagonalGaussian
+from tf_mvae.posteriors.joint_network import JointNetwork
+from tf_mvae.posteriors.kind import Encoded, ExpertKind, PosteriorKind
+from tf_mvae.posteriors.latent import LatentSpace, PrivatePriors
+from tf_mvae.posteriors.mixture import GaussianMixture
+from tf_mvae.posteriors.mixtures import MixtureOfExperts, MixtureOfProducts
+from tf_mvae.posteriors.posterior import Posterior
+from tf_mvae.posteriors.private import PrivateMixtureOfExperts
+from tf_mvae.posteriors.product import Product, Quotient
+
+__all__ = [
+    "DiagonalGaussian",
+    "Encoded",
+    "ExpertKind",
+    "FirstExpert",
+    "GaussianMixture",
+    "JointNetwork",
+    "LatentSpace",
+    "MixtureOfExperts",
+    "MixtureOfProducts",
+    "Posterior",
+    "PosteriorKind",
+    "PrivateMixtureOfExperts",
+    "PrivatePriors",
+    "Product",
+    "Quotient",
+]

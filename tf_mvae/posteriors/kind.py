@@ -1,0 +1,112 @@
+"""How experts become `q(z | S)`: what every kind of posterior offers."""
+
+import abc
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+import keras
+import tensorflow as tf
+
+from tf_mvae.modality import Modality
+from tf_mvae.posteriors.gaussian import DiagonalGaussian
+from tf_mvae.posteriors.posterior import Posterior
+
+__all__ = ["Encoded", "ExpertKind", "PosteriorKind", "experts_as_posteriors"]
+
+
+class Encoded(NamedTuple):
+    """A batch, encoded once for every subset.
+
+    Attributes:
+        experts: The modalities' Gaussian experts, `[batch, column, latent]`; every member of
+            a group is a column. None for models without experts.
+        joint: The posterior that a joint network gives, `[batch, latent]`; None for kinds
+            without one.
+    """
+
+    experts: DiagonalGaussian | None
+    joint: DiagonalGaussian | None = None
+
+
+class PosteriorKind(abc.ABC):
+    """Turns a batch's experts into `q(z | S)`, for any subsets S.
+
+    A kind has no weights; the layers that it needs are made by `make_layers` and belong to
+    the model.
+
+    Attributes:
+        takes_groups: Whether a `ModalityGroup` may be among the modalities.
+        min_modalities: The least number of modalities.
+    """
+
+    takes_groups = False
+    min_modalities = 1
+
+    def make_layers(
+        self, modalities: Sequence[Modality], latent_dim: int
+    ) -> dict[str, keras.layers.Layer]:
+        """Returns the layers that a model keeps for this kind, by the attribute's name."""
+        return {}
+
+    def joint(
+        self,
+        model: keras.Model,
+        x: Mapping[str, tf.Tensor],
+        mask: Mapping[str, tf.Tensor],
+        training: bool,
+    ) -> DiagonalGaussian | None:
+        """Returns a joint network's posterior; None without one, or if x is not complete."""
+        return None
+
+    @abc.abstractmethod
+    def of(self, encoded: Encoded, subset: tf.Tensor) -> Posterior:
+        """Returns `q(z | S)`.
+
+        Args:
+            encoded: The batch.
+            subset: 1 where S contains a column, `[batch, column]` or `[term, batch, column]`;
+                S contains only what an example has.
+
+        Returns:
+            Distributions `[batch]` or `[term, batch]`.
+        """
+
+    def everything(self, encoded: Encoded, present: tf.Tensor) -> Posterior:
+        """Returns `q(z | all that an example has)`, `[1, batch]`.
+
+        Args:
+            encoded: The batch.
+            present: 1 where an example has a column, `[batch, column]`.
+        """
+        return self.of(encoded, present[tf.newaxis])
+
+    def get_config(self) -> dict[str, Any]:
+        """Returns the arguments that make this kind again."""
+        return {}
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> "PosteriorKind":
+        """Makes a kind from what `get_config` returned."""
+        return cls(**config)
+
+
+class ExpertKind(PosteriorKind):
+    """A kind for models in which each modality has an expert, or posterior, of its own."""
+
+    def expert(self, loc: tf.Tensor, log_variance: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        """Returns a modality's expert from what its network gives; the same, for most kinds."""
+        return loc, log_variance
+
+    def own_posterior(self, expert: DiagonalGaussian) -> DiagonalGaussian:
+        """Returns the public form of an expert; the same, for most kinds."""
+        return expert
+
+    @abc.abstractmethod
+    def alone(self, encoded: Encoded, present: tf.Tensor) -> Posterior:
+        """Returns each `q(z | x_i)`, `[column, batch]`; see `everything` for the arguments."""
+
+
+def experts_as_posteriors(encoded: Encoded, present: tf.Tensor) -> DiagonalGaussian:
+    """Returns each expert as a posterior, the prior if it is missing, `[column, batch]`."""
+    there = present[:, :, tf.newaxis]
+    return DiagonalGaussian(*(tf.transpose(part * there, [1, 0, 2]) for part in encoded.experts))

@@ -1,0 +1,97 @@
+"""Latent spaces with parts that only one modality has."""
+
+from collections.abc import Mapping, Sequence
+
+import keras
+import tensorflow as tf
+
+from tf_mvae.modality import Modality
+
+__all__ = ["LatentSpace", "PrivatePriors"]
+
+
+class LatentSpace:
+    """`z = (u, w_1, ..., w_N)`: a part that all modalities share, and a part of each one's own.
+
+    A modality's network gives an expert of `(u, w_i)`, and its decoder sees `(u, w_i)`.
+
+    Attributes:
+        shared: Size of u.
+        private: Size of each modality's own part, by name; empty for none.
+    """
+
+    def __init__(self, shared: int, private: Mapping[str, int] | None = None):
+        """Describes a latent space."""
+        self.shared, self.private = int(shared), dict(private or {})
+
+    @property
+    def size(self) -> int:
+        """The size of z."""
+        return self.shared + sum(self.private.values())
+
+    @property
+    def shared_slice(self) -> slice:
+        """Where u stands in z."""
+        return slice(0, self.shared)
+
+    def private_slice(self, name: str) -> slice:
+        """Returns where a modality's own part stands in z."""
+        names = list(self.private)
+        start = self.shared + sum(self.private[n] for n in names[: names.index(name)])
+        return slice(start, start + self.private[name])
+
+    def size_of(self, modality: Modality) -> int:
+        """Returns the size of what a modality's networks see."""
+        return self.shared + self.private.get(modality.name, 0)
+
+    def slices(self, modalities: Sequence[Modality]) -> dict[str, list[slice]] | None:
+        """Returns the parts of z that each decoder sees; None where that is all of it."""
+        if not self.private:
+            return None
+        return {m.name: [self.shared_slice, self.private_slice(m.name)] for m in modalities}
+
+    def part(self, z: tf.Tensor, name: str) -> tf.Tensor:
+        """Returns what a modality's decoder sees of `[..., size]`."""
+        if not self.private:
+            return z
+        return tf.concat([z[..., self.shared_slice], z[..., self.private_slice(name)]], -1)
+
+    def spread(self, name: str, own: tf.Tensor) -> tf.Tensor:
+        """Puts a modality's `[batch, size_of]` into its places of z, zeros elsewhere."""
+        if not self.private:
+            return own
+        place = self.private_slice(name)
+        u, w = own[:, : self.shared], own[:, self.shared :]
+        padded = tf.pad(w, [[0, 0], [place.start - self.shared, self.size - place.stop]])
+        return tf.concat([u, padded], -1)
+
+
+@keras.saving.register_keras_serializable("tf_mvae")
+class PrivatePriors(keras.layers.Layer):
+    """The auxiliary priors `r_n(w_n) = N(0, diag(exp(s_n)))`, with learned s_n.
+
+    They stand in for a private latent whose modality a term does not see (Palumbo et al.,
+    ICLR 2023, section 3.2). Generation uses the prior `N(0, I)`.
+    """
+
+    def __init__(self, size: int, **kwargs):
+        """Creates the layer.
+
+        Args:
+            size: The size of all private parts together.
+            **kwargs: Keras' own arguments for a layer.
+        """
+        super().__init__(**kwargs)
+        self.size = int(size)
+        self.log_variance = self.add_weight(
+            shape=(self.size,), initializer="zeros", dtype="float32", name="log_variance"
+        )
+        self.built = True
+
+    def call(self, inputs: tf.Tensor) -> tf.Tensor:
+        """Returns `inputs`, `[..., size]`, plus the log-variances."""
+        return inputs + self.log_variance
+
+    def get_config(self) -> dict:
+        """Returns the arguments that make this layer again."""
+        return {**super().get_config(), "size": self.size}

@@ -1,0 +1,114 @@
+"""Mixtures of experts, and of products of experts."""
+
+import itertools
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from tf_mvae.posteriors.gaussian import DiagonalGaussian
+from tf_mvae.posteriors.kind import Encoded, ExpertKind, experts_as_posteriors
+from tf_mvae.posteriors.mixture import GaussianMixture
+from tf_mvae.posteriors.product import product_without_prior
+
+__all__ = ["MixtureOfExperts", "MixtureOfProducts", "component_subsets"]
+
+_ENUMERATED = 5
+
+
+@keras.saving.register_keras_serializable("tf_mvae")
+class MixtureOfExperts(ExpertKind):
+    """`q(z | S) = 1/|S| sum_{i in S} q(z | x_i)`; the prior for the empty subset.
+
+    (Shi, Siddharth, Paige and Torr, *Variational mixture-of-experts autoencoders for
+    multi-modal deep generative models*, NeurIPS 2019, equation 2.)
+    """
+
+    def of(self, encoded: Encoded, subset: tf.Tensor) -> GaussianMixture:
+        """See `PosteriorKind.of`."""
+        return GaussianMixture.of_components(encoded.experts, subset)
+
+    def alone(self, encoded: Encoded, present: tf.Tensor) -> DiagonalGaussian:
+        """See `ExpertKind.alone`."""
+        return experts_as_posteriors(encoded, present)
+
+
+@keras.saving.register_keras_serializable("tf_mvae")
+class MixtureOfProducts(ExpertKind):
+    """`q(z | S) = 1/K sum_{k} prod_{i in S_k} q(z | x_i)` over subsets `S_k` of S.
+
+    (Sutter, Daunhawer and Vogt, *Generalized multimodal ELBO*, ICLR 2021, equations 8 and
+    9.) The `S_k` are all non-empty subsets of S if there are at most 5 modalities. Beyond,
+    they are S itself, its single modalities, and those of `num_subsets` subsets, drawn once
+    from `subset_seed`, that S contains.
+    """
+
+    def __init__(self, num_subsets: int = 16, subset_seed: int = 0):
+        """Creates the kind.
+
+        Args:
+            num_subsets: Random subsets that are components where there are more than 5
+                modalities.
+            subset_seed: Seed of their choice.
+        """
+        self.num_subsets, self.subset_seed = int(num_subsets), int(subset_seed)
+
+    def components(self, subset: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        """Returns the subsets that are components of `q(z | S)`, and which count.
+
+        Args:
+            subset: S, `[batch, column]`.
+
+        Returns:
+            `[component, batch, column]` and `[component, batch]`. The first component is S.
+        """
+        columns = subset.shape[-1]
+        listed = tf.constant(component_subsets(columns, self.num_subsets, self.subset_seed))
+        listed = listed[:, tf.newaxis]  # [component, 1, column]
+        inside = tf.reduce_min(subset + 1 - listed, axis=-1) > 0
+        # S itself comes first; where it is a listed one, that one does not count again.
+        same = tf.reduce_all(listed == subset, axis=-1)
+        counts = tf.cast(inside & ~same, subset.dtype)
+        some = tf.reduce_max(subset, axis=-1)[tf.newaxis]
+        return (
+            tf.concat([subset[tf.newaxis], listed * counts[..., tf.newaxis]], 0),
+            tf.concat([some, counts], 0),
+        )
+
+    def of(self, encoded: Encoded, subset: tf.Tensor) -> GaussianMixture:
+        """See `PosteriorKind.of`."""
+        if subset.shape.rank == 3:
+            parts = [self.of(encoded, subset[term]) for term in range(subset.shape[0])]
+            return GaussianMixture(*(tf.stack(part) for part in zip(*parts, strict=True)))
+        subsets, counts = self.components(subset)
+        products = product_without_prior(encoded.experts, subsets)
+        components = DiagonalGaussian(*(tf.transpose(p, [1, 0, 2]) for p in products))
+        return GaussianMixture.of_components(components, tf.transpose(counts))
+
+    def alone(self, encoded: Encoded, present: tf.Tensor) -> DiagonalGaussian:
+        """See `ExpertKind.alone`."""
+        return experts_as_posteriors(encoded, present)
+
+    def get_config(self) -> dict[str, Any]:
+        """See `PosteriorKind.get_config`."""
+        return {"num_subsets": self.num_subsets, "subset_seed": self.subset_seed}
+
+
+def component_subsets(columns: int, num_subsets: int, seed: int) -> np.ndarray:
+    """Returns the subsets that a mixture of products is made of, `[component, column]`.
+
+    Args:
+        columns: How many modalities there are.
+        num_subsets: Random subsets beside the single modalities, for more than 5 modalities.
+        seed: Seed of the choice.
+    """
+    if columns <= _ENUMERATED:
+        rows = [r for r in itertools.product((0.0, 1.0), repeat=columns) if any(r)]
+        return np.array(sorted(rows, key=sum), np.float32)
+    rng = np.random.default_rng(seed)
+    rows = {tuple(row) for row in np.eye(columns)}
+    while len(rows) < columns + num_subsets:
+        chosen = rng.permutation(columns)[: rng.integers(2, columns)]
+        rows.add(tuple(np.isin(np.arange(columns), chosen).astype(float)))
+    return np.array(sorted(rows, key=lambda row: (sum(row), row)), np.float32)

@@ -1,0 +1,106 @@
+"""What every posterior `q(z | S)` offers."""
+
+import abc
+import math
+
+import tensorflow as tf
+import tensorflow_probability as tfp
+
+__all__ = ["Posterior", "standard_normal_log_prob"]
+
+
+class Posterior(abc.ABC):
+    """`q(z | S)` of many subsets S at once, one distribution for each entry of `[...]`.
+
+    In a training step `[...]` is `[term, batch]`, elsewhere `[batch]`. Implementations are
+    named tuples of tensors, so that they pass through `tf.function` as they are.
+    """
+
+    @abc.abstractmethod
+    def mean(self) -> tf.Tensor:
+        """Returns the means, `[..., latent]`."""
+
+    @abc.abstractmethod
+    def variance(self) -> tf.Tensor:
+        """Returns the variances of the latent dimensions, `[..., latent]`."""
+
+    @abc.abstractmethod
+    def sample(
+        self,
+        num_samples: int | tf.Tensor,
+        seed: tf.Tensor,
+        temperature: float | tf.Tensor | None = None,
+    ) -> tf.Tensor:
+        """Draws reparameterised samples, `[sample, ..., latent]`.
+
+        Under `tf.distribute` a replica draws the rows that its examples have in the whole
+        batch, so that a step does not depend on the number of replicas.
+
+        Args:
+            num_samples: Samples of each distribution.
+            seed: Two integers, the same on every replica.
+            temperature: Factor on standard deviations; 1 if omitted.
+        """
+
+    @abc.abstractmethod
+    def log_prob(self, z: tf.Tensor) -> tf.Tensor:
+        """Returns the log-density in nats, `[sample, ...]`.
+
+        Args:
+            z: `[sample, ..., latent]`.
+        """
+
+    @abc.abstractmethod
+    def distribution(self) -> tfp.distributions.Distribution:
+        """Returns the TFP distribution with batch `[...]` and events `[latent]`."""
+
+    @abc.abstractmethod
+    def take(self, index: int | slice) -> "Posterior":
+        """Returns the distributions at an index of the first axis of `[...]`."""
+
+    def log_variance(self) -> tf.Tensor:
+        """Returns the logarithms of `variance`, `[..., latent]`."""
+        return tf.math.log(self.variance())
+
+    def kl_to_prior(self, z: tf.Tensor) -> tf.Tensor:
+        """Returns `KL(q(z | S) || N(0, I))` in nats, `[...]`.
+
+        Args:
+            z: Samples, `[sample, ..., latent]`: where there is no closed form, the mean of
+                `log q(z) - log p(z)` over them.
+        """
+        return tf.reduce_mean(self.log_prob(z) - standard_normal_log_prob(z), axis=0)
+
+    def charged_kl(self, z: tf.Tensor, kl: tf.Tensor, free_bits: float) -> tf.Tensor:
+        """Returns the divergence that an objective with free bits charges, `[...]`.
+
+        Args:
+            z: See `kl_to_prior`.
+            kl: What `kl_to_prior` returned; the result without free bits.
+            free_bits: Nats a latent dimension.
+
+        Raises:
+            ValueError: The divergence is not a sum over latent dimensions.
+        """
+        if free_bits:
+            raise ValueError(
+                "free_bits needs a divergence that is a sum over latent dimensions, which that "
+                "of a mixture is not; set free_bits=0"
+            )
+        return kl
+
+    def sample_and_log_ratio(
+        self, num_samples: int | tf.Tensor, seed: tf.Tensor
+    ) -> tuple[tf.Tensor, tf.Tensor]:
+        """Draws z, `[sample, ..., latent]`; returns it with `log p(z) - log q(z)`, `[sample, ...]`.
+
+        `p(z)` is the prior `N(0, I)`.
+        """
+        z = self.sample(num_samples, seed)
+        return z, standard_normal_log_prob(z) - self.log_prob(z)
+
+
+def standard_normal_log_prob(z: tf.Tensor) -> tf.Tensor:
+    """Returns the log-density of `N(0, I)` at `[..., latent]`, in nats, `[...]`."""
+    size = z.shape[-1]
+    return -0.5 * (tf.reduce_sum(tf.square(z), axis=-1) + size * math.log(2 * math.pi))

@@ -13,15 +13,20 @@ from tests import tiny
 from tf_mvae import (
     CVAE,
     JMVAE,
+    MMVAE,
     MVAE,
     MVAEQ,
+    MVTCAE,
     TELBO,
     VAE,
     BaseVAE,
     BiVCCA,
     LinearAnnealing,
+    MMVAEPlus,
     Modality,
     ModalityGroup,
+    MoPoE,
+    MultimodalVAE,
     likelihoods,
 )
 from tf_mvae.layers import (
@@ -38,6 +43,8 @@ from tf_mvae.layers import (
     mlp_encoder,
 )
 from tf_mvae.layers.joint import JointEncoder
+from tf_mvae.objectives import MixtureElbo
+from tf_mvae.posteriors import MixtureOfExperts
 
 __all__ = ["DESCRIPTORS", "Descriptor"]
 
@@ -234,4 +241,16 @@ DESCRIPTORS = [
     _model("BiVCCA", BiVCCA),
     _model("JMVAE_batch_norm", JMVAE, batch_norm=True, alpha=0.3),
     _model("TELBO", TELBO),
+    _model("MVAE_alignment", MVAE, num_random_subsets=1, alignment_weight=0.5),
+    _model("MoPoE", MoPoE, num_samples=2),
+    _model("MVTCAE", MVTCAE, alpha=0.6),
+    _model("MMVAE_elbo", MMVAE, num_samples=2, bound="elbo"),
+    _model("MMVAE_iwae", MMVAE, num_samples=3, bound="iwae"),
+    _model("MMVAE_dreg", MMVAE, num_samples=3, bound="dreg"),
+    _model(
+        "MMVAEPlus", MMVAEPlus, num_samples=2, private_dim={"image": 2, "label": 1, "reading": 2}
+    ),
+    _model(
+        "MultimodalVAE", MultimodalVAE, posterior_kind=MixtureOfExperts(), objective=MixtureElbo()
+    ),
 ]

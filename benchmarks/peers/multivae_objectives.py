@@ -42,7 +42,8 @@ class Encoder(BaseEncoder):
         self.bias = torch.nn.Parameter(torch.tensor(bias))
         self.latent_dim, self.latent, self.private = latent, latent, private
 
-    def forward(self, x):
+    def forward(self, x: torch.Tensor) -> ModelOutput:
+        """Returns the expert of `[batch, size]`."""
         loc, log_variance = (x @ self.kernel + self.bias).chunk(2, dim=-1)
         loc, log_variance = loc.clone(), log_variance.clone()  # MultiVae writes into them
         u = {"embedding": loc[:, : self.latent], "log_covariance": log_variance[:, : self.latent]}
@@ -60,7 +61,8 @@ class Decoder(BaseDecoder):
         self.kernel = torch.nn.Parameter(torch.tensor(kernel))
         self.bias = torch.nn.Parameter(torch.tensor(bias))
 
-    def forward(self, z):
+    def forward(self, z: torch.Tensor) -> ModelOutput:
+        """Returns the means of `[..., latent]`."""
         return ModelOutput(reconstruction=z @ self.kernel + self.bias)
 
 
@@ -71,7 +73,7 @@ class PaperMoPoE(MoPoE):
         return poe(mus, logvars)
 
 
-def make(case, given, settings):
+def make(case, given, settings) -> torch.nn.Module:
     """Returns MultiVae's model of a case, with the weights given."""
     private = settings["private"]
     encoders = {
@@ -108,7 +110,7 @@ def make(case, given, settings):
     return MMVAE(MMVAEConfig(**common, **importance, learn_prior=False), encoders, decoders)
 
 
-def use_noise(case, given, latent):
+def use_noise(case, given, latent) -> None:
     """Makes MultiVae draw the noise given, in the order in which it asks."""
     z = torch.tensor(given["z"])
     if case.startswith("mopoe"):
@@ -131,7 +133,7 @@ def use_noise(case, given, latent):
     torch.distributions.Normal.rsample = lambda self, shape=(): self.loc + self.scale * next(queue)
 
 
-def main(folder):
+def main(folder) -> None:
     """Computes every case of a folder."""
     losses = {}
     for path in sorted(pathlib.Path(folder).glob("*.npz")):

@@ -15,6 +15,7 @@ from tf_mvae.models.base import BaseVAE
 from tf_mvae.models.ownership import check_unowned, own
 from tf_mvae.objectives import JointElbo
 from tf_mvae.posteriors import DiagonalGaussian, Encoded, PosteriorKind
+from tf_mvae.posteriors.kind import bounded
 
 __all__ = ["CVAE"]
 
@@ -185,7 +186,7 @@ class CVAE(BaseVAE):
         inputs = tf.concat([tf.cast(features, tf.float32), condition], axis=-1)
         encoded = tf.cast(self.encoder(inputs, training=training), tf.float32)
         loc, log_variance = tf.split(encoded * complete[:, tf.newaxis], 2, axis=-1)
-        return Encoded(None, DiagonalGaussian(loc, log_variance))
+        return Encoded(None, DiagonalGaussian(loc, bounded(log_variance)))
 
     def get_config(self) -> dict[str, Any]:
         """Returns the arguments that make this model again."""

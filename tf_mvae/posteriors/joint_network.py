@@ -9,7 +9,7 @@ import tensorflow as tf
 from tf_mvae.layers.joint import JointEncoder
 from tf_mvae.modality import Modality, default_encoder
 from tf_mvae.posteriors.gaussian import DiagonalGaussian
-from tf_mvae.posteriors.kind import Encoded, ExpertKind, experts_as_posteriors
+from tf_mvae.posteriors.kind import Encoded, ExpertKind, bounded, experts_as_posteriors
 from tf_mvae.posteriors.product import product_without_prior
 
 __all__ = ["JointNetwork", "default_trunks"]
@@ -62,7 +62,8 @@ class JointNetwork(ExpertKind):
             return None
         values = {m.name: m.prepare(x[m.name], mask[m.name]) for m in model.modalities}
         complete = tf.reduce_prod(tf.stack(list(mask.values())), axis=0)
-        return DiagonalGaussian(*model.joint_encoder(values, complete, training=training))
+        loc, log_variance = model.joint_encoder(values, complete, training=training)
+        return DiagonalGaussian(loc, bounded(log_variance))
 
     def of(self, encoded: Encoded, subset: tf.Tensor) -> DiagonalGaussian:
         """See `PosteriorKind.of`."""

@@ -8,10 +8,11 @@ import keras
 import tensorflow as tf
 
 from tf_mvae.modality import Modality
+from tf_mvae.ops.gaussian_product import log_variance_limit
 from tf_mvae.posteriors.gaussian import DiagonalGaussian
 from tf_mvae.posteriors.posterior import Posterior
 
-__all__ = ["Encoded", "ExpertKind", "PosteriorKind", "experts_as_posteriors"]
+__all__ = ["Encoded", "ExpertKind", "PosteriorKind", "bounded", "experts_as_posteriors"]
 
 
 class Encoded(NamedTuple):
@@ -94,8 +95,8 @@ class ExpertKind(PosteriorKind):
     """A kind for models in which each modality has an expert, or posterior, of its own."""
 
     def expert(self, loc: tf.Tensor, log_variance: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        """Returns a modality's expert from what its network gives; the same, for most kinds."""
-        return loc, log_variance
+        """Returns a modality's expert from what its network gives: bounded, for most kinds."""
+        return loc, bounded(log_variance)
 
     def own_posterior(self, expert: DiagonalGaussian) -> DiagonalGaussian:
         """Returns the public form of an expert; the same, for most kinds."""
@@ -104,6 +105,12 @@ class ExpertKind(PosteriorKind):
     @abc.abstractmethod
     def alone(self, encoded: Encoded, present: tf.Tensor) -> Posterior:
         """Returns each `q(z | x_i)`, `[column, batch]`; see `everything` for the arguments."""
+
+
+def bounded(log_variance: tf.Tensor) -> tf.Tensor:
+    """Returns log-variances within `log_variance_limit`: densities and gradients stay finite."""
+    limit = log_variance_limit(log_variance.dtype)
+    return tf.clip_by_value(log_variance, -limit, limit)
 
 
 def experts_as_posteriors(encoded: Encoded, present: tf.Tensor) -> DiagonalGaussian:

@@ -5,9 +5,9 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from tf_mvae.ops.gaussian_product import gaussian_product, log_variance_limit
+from tf_mvae.ops.gaussian_product import gaussian_product
 from tf_mvae.posteriors.gaussian import DiagonalGaussian
-from tf_mvae.posteriors.kind import Encoded, ExpertKind, experts_as_posteriors
+from tf_mvae.posteriors.kind import Encoded, ExpertKind, bounded, experts_as_posteriors
 
 __all__ = ["Product", "Quotient", "product_without_prior"]
 
@@ -29,6 +29,10 @@ class Product(ExpertKind):
             prior_expert: Whether the prior is a factor of every product.
         """
         self.prior_expert = prior_expert
+
+    def expert(self, loc: tf.Tensor, log_variance: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        """See `ExpertKind.expert`; the product with a prior expert bounds what it multiplies."""
+        return (loc, log_variance) if self.prior_expert else super().expert(loc, log_variance)
 
     def of(self, encoded: Encoded, subset: tf.Tensor) -> DiagonalGaussian:
         """See `PosteriorKind.of`."""
@@ -70,8 +74,7 @@ class Quotient(Product):
 
     def expert(self, loc: tf.Tensor, log_variance: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         """Returns the quotient `q(z | x_i) / p(z)`."""
-        limit = log_variance_limit(log_variance.dtype)
-        log_variance = tf.clip_by_value(log_variance, -limit, limit)
+        log_variance = bounded(log_variance)
         return loc * (1 + tf.exp(log_variance)), log_variance
 
     def own_posterior(self, expert: DiagonalGaussian) -> DiagonalGaussian:
@@ -95,8 +98,7 @@ def product_without_prior(experts: DiagonalGaussian, subset: tf.Tensor) -> Diago
     used = contains if subset.shape.rank == 2 else tf.reduce_max(contains, axis=0)
     there = used[:, :, tf.newaxis] > 0
     loc, log_variance = (tf.where(there, part, 0.0) for part in experts)
-    limit = log_variance_limit(log_variance.dtype)
-    precision = tf.exp(-tf.clip_by_value(log_variance, -limit, limit))
+    precision = tf.exp(-bounded(log_variance))
     empty = 1 - tf.reduce_max(contains, axis=-1)[..., tf.newaxis]
     total = tf.einsum("...bm,bml->...bl", contains, precision) + empty
     product = tf.einsum("...bm,bml->...bl", contains, precision * loc) / total

@@ -26,7 +26,8 @@ def run_on_tiny(name, *flags):
     program = (  # as the command itself, which imports TensorFlow without its first lines
         "import os, sys; sys.argv[0] = '-m'; errors = os.dup(2); "
         "os.dup2(os.open(os.devnull, os.O_WRONLY), 2); import tests.training.tiny_experiment; "
-        f"os.dup2(errors, 2); from tf_mvae import command, {name}; command.run({name}.main)"
+        f"os.dup2(errors, 2); from tf_mvae import command, {name}; "
+        f"command.run({name}.main, {name}.check_flags)"
     )
     return run("-c", program, *flags)
 

@@ -3,8 +3,9 @@
 from absl import flags
 
 from tf_mvae import command
+from tf_mvae.errors import UserError
 
-__all__ = ["main"]
+__all__ = ["check_flags", "main"]
 
 FLAGS = flags.FLAGS
 
@@ -35,13 +36,24 @@ flags.DEFINE_integer("beam_width", 5, "How many sentences a beam search keeps an
 flags.DEFINE_enum("checkpoint", "best", ["best", "last"], "Which checkpoint's weights.")
 
 
+def check_flags() -> None:
+    """Raises `UserError` for a wrong flag, without importing TensorFlow."""
+    from tf_mvae.training.run_directory import RunDirectory
+
+    for condition in FLAGS.condition:
+        if not condition.partition("=")[1]:
+            raise UserError(
+                f"a condition is written NAME=VALUE, as in label=7; {condition!r} is not"
+            )
+    RunDirectory(FLAGS.run_dir).config()
+
+
 def main(_) -> int:
     """Generates what the flags describe; returns the exit status."""
     import pathlib
     import re
 
     from tf_mvae.data.conditions import parse_conditions
-    from tf_mvae.errors import UserError
     from tf_mvae.models.sentences import said, text_modalities
     from tf_mvae.training import load_run
     from tf_mvae.visualization import condition_figure, most_probable, save_figure
@@ -73,4 +85,4 @@ def main(_) -> int:
 
 
 if __name__ == "__main__":
-    command.run(main)
+    command.run(main, check_flags)

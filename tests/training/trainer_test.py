@@ -207,18 +207,6 @@ def test_a_signal_leaves_a_checkpoint_and_says_so(tmp_path, number, status):
     assert "Traceback" not in errors
 
 
-def test_a_disk_that_is_full_is_one_line():
-    where = RunDirectory("somewhere/run")
-    for error in (
-        OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)),
-        tf.errors.ResourceExhaustedError(None, None, "events; No space left on device"),
-    ):
-        found = trainer._disk_full(error, where)
-        assert isinstance(found, UserError) and "somewhere/run" in str(found)
-    other = OSError(errno.EACCES, os.strerror(errno.EACCES))
-    assert trainer._disk_full(other, where) is other
-
-
 def test_two_processes_do_not_share_a_directory(tmp_path):
     process = spawn(tmp_path / "run", "--epochs=100000")
     try:

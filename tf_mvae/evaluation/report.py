@@ -1,10 +1,11 @@
 """Evaluations in a file and on the terminal."""
 
 import json
-import os
 import pathlib
 from collections.abc import Mapping
 from typing import Any
+
+from tf_mvae import files
 
 __all__ = ["table", "update_report"]
 
@@ -41,9 +42,7 @@ def update_report(path: pathlib.Path, analyses: Mapping[str, Any]) -> dict[str, 
                 json.dumps({n: old}, sort_keys=True) + "\n" for n, old in replaced.items()
             )
     report = {**report, **analyses}
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    temporary.write_text(json.dumps(report, indent=1, sort_keys=True), encoding="utf-8")
-    temporary.replace(path)
+    files.write_text(path, json.dumps(report, indent=1, sort_keys=True))
     return report
 
 

@@ -68,6 +68,9 @@ def _message(error: Exception) -> str | None:
         return _out_of_memory(first)
     if isinstance(error, errors.DataLossError):
         return f"the data cannot be read: {_of_operation(first)}; prepare or copy the data set anew"
+    checked = re.search(r"tf_mvae<(.*?)>", text)  # of `tf_mvae.data.contract.check_dataset`
+    if isinstance(error, errors.InvalidArgumentError) and checked:
+        return checked[1].replace("\\'", "'")
     # A picture or an example that cannot be decoded; `InvalidArgumentError` elsewhere is a bug.
     if isinstance(error, errors.InvalidArgumentError) and "IteratorGetNext" in text:
         return f"the data cannot be read: {_of_operation(first)}; check the data set"
@@ -93,4 +96,5 @@ def _of_operation(text: str) -> str:
     """Returns the first line of an operation's error, without where in a graph it happened."""
     first = text.strip().splitlines()[0]
     first = first.rsplit("}} ", 1)[-1]
+    first = re.sub(r"^Error in user-defined function .* with iterator: [\w:\[\]]+: ", "", first)
     return first.split(" [[{{node")[0].split(" [Op:")[0].strip()

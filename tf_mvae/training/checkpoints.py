@@ -107,6 +107,10 @@ class Checkpoints:
         if writing is not None:
             writing.result()
 
+    def close(self) -> None:
+        """Waits until nothing is written any more; nothing can be saved from then on."""
+        self._writer.shutdown()
+
     def _copy(self) -> None:
         """Copies the state to host memory, where training does not change it."""
         state = {"model": self._model_state, "run": self._run_state}

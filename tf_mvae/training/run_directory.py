@@ -4,7 +4,7 @@ import dataclasses
 import fcntl
 import json
 import pathlib
-from typing import Any
+from typing import Any, TextIO
 
 from absl import logging
 
@@ -45,9 +45,10 @@ class RunDirectory:
         self.saved_model = self.path / "saved_model"
         self.keras_model = self.path / "model.keras"
         self.finished = self.path / "finished.json"
+        self._lock: TextIO | None = None
 
     def claim(self, config: RunConfig, resume: bool) -> None:
-        """Takes the directory for a run, new or to be resumed, until the process ends.
+        """Takes the directory for a run, new or to be resumed, until `close`.
 
         Args:
             config: What is to run. Only its number of epochs may differ from that of a run
@@ -89,6 +90,12 @@ class RunDirectory:
                 f"{self.path} holds a run of another configuration: {', '.join(differences)}{why}; "
                 "choose another --run_dir"
             )
+
+    def close(self) -> None:
+        """Lets other processes and runs take the directory."""
+        if self._lock is not None:
+            self._lock.close()
+            self._lock = None
 
     def go_on(self, config: RunConfig, epochs_done: int) -> None:
         """Changes the number of epochs of the run that is there, and makes it unfinished.

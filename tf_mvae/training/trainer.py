@@ -1,5 +1,6 @@
 """Training a run to its end, from wherever it stands."""
 
+import contextlib
 import dataclasses
 import pathlib
 from collections.abc import Sequence
@@ -75,6 +76,7 @@ def train(
     with (
         failures.named(kept),
         lost_workers_named(_has_processes(strategy)),
+        contextlib.closing(directory),
         run_assets(config, directory) as config,
     ):
         return _train(config, directory, resume, *pace, strategy, cache_bytes, data_services)
@@ -151,6 +153,7 @@ def _train(
         _fit(trained, feed, writer, [progress, metrics, *averaging])
     finally:
         progress.close()
+        checkpoints.close()
     checkpoints.join()
     steps = config.epochs * steps_per_epoch
     return finish(config, directory, model, checkpoints, test_batch, steps)

@@ -8,11 +8,13 @@ import sys
 import pytest
 import tensorflow as tf
 
+import tf_mvae
 from tests.training import tiny_experiment  # noqa: F401  registers the experiment
 from tf_mvae.training import RunConfig, train
 
 ROOT = pathlib.Path(__file__).parents[1]
-COMMANDS = ("train", "generate", "evaluate", "export", "serve")
+COMMANDS = ("train", "generate", "evaluate", "export", "serve", "sweep", "data_service")
+MAIN_FLAG = {"serve": "--model_dir", "sweep": "--sweep_dir", "data_service": "--port"}
 
 
 def run(*arguments):
@@ -50,7 +52,7 @@ def finished(tmp_path_factory):
 @pytest.mark.parametrize("name", COMMANDS)
 def test_help_names_the_flags_and_loads_no_tensorflow(name):
     result = run("-X", "importtime", "-m", f"tf_mvae.{name}", "--help")
-    assert ("--model_dir" if name == "serve" else "--run_dir") in result.stdout
+    assert MAIN_FLAG.get(name, "--run_dir") in result.stdout
     assert "import time" in result.stderr
     assert "tensorflow" not in result.stderr and "keras" not in result.stderr
 
@@ -69,6 +71,44 @@ def test_help_names_the_flags_and_loads_no_tensorflow(name):
 )
 def test_a_wrong_flag_is_one_line(flags, words):
     assert_one_line(run("-m", f"tf_mvae.{flags[0]}", *flags[1:]), *words)
+
+
+@pytest.mark.parametrize(
+    ("flags", "words"),
+    [
+        (["train", "--experiment=mnits"], ["--experiment=mnits", "did you mean mnist?"]),
+        (["train", "--model=mave"], ["--model=mave", "jmvae"]),
+        (["train", "--learning_rate=-1"], ["--learning_rate", "-1"]),
+        (["train", "--term_weight=label"], ["image=1,label=50"]),
+        (["train", "--strategy=tpu"], ["--strategy=tpu"]),
+        (["train", "--run_dir=setup.py"], ["setup.py is a file"]),
+        (["evaluate", "--run_dir=nowhere", "--analysis=beauty"], ["beauty", "accuracy"]),
+        (["generate", "--run_dir=nowhere", "--condition=7"], ["NAME=VALUE"]),
+        (["generate", "--run_dir=nowhere"], ["nowhere", "holds no run"]),
+        (["export", "--run_dir=nowhere", "--output_dir=x"], ["nowhere", "holds no run"]),
+        (["sweep", "--sweep_dir=x", "--methods=magic"], ["magic", "rbm"]),
+        (["sweep", "--sweep_dir=x", "--fractions=2"], ["--fractions", "2"]),
+    ],
+)
+def test_a_wrong_value_is_refused_without_tensorflow(flags, words):
+    """Importing it takes seconds."""
+    result = run("-X", "importtime", "-m", f"tf_mvae.{flags[0]}", *flags[1:])
+    imports = [line for line in result.stderr.splitlines() if line.startswith("import time:")]
+    assert imports and not [line for line in imports if "tensorflow" in line or "keras" in line]
+    result.stderr = "\n".join(line for line in result.stderr.splitlines() if line not in imports)
+    assert_one_line(result, *words)
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_version_is_printed_by_every_command(name):
+    result = run("-m", f"tf_mvae.{name}", "--version")
+    assert (result.returncode, result.stdout) == (0, f"tf_mvae {tf_mvae.__version__}\n")
+
+
+def test_the_package_lists_its_commands_without_tensorflow():
+    result = run("-X", "importtime", "-m", "tf_mvae")
+    assert result.returncode == 0 and "python -m tf_mvae.train" in result.stdout
+    assert "tensorflow" not in result.stderr and "keras" not in result.stderr
 
 
 def test_an_unknown_experiment_and_missing_data_are_one_line(tmp_path):

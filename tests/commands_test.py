@@ -2,6 +2,8 @@
 
 import json
 import pathlib
+import shlex
+import shutil
 import subprocess
 import sys
 
@@ -10,7 +12,7 @@ import tensorflow as tf
 
 import tf_mvae
 from tests.training import tiny_experiment  # noqa: F401  registers the experiment
-from tf_mvae.training import RunConfig, train
+from tf_mvae.training import RunConfig, train, trainer
 
 ROOT = pathlib.Path(__file__).parents[1]
 COMMANDS = ("train", "generate", "evaluate", "export", "serve", "sweep", "data_service")
@@ -212,3 +214,32 @@ def test_places_of_data_are_kept_absolute():
     printed = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     expected = ["gs://b/data", str(pathlib.Path("faces/1.0.0").absolute())]
     assert printed.stdout.split() == expected, printed.stderr
+
+
+def test_generate_prints_the_numbers_of_a_run_without_pictures(tmp_path, monkeypatch):
+    monkeypatch.setattr(trainer, "draw", lambda *_: {})
+    monkeypatch.setattr(trainer, "finish", lambda *_: {})
+    config = RunConfig(
+        "sensors", latent_dim=3, epochs=1, batch_size=1000, num_modalities=3, jit_compile=False
+    )
+    run_dir = tmp_path / "my run"
+    train(config, run_dir)
+    result = run("-m", "tf_mvae.generate", f"--run_dir={run_dir}", "--num_samples=5")
+    assert result.returncode == 0, result.stderr
+    for words in ("deviation", "sensor_0", "sensor_2", "5 samples given the prior"):
+        assert words in result.stdout
+    result = run("-m", "tf_mvae.generate", f"--run_dir={run_dir}", "--output=x.png")
+    assert_one_line(result, "--output", "leave it out")
+
+
+def test_commands_to_copy_are_quoted(finished, tmp_path, capsys):
+    run_dir = shutil.copytree(finished, tmp_path / "my run")
+    (run_dir / "finished.json").unlink()
+    config = RunConfig("tiny", latent_dim=3, epochs=2, annealing_epochs=1, batch_size=10)
+    train(config, run_dir)
+    lines = capsys.readouterr().out.splitlines()
+    (printed,) = [line for line in lines if "tf_mvae.generate" in line]
+    flags = shlex.split(printed)[-2:]
+    assert flags == [f"--run_dir={run_dir}", "--condition=label=2"]  # a class that there is
+    (printed,) = [line for line in lines if "tf_mvae.evaluate" in line]
+    assert shlex.split(printed)[-1] == f"--run_dir={run_dir}"

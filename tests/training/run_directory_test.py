@@ -100,6 +100,18 @@ def test_only_the_number_of_epochs_may_change(directory):
         directory.claim(RunConfig("digits", epochs=5, seed=1), True)
 
 
+def test_a_schedule_that_depends_on_the_length_is_not_made_longer(tmp_path):
+    cosine = RunConfig("digits", epochs=1, learning_rate_schedule="cosine")
+    directory = RunDirectory(tmp_path)
+    directory.claim(cosine, True)
+    directory.close()
+    more = RunConfig("digits", epochs=2, learning_rate_schedule="cosine")
+    words = r"--epochs=2 \(was 1\) \(--learning_rate_schedule=cosine depends on --epochs\)"
+    with pytest.raises(UserError, match=words):
+        directory.claim(more, True)
+    directory.close()
+
+
 def test_a_directory_is_free_again_once_it_is_closed(tmp_path):
     first, second = RunDirectory(tmp_path), RunDirectory(tmp_path)
     first.claim(CONFIG, True)

@@ -126,19 +126,15 @@ def test_a_finished_run_started_again_does_no_harm(finished, capsys):
     assert stamps() == before
 
 
-def test_a_finished_run_goes_on_for_more_epochs(finished, tmp_path, monkeypatch, capsys):
-    """3 epochs and then 4 end as 4 at once, to the bit; what was exported is made anew."""
-    longer, whole = dataclasses.replace(CONFIG, epochs=4), tmp_path / "whole"
-    with monkeypatch.context() as patch:
-        patch.setattr(trainer, "draw", lambda *_: {})
-        patch.setattr(trainer, "finish", lambda *_: {})
-        train(longer, whole)
+def test_a_finished_run_goes_on_for_more_epochs(finished, tmp_path, capsys):
+    """What was exported is made anew; a run of fewer epochs is refused."""
+    longer = dataclasses.replace(CONFIG, epochs=4)
     run_dir = shutil.copytree(finished, tmp_path / "run")
     exported = (run_dir / "saved_model" / "saved_model.pb").stat().st_ino
     train(longer, run_dir)
     assert "--epochs=3; it goes on to --epochs=4" in capsys.readouterr().out
-    assert last_state(run_dir) == last_state(whole)
-    assert metric_rows(run_dir) == metric_rows(whole)
+    assert metric_rows(run_dir)[:3] == metric_rows(finished)
+    assert [row["epoch"] for row in metric_rows(run_dir)] == [1, 2, 3, 4]
     assert RunConfig.read(run_dir / "flags.cfg").epochs == 4
     assert json.loads((run_dir / "finished.json").read_text())["epochs"] == 4
     assert (run_dir / "saved_model" / "saved_model.pb").stat().st_ino != exported
@@ -148,16 +144,8 @@ def test_a_finished_run_goes_on_for_more_epochs(finished, tmp_path, monkeypatch,
     assert json.loads((run_dir / "finished.json").read_text())["epochs"] == 4
 
 
-def test_a_schedule_that_depends_on_the_length_is_not_made_longer(tmp_path, monkeypatch):
-    monkeypatch.setattr(trainer, "draw", lambda *_: {})
-    monkeypatch.setattr(trainer, "finish", lambda *_: {})
-    config = dataclasses.replace(CONFIG, epochs=1, learning_rate_schedule="cosine")
-    train(config, tmp_path)
-    with pytest.raises(UserError, match=r"--epochs=2 \(was 1\) \(--learning_rate_schedule=cosine"):
-        train(dataclasses.replace(config, epochs=2), tmp_path)
-
-
-def test_averages_warmup_and_gathered_gradients_go_on_to_the_bit(tmp_path, monkeypatch):
+def test_one_epoch_and_then_two_end_as_two_at_once_to_the_bit(tmp_path, monkeypatch):
+    """With moving averages, a warmup and gathered gradients as well."""
     monkeypatch.setattr(trainer, "draw", lambda *_: {})
     monkeypatch.setattr(trainer, "finish", lambda *_: {})
     config = dataclasses.replace(
@@ -172,6 +160,7 @@ def test_averages_warmup_and_gathered_gradients_go_on_to_the_bit(tmp_path, monke
     train(dataclasses.replace(config, epochs=1), tmp_path / "run")
     train(config, tmp_path / "run")
     assert last_state(tmp_path / "run") == last_state(tmp_path / "whole")
+    assert metric_rows(tmp_path / "run") == metric_rows(tmp_path / "whole")
 
 
 def test_a_damaged_summary_is_written_anew(finished, tmp_path, caplog):

@@ -122,5 +122,5 @@ def _read(path: pathlib.Path) -> list[Row]:
                 Row(**{name: kinds[name](value) for name, value in line.items()})
                 for line in csv.DictReader(file)
             ]
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, csv.Error) as error:
         raise UserError(f"{path} is no table of a sweep: {error}") from error

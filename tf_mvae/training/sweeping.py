@@ -9,12 +9,14 @@ import signal
 import subprocess
 import sys
 import time
+import zipfile
 from collections.abc import Sequence
-from typing import TextIO
+from typing import Any, TextIO
 
 import keras
 import numpy as np
 import tqdm
+from absl import logging
 
 from tf_mvae import files
 from tf_mvae.data.pairing import keep_paired
@@ -127,7 +129,7 @@ class Sweep:
         if not path.exists():
             files.write_text(path, json.dumps(settings, indent=1))
             return
-        there = json.loads(path.read_text(encoding="utf-8"))
+        there = _settings_of(path)
         both = set(there["methods"]) & set(settings["methods"])
         changed = [
             f"--methods ({n})"
@@ -200,7 +202,7 @@ class Sweep:
         model sees, which never sees what an example has lost.
         """
         path = self.directory / "features" / f"{method}-{seed}.npz"
-        if not path.exists():
+        if _features_of(path) is None:
             (values,) = self._arrays("train", source.name)
             (test_values,) = self._arrays("test", source.name)
             make = baselines.FEATURES[method]
@@ -208,8 +210,7 @@ class Sweep:
             path.parent.mkdir(exist_ok=True)
             with files.replacing(path) as temporary:
                 np.savez(temporary, train=features(values), test=features(test_values))
-        with np.load(path, allow_pickle=False) as file:
-            return file["train"], file["test"]
+        return _features_of(path)
 
     def _arrays(self, split: str, *names: str) -> list[np.ndarray]:
         """Reads a whole split's modalities."""
@@ -235,6 +236,31 @@ def _run(command: Sequence[str]) -> tuple[int, str]:
             return process.wait(), last or f"status {process.returncode}"
         except KeyboardInterrupt:
             continue
+
+
+def _settings_of(path: pathlib.Path) -> dict[str, Any]:
+    try:
+        settings = json.loads(path.read_text(encoding="utf-8"))
+        if set(settings) == {"experiment", "baseline_steps", "methods"}:
+            return settings | {"methods": dict(settings["methods"])}
+    except (ValueError, TypeError):
+        pass
+    raise UserError(
+        f"{path} is damaged: what the sweep's rows were made with is not known; choose another "
+        "--sweep_dir"
+    )
+
+
+def _features_of(path: pathlib.Path) -> tuple[np.ndarray, np.ndarray] | None:
+    """Reads features; None if they are not there yet, or damaged."""
+    if not path.exists():
+        return None
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            return file["train"], file["test"]
+    except (ValueError, KeyError, OSError, EOFError, zipfile.BadZipFile) as error:
+        logging.warning("%s is damaged (%s): its features are learned again", path, error)
+        return None
 
 
 def _target_and_source(modalities: Sequence[Modality]) -> tuple[Modality, Modality]:

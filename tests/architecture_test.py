@@ -13,6 +13,7 @@ ROOT = pathlib.Path(tf_mvae.__file__).parent
 # A module or package may import those of a lower rank, and its own package.
 RANKS = [
     ["errors"],
+    ["failures", "files", "names"],
     ["ops"],
     ["distributions", "layers"],
     ["modality"],
@@ -26,7 +27,7 @@ RANKS = [
     ["experiments"],
     ["training"],
     ["command"],
-    ["train", "evaluate", "generate", "export", "sweep", "serve", "data_service"],
+    ["train", "evaluate", "generate", "export", "sweep", "serve", "data_service", "__main__"],
 ]
 COMMANDS = {"command", *RANKS[-1]}
 RANK = {unit: rank for rank, units in enumerate(RANKS) for unit in units}

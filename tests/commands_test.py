@@ -2,17 +2,21 @@
 
 import json
 import pathlib
+import shlex
+import shutil
 import subprocess
 import sys
 
 import pytest
 import tensorflow as tf
 
+import tf_mvae
 from tests.training import tiny_experiment  # noqa: F401  registers the experiment
-from tf_mvae.training import RunConfig, train
+from tf_mvae.training import RunConfig, train, trainer
 
 ROOT = pathlib.Path(__file__).parents[1]
-COMMANDS = ("train", "generate", "evaluate", "export", "serve")
+COMMANDS = ("train", "generate", "evaluate", "export", "serve", "sweep", "data_service")
+MAIN_FLAG = {"serve": "--model_dir", "sweep": "--sweep_dir", "data_service": "--port"}
 
 
 def run(*arguments):
@@ -26,7 +30,8 @@ def run_on_tiny(name, *flags):
     program = (  # as the command itself, which imports TensorFlow without its first lines
         "import os, sys; sys.argv[0] = '-m'; errors = os.dup(2); "
         "os.dup2(os.open(os.devnull, os.O_WRONLY), 2); import tests.training.tiny_experiment; "
-        f"os.dup2(errors, 2); from tf_mvae import command, {name}; command.run({name}.main)"
+        f"os.dup2(errors, 2); from tf_mvae import command, {name}; "
+        f"command.run({name}.main, {name}.check_flags)"
     )
     return run("-c", program, *flags)
 
@@ -49,7 +54,7 @@ def finished(tmp_path_factory):
 @pytest.mark.parametrize("name", COMMANDS)
 def test_help_names_the_flags_and_loads_no_tensorflow(name):
     result = run("-X", "importtime", "-m", f"tf_mvae.{name}", "--help")
-    assert ("--model_dir" if name == "serve" else "--run_dir") in result.stdout
+    assert MAIN_FLAG.get(name, "--run_dir") in result.stdout
     assert "import time" in result.stderr
     assert "tensorflow" not in result.stderr and "keras" not in result.stderr
 
@@ -68,6 +73,44 @@ def test_help_names_the_flags_and_loads_no_tensorflow(name):
 )
 def test_a_wrong_flag_is_one_line(flags, words):
     assert_one_line(run("-m", f"tf_mvae.{flags[0]}", *flags[1:]), *words)
+
+
+@pytest.mark.parametrize(
+    ("flags", "words"),
+    [
+        (["train", "--experiment=mnits"], ["--experiment=mnits", "did you mean mnist?"]),
+        (["train", "--model=mave"], ["--model=mave", "jmvae"]),
+        (["train", "--learning_rate=-1"], ["--learning_rate", "-1"]),
+        (["train", "--term_weight=label"], ["image=1,label=50"]),
+        (["train", "--strategy=tpu"], ["--strategy=tpu"]),
+        (["train", "--run_dir=setup.py"], ["setup.py is a file"]),
+        (["evaluate", "--run_dir=nowhere", "--analysis=beauty"], ["beauty", "accuracy"]),
+        (["generate", "--run_dir=nowhere", "--condition=7"], ["NAME=VALUE"]),
+        (["generate", "--run_dir=nowhere"], ["nowhere", "holds no run"]),
+        (["export", "--run_dir=nowhere", "--output_dir=x"], ["nowhere", "holds no run"]),
+        (["sweep", "--sweep_dir=x", "--methods=magic"], ["magic", "rbm"]),
+        (["sweep", "--sweep_dir=x", "--fractions=2"], ["--fractions", "2"]),
+    ],
+)
+def test_a_wrong_value_is_refused_without_tensorflow(flags, words):
+    """Importing it takes seconds."""
+    result = run("-X", "importtime", "-m", f"tf_mvae.{flags[0]}", *flags[1:])
+    imports = [line for line in result.stderr.splitlines() if line.startswith("import time:")]
+    assert imports and not [line for line in imports if "tensorflow" in line or "keras" in line]
+    result.stderr = "\n".join(line for line in result.stderr.splitlines() if line not in imports)
+    assert_one_line(result, *words)
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_version_is_printed_by_every_command(name):
+    result = run("-m", f"tf_mvae.{name}", "--version")
+    assert (result.returncode, result.stdout) == (0, f"tf_mvae {tf_mvae.__version__}\n")
+
+
+def test_the_package_lists_its_commands_without_tensorflow():
+    result = run("-X", "importtime", "-m", "tf_mvae")
+    assert result.returncode == 0 and "python -m tf_mvae.train" in result.stdout
+    assert "tensorflow" not in result.stderr and "keras" not in result.stderr
 
 
 def test_an_unknown_experiment_and_missing_data_are_one_line(tmp_path):
@@ -171,3 +214,32 @@ def test_places_of_data_are_kept_absolute():
     printed = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     expected = ["gs://b/data", str(pathlib.Path("faces/1.0.0").absolute())]
     assert printed.stdout.split() == expected, printed.stderr
+
+
+def test_generate_prints_the_numbers_of_a_run_without_pictures(tmp_path, monkeypatch):
+    monkeypatch.setattr(trainer, "draw", lambda *_: {})
+    monkeypatch.setattr(trainer, "finish", lambda *_: {})
+    config = RunConfig(
+        "sensors", latent_dim=3, epochs=1, batch_size=1000, num_modalities=3, jit_compile=False
+    )
+    run_dir = tmp_path / "my run"
+    train(config, run_dir)
+    result = run("-m", "tf_mvae.generate", f"--run_dir={run_dir}", "--num_samples=5")
+    assert result.returncode == 0, result.stderr
+    for words in ("deviation", "sensor_0", "sensor_2", "5 samples given the prior"):
+        assert words in result.stdout
+    result = run("-m", "tf_mvae.generate", f"--run_dir={run_dir}", "--output=x.png")
+    assert_one_line(result, "--output", "leave it out")
+
+
+def test_commands_to_copy_are_quoted(finished, tmp_path, capsys):
+    run_dir = shutil.copytree(finished, tmp_path / "my run")
+    (run_dir / "finished.json").unlink()
+    config = RunConfig("tiny", latent_dim=3, epochs=2, annealing_epochs=1, batch_size=10)
+    train(config, run_dir)
+    lines = capsys.readouterr().out.splitlines()
+    (printed,) = [line for line in lines if "tf_mvae.generate" in line]
+    flags = shlex.split(printed)[-2:]
+    assert flags == [f"--run_dir={run_dir}", "--condition=label=2"]  # a class that there is
+    (printed,) = [line for line in lines if "tf_mvae.evaluate" in line]
+    assert shlex.split(printed)[-1] == f"--run_dir={run_dir}"

@@ -1,4 +1,4 @@
-"""What the command modules share: parsing flags and telling a user's mistake in one line."""
+"""What the command modules share: flags, and a user's mistake in one line."""
 
 import os
 import sys
@@ -6,6 +6,8 @@ from collections.abc import Callable, Sequence
 
 from absl import app, flags, logging
 
+import tf_mvae
+from tf_mvae import failures
 from tf_mvae.errors import UserError
 
 __all__ = ["quiet_tensorflow", "run"]
@@ -16,18 +18,29 @@ def quiet_tensorflow() -> None:
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 
-def run(main: Callable[[Sequence[str]], int | None]) -> None:
+def run(
+    main: Callable[[Sequence[str]], int | None], check: Callable[[], object] | None = None
+) -> None:
     """Runs a command's `main` with parsed flags and exits with its status.
 
-    A wrong flag and a `UserError` are one line on standard error and status 2; an
-    interrupt is status 130.
+    A wrong flag, a `UserError` and the faults of `tf_mvae.failures` are one line on standard
+    error and status 2; an interrupt is status 130. `--version`, as the last argument, prints
+    the version instead.
+
+    Args:
+        main: The command.
+        check: Raises `UserError` for a wrong flag, before TensorFlow is imported (seconds).
     """
     quiet_tensorflow()
     logging.set_verbosity(logging.WARNING)
-    app.run(lambda arguments: _guarded(main, arguments), flags_parser=_parse)
+    app.run(lambda arguments: _guarded(main, check, arguments), flags_parser=_parse)
 
 
 def _parse(arguments: Sequence[str]) -> Sequence[str]:
+    # Not a flag: `export` has one of this name that takes a number.
+    if arguments[-1] == "--version":
+        print(f"tf_mvae {tf_mvae.__version__}")
+        sys.exit(0)
     try:
         rest = flags.FLAGS(arguments)
     except (flags.Error, OSError) as error:
@@ -38,10 +51,17 @@ def _parse(arguments: Sequence[str]) -> Sequence[str]:
     return rest
 
 
-def _guarded(main: Callable[[Sequence[str]], int | None], arguments: Sequence[str]) -> int:
+def _guarded(
+    main: Callable[[Sequence[str]], int | None],
+    check: Callable[[], object] | None,
+    arguments: Sequence[str],
+) -> int:
     try:
-        _import_tensorflow()
-        return main(arguments) or 0
+        with failures.named():
+            if check is not None:
+                check()
+            _import_tensorflow()
+            return main(arguments) or 0
     except UserError as error:
         _fail(" ".join(str(error).split()))
     except KeyboardInterrupt:

@@ -14,6 +14,7 @@ flags.DEFINE_string("host", "localhost", "The name by which runs reach this mach
 
 def main(_) -> int:
     """Serves until it is told to stop; returns the exit status."""
+    import shlex
     import signal
     import threading
 
@@ -23,7 +24,8 @@ def main(_) -> int:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: asked.set())
     with run_service(FLAGS.port, FLAGS.host) as address:
-        print(f"ready: python -m tf_mvae.train --data_service={address} ...", flush=True)
+        flag = shlex.quote(f"--data_service={address}")
+        print(f"ready: python -m tf_mvae.train {flag} ...", flush=True)
         asked.wait()
     return 0
 

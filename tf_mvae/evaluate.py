@@ -2,9 +2,10 @@
 
 from absl import flags
 
-from tf_mvae import command
+from tf_mvae import command, names
+from tf_mvae.errors import UserError
 
-__all__ = ["main"]
+__all__ = ["check_flags", "main"]
 
 FLAGS = flags.FLAGS
 
@@ -61,6 +62,17 @@ flags.DEFINE_integer("beam_width", 5, "How many sentences a beam search keeps.",
 flags.DEFINE_enum("checkpoint", "best", ["best", "last"], "Which checkpoint's weights.")
 
 
+def check_flags() -> None:
+    """Raises `UserError` for a wrong flag, without importing TensorFlow."""
+    from tf_mvae.training.run_directory import RunDirectory
+
+    for name in FLAGS.analysis or ():
+        names.check_name("analysis", name, names.ANALYSES)
+    if (FLAGS.given or FLAGS.proposal) and not FLAGS.target:
+        raise UserError("--given and --proposal go with --target; name one")
+    RunDirectory(FLAGS.run_dir).config()
+
+
 def main(_) -> int:
     """Runs the analyses that the flags name; returns the exit status."""
     import dataclasses
@@ -69,7 +81,6 @@ def main(_) -> int:
     import tensorflow as tf
     import tqdm
 
-    from tf_mvae.errors import UserError
     from tf_mvae.evaluation import (
         ANALYSES,
         Question,
@@ -81,11 +92,6 @@ def main(_) -> int:
     from tf_mvae.training import load_run
     from tf_mvae.visualization import write_likelihood_paths
 
-    for name in FLAGS.analysis or ():
-        if name not in ANALYSES:
-            raise UserError(f"--analysis={name} is not known; there are {', '.join(ANALYSES)}")
-    if (FLAGS.given or FLAGS.proposal) and not FLAGS.target:
-        raise UserError("--given and --proposal go with --target; name one")
     questions = ()
     if FLAGS.target:
         proposal = tuple(FLAGS.proposal) or None
@@ -126,4 +132,4 @@ def main(_) -> int:
 
 
 if __name__ == "__main__":
-    command.run(main)
+    command.run(main, check_flags)

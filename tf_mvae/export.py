@@ -4,7 +4,7 @@ from absl import flags
 
 from tf_mvae import command
 
-__all__ = ["main"]
+__all__ = ["check_flags", "main"]
 
 FLAGS = flags.FLAGS
 
@@ -27,6 +27,13 @@ flags.DEFINE_integer(
     "version", None, "The version's number; the one after the last where left out.", 1
 )
 flags.DEFINE_enum("checkpoint", "best", ["best", "last"], "Which checkpoint's weights.")
+
+
+def check_flags() -> None:
+    """Raises `UserError` for a wrong flag, without importing TensorFlow."""
+    from tf_mvae.training.run_directory import RunDirectory
+
+    RunDirectory(FLAGS.run_dir).config()
 
 
 def main(_) -> int:
@@ -52,4 +59,4 @@ def main(_) -> int:
 
 
 if __name__ == "__main__":
-    command.run(main)
+    command.run(main, check_flags)

@@ -3,8 +3,9 @@
 from absl import flags
 
 from tf_mvae import command
+from tf_mvae.errors import UserError
 
-__all__ = ["main"]
+__all__ = ["check_flags", "main"]
 
 FLAGS = flags.FLAGS
 
@@ -35,32 +36,55 @@ flags.DEFINE_integer("beam_width", 5, "How many sentences a beam search keeps an
 flags.DEFINE_enum("checkpoint", "best", ["best", "last"], "Which checkpoint's weights.")
 
 
+def check_flags() -> None:
+    """Raises `UserError` for a wrong flag, without importing TensorFlow."""
+    from tf_mvae.training.run_directory import RunDirectory
+
+    for condition in FLAGS.condition:
+        if not condition.partition("=")[1]:
+            raise UserError(
+                f"a condition is written NAME=VALUE, as in label=7; {condition!r} is not"
+            )
+    RunDirectory(FLAGS.run_dir).config()
+
+
 def main(_) -> int:
     """Generates what the flags describe; returns the exit status."""
     import pathlib
     import re
 
     from tf_mvae.data.conditions import parse_conditions
-    from tf_mvae.errors import UserError
     from tf_mvae.models.sentences import said, text_modalities
     from tf_mvae.training import load_run
-    from tf_mvae.visualization import condition_figure, most_probable, save_figure
+    from tf_mvae.visualization import (
+        condition_figure,
+        most_probable,
+        save_figure,
+        value_table,
+    )
 
     run = load_run(FLAGS.run_dir, FLAGS.checkpoint)
     given = parse_conditions(FLAGS.condition, run.model.modalities, run.tokenizers())
+    if FLAGS.output and not any(m.likelihood.is_image for m in run.model.targets):
+        raise UserError("--output is for images, and this run has none; leave it out")
     words = ", ".join(FLAGS.condition) or "the prior"
     how = (FLAGS.num_samples, FLAGS.decoding, FLAGS.beam_width, FLAGS.seed, FLAGS.temperature)
-    for name, sentences in said(run.model, given, *how).items():
+    spoken = said(run.model, given, *how)
+    for name, sentences in spoken.items():
         for text, log_prob in sentences:
             print(f"{name}: {text}" + ("" if log_prob is None else f"  ({log_prob:.2f} nats)"))
-    if len(text_modalities(run.model)) == len(run.model.targets):
-        return 0  # everything was said, and there is nothing to draw
+    if spoken and len(text_modalities(run.model)) == len(run.model.targets):
+        return 0  # there is nothing to draw
     figure, generated = condition_figure(
         run.model, given, FLAGS.num_samples, f"given {words}", FLAGS.seed, FLAGS.temperature
     )
-    for name, share in most_probable(run.model, given, generated):
-        print(f"{name}: {share}")
+    lines = [f"{name}: {share}" for name, share in most_probable(run.model, given, generated)]
+    lines += filter(None, [value_table(run.model, given, generated)])
+    print(*lines, sep="\n", end="\n" * bool(lines))
     if figure is None:
+        if not lines and not spoken:
+            raise UserError("all that the model generates was given; leave a --condition out")
+        print(f"{FLAGS.num_samples} samples given {words}; no modality is an image")
         return 0
     file_name = re.sub(r"[^\w=.-]+", "_", "+".join(FLAGS.condition) or "prior") + ".png"
     path = pathlib.Path(FLAGS.output or run.directory / "generated" / file_name).expanduser()
@@ -73,4 +97,4 @@ def main(_) -> int:
 
 
 if __name__ == "__main__":
-    command.run(main)
+    command.run(main, check_flags)

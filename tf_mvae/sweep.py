@@ -2,9 +2,10 @@
 
 from absl import flags
 
-from tf_mvae import command
+from tf_mvae import command, names
+from tf_mvae.errors import UserError
 
-__all__ = ["main"]
+__all__ = ["check_flags", "main"]
 
 FLAGS = flags.FLAGS
 
@@ -24,6 +25,20 @@ flags.DEFINE_integer("baseline_steps", 10_000, "Steps of the baselines' networks
 flags.DEFINE_bool("keep_runs", False, "Whether the models' run directories are kept.")
 
 
+def check_flags() -> None:
+    """Raises `UserError` for a wrong flag, without importing TensorFlow."""
+    from tf_mvae.training.sweep_flags import parse_methods, parse_numbers
+
+    names.check_experiment(FLAGS.experiment)
+    parse_methods(FLAGS.methods)
+    for fraction in parse_numbers("fractions", FLAGS.fractions, float):
+        if not 0 <= fraction <= 1:
+            raise UserError(f"--fractions are 0 to 1; {fraction:g} is not")
+    for seed in parse_numbers("seeds", FLAGS.seeds, int):
+        if seed < 0:
+            raise UserError(f"--seeds must not be negative; {seed} is")
+
+
 def main(_) -> int:
     """Runs what is missing of the sweep that the flags describe; returns the exit status."""
     import pathlib
@@ -31,8 +46,9 @@ def main(_) -> int:
     import tensorflow as tf
 
     from tf_mvae.training.stopping import Stopped
+    from tf_mvae.training.sweep_flags import parse_methods, parse_numbers
     from tf_mvae.training.sweep_rows import accuracy_table, average
-    from tf_mvae.training.sweeping import Sweep, parse_methods, parse_numbers
+    from tf_mvae.training.sweeping import Sweep
     from tf_mvae.visualization import write_accuracy_curves
 
     # Not TF32, as in tf_mvae.evaluate.
@@ -61,4 +77,4 @@ def main(_) -> int:
 
 
 if __name__ == "__main__":
-    command.run(main)
+    command.run(main, check_flags)

@@ -5,22 +5,21 @@ from typing import TYPE_CHECKING
 
 from absl import flags
 
-from tf_mvae import command
+from tf_mvae import command, names
 
 if TYPE_CHECKING:
     from tf_mvae.training import RunConfig
 
-__all__ = ["config_of_flags", "main"]
+__all__ = ["check_flags", "config_of_flags", "main"]
 
 FLAGS = flags.FLAGS
 
 flags.DEFINE_string(
     "experiment",
     "digits",
-    "Experiment: digits, mnist, binary_mnist, binary_mnist_threshold, fashion_mnist, celeba, "
-    "celeba19, celeba_transformations, multi_mnist, translation or sensors.",
+    f"Experiment: {', '.join(names.EXPERIMENTS)}.",
 )
-flags.DEFINE_string("model", "mvae", "Model: mvae, mvae_q, vae, cvae, bivcca, jmvae or telbo.")
+flags.DEFINE_string("model", "mvae", f"Model: {', '.join(names.MODELS)}.")
 flags.DEFINE_string("run_dir", None, "Where the run lives; runs/EXPERIMENT-MODEL where left out.")
 flags.DEFINE_string("data_dir", None, "Where TFDS keeps data; TFDS's own default where left out.")
 flags.DEFINE_bool("resume", True, "Whether a run that is in run_dir may be taken up.")
@@ -229,8 +228,8 @@ def config_of_flags() -> "RunConfig":
 
     from tf_mvae.training.config import RunConfig, parse_weights
 
-    names = [field.name for field in dataclasses.fields(RunConfig) if field.name in FLAGS]
-    given = {name: FLAGS[name].value for name in names}
+    own = [field.name for field in dataclasses.fields(RunConfig) if field.name in FLAGS]
+    given = {name: FLAGS[name].value for name in own}
     for name, hint in typing.get_type_hints(RunConfig).items():
         if hint == dict[str, float]:
             given[name] = parse_weights(given[name])
@@ -244,20 +243,41 @@ def config_of_flags() -> "RunConfig":
     return RunConfig(**given)
 
 
+def check_flags() -> None:
+    """Raises `UserError` for a wrong flag, without importing TensorFlow."""
+    from tf_mvae.training.cluster import check_strategy
+    from tf_mvae.training.run_directory import RunDirectory
+
+    config = config_of_flags()
+    names.check_experiment(config.experiment)
+    check_strategy(FLAGS.strategy, FLAGS.num_logical_cpus)
+    if FLAGS.strategy != "multi_worker":  # only the chief uses its directory
+        RunDirectory(_run_dir(config)).check_usable()
+
+
+def _run_dir(config: "RunConfig") -> str:
+    return FLAGS.run_dir or f"runs/{config.experiment}-{config.model}"
+
+
 def main(_) -> int:
-    """Trains the run that the flags describe; returns the exit status."""
+    """Trains the run that the flags describe.
+
+    Returns:
+        The exit status: 0 at the end, 128 and the signal's number if a signal asked to stop,
+        3 if the run diverged.
+    """
     import os
     import sys
 
-    from tf_mvae.training import LostWorker, Stopped, make_strategy, train
+    from tf_mvae.training import Diverged, LostWorker, Stopped, make_strategy, train
+    from tf_mvae.training.divergence import EXIT_STATUS
 
     config = config_of_flags()
-    run_dir = FLAGS.run_dir or f"runs/{config.experiment}-{config.model}"
-    strategy = make_strategy(FLAGS.strategy, FLAGS.num_logical_cpus)
     try:
+        strategy = make_strategy(FLAGS.strategy, FLAGS.num_logical_cpus)
         train(
             config,
-            run_dir,
+            _run_dir(config),
             FLAGS.resume,
             FLAGS.checkpoint_steps,
             FLAGS.picture_epochs,
@@ -269,6 +289,9 @@ def main(_) -> int:
     except Stopped as stopped:
         print(f"stopped at step {stopped.step}; the same command goes on from there")
         return 128 + stopped.signal
+    except Diverged as diverged:
+        print(f"error: {diverged}", file=sys.stderr)
+        return EXIT_STATUS
     except LostWorker as lost:
         print(f"another worker is gone ({lost}); waiting for it to start again", flush=True)
         # TensorFlow takes part in one cluster in the life of a process.
@@ -277,4 +300,4 @@ def main(_) -> int:
 
 
 if __name__ == "__main__":
-    command.run(main)
+    command.run(main, check_flags)

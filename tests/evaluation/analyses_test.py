@@ -129,8 +129,16 @@ def test_a_report_keeps_other_analyses(tmp_path):
     update_report(path, {"accuracy": {**two, "results": {}}})  # the same once more
     replaced = (tmp_path / "evaluation_replaced.jsonl").read_text().splitlines()
     assert [json.loads(line) for line in replaced] == [{"accuracy": one}]
-    path.write_text("{")
+
+
+@pytest.mark.parametrize("damaged", [b"", b"{", b"\xff", b"[]", b'{"accuracy": 3}'])
+def test_a_damaged_report_is_begun_anew_and_kept(tmp_path, damaged, caplog):
+    path = tmp_path / "evaluation.json"
+    path.write_bytes(damaged)
+    one = {"settings": {"seed": 0}, "results": {"label | image": share(3, 4)}}
     assert update_report(path, {"accuracy": one}) == {"accuracy": one}
+    assert (tmp_path / "evaluation.damaged.json").read_bytes() == damaged
+    assert "evaluation.json is damaged" in caplog.text
 
 
 def test_the_table_has_a_line_a_result():

@@ -1,5 +1,6 @@
 """Checkpoints: whole or passed over, the newest and the best kept."""
 
+import json
 import resource
 import threading
 
@@ -9,6 +10,7 @@ import pytest
 
 from tests import tiny
 from tf_mvae.errors import UserError
+from tf_mvae.training import checkpoints as checkpoints_module
 from tf_mvae.training.checkpoints import Checkpoints, Position
 
 
@@ -187,3 +189,55 @@ def test_a_write_that_was_cut_off_is_ignored_and_cleared_away(tmp_path):
     checkpoints.save(Position(2, 2))
     checkpoints.join()
     assert not list(tmp_path.glob(".step-*"))
+
+
+MANIFESTS = {
+    "no files": lambda manifest: manifest | {"files": {}},
+    "a list": lambda manifest: [manifest],
+    "files are a list": lambda manifest: manifest | {"files": ["variables.index"]},
+    "no position": lambda manifest: manifest | {"position": None},
+    "another position": lambda manifest: manifest | {"position": {"step": "3", "epoch": 1}},
+    "metrics of text": lambda manifest: (
+        manifest | {"position": {"step": 2, "epoch": 2, "metrics": {"val_loss": "low"}}}
+    ),
+}
+
+
+@pytest.mark.parametrize("change", MANIFESTS.values(), ids=MANIFESTS.keys())
+def test_a_manifest_of_another_form_is_damaged(tmp_path, caplog, change):
+    """Also where its own sum is right."""
+    save_some(tmp_path, [3.0, 2.0])
+    path = tmp_path / "step-00000002" / "manifest.json"
+    manifest = change(json.loads(path.read_text()))
+    if isinstance(manifest, dict):
+        manifest["sha256"] = checkpoints_module._sum_of_rest(manifest)
+    path.write_text(json.dumps(manifest))
+    checkpoints = Checkpoints(tmp_path, make_model())
+    assert checkpoints.restore().step == 1
+    assert checkpoints.restore("best", model_only=True).step == 1
+    assert "step-00000002 is damaged" in caplog.text
+
+
+def test_files_and_folders_in_each_others_place_are_damage(tmp_path):
+    save_some(tmp_path, [3.0])
+    (tmp_path / "step-00000002").write_text("a file")
+    (tmp_path / "step-00000003" / "manifest.json").mkdir(parents=True)
+    (tmp_path / ".step-00000004.tmp").write_text("a file")
+    checkpoints = Checkpoints(tmp_path, make_model())
+    assert checkpoints.restore().step == 1
+    for step in (2, 3):
+        checkpoints.save(Position(step, step))
+    checkpoints.join()
+    assert checkpoints.restore().step == 3
+    assert sorted(p.name for p in tmp_path.iterdir()) == [f"step-0000000{n}" for n in (1, 2, 3)]
+
+
+def test_a_checkpoint_of_another_model_is_one_line(tmp_path):
+    save_some(tmp_path, [3.0])
+    other = tiny.make_model(num_random_subsets=1, latent_dim=7)
+    other.compile("adam")
+    other.optimizer.build(other.trainable_variables)
+    for model_only in (False, True):
+        with pytest.raises(UserError, match="step-00000001 does not fit the model") as caught:
+            Checkpoints(tmp_path, other).restore(model_only=model_only)
+        assert "\n" not in str(caught.value)

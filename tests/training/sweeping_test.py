@@ -7,9 +7,11 @@ import pytest
 
 from tests.training import tiny_experiment  # noqa: F401  registers the experiment
 from tf_mvae.errors import UserError
+from tf_mvae.names import BASELINES
 from tf_mvae.training import sweeping
+from tf_mvae.training.sweep_flags import parse_methods, parse_numbers
 from tf_mvae.training.sweep_rows import Row, Rows, accuracy_table, average
-from tf_mvae.training.sweeping import BASELINES, Sweep, parse_methods, parse_numbers
+from tf_mvae.training.sweeping import Sweep
 
 FLAGS = "--model=mvae\n--latent_dim=3\n--epochs=2\n--annealing_epochs=1\n--batch_size=20\n"
 
@@ -118,3 +120,19 @@ def test_methods_and_numbers_are_read_from_flags(tmp_path):
     for wrong in ([], ["x"], ["1", "1"]):
         with pytest.raises(UserError, match="--seeds"):
             parse_numbers("seeds", wrong, int)
+
+
+@pytest.mark.parametrize("damaged", [b"", b"\xff", b"[]", b'{"methods": 3}'])
+def test_damaged_files_of_a_sweep_are_named(sweep, damaged):
+    made = sweep(["logistic_regression"])
+    made.directory.mkdir()
+    (made.directory / "sweep.json").write_bytes(damaged)
+    with pytest.raises(UserError, match=r"sweep\.json is damaged"):
+        made.run()
+    features = made.directory / "features.npz"
+    assert sweeping._features_of(features) is None
+    features.write_bytes(damaged)
+    assert sweeping._features_of(features) is None
+    np.savez(features, train=np.ones(2), test=np.zeros(3))
+    train, test = sweeping._features_of(features)
+    assert (train.shape, test.shape) == ((2,), (3,))

@@ -44,4 +44,4 @@ register(Experiment("tiny", "A tiny experiment", _load, _modalities))
 if __name__ == "__main__":
     from tf_mvae import command, train
 
-    command.run(train.main)
+    command.run(train.main, train.check_flags)

@@ -1,11 +1,10 @@
 """Runs: what they leave, how they resume, and what they refuse."""
 
 import dataclasses
-import errno
 import json
-import os
 import pathlib
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -21,7 +20,6 @@ from tests import tiny
 from tests.training import tiny_experiment  # noqa: F401  registers the experiment
 from tf_mvae.errors import UserError
 from tf_mvae.training import RunConfig, load_run, train, trainer
-from tf_mvae.training.run_directory import RunDirectory
 
 CONFIG = RunConfig("tiny", latent_dim=3, epochs=3, annealing_epochs=1, batch_size=10)
 ROOT = pathlib.Path(__file__).parents[2]
@@ -46,6 +44,16 @@ def last_checkpoint(run_dir):
     """Returns the newest checkpoint's files, bytes by name."""
     folder = max((run_dir / "checkpoints").glob("step-*"))
     return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+def last_state(run_dir):
+    """Returns the newest checkpoint's numbers; names of variables differ within a process."""
+    folder = max((run_dir / "checkpoints").glob("step-*"))
+    reader = tf.train.load_checkpoint(str(folder / "variables"))
+    names = sorted(set(reader.get_variable_to_shape_map()) - {"_CHECKPOINTABLE_OBJECT_GRAPH"})
+    return {"position": json.loads((folder / "manifest.json").read_text())["position"]} | {
+        name: np.asarray(reader.get_tensor(name)).tobytes() for name in names
+    }
 
 
 def metric_rows(run_dir):
@@ -116,6 +124,53 @@ def test_a_finished_run_started_again_does_no_harm(finished, capsys):
     train(CONFIG, finished)
     assert "finished" in capsys.readouterr().out
     assert stamps() == before
+
+
+def test_a_finished_run_goes_on_for_more_epochs(finished, tmp_path, capsys):
+    """What was exported is made anew; a run of fewer epochs is refused."""
+    longer = dataclasses.replace(CONFIG, epochs=4)
+    run_dir = shutil.copytree(finished, tmp_path / "run")
+    exported = (run_dir / "saved_model" / "saved_model.pb").stat().st_ino
+    train(longer, run_dir)
+    assert "--epochs=3; it goes on to --epochs=4" in capsys.readouterr().out
+    assert metric_rows(run_dir)[:3] == metric_rows(finished)
+    assert [row["epoch"] for row in metric_rows(run_dir)] == [1, 2, 3, 4]
+    assert RunConfig.read(run_dir / "flags.cfg").epochs == 4
+    assert json.loads((run_dir / "finished.json").read_text())["epochs"] == 4
+    assert (run_dir / "saved_model" / "saved_model.pb").stat().st_ino != exported
+    assert not list(run_dir.glob(".saved_model*"))
+    with pytest.raises(UserError, match="--epochs=2 is fewer than the 4 that the run in .* has"):
+        train(dataclasses.replace(CONFIG, epochs=2), run_dir)
+    assert json.loads((run_dir / "finished.json").read_text())["epochs"] == 4
+
+
+def test_one_epoch_and_then_two_end_as_two_at_once_to_the_bit(tmp_path, monkeypatch):
+    """With moving averages, a warmup and gathered gradients as well."""
+    monkeypatch.setattr(trainer, "draw", lambda *_: {})
+    monkeypatch.setattr(trainer, "finish", lambda *_: {})
+    config = dataclasses.replace(
+        CONFIG,
+        epochs=2,
+        ema=0.9,
+        warmup_steps=9,
+        gradient_accumulation_steps=4,
+        jit_compile=False,
+    )
+    train(config, tmp_path / "whole")
+    train(dataclasses.replace(config, epochs=1), tmp_path / "run")
+    train(config, tmp_path / "run")
+    assert last_state(tmp_path / "run") == last_state(tmp_path / "whole")
+    assert metric_rows(tmp_path / "run") == metric_rows(tmp_path / "whole")
+
+
+def test_a_damaged_summary_is_written_anew(finished, tmp_path, caplog):
+    run_dir = shutil.copytree(finished, tmp_path / "run")
+    summary = (run_dir / "finished.json").read_text()
+    (run_dir / "finished.json").write_text("")
+    train(CONFIG, run_dir)
+    assert "finished.json is damaged" in caplog.text
+    assert (run_dir / "finished.json").read_text() == summary
+    assert metric_rows(run_dir) == metric_rows(finished)
 
 
 def test_another_configuration_is_refused(finished):
@@ -205,18 +260,6 @@ def test_a_signal_leaves_a_checkpoint_and_says_so(tmp_path, number, status):
     assert process.returncode == status
     assert "goes on from there" in output
     assert "Traceback" not in errors
-
-
-def test_a_disk_that_is_full_is_one_line():
-    where = RunDirectory("somewhere/run")
-    for error in (
-        OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)),
-        tf.errors.ResourceExhaustedError(None, None, "events; No space left on device"),
-    ):
-        found = trainer._disk_full(error, where)
-        assert isinstance(found, UserError) and "somewhere/run" in str(found)
-    other = OSError(errno.EACCES, os.strerror(errno.EACCES))
-    assert trainer._disk_full(other, where) is other
 
 
 def test_two_processes_do_not_share_a_directory(tmp_path):

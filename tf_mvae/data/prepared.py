@@ -2,6 +2,7 @@
 
 import contextlib
 import pathlib
+import shlex
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -43,10 +44,11 @@ def prepared_builder(name: str, data_dir: str | None = None) -> tfds.core.Datase
     except (tfds.core.DatasetNotFoundError, AssertionError, ValueError, OSError) as error:
         raise UserError(f"data set {name!r} in {place} cannot be read: {error}") from error
     if not prepared:
+        build = shlex.join(["tfds", "build", name, f"--data_dir={place}"])
         raise UserError(
-            f"data set {name!r} is not prepared in {place}: run `tfds build {name} "
-            f"--data_dir={place}` (needs a network), give --data_dir of a prepared copy, or take "
-            "--experiment=digits, which needs neither"
+            f"data set {name!r} is not prepared in {place}: run `{build}` (needs a "
+            "network), give --data_dir of a prepared copy, or take --experiment=digits, which "
+            "needs neither"
         )
     return builder
 

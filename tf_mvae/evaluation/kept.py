@@ -6,6 +6,8 @@ from collections.abc import Callable, Sequence
 import keras
 from absl import logging
 
+from tf_mvae import files
+
 __all__ = ["kept_network"]
 
 
@@ -39,7 +41,6 @@ def kept_network(
         logging.warning("network %s is trained again: %s", path, problem)
     network = make()
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.stem}.tmp.keras")
-    network.save(temporary)
-    temporary.replace(path)
+    with files.replacing(path) as temporary:
+        network.save(temporary)
     return network

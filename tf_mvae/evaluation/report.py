@@ -1,18 +1,22 @@
 """Evaluations in a file and on the terminal."""
 
 import json
-import os
 import pathlib
 from collections.abc import Mapping
 from typing import Any
 
-__all__ = ["table", "update_report"]
+from absl import logging
+
+from tf_mvae import files
+
+__all__ = ["read_report", "table", "update_report"]
 
 
 def update_report(path: pathlib.Path, analyses: Mapping[str, Any]) -> dict[str, Any]:
     """Writes analyses into a JSON file, beside those that are there under other names.
 
-    The file is written whole or not at all; one that cannot be read is replaced. Results that are
+    The file is written whole or not at all; one that is damaged is replaced, and kept as
+    `NAME.damaged.json`. Results that are
     replaced by those of other settings (of fewer examples, say) go to a file beside it,
     `NAME_replaced.jsonl`, a line each.
 
@@ -23,12 +27,11 @@ def update_report(path: pathlib.Path, analyses: Mapping[str, Any]) -> dict[str, 
     Returns:
         What the file holds now.
     """
-    report: dict[str, Any] = {}
-    if path.exists():
-        try:
-            report = json.loads(path.read_text(encoding="utf-8"))
-        except json.JSONDecodeError:
-            report = {}
+    report = read_report(path)
+    if report is None:
+        report, damaged = {}, path.with_name(f"{path.stem}.damaged{path.suffix}")
+        logging.warning("%s is damaged: it is begun anew, and kept as %s", path, damaged.name)
+        path.replace(damaged)
     replaced = {
         name: report[name]
         for name, analysis in analyses.items()
@@ -41,10 +44,27 @@ def update_report(path: pathlib.Path, analyses: Mapping[str, Any]) -> dict[str, 
                 json.dumps({n: old}, sort_keys=True) + "\n" for n, old in replaced.items()
             )
     report = {**report, **analyses}
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    temporary.write_text(json.dumps(report, indent=1, sort_keys=True), encoding="utf-8")
-    temporary.replace(path)
+    files.write_text(path, json.dumps(report, indent=1, sort_keys=True))
     return report
+
+
+def read_report(path: pathlib.Path) -> dict[str, Any] | None:
+    """Reads what `update_report` wrote.
+
+    Args:
+        path: The file.
+
+    Returns:
+        Analyses by name, none if the file is not there; None if it is damaged.
+    """
+    if not path.exists():
+        return {}
+    try:
+        report = json.loads(path.read_text(encoding="utf-8"))
+        parts = [(part["settings"], part["results"]) for part in report.values()]
+    except (ValueError, KeyError, TypeError, AttributeError):
+        return None
+    return report if all(isinstance(each, dict) for pair in parts for each in pair) else None
 
 
 def table(analyses: Mapping[str, Any]) -> str:

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from tf_mvae import files
 from tf_mvae.batch import unpack
 from tf_mvae.errors import UserError
 from tf_mvae.evaluation.settings import Settings
@@ -194,7 +195,7 @@ def analyze(run: Any, settings: Settings) -> dict[str, Any]:
 def write_lines(path: pathlib.Path, lines: Sequence[str]) -> None:
     """Writes a text file, and its folder."""
     path.parent.mkdir(exist_ok=True)
-    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    files.write_text(path, "\n".join(lines) + "\n")
 
 
 def _jackknife(score: Callable[[np.ndarray], float], rows: np.ndarray) -> float:

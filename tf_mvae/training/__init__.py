@@ -1,14 +1,35 @@
-"""Training: runs, their directories and checkpoints."""
+"""Training: runs, their directories and checkpoints.
 
-from tf_mvae.training.card import run_card
-from tf_mvae.training.config import RunConfig
-from tf_mvae.training.replicas import LostWorker
-from tf_mvae.training.run import Run, load_run
-from tf_mvae.training.stopping import Stopped
-from tf_mvae.training.strategy import make_strategy
-from tf_mvae.training.trainer import train
+Names are imported at their first use, so that flags are checked before TensorFlow is imported.
+"""
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from tf_mvae.training.card import run_card
+    from tf_mvae.training.config import RunConfig
+    from tf_mvae.training.divergence import Diverged
+    from tf_mvae.training.replicas import LostWorker
+    from tf_mvae.training.run import Run, load_run
+    from tf_mvae.training.stopping import Stopped
+    from tf_mvae.training.strategy import make_strategy
+    from tf_mvae.training.trainer import train
+
+_MODULES = {
+    "Diverged": "divergence",
+    "LostWorker": "replicas",
+    "Run": "run",
+    "RunConfig": "config",
+    "Stopped": "stopping",
+    "load_run": "run",
+    "make_strategy": "strategy",
+    "run_card": "card",
+    "train": "trainer",
+}
 
 __all__ = [
+    "Diverged",
     "LostWorker",
     "Run",
     "RunConfig",
@@ -18,3 +39,12 @@ __all__ = [
     "run_card",
     "train",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    """Imports a public name from its module."""
+    if name not in _MODULES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(importlib.import_module(f"{__name__}.{_MODULES[name]}"), name)
+    globals()[name] = value
+    return value

@@ -1,6 +1,5 @@
 """Keras callbacks of a run: checkpoints, progress, metrics, and stopping when asked."""
 
-import math
 import sys
 import time
 from collections.abc import Callable
@@ -10,8 +9,8 @@ import keras
 import tensorflow as tf
 import tqdm
 
-from tf_mvae.errors import UserError
 from tf_mvae.training.checkpoints import Checkpoints, Position
+from tf_mvae.training.divergence import FiniteCheck
 from tf_mvae.training.run_directory import RunDirectory
 from tf_mvae.training.stopping import Stopped, StopRequest
 
@@ -42,6 +41,9 @@ class CheckpointWriter(_StepCounter):
     `steps_per_execution` does not say more), a checkpoint is written and
     `Stopped` is raised. The metrics gathered so far in an epoch are part of a
     checkpoint, and taken up again after Keras has reset them.
+
+    A state that is not finite is not written: `Diverged` is raised. The end of an epoch is
+    checked by `finite_epochs`, before its metrics are written.
     """
 
     def __init__(
@@ -67,6 +69,8 @@ class CheckpointWriter(_StepCounter):
         self._steps_per_epoch = steps_per_epoch
         self._every_steps = every_steps
         self.position = start
+        last = None if checkpoints is None else checkpoints.newest
+        self._check = FiniteCheck(start.step, last)
         self._restored_metrics: list[Any] | None = None
 
     def on_train_begin(self, logs: Any = None) -> None:
@@ -98,6 +102,7 @@ class CheckpointWriter(_StepCounter):
         due = here.step_in_epoch // self._every_steps > before.step_in_epoch // self._every_steps
         stop = self._stop.agreed
         if stop is not None or (due and here.step_in_epoch < self._steps_per_epoch):
+            self._check(self.model, here.step)
             self._save()
         if stop is not None:
             if self._checkpoints is not None:
@@ -110,6 +115,15 @@ class CheckpointWriter(_StepCounter):
         metrics = {name: float(value) for name, value in (logs or {}).items()}
         self.position = Position(self.position.step, epoch + 1, 0, metrics)
         self._save()
+
+    def finite_epochs(self) -> keras.callbacks.Callback:
+        """Returns a callback that raises `Diverged` at the end of an epoch that is not finite."""
+
+        def check(epoch: int, logs: dict[str, float]) -> None:
+            metrics = {name: float(value) for name, value in (logs or {}).items()}
+            self._check(self.model, self.position.step, metrics)
+
+        return keras.callbacks.LambdaCallback(on_epoch_end=check)
 
     def _save(self) -> None:
         if self._checkpoints is not None:
@@ -208,18 +222,9 @@ class MetricsWriter(keras.callbacks.Callback):
         self._began = time.monotonic()
 
     def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
-        """Writes the epoch.
-
-        Raises:
-            UserError: The loss is not a finite number any more.
-        """
+        """Writes the epoch."""
         metrics = {name: float(value) for name, value in (logs or {}).items()}
         step = (epoch + 1) * self._steps_per_epoch
-        if not math.isfinite(metrics["loss"]):
-            raise UserError(
-                f"training diverged: the loss of epoch {epoch + 1} is {metrics['loss']}; start "
-                "again with a lower --learning_rate and another --run_dir"
-            )
         seconds = round(time.monotonic() - self._began, 3)
         self._directory.add_metrics(
             {"epoch": epoch + 1, "step": step, "seconds": seconds, **metrics}

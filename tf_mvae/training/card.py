@@ -1,10 +1,10 @@
 """The model card of a run."""
 
 import dataclasses
-import json
 from collections.abc import Mapping
 from typing import Any
 
+from tf_mvae.evaluation.report import read_report
 from tf_mvae.experiments import registry
 from tf_mvae.serving import ModelCard
 from tf_mvae.training.config import RunConfig
@@ -52,11 +52,8 @@ def _metric(name: str) -> str:
 
 def _evaluated(directory: RunDirectory) -> dict[str, Any]:
     """Returns the values of `evaluation.json`, by what was asked and of which split."""
-    path = directory.path / "evaluation.json"
-    if not path.exists():
-        return {}
     found = {}
-    for analysis, part in json.loads(path.read_text(encoding="utf-8")).items():
+    for analysis, part in (read_report(directory.path / "evaluation.json") or {}).items():
         split = part.get("settings", {}).get("split", "")
         for question, result in part.get("results", {}).items():
             if isinstance(result, dict) and "value" in result:

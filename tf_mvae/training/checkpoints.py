@@ -4,7 +4,7 @@ import concurrent.futures
 import dataclasses
 import hashlib
 import json
-import os
+import math
 import pathlib
 import re
 import shutil
@@ -16,7 +16,9 @@ import tensorflow as tf
 from absl import logging
 
 from tf_mvae.errors import UserError
+from tf_mvae.files import sync
 from tf_mvae.training.averages import averages_of
+from tf_mvae.training.divergence import non_finite
 
 __all__ = ["Checkpoints", "Position"]
 
@@ -47,7 +49,8 @@ class Checkpoints:
     variable (weights, optimizer, random generators of layers, metrics) and a manifest:
     the position, and the SHA-256 of every file and of the rest of the manifest. It is
     written under another name, synced, and renamed, so that a name that reads `step-…` is
-    whole unless the disk damaged it, which the sums tell.
+    whole unless the disk damaged it, which the sums tell. One whose weights, optimizer or
+    validation loss are not finite (earlier versions wrote such) counts as damaged.
 
     Training waits for the copy to host memory only: another thread writes it, one
     checkpoint at a time.
@@ -71,6 +74,7 @@ class Checkpoints:
         self.directory = directory
         self._keep = keep
         self._monitor = monitor
+        self._model = model
         self._model_state = _raw(model.variables)
         self._trainable, self._averages = _raw(model.trainable_variables), averages_of(model)
         # The optimizer's and the metrics' state matter to a run that goes on only.
@@ -102,6 +106,10 @@ class Checkpoints:
         writing, self._writing = self._writing, None
         if writing is not None:
             writing.result()
+
+    def close(self) -> None:
+        """Waits until nothing is written any more; nothing can be saved from then on."""
+        self._writer.shutdown()
 
     def _copy(self) -> None:
         """Copies the state to host memory, where training does not change it."""
@@ -144,17 +152,17 @@ class Checkpoints:
         manifest["sha256"] = _sum_of_rest(manifest)
         (temporary / _MANIFEST).write_text(json.dumps(manifest, indent=1), encoding="utf-8")
         for path in temporary.iterdir():
-            _sync(path)
+            sync(path)
         if final.exists():  # a damaged one, passed over when the run was taken up
             old = self.directory / f".{final.name}.old"
-            shutil.rmtree(old, ignore_errors=True)
+            _remove(old)
             final.rename(old)
             temporary.rename(final)
-            shutil.rmtree(old)
+            _remove(old)
         else:
             temporary.rename(final)
-        _sync(self.directory)
-        self._remove_old()
+        sync(self.directory)
+        self._remove_old(position.step)
 
     def restore(self, which: str = "last", model_only: bool = False) -> Position | None:
         """Restores the newest or the best whole checkpoint.
@@ -179,7 +187,11 @@ class Checkpoints:
         for folder in folders:
             problem = _damage(folder)
             if problem is None:
-                return self._read(folder, model_only)
+                position = _position(_manifest(folder))
+                self._read(folder, model_only)
+                problem = self._not_finite(position, model_only)
+                if problem is None:
+                    return position
             logging.warning("checkpoint %s is damaged (%s): taking an older one", folder, problem)
         if folders:
             raise UserError(
@@ -187,18 +199,35 @@ class Checkpoints:
             )
         return None
 
-    def _read(self, folder: pathlib.Path, model_only: bool) -> Position:
-        position = Position(**_manifest(folder)["position"])
-        if model_only and self._averages is None:
-            status = tf.train.Checkpoint(model=self._model_state).read(str(folder / "variables"))
-            status.expect_partial().assert_existing_objects_matched()
-        else:
-            state = tf.train.Checkpoint(model=self._model_state, run=self._run_state)
-            state.read(str(folder / "variables")).assert_consumed()
+    def newest(self) -> str | None:
+        """Returns the name of the newest checkpoint, None if there is none; waits as `join`."""
+        self.join()
+        return next((folder.name for folder in self._folders()), None)
+
+    def _read(self, folder: pathlib.Path, model_only: bool) -> None:
+        path = str(folder / "variables")
+        try:
+            if model_only and self._averages is None:
+                status = tf.train.Checkpoint(model=self._model_state).read(path)
+                status.expect_partial().assert_existing_objects_matched()
+            else:
+                state = tf.train.Checkpoint(model=self._model_state, run=self._run_state)
+                state.read(path).assert_consumed()
+        except (AssertionError, ValueError, tf.errors.OpError) as error:
+            raise UserError(
+                f"checkpoint {folder} does not fit the model of this run's flags; it is from "
+                f"other flags or another version ({str(error).strip().splitlines()[0]})"
+            ) from error
         if model_only and self._averages is not None:
             for variable, average in zip(self._trainable, self._averages, strict=True):
                 variable.assign(average)
-        return position
+
+    def _not_finite(self, position: Position, weights_only: bool) -> str | None:
+        """Says what of a checkpoint that was read is not finite."""
+        if not math.isfinite(position.metrics.get(self._monitor, 0.0)):
+            return f"its {self._monitor} is {position.metrics[self._monitor]}"
+        name = non_finite(self._model, weights_only)
+        return name and f"{name} is not finite"
 
     def _folders(self) -> list[pathlib.Path]:
         """All checkpoints, newest first."""
@@ -208,44 +237,81 @@ class Checkpoints:
         return sorted(names, key=lambda path: path.name, reverse=True)
 
     def _badness(self, folder: pathlib.Path) -> float:
-        """The monitored metric; infinite where the checkpoint ends no epoch or is damaged."""
+        """The monitored metric; infinite if it is NaN, or the checkpoint damaged or mid-epoch."""
         try:
-            position = _manifest(folder)["position"]
-            return position["metrics"].get(self._monitor, float("inf"))
-        except (OSError, ValueError, KeyError, TypeError, AttributeError):
-            return float("inf")
+            value = _position(_manifest(folder)).metrics.get(self._monitor, math.inf)
+        except (OSError, ValueError):
+            return math.inf
+        return value if math.isfinite(value) else math.inf
 
-    def _remove_old(self) -> None:
+    def _remove_old(self, step: int) -> None:
         for leftover in self.directory.glob(".step-*"):
-            shutil.rmtree(leftover)
-        folders = self._folders()
+            _remove(leftover)
+        # Later ones are damaged, and replaced when the run gets there again.
+        folders = [f for f in self._folders() if int(f.name.removeprefix("step-")) <= step]
         best = min(folders, key=self._badness)
         for folder in folders[self._keep :]:
             if folder != best:
-                shutil.rmtree(folder)
+                _remove(folder)
 
 
 def _raw(variables: Sequence[Any]) -> list[tf.Variable]:
     return [variable.value for variable in variables]
 
 
+def _remove(path: pathlib.Path) -> None:
+    """Removes a folder, or a file that has the name of one."""
+    if path.is_dir():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
+
+
 def _manifest(folder: pathlib.Path) -> dict[str, Any]:
-    return json.loads((folder / _MANIFEST).read_text(encoding="utf-8"))
+    """Reads a manifest.
+
+    Raises:
+        OSError: There is none.
+        ValueError: It is not JSON or not of a manifest's form.
+    """
+    manifest = json.loads((folder / _MANIFEST).read_text(encoding="utf-8"))
+    # Manifests of older runs hold no sum of their own.
+    strange = not isinstance(manifest, dict) or set(manifest) - {"position", "files", "sha256"}
+    if strange or not isinstance(manifest.get("files"), dict):
+        raise ValueError(f"{_MANIFEST} is not what was written")
+    return manifest
+
+
+def _position(manifest: dict[str, Any]) -> Position:
+    try:
+        position = Position(**manifest["position"])
+        numbers = (position.step, position.epoch, position.step_in_epoch)
+        metrics = position.metrics.values()
+    except (KeyError, TypeError, AttributeError) as error:
+        raise ValueError(f"{_MANIFEST} has no position") from error
+    whole = all(isinstance(number, int) and number >= 0 for number in numbers)
+    if not whole or not all(isinstance(value, int | float) for value in metrics):
+        raise ValueError(f"{_MANIFEST} has no position")
+    return position
 
 
 def _damage(folder: pathlib.Path) -> str | None:
     """Says what is wrong with a checkpoint, or None."""
     try:
         manifest = _manifest(folder)
-        # Manifests of older runs hold no sum of their own.
-        strange = set(manifest) - {"position", "files", "sha256"}
-        if strange or manifest.get("sha256", digest := _sum_of_rest(manifest)) != digest:
+        digest = _sum_of_rest(manifest)
+        if manifest.get("sha256", digest) != digest:
             return f"{_MANIFEST} is not what was written"
+        if not {"variables.index", "variables.data-00000-of-00001"} <= set(manifest["files"]):
+            return f"{_MANIFEST} does not list the files of a checkpoint"
         for name, digest in manifest["files"].items():
             if _sha256(folder / name) != digest:
                 return f"{name} is not what was written"
-    except (OSError, ValueError, KeyError, AttributeError) as error:
-        return f"{type(error).__name__}: {error}"
+        _position(manifest)
+    except OSError as error:
+        return f"{pathlib.Path(error.filename or folder).name}: {error.strerror}"
+    except ValueError as error:
+        return f"{_MANIFEST}: {error}"
     return None
 
 
@@ -257,11 +323,3 @@ def _sum_of_rest(manifest: dict[str, Any]) -> str:
 def _sha256(path: pathlib.Path) -> str:
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def _sync(path: pathlib.Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

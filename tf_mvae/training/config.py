@@ -6,13 +6,14 @@ import re
 import typing
 from typing import Any, Literal
 
+from tf_mvae import files
 from tf_mvae.errors import UserError
+from tf_mvae.names import MODELS, check_name
 
 Compilation = bool | Literal["auto"]
 
 __all__ = ["LEARNING_RATE_SCHEDULES", "MODELS", "PRECISIONS", "RunConfig", "data_name"]
 
-MODELS = ("mvae", "mvae_q", "vae", "cvae", "bivcca", "jmvae", "telbo")
 LEARNING_RATE_SCHEDULES = ("constant", "cosine")
 # Flags that do not change what is computed: where things lie, and how many steps are a program.
 _FREE = ("data_dir", "assets_dir", "steps_per_execution")
@@ -208,15 +209,12 @@ class RunConfig:
             ("learning_rate_schedule", LEARNING_RATE_SCHEDULES),
             ("mixed_precision", PRECISIONS),
         ):
-            if getattr(self, name) not in known:
-                raise UserError(
-                    f"--{name}={getattr(self, name)} is not known; there are {', '.join(known)}"
-                )
+            check_name(name, getattr(self, name), known)
 
     def write(self, path: pathlib.Path) -> None:
-        """Writes a flagfile that gives this configuration again."""
+        """Writes a flagfile that gives this configuration again, whole or not at all."""
         lines = [f"--{name}={_to_text(value)}" for name, value in self._given().items()]
-        path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+        files.write_text(path, "\n".join(lines) + "\n")
 
     @classmethod
     def read(cls, path: pathlib.Path) -> "RunConfig":
@@ -238,13 +236,17 @@ class RunConfig:
             raise UserError(f"{path} is no run's flagfile: {error}") from error
 
     def differences(self, other: "RunConfig") -> list[str]:
-        """Names the flags in which another configuration computes something else."""
+        """Names the flags in which another configuration computes something else.
+
+        A run may go on for another number of epochs, unless `may_change_epochs` is False.
+        """
         own, others = _compared(self), _compared(other)
         return [
             f"--{name}={_to_text(others[name])} (was {_to_text(own[name]) or 'left out'})"
             for name in own
             if own[name] != others[name]
             and name not in _FREE
+            and not (name == "epochs" and self.may_change_epochs)
             and not (name == "dataset_dir" and may_be_one(own[name], others[name]))
         ]
 
@@ -253,6 +255,11 @@ class RunConfig:
         values = {k: v for k, v in dataclasses.asdict(self).items() if v not in empty}
         values.pop("assets_dir", None)
         return values
+
+    @property
+    def may_change_epochs(self) -> bool:
+        """Whether no schedule depends on the number of epochs."""
+        return self.learning_rate_schedule != "cosine"
 
     @property
     def is_incomplete(self) -> bool:

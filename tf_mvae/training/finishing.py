@@ -3,20 +3,26 @@
 import dataclasses
 import json
 import pathlib
+import shlex
+import shutil
 import tempfile
 from typing import Any
 
 import tensorflow as tf
+from absl import logging
 
+from tf_mvae import files
 from tf_mvae.distributions.likelihoods import Categorical
 from tf_mvae.experiments import registry
+from tf_mvae.modality import Modality
 from tf_mvae.models import BaseVAE
-from tf_mvae.serving import export_saved_model
+from tf_mvae.serving import ModelCard, export_saved_model
 from tf_mvae.training.averages import averaged
 from tf_mvae.training.card import run_card
 from tf_mvae.training.checkpoints import Checkpoints, Position
+from tf_mvae.training.collapse import collapse_warning
 from tf_mvae.training.config import RunConfig
-from tf_mvae.training.run_directory import RunDirectory, write_atomically
+from tf_mvae.training.run_directory import RunDirectory
 from tf_mvae.visualization import sentences_of, write_curves, write_pictures
 
 __all__ = ["draw", "finish", "tell"]
@@ -49,25 +55,47 @@ def finish(
     test_batch: Any,
     steps: int,
 ) -> dict[str, Any]:
-    """Writes what a finished run leaves, all from the best checkpoint."""
+    """Writes what a finished run leaves, all from the best checkpoint, and its summary.
+
+    A posterior that has collapsed is a warning on standard error, in TensorBoard and under
+    `warnings` in the summary.
+    """
     best = checkpoints.restore("best", model_only=True)
     _write_pictures(model, test_batch, directory.pictures, config)
     groups = [m for m in model.modalities if m.mask_shape]
     of_members = [f"{name}_log_likelihood" for group in groups for name in group.column_names]
     write_curves(directory.metric_rows(), directory.pictures / "curves.png", of_members)
-    model.save(directory.path / ".model.tmp.keras")
-    (directory.path / ".model.tmp.keras").replace(directory.keras_model)
-    if not directory.saved_model.exists():
-        card = run_card(config, directory, best.metrics, best.step)
-        export_saved_model(model, directory.saved_model, card)
+    with files.replacing(directory.keras_model) as temporary:
+        model.save(temporary)
+    card = run_card(config, directory, best.metrics, best.step)
+    _replace_saved_model(model, directory, card)
+    warning = collapse_warning(config, best.metrics)
     summary = {
         "best_checkpoint": dataclasses.asdict(best),
         "epochs": config.epochs,
         "steps": steps,
+        "warnings": [] if warning is None else [warning],
     }
-    write_atomically(directory.finished, json.dumps(summary, indent=1))
+    if warning is not None:
+        with tf.summary.create_file_writer(str(directory.tensorboard)).as_default(step=steps):
+            tf.summary.text("warnings", warning)
+    files.write_text(directory.finished, json.dumps(summary, indent=1))
     _print_summary(directory, best, model)
+    if warning is not None:
+        logging.warning("%s", warning)
     return summary
+
+
+def _replace_saved_model(model: BaseVAE, directory: RunDirectory, card: ModelCard) -> None:
+    """Exports the model; one that is there, of fewer epochs, stays until the new one is whole."""
+    new, old = directory.path / ".saved_model.new", directory.path / ".saved_model.old"
+    for leftover in (new, old):
+        shutil.rmtree(leftover, ignore_errors=True)
+    export_saved_model(model, new, card)
+    if directory.saved_model.exists():
+        directory.saved_model.rename(old)
+    new.rename(directory.saved_model)
+    shutil.rmtree(old, ignore_errors=True)
 
 
 def _print_summary(directory: RunDirectory, best: Position, model: BaseVAE) -> None:
@@ -86,9 +114,16 @@ def _print_summary(directory: RunDirectory, best: Position, model: BaseVAE) -> N
         (directory.saved_model, "tf.saved_model.load, TensorFlow Serving; needs no tf_mvae"),
     ]:
         print(f"  {path.name:14s} {meaning}")
-    classes = [m.name for m in model.modalities if isinstance(m.likelihood, Categorical)]
-    condition = f" --condition='{classes[0]}=7'" if classes else ""
+    classes = [m for m in model.modalities if isinstance(m.likelihood, Categorical)]
+    run_dir = f"--run_dir={directory.path}"
+    flags = [run_dir, *(f"--condition={m.name}={_one_class(m)}" for m in classes[:1])]
     print(
-        f"next: python -m tf_mvae.generate --run_dir={directory.path}{condition}\n"
-        f"      python -m tf_mvae.evaluate --run_dir={directory.path}"
+        f"next: {shlex.join(['python', '-m', 'tf_mvae.generate', *flags])}\n"
+        f"      {shlex.join(['python', '-m', 'tf_mvae.evaluate', run_dir])}"
     )
+
+
+def _one_class(modality: Modality) -> str:
+    """Returns a class's name, for an example: of ten digits 7."""
+    names = modality.likelihood.class_names
+    return names[min(7, len(names) - 1)]

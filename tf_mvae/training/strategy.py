@@ -1,20 +1,12 @@
 """Which devices and machines a run trains on: TensorFlow's distribution strategies."""
 
-import json
-import os
-
 import tensorflow as tf
 
 from tf_mvae.errors import UserError
+from tf_mvae.training.cluster import STRATEGIES, Cluster, check_strategy
+from tf_mvae.training.replicas import lost_workers_named
 
 __all__ = ["STRATEGIES", "make_strategy"]
-
-STRATEGIES = ("default", "mirrored", "multi_worker", "tpu", "parameter_server")
-_UNSUPPORTED = {
-    "tpu": "no step of this package has run on a TPU",
-    "parameter_server": "its workers take steps on weights of different ages, so that a run would "
-    "depend on their number",
-}
 
 
 def make_strategy(name: str, num_logical_cpus: int = 0) -> tf.distribute.Strategy | None:
@@ -30,14 +22,10 @@ def make_strategy(name: str, num_logical_cpus: int = 0) -> tf.distribute.Strateg
 
     Raises:
         UserError: The strategy is not supported, or `TF_CONFIG` is missing or wrong.
+        LostWorker: A process that `TF_CONFIG` names did not arrive; until then, those that are
+            waited for are named on standard error.
     """
-    if name not in STRATEGIES:
-        raise UserError(f"--strategy={name} is not known; there are {', '.join(STRATEGIES)}")
-    if name in _UNSUPPORTED:
-        raise UserError(
-            f"--strategy={name} is not supported ({_UNSUPPORTED[name]}); take mirrored or "
-            "multi_worker"
-        )
+    check_strategy(name, num_logical_cpus)
     if num_logical_cpus:
         _split_cpu(num_logical_cpus)
     if name == "mirrored":
@@ -48,14 +36,12 @@ def make_strategy(name: str, num_logical_cpus: int = 0) -> tf.distribute.Strateg
         cpus = [device.name for device in tf.config.list_logical_devices("CPU")]
         return tf.distribute.MirroredStrategy(cpus, tf.distribute.ReductionToOneDevice())
     if name == "multi_worker":
-        _check_tf_config()
-        return tf.distribute.MultiWorkerMirroredStrategy()
+        with lost_workers_named(), Cluster.from_environment().waiting_named():
+            return tf.distribute.MultiWorkerMirroredStrategy()
     return None
 
 
 def _split_cpu(number: int) -> None:
-    if number < 0:
-        raise UserError(f"--num_logical_cpus must not be negative; it is {number}")
     cpu = tf.config.list_physical_devices("CPU")[0]
     try:
         tf.config.set_logical_device_configuration(
@@ -63,20 +49,3 @@ def _split_cpu(number: int) -> None:
         )
     except RuntimeError as error:
         raise UserError("--num_logical_cpus comes too late: TensorFlow is at work") from error
-
-
-def _check_tf_config() -> None:
-    """Says what is wrong with TF_CONFIG, which TensorFlow's own errors do not."""
-    text = os.environ.get("TF_CONFIG", "")
-    example = '{"cluster": {"worker": ["HOST:PORT", ...]}, "task": {"type": "worker", "index": 0}}'
-    if not text:
-        raise UserError(f"--strategy=multi_worker needs TF_CONFIG={example}")
-    try:
-        config = json.loads(text)
-        cluster, task = config["cluster"], config["task"]
-        roles, kind, index = set(cluster), task["type"], int(task["index"])
-        address = cluster[kind][index]
-    except (ValueError, KeyError, TypeError, IndexError) as error:
-        raise UserError(f"TF_CONFIG is not of the form {example}: {error!r}") from error
-    if not roles <= {"chief", "worker"} or index < 0 or not isinstance(address, str):
-        raise UserError(f"TF_CONFIG has roles {sorted(roles)}; take chief and worker, as {example}")

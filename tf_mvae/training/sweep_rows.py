@@ -7,8 +7,8 @@ import pathlib
 import statistics
 from collections.abc import Iterable, Iterator
 
+from tf_mvae import files
 from tf_mvae.errors import UserError
-from tf_mvae.training.run_directory import write_atomically
 
 __all__ = ["Row", "Rows", "accuracy_table", "average"]
 
@@ -76,7 +76,7 @@ class Rows:
         writer = csv.DictWriter(text, [field.name for field in dataclasses.fields(Row)])
         writer.writeheader()
         writer.writerows(dataclasses.asdict(each) for each in self)
-        write_atomically(self._path, text.getvalue())
+        files.write_text(self._path, text.getvalue())
 
 
 def average(rows: Iterable[Row]) -> dict[tuple[str, float], tuple[float, float | None, int]]:
@@ -122,5 +122,5 @@ def _read(path: pathlib.Path) -> list[Row]:
                 Row(**{name: kinds[name](value) for name, value in line.items()})
                 for line in csv.DictReader(file)
             ]
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, csv.Error) as error:
         raise UserError(f"{path} is no table of a sweep: {error}") from error

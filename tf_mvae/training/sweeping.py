@@ -9,13 +9,16 @@ import signal
 import subprocess
 import sys
 import time
+import zipfile
 from collections.abc import Sequence
-from typing import TextIO
+from typing import Any, TextIO
 
 import keras
 import numpy as np
 import tqdm
+from absl import logging
 
+from tf_mvae import files
 from tf_mvae.data.pairing import keep_paired
 from tf_mvae.distributions.likelihoods import Categorical
 from tf_mvae.errors import UserError
@@ -26,13 +29,11 @@ from tf_mvae.modality import Modality
 from tf_mvae.training.config import RunConfig
 from tf_mvae.training.incomplete import incomplete_split
 from tf_mvae.training.run import load_run
-from tf_mvae.training.run_directory import write_atomically
 from tf_mvae.training.stopping import Stopped
 from tf_mvae.training.sweep_rows import Row, Rows
 
-__all__ = ["BASELINES", "Sweep", "parse_methods", "parse_numbers"]
+__all__ = ["Sweep"]
 
-BASELINES = ("logistic_regression", "supervised_network", *baselines.FEATURES)
 _FEATURES = 64
 _TRAIN = (sys.executable, "-m", "tf_mvae.train")
 
@@ -46,7 +47,7 @@ class Sweep:
         experiment: Of one class and something it is read off.
         data_dir: See `RunConfig`.
         methods: By name, the flagfile of a model for `tf_mvae.train`; None for a baseline,
-            one of `BASELINES`.
+            one of `tf_mvae.names.BASELINES`.
         fractions: Shares of the examples that stay whole.
         seeds: Each fraction is run with each of them,
         repeat_up_to: if it is not above this; with the first of them if it is.
@@ -126,9 +127,9 @@ class Sweep:
         }
         path = self.directory / "sweep.json"
         if not path.exists():
-            write_atomically(path, json.dumps(settings, indent=1))
+            files.write_text(path, json.dumps(settings, indent=1))
             return
-        there = json.loads(path.read_text(encoding="utf-8"))
+        there = _settings_of(path)
         both = set(there["methods"]) & set(settings["methods"])
         changed = [
             f"--methods ({n})"
@@ -142,7 +143,7 @@ class Sweep:
                 "another --sweep_dir"
             )
         there["methods"].update(settings["methods"])
-        write_atomically(path, json.dumps(there, indent=1))
+        files.write_text(path, json.dumps(there, indent=1))
 
     def _run_dir(self, method: str, settings: RunConfig) -> pathlib.Path:
         name = f"{method}-{settings.paired_fraction:g}-{settings.seed}"
@@ -201,17 +202,15 @@ class Sweep:
         model sees, which never sees what an example has lost.
         """
         path = self.directory / "features" / f"{method}-{seed}.npz"
-        if not path.exists():
+        if _features_of(path) is None:
             (values,) = self._arrays("train", source.name)
             (test_values,) = self._arrays("test", source.name)
             make = baselines.FEATURES[method]
             features = make(source, values, _FEATURES, self.baseline_steps, seed)
             path.parent.mkdir(exist_ok=True)
-            temporary = path.with_name(f".{path.name}.tmp.npz")
-            np.savez(temporary, train=features(values), test=features(test_values))
-            temporary.replace(path)
-        with np.load(path, allow_pickle=False) as file:
-            return file["train"], file["test"]
+            with files.replacing(path) as temporary:
+                np.savez(temporary, train=features(values), test=features(test_values))
+        return _features_of(path)
 
     def _arrays(self, split: str, *names: str) -> list[np.ndarray]:
         """Reads a whole split's modalities."""
@@ -239,40 +238,29 @@ def _run(command: Sequence[str]) -> tuple[int, str]:
             continue
 
 
-def parse_methods(items: Sequence[str]) -> dict[str, str | None]:
-    """Reads `['mvae=configs/weak_supervision/mvae.cfg', 'logistic_regression']`.
-
-    Raises:
-        UserError: An item is no baseline and no name with a flagfile that is there.
-    """
-    methods: dict[str, str | None] = {}
-    for item in items:
-        name, equals, file = item.partition("=")
-        if name in methods:
-            raise UserError(f"--methods names {name!r} twice")
-        if not equals and name not in BASELINES:
-            raise UserError(
-                f"--methods: {item!r} is none of {', '.join(BASELINES)}; a model is NAME=FLAGFILE"
-            )
-        if equals and not (name.isidentifier() and pathlib.Path(file).is_file()):
-            raise UserError(f"--methods: {item!r} is not NAME=FLAGFILE, or {file!r} is not there")
-        methods[name] = file or None
-    return methods
-
-
-def parse_numbers(flag: str, items: Sequence[str], kind: type) -> tuple:
-    """Reads a flag's list of numbers.
-
-    Raises:
-        UserError: One of them is none, or there is none.
-    """
+def _settings_of(path: pathlib.Path) -> dict[str, Any]:
     try:
-        numbers = tuple(kind(item) for item in items)
-    except ValueError as error:
-        raise UserError(f"--{flag} is a list of numbers, not {','.join(items)}") from error
-    if not numbers or len(set(numbers)) < len(numbers):
-        raise UserError(f"--{flag} is a list of different numbers, not {','.join(items)!r}")
-    return numbers
+        settings = json.loads(path.read_text(encoding="utf-8"))
+        if set(settings) == {"experiment", "baseline_steps", "methods"}:
+            return settings | {"methods": dict(settings["methods"])}
+    except (ValueError, TypeError):
+        pass
+    raise UserError(
+        f"{path} is damaged: what the sweep's rows were made with is not known; choose another "
+        "--sweep_dir"
+    )
+
+
+def _features_of(path: pathlib.Path) -> tuple[np.ndarray, np.ndarray] | None:
+    """Reads features; None if they are not there yet, or damaged."""
+    if not path.exists():
+        return None
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            return file["train"], file["test"]
+    except (ValueError, KeyError, OSError, EOFError, zipfile.BadZipFile) as error:
+        logging.warning("%s is damaged (%s): its features are learned again", path, error)
+        return None
 
 
 def _target_and_source(modalities: Sequence[Modality]) -> tuple[Modality, Modality]:

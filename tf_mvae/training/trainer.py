@@ -1,9 +1,7 @@
 """Training a run to its end, from wherever it stands."""
 
+import contextlib
 import dataclasses
-import errno
-import json
-import os
 import pathlib
 from collections.abc import Sequence
 from typing import Any
@@ -11,11 +9,13 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from tf_mvae import failures
 from tf_mvae.batch import out_of_range
 from tf_mvae.data.pipeline import CACHE_BYTES, Split, evaluation_batches
 from tf_mvae.data.sharding import WHOLE
 from tf_mvae.errors import UserError
 from tf_mvae.models import BaseVAE
+from tf_mvae.training.agreement import check_agreement, of_chief, settings_that_matter
 from tf_mvae.training.assets import keep_assets, run_assets
 from tf_mvae.training.averages import AveragedWeights
 from tf_mvae.training.build import build_model, load_split, resolved, steps_per_program
@@ -65,13 +65,20 @@ def train(
 
     Raises:
         UserError: The data, the directory or the configuration is not usable, or the disk
-            is full.
+            or the memory is full.
+        Diverged: A loss, a weight or the optimizer's state is not finite (a `UserError`).
         LostWorker: A process that trained together with this one is gone.
         Stopped: A signal asked to stop; a checkpoint has been written.
     """
     directory = RunDirectory(run_dir)
     pace = (checkpoint_steps, picture_epochs, keep_checkpoints)
-    with run_assets(config, directory) as config:
+    kept = f"what {directory.path} holds is kept, and the same command goes on from there"
+    with (
+        failures.named(kept),
+        lost_workers_named(_has_processes(strategy)),
+        contextlib.closing(directory),
+        run_assets(config, directory) as config,
+    ):
         return _train(config, directory, resume, *pace, strategy, cache_bytes, data_services)
 
 
@@ -100,8 +107,13 @@ def _train(
             model.expect(mask_of_batch(composition))
         return model
 
+    if _has_processes(strategy):
+        check_agreement(strategy, settings_that_matter(config, splits, checkpoint_steps))
     feed = Feed(config, splits, WHOLE, cache_bytes, data_services)
     config = with_jit_chosen(config, directory, make_model, feed.first, strategy is not None)
+    if _has_processes(strategy):  # the chief's run may have chosen it before
+        (compiled,) = of_chief(strategy, [int(config.jit_compile)])
+        config = dataclasses.replace(config, jit_compile=bool(compiled))
     _make_repeatable(config)
     if strategy is None:
         trained = model = make_model(config)
@@ -109,46 +121,47 @@ def _train(
         trained = Replicas(strategy, lambda: make_model(config))
         model = trained.models[0]
         feed = dataclasses.replace(feed, part=trained.part)
-    with lost_workers_named(strategy):
-        if strategy is not None and not trained.is_chief:
-            start = _told_by_chief(trained)
-            if start is not None:
-                stop = trained.stop
-                writer = CheckpointWriter(None, start, steps_per_epoch, checkpoint_steps, stop)
-                _fit(trained, feed, writer, _averaging(config, trained.models))
-            return {}
-        checkpoints = Checkpoints(directory.checkpoints, model, keep_checkpoints)
-        if strategy is None:
-            start = _take_up(config, directory, checkpoints, resume)
-        else:
-            start = _take_up_together(config, directory, checkpoints, resume, trained)
-        if start is None:
-            print(f"this run is finished; nothing to do: {directory.path}")
-            return json.loads(directory.finished.read_text(encoding="utf-8"))
-        test_batch = next(iter(evaluation_batches(splits["test"], 100, config.seed)))
-        writer = CheckpointWriter(
-            checkpoints, start, steps_per_epoch, checkpoint_steps, strategy and trained.stop
-        )
-        progress = Progress(config.epochs * steps_per_epoch, start, config.epochs)
-        metrics = MetricsWriter(
-            directory,
-            lambda: draw(model, test_batch, config),
-            picture_epochs,
-            steps_per_epoch,
-            lambda: tell(model, test_batch, config.seed),
-        )
-        averaging = _averaging(config, [model] if strategy is None else trained.models)
-        try:
-            _fit(trained, feed, writer, [progress, metrics, *averaging])
-        except tf.errors.InvalidArgumentError as error:
-            raise out_of_range(error) from error
-        except (OSError, tf.errors.OpError) as error:
-            raise _disk_full(error, directory) from error
-        finally:
-            progress.close()
+    if strategy is not None and not trained.is_chief:
+        start = _told_by_chief(trained)
+        if start is not None:
+            stop = trained.stop
+            writer = CheckpointWriter(None, start, steps_per_epoch, checkpoint_steps, stop)
+            _fit(trained, feed, writer, _averaging(config, trained.models))
+        return {}
+    checkpoints = Checkpoints(directory.checkpoints, model, keep_checkpoints)
+    if strategy is None:
+        start = _take_up(config, directory, checkpoints, resume)
+    else:
+        start = _take_up_together(config, directory, checkpoints, resume, trained)
+    if start is None:
+        print(f"this run is finished; nothing to do: {directory.path}")
+        return directory.summary()
+    test_batch = next(iter(evaluation_batches(splits["test"], 100, config.seed)))
+    writer = CheckpointWriter(
+        checkpoints, start, steps_per_epoch, checkpoint_steps, strategy and trained.stop
+    )
+    progress = Progress(config.epochs * steps_per_epoch, start, config.epochs)
+    metrics = MetricsWriter(
+        directory,
+        lambda: draw(model, test_batch, config),
+        picture_epochs,
+        steps_per_epoch,
+        lambda: tell(model, test_batch, config.seed),
+    )
+    averaging = _averaging(config, [model] if strategy is None else trained.models)
+    try:
+        _fit(trained, feed, writer, [progress, metrics, *averaging])
+    finally:
+        progress.close()
+        checkpoints.close()
     checkpoints.join()
     steps = config.epochs * steps_per_epoch
     return finish(config, directory, model, checkpoints, test_batch, steps)
+
+
+def _has_processes(strategy: tf.distribute.Strategy | None) -> bool:
+    """Says whether several processes train together."""
+    return isinstance(strategy, tf.distribute.MultiWorkerMirroredStrategy)
 
 
 def _make_repeatable(config: RunConfig) -> None:
@@ -187,12 +200,19 @@ def _take_up(
     """Takes the directory and restores the newest checkpoint; None where the run is finished."""
     directory.claim(config, resume)
     keep_assets(config, directory)
-    if directory.finished.exists():
+    summary = directory.summary()
+    if summary is not None and summary["epochs"] == config.epochs:
         return None
     start = checkpoints.restore()
-    if start is not None:
-        print(f"going on from step {start.step} (epoch {start.epoch + 1})")
+    if start is None and summary is not None:
+        raise UserError(
+            f"the run in {directory.path} is finished and has no checkpoint to go on from; choose "
+            "another --run_dir"
+        )
     start = start or Position()
+    directory.go_on(config, start.epoch + bool(start.step_in_epoch))
+    if start.step:
+        print(f"going on from step {start.step} (epoch {start.epoch + 1})")
     directory.keep_metrics(start.epoch)
     return start
 
@@ -210,7 +230,7 @@ def _take_up_together(
     """Does so as the chief, and tells the other processes."""
     try:
         start = _take_up(config, directory, checkpoints, resume)
-    except UserError:
+    except Exception:
         replicas.share([_FAILED, 0, 0, 0])
         raise
     here = start or Position()
@@ -238,6 +258,8 @@ def _fit(
     try:
         while writer.position.epoch < feed.config.epochs:
             _fit_from_here(trained, feed, writer, validation, callbacks)
+    except tf.errors.InvalidArgumentError as error:
+        raise out_of_range(error) from error
     finally:
         writer.on_train_end()  # an error must not leave signals unheeded
 
@@ -264,18 +286,6 @@ def _fit_from_here(
         steps_per_epoch=steps,
         # Metrics are written before the checkpoint: a kill between the two makes the
         # resumed run drop the line and write it again.
-        callbacks=[*callbacks, writer],
+        callbacks=[writer.finite_epochs(), *callbacks, writer],
         verbose=0,
     )
-
-
-def _disk_full(error: Exception, directory: RunDirectory) -> Exception:
-    """Returns the `UserError` behind a write that found no room, or the error itself."""
-    if getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT) or (
-        os.strerror(errno.ENOSPC) in str(error)
-    ):
-        return UserError(
-            f"no space left on the disk of {directory.path}; make room, and the same command goes "
-            "on from the newest checkpoint"
-        )
-    return error

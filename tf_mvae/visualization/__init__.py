@@ -8,6 +8,7 @@ from tf_mvae.visualization.curves import (
 from tf_mvae.visualization.grids import image_grid, save_figure
 from tf_mvae.visualization.pictures import condition_figure, most_probable, write_pictures
 from tf_mvae.visualization.sentences import sentences_of
+from tf_mvae.visualization.values import value_table
 
 __all__ = [
     "condition_figure",
@@ -15,6 +16,7 @@ __all__ = [
     "most_probable",
     "save_figure",
     "sentences_of",
+    "value_table",
     "write_accuracy_curves",
     "write_curves",
     "write_likelihood_paths",

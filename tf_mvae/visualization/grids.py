@@ -1,12 +1,13 @@
 """Grids of images, with words beside and below them."""
 
-import os
 import pathlib
 from collections.abc import Sequence
 
 import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+
+from tf_mvae import files
 
 __all__ = ["image_grid", "save_figure", "tile"]
 
@@ -86,7 +87,6 @@ def image_grid(
 def save_figure(figure: Figure, path: pathlib.Path) -> pathlib.Path:
     """Writes a PNG file, whole or not at all, and returns its path."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    figure.savefig(temporary, format="png")
-    temporary.replace(path)
+    with files.replacing(path) as temporary:
+        figure.savefig(temporary, format="png")
     return path

@@ -1,0 +1,74 @@
+"""Processes that train together compare what matters before they begin."""
+
+import dataclasses
+import json
+import os
+import subprocess
+
+import numpy as np
+import tensorflow as tf
+
+from tests.training.replicas_test import free_addresses
+from tests.training.trainer_test import ROOT, tiny_command
+from tf_mvae.data.pipeline import Split
+from tf_mvae.training import RunConfig, make_strategy
+from tf_mvae.training.agreement import check_agreement, of_chief, settings_that_matter
+
+
+def splits(first=0.0, number=5, text=b"a"):
+    values = np.arange(number, dtype=np.float32) + first
+    dataset = tf.data.Dataset.from_tensor_slices({"x": {"a": values, "b": [text] * number}})
+    return dict.fromkeys(("train", "validation"), Split(dataset, number))
+
+
+def differing(one, other):
+    return {name for name in {**one, **other} if one.get(name) != other.get(name)}
+
+
+def test_what_decides_the_result_is_compared(tmp_path):
+    config = RunConfig("digits", assets_dir=str(tmp_path))
+    (tmp_path / "en.model").write_bytes(b"words")
+    base = settings_that_matter(config, splits(), 100)
+    again = dataclasses.replace(config, data_dir="/elsewhere", steps_per_execution=3)
+    assert settings_that_matter(again, splits(), 100) == base
+    weighed = dataclasses.replace(config, likelihood_weight={"label": 2.0}, seed=1)
+    changed = settings_that_matter(weighed, splits(), 7)
+    assert differing(base, changed) == {"--likelihood_weight", "--seed", "--checkpoint_steps"}
+    for other in (splits(first=1.0), splits(text=b"b")):
+        changed = settings_that_matter(config, other, 100)
+        assert differing(base, changed) == {"first train example", "first validation example"}
+    changed = settings_that_matter(config, splits(number=6), 100)
+    assert differing(base, changed) == {
+        "number of train examples", "number of validation examples",
+    }  # fmt: skip
+    (tmp_path / "en.model").write_bytes(b"other words")
+    changed = settings_that_matter(config, splits(), 100)
+    assert differing(base, changed) == {"assets made of the training data"}
+
+
+def test_one_process_agrees_with_itself():
+    strategy = make_strategy("mirrored")
+    assert of_chief(strategy, [3, 2**40]) == [3, 2**40]
+    check_agreement(strategy, {"--seed": "0", "text": "é"})
+
+
+def test_two_processes_that_differ_both_end_with_one_line(tmp_path):
+    """Neither waits for the other, with the real strategy; nothing is written."""
+    cluster = {"worker": free_addresses(2)}
+    processes = []
+    for index, flags in enumerate((["--epochs=2"], ["--epochs=3", "--seed=4"])):
+        config = {"cluster": cluster, "task": {"type": "worker", "index": index}}
+        flags += ["--strategy=multi_worker", "--jit_compile=false"]
+        processes.append(
+            subprocess.Popen(
+                tiny_command(tmp_path / f"{index}", *flags), cwd=ROOT, text=True,
+                env={**os.environ, "TF_CONFIG": json.dumps(config)},
+                stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+            )
+        )  # fmt: skip
+    chief, worker = (process.communicate(timeout=300)[1] for process in processes)
+    assert [process.returncode for process in processes] == [2, 2], (chief, worker)
+    assert "another process differs from the chief in --epochs, --seed; start every" in chief
+    assert "--epochs=3 (the chief has 2), --seed=4 (the chief has 0)" in worker
+    assert "Traceback" not in chief + worker
+    assert not list(tmp_path.iterdir())

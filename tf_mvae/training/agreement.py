@@ -1,0 +1,112 @@
+"""Processes that train together have to train the same run."""
+
+import dataclasses
+import hashlib
+import json
+import pathlib
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import tensorflow as tf
+
+import tf_mvae
+from tf_mvae.data.pipeline import Split
+from tf_mvae.errors import UserError
+from tf_mvae.training.config import RunConfig
+
+__all__ = ["check_agreement", "of_chief", "settings_that_matter"]
+
+# Where a process finds its data, and what several replicas do not use.
+_OWN = ("data_dir", "dataset_dir", "assets_dir", "steps_per_execution")
+
+
+def settings_that_matter(
+    config: RunConfig, splits: Mapping[str, Split], checkpoint_steps: int
+) -> dict[str, str]:
+    """Returns what all processes of a run have to have in common, as text by name.
+
+    These are the flags that decide the result, how often checkpoints are checked, versions,
+    and of the data how many examples there are, the first one, and the run's assets.
+
+    Args:
+        config: The run's configuration.
+        splits: Its `train` and `validation` examples.
+        checkpoint_steps: Steps between checkpoints.
+    """
+    flags = {n: v for n, v in dataclasses.asdict(config).items() if n not in _OWN}
+    flags["checkpoint_steps"] = checkpoint_steps
+    found = {f"--{name}": json.dumps(value, sort_keys=True) for name, value in flags.items()}
+    found["version of tf_mvae"] = tf_mvae.__version__
+    found["version of TensorFlow"] = tf.__version__
+    for name in ("train", "validation"):
+        found[f"number of {name} examples"] = str(splits[name].num_examples)
+        found[f"first {name} example"] = _digest(splits[name].dataset)
+    if config.assets_dir is not None:
+        found["assets made of the training data"] = _digest_of_files(config.assets_dir)
+    return found
+
+
+def check_agreement(strategy: tf.distribute.Strategy, settings: Mapping[str, str]) -> None:
+    """Compares settings over all processes; each calls this.
+
+    Args:
+        strategy: With one process or several.
+        settings: This process's, by name (`settings_that_matter`).
+
+    Raises:
+        UserError: A process has others than the chief. All processes raise it, so that none
+            waits for another.
+    """
+    text = json.dumps(dict(settings), sort_keys=True).encode()
+    (length,) = of_chief(strategy, [len(text)])
+    own = np.frombuffer(text.ljust(length, b" ")[:length], np.uint8)
+    chief = json.loads(bytes(of_chief(strategy, own.tolist())))
+    names = sorted(chief)
+    differ = [name for name in {**chief, **settings} if chief.get(name) != settings.get(name)]
+    # One more for what the chief has no name for.
+    noted = [*(name in differ for name in names), bool(set(differ) - set(names))]
+    votes = _sum(strategy, tf.constant(noted, tf.int64))
+    if not votes.any():
+        return
+    advice = "start every process with the same flags and data"
+    if differ:
+        words = [
+            f"{n}={settings.get(n, 'nothing')} (the chief has {chief.get(n, 'nothing')})"
+            for n in differ
+        ]
+        raise UserError(f"this process differs from the chief: {', '.join(words)}; {advice}")
+    words = [n for n, vote in zip([*names, "names of flags"], votes, strict=True) if vote]
+    raise UserError(f"another process differs from the chief in {', '.join(words)}; {advice}")
+
+
+def of_chief(strategy: tf.distribute.Strategy, values: Sequence[int]) -> list[int]:
+    """Returns the chief's integers in every process; each gives as many."""
+    return _sum(strategy, tf.constant(values, tf.int64), of_chief=True).tolist()
+
+
+def _sum(strategy: tf.distribute.Strategy, value: tf.Tensor, of_chief: bool = False) -> np.ndarray:
+    def replica() -> tf.Tensor:
+        context = tf.distribute.get_replica_context()
+        first = tf.equal(context.replica_id_in_sync_group, 0)  # the chief's
+        own = tf.where(first, value, tf.zeros_like(value)) if of_chief else value
+        return context.all_reduce(tf.distribute.ReduceOp.SUM, own)
+
+    found = tf.function(lambda: strategy.run(replica))()
+    return strategy.experimental_local_results(found)[0].numpy()
+
+
+def _digest(dataset: tf.data.Dataset) -> str:
+    """Returns a digest of the first example."""
+    parts = []
+    for example in dataset.take(1).as_numpy_iterator():
+        for part in tf.nest.flatten(example):
+            array = np.asarray(part)
+            parts.append(repr(array.tolist()) if array.dtype == object else array.tobytes().hex())
+    return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:12]
+
+
+def _digest_of_files(folder: str) -> str:
+    digest = hashlib.sha256()
+    for path in sorted(p for p in pathlib.Path(folder).rglob("*") if p.is_file()):
+        digest.update(path.name.encode() + path.read_bytes())
+    return digest.hexdigest()[:12]

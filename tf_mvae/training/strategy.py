@@ -48,7 +48,13 @@ def make_strategy(name: str, num_logical_cpus: int = 0) -> tf.distribute.Strateg
         cpus = [device.name for device in tf.config.list_logical_devices("CPU")]
         return tf.distribute.MirroredStrategy(cpus, tf.distribute.ReductionToOneDevice())
     if name == "multi_worker":
-        _check_tf_config()
+        address = _check_tf_config()
+        port = address.rpartition(":")[2]
+        print(
+            f"warning: TensorFlow listens at port {port} of every network interface and runs what "
+            "it is sent; see 'Who may connect' in docs/scaling.md",
+            flush=True,
+        )
         return tf.distribute.MultiWorkerMirroredStrategy()
     return None
 
@@ -65,8 +71,8 @@ def _split_cpu(number: int) -> None:
         raise UserError("--num_logical_cpus comes too late: TensorFlow is at work") from error
 
 
-def _check_tf_config() -> None:
-    """Says what is wrong with TF_CONFIG, which TensorFlow's own errors do not."""
+def _check_tf_config() -> str:
+    """Returns this process' address in TF_CONFIG; says what is wrong with it, if anything."""
     text = os.environ.get("TF_CONFIG", "")
     example = '{"cluster": {"worker": ["HOST:PORT", ...]}, "task": {"type": "worker", "index": 0}}'
     if not text:
@@ -80,3 +86,4 @@ def _check_tf_config() -> None:
         raise UserError(f"TF_CONFIG is not of the form {example}: {error!r}") from error
     if not roles <= {"chief", "worker"} or index < 0 or not isinstance(address, str):
         raise UserError(f"TF_CONFIG has roles {sorted(roles)}; take chief and worker, as {example}")
+    return address

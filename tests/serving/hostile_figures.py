@@ -51,11 +51,11 @@ def main():
             mixed_answers,
             half_plus_two,
         ):
-            print(f"| {attack.__doc__.splitlines()[0]} | {attack(base)} |", flush=True)
+            print(f"| {attack.__doc__.rstrip('.')} | {attack(base)} |", flush=True)
 
 
 def trailers(base):
-    """memory after 5 s of trailers, in MB"""
+    """Memory after 5 s of trailers, in MB."""
     with server(base / "digits") as (process, client):
         before = resident(process)
         raw = socket.create_connection(client.address)
@@ -69,7 +69,7 @@ def trailers(base):
 
 
 def slow_body(base):
-    """seconds until `GET /healthz` with a byte of its body every half second is closed"""
+    """Seconds until `GET /healthz` with a byte of its body every half second is closed."""
     with server(base / "digits") as (_, client):
         raw = socket.create_connection(client.address)
         raw.sendall(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000000\r\n\r\n")
@@ -83,12 +83,12 @@ def slow_body(base):
 
 
 def many_samples(base):
-    """longest wait of others while two `log_likelihood` of 1,000,000 samples run, in s"""
+    """Longest wait of others while two `log_likelihood` of 1,000,000 samples run, in s."""
     return others_wait(base, 1_000_000)
 
 
 def most_samples(base):
-    """the same, of 65,536 samples"""
+    """The same, of 65,536 samples."""
     return others_wait(base, 65_536)
 
 
@@ -108,7 +108,7 @@ def others_wait(base, samples):
 
 
 def large_answers(base):
-    """longest wait of `/healthz` while eight `sample` of 4,096 are answered, in s"""
+    """Longest wait of `/healthz` while eight `sample` of 4,096 are answered, in s."""
     with server(base / "digits") as (_, client):
         body = {"signature_name": "sample", "inputs": {"num_samples": 4096}}
         # A process of its own reads the answers; it would slow down the one that measures.
@@ -126,7 +126,7 @@ def large_answers(base):
 
 
 def unread_answers(base):
-    """memory when twelve answers of 51 MB are asked for and not read, in MB"""
+    """Memory when twelve answers of 51 MB are asked for and not read, in MB."""
     with server(base / "digits") as (process, client):
         body = json.dumps({"signature_name": "sample", "inputs": {"num_samples": 4096}})
         client.predict(body.encode())
@@ -143,7 +143,7 @@ def unread_answers(base):
 
 
 def host(base):
-    """status of a request with `Host: evil.example`, and what a redirect names"""
+    """Status of a request with `Host: evil.example`, and what a redirect names."""
     with server(base / "digits") as (_, client):
         asked = client.ask("GET", "/v1/models/digits", headers={"Host": "evil.example"})[0]
         status, headers, _ = client.ask("GET", "/healthz/", headers={"Host": "evil.example"})
@@ -151,7 +151,7 @@ def host(base):
 
 
 def term_during_load(base):
-    """seconds from SIGTERM during the first load to the end of the process, and its status"""
+    """Seconds from SIGTERM during the first load to the end of the process, and its status."""
     program = (
         "import sys, time; sys.argv[0] = '-m'; from tf_mvae import command, serve;"
         "import tf_mvae.serving.server.saved_model as m; print('loading', flush=True);"
@@ -179,7 +179,7 @@ def term_during_load(base):
 
 
 def mixed_answers(base):
-    """x / max(x) of a foreign model, asked for 98 alone and with strangers' 100 at the same time"""
+    """Answers of a foreign model, asked for 98 alone and with strangers' 100 at the same time."""
     with server(base / "dependent") as (_, client):
         stop = threading.Event()
 
@@ -190,15 +190,13 @@ def mixed_answers(base):
         with concurrent.futures.ThreadPoolExecutor(8) as pool:
             for _ in range(8):
                 pool.submit(stranger)
-            found = {
-                client.predict({"instances": [98.0]})[1]["predictions"][0] for _ in range(300)
-            }
+            found = {client.predict({"instances": [98.0]})[1]["predictions"][0] for _ in range(300)}
             stop.set()
         return ", ".join(f"{value:g}" for value in sorted(found))
 
 
 def half_plus_two(base):
-    """`[1.0, 2.0]` to TensorFlow Serving's `half_plus_two`"""
+    """`[1.0, 2.0]` to TensorFlow Serving's `half_plus_two`."""
     with server(base / "half_plus_two") as (_, client):
         status, found = client.predict({"instances": [1.0, 2.0]})
         return f"{status} {found.get('predictions', '')}"

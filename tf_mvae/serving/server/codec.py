@@ -108,7 +108,7 @@ def parse_predict(document: dict, signatures: Mapping[str, Signature], settings:
             inputs[field.name] = array[:, np.newaxis] if is_flat else array
             flat = flat and is_flat
             check_shape(inputs[field.name], field)
-    examples = _count(signature, inputs)
+    examples = _count(signature, inputs, rows)
     for field in signature.inputs.values():
         if field.name not in inputs:
             inputs[field.name] = _default(field, examples)
@@ -181,8 +181,13 @@ def _check_names(given: Mapping, signature: Signature) -> None:
         raise RequestError(400, f"missing input: {said}")
 
 
-def _count(signature: Signature, inputs: dict[str, np.ndarray]) -> int:
-    sizes = {n: len(a) for n, a in inputs.items() if signature.inputs[n].batched}
+def _count(signature: Signature, inputs: dict[str, np.ndarray], rows: bool) -> int:
+    sizes = {
+        name: len(array)
+        for name, array in inputs.items()
+        # In row format, a tensor of any rank has its rows first.
+        if signature.inputs[name].batched or rows and signature.inputs[name].shape is None
+    }
     if not sizes:
         return 1
     if len(set(sizes.values())) > 1 and signature.may_be_batched:

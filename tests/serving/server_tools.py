@@ -112,7 +112,11 @@ class Client:
             if connection is None:
                 own.close()
         kind = answer.headers.get("content-type", "")
-        return answer.status, answer.headers, json.loads(content) if "json" in kind else content
+        return (
+            answer.status,
+            answer.headers,
+            json.loads(content) if content and "json" in kind else content,
+        )
 
     def predict(self, body, at="", **options):
         """Returns the status and the body."""

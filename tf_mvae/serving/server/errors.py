@@ -30,6 +30,7 @@ _STATUS = (
     (tf.errors.AlreadyExistsError, 409),
     (tf.errors.AbortedError, 409),
     (tf.errors.UnauthenticatedError, 401),
+    (tf.errors.CancelledError, 499),
     (tf.errors.PermissionDeniedError, 403),
     (tf.errors.ResourceExhaustedError, 429),
     (tf.errors.DeadlineExceededError, 504),

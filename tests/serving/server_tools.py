@@ -187,7 +187,7 @@ def started(*flags, name="stranger", witness=False, **environment):
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-        env={**os.environ, **environment},
+        env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3", **environment},
     )
     lines = []
     try:

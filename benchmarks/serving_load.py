@@ -69,7 +69,7 @@ class Load:
         self.port = port
         self.requests = []
         for line in pathlib.Path(bodies).read_text().splitlines():
-            head = f"POST /v1/models/{name}:predict HTTP/1.1\r\nHost: x\r\n"
+            head = f"POST /v1/models/{name}:predict HTTP/1.1\r\nHost: localhost\r\n"
             self.requests.append(f"{head}Content-Length: {len(line)}\r\n\r\n{line}".encode())
         self.answers = dict(np.load(answers))
         self.free: collections.deque[Sender] = collections.deque()

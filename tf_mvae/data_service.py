@@ -9,6 +9,9 @@ __all__ = ["main"]
 FLAGS = flags.FLAGS
 
 flags.DEFINE_integer("port", 5050, "Port to listen at; a free one where 0.", 0, 65535)
+flags.DEFINE_integer(
+    "worker_port", 0, "Port of the worker, for a firewall's rule; a free one where 0.", 0, 65535
+)
 flags.DEFINE_string("host", "localhost", "The name by which runs reach this machine.")
 
 
@@ -23,9 +26,14 @@ def main(_) -> int:
     asked = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: asked.set())
-    with run_service(FLAGS.port, FLAGS.host) as address:
+    with run_service(FLAGS.port, FLAGS.host, FLAGS.worker_port) as address:
         flag = shlex.quote(f"--data_service={address}")
-        print(f"ready: python -m tf_mvae.train {flag} ...", flush=True)
+        print(
+            f"ready: python -m tf_mvae.train {flag} ... "
+            "(warning: --host does not limit who connects: TensorFlow listens at every network "
+            "interface and runs what it is sent; see 'Who may connect' in docs/scaling.md)",
+            flush=True,
+        )
         asked.wait()
     return 0
 

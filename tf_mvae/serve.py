@@ -1,4 +1,4 @@
-"""Serves SavedModels as TensorFlow Serving does: `python -m tf_mvae.serve --model_dir=…`."""
+"""Serves SavedModels by TensorFlow Serving's REST API: `python -m tf_mvae.serve --model_dir=…`."""
 
 import importlib.util
 import os
@@ -26,7 +26,15 @@ flags.DEFINE_integer("num_versions", 1, "How many of the newest versions are ser
 flags.DEFINE_list("version_labels", [], "Names of versions in URLs: stable:1,canary:2.")
 flags.DEFINE_float("poll_seconds", 1.0, "How often to look for new versions; 0 never.")
 flags.DEFINE_bool("batching", True, "Run requests for one signature together.")
-flags.DEFINE_integer("max_batch_size", 64, "Examples in one call of the model.")
+flags.DEFINE_bool(
+    "batch_any_model",
+    False,
+    "Also run requests for a model together that tf_mvae did not export; its examples must not "
+    "depend on each other.",
+)
+flags.DEFINE_integer(
+    "max_batch_size", 64, "Examples in one call of the model, where they are independent."
+)
 flags.DEFINE_integer(
     "batch_timeout_micros", 0, "How long a batch that is not full waits for more, in microseconds."
 )
@@ -35,13 +43,29 @@ flags.DEFINE_integer("max_queue", 256, "Requests that wait for the model; 503 ab
 flags.DEFINE_integer("max_connections", 1000, "Open connections; 503 above.")
 flags.DEFINE_integer("max_body_bytes", 16 << 20, "Bytes of a request's body; 413 above.")
 flags.DEFINE_integer(
+    "max_bodies_bytes", 256 << 20, "Bytes of the bodies of all requests; 503 above."
+)
+flags.DEFINE_integer(
+    "max_answers_bytes", 256 << 20, "Bytes of all answers that are not sent yet; 503 above."
+)
+flags.DEFINE_integer(
     "max_examples", 4096, "Examples a request holds or asks for (batch x num_samples); 400 above."
+)
+flags.DEFINE_integer(
+    "max_decoded_rows",
+    65_536,
+    "Rows that the model decodes for a request (batch x num_samples); 400 above.",
 )
 flags.DEFINE_float("read_seconds", 10.0, "Time for a request to arrive; 408 after.")
 flags.DEFINE_float("request_seconds", 30.0, "Time for an answer; 504 after.")
 flags.DEFINE_float("keep_alive_seconds", 75.0, "How long an idle connection is kept.")
 flags.DEFINE_float("drain_seconds", 30.0, "Time for running requests to end at a shutdown.")
 flags.DEFINE_bool("accept_nonfinite", True, "Whether inputs may hold NaN and Infinity.")
+flags.DEFINE_list(
+    "allowed_hosts",
+    [],
+    "Names that requests may have as Host, besides those of loopback and --host; * allows all.",
+)
 flags.DEFINE_string(
     "token_file", None, "A file that holds the bearer token; or set TF_MVAE_SERVE_TOKEN."
 )
@@ -64,8 +88,9 @@ def main(_) -> int:
 
     directory = pathlib.Path(FLAGS.model_dir).expanduser()
     same = (
-        "host port num_versions poll_seconds batching max_batch_size batch_timeout_micros "
-        "num_threads max_queue max_connections max_body_bytes max_examples read_seconds "
+        "host port num_versions poll_seconds batching batch_any_model max_batch_size "
+        "batch_timeout_micros num_threads max_queue max_connections max_body_bytes "
+        "max_bodies_bytes max_answers_bytes max_examples max_decoded_rows read_seconds "
         "request_seconds keep_alive_seconds drain_seconds accept_nonfinite access_log page"
     )
     return run(
@@ -73,6 +98,7 @@ def main(_) -> int:
             model_dir=directory,
             model_name=FLAGS.model_name or directory.resolve().name,
             labels=_labels(FLAGS.version_labels),
+            allowed_hosts=tuple(name.strip() for name in FLAGS.allowed_hosts),
             token=_token(),
             **{name: getattr(FLAGS, name) for name in same.split()},
         )

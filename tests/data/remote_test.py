@@ -71,6 +71,7 @@ def test_the_command_serves_until_told_to_stop(address):
         env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
     )  # fmt: skip
     said = process.stdout.readline()
+    assert "listens at every network interface" in said and "docs/scaling.md" in said
     found = said.partition("--data_service=")[2].split()[0]
     np.testing.assert_array_equal(numbers(batches(service=found)), numbers(batches()))
     process.send_signal(signal.SIGTERM)

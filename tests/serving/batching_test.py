@@ -6,8 +6,14 @@ import threading
 import numpy as np
 import pytest
 
-from tests.serving.server_tools import save_stranger, serving
+from tests.serving import server_tools
+from tests.serving.server_tools import save_stranger
 from tf_mvae.serving.server.saved_model import ServedVersion
+
+
+def serving(folder, **settings):
+    """Serves models that this package did not export, in batches all the same."""
+    return server_tools.serving(folder, **{"batch_any_model": True, **settings})
 
 
 class Gate:

@@ -20,7 +20,12 @@ def client(tmp_path_factory):
     base = tmp_path_factory.mktemp("served")
     save_stranger(base / "1")
     with serving(
-        base, read_seconds=1.0, max_body_bytes=1 << 20, max_connections=600, max_examples=100
+        base,
+        read_seconds=1.0,
+        max_body_bytes=1 << 20,
+        max_connections=600,
+        max_examples=100,
+        max_decoded_rows=25_600,
     ) as client:
         yield client
 

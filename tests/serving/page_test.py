@@ -78,6 +78,22 @@ def test_drawing_gives_the_image_and_every_modality_appears(page):
     page.wait_for(f"{STATUS}.startsWith('Nothing given')")
 
 
+def test_what_was_drawn_can_be_erased(page):
+    def stroke():
+        left, top, width, height = page.box(".pad canvas")
+        page.drag([(left + width * x, top + height * 0.5) for x in (0.2, 0.8)])
+
+    blank = pixels(page, ".seen canvas")
+    stroke()
+    given(page, "image")
+    assert pixels(page, ".seen canvas") != blank
+    page.click(".tools [aria-pressed]")
+    stroke()
+    assert pixels(page, ".seen canvas") == blank
+    page.click(".tools [aria-pressed]")
+    assert page.evaluate("document.querySelector('.tools [aria-pressed=true]')") is None
+
+
 def test_what_is_shown_is_what_the_model_gives(page, model):
     page.click("[name=class-label][value='3']")
     given(page, "label")
@@ -163,11 +179,57 @@ def test_another_model_gets_an_explanation(tab, tmp_path):
         assert "logarithm" in tab.evaluate("document.querySelector('#intro').textContent")
 
 
-def test_a_token_is_asked_for(tab, client):
+def test_a_token_is_asked_for_and_links_carry_it(tab, client):
     export = client.repository._settings.model_dir
     with serving(export, "tiny", token="s3cret") as guarded:
-        tab.go(f"http://{guarded.address[0]}:{guarded.address[1]}/")
+        page = f"http://{guarded.address[0]}:{guarded.address[1]}/"
+        tab.go(page)
         tab.wait_for("!document.querySelector('#token-form').hidden")
         tab.evaluate("document.querySelector('#token').value = 's3cret'")
         tab.click("#token-form button")
         tab.wait_for(f"{SAMPLES} === 16")
+        for link, words in (
+            ("openapi.json", "TensorFlow Serving"),
+            ("metrics", "tf_mvae_requests"),
+        ):
+            tab.click(f"footer [href='{link}']")
+            tab.wait_for("location.protocol === 'blob:' && document.readyState === 'complete'")
+            assert words in tab.evaluate("document.body.textContent")
+            tab.go(page)
+            tab.wait_for(f"{SAMPLES} === 16")
+
+
+def test_a_server_that_is_gone_is_said_plainly(tab, client):
+    export = client.repository._settings.model_dir
+    with serving(export, "tiny") as ending:
+        tab.go(f"http://{ending.address[0]}:{ending.address[1]}/")
+        tab.wait_for(f"{SAMPLES} === 16")
+    tab.click("#again")
+    tab.wait_for("!document.querySelector('#problem').hidden")
+    problem = tab.evaluate("document.querySelector('#problem').textContent")
+    assert problem.startswith("The server does not answer") and "fetch" not in problem
+    assert tab.evaluate(SAMPLES) == 0
+    assert tab.evaluate("document.querySelector('#averages').childElementCount") == 0
+    assert tab.evaluate(f"{STATUS} + document.querySelector('#request').textContent") == ""
+
+
+@pytest.mark.parametrize(
+    ("part", "drawn"),
+    [
+        ({"shape": [28, 28, 1], "is_image": True}, True),
+        ({"shape": [28, 28, 3]}, True),
+        ({"shape": [28, 28, 4], "is_image": False}, False),
+        ({"shape": [28, 28], "low": 0, "high": 1}, True),
+        ({"shape": [28, 28], "low": None, "high": None}, False),
+        ({"shape": [4, 4], "low": 0, "high": 1}, False),
+        ({"shape": [28, 28], "low": 0, "high": 1, "dtype": "int32"}, False),
+        ({"shape": [784], "low": 0, "high": 1}, False),
+        ({"shape": []}, False),
+    ],
+    ids=str,
+)
+def test_only_pictures_become_a_pad(tab, client, part, drawn):
+    tab.go(f"http://{client.address[0]}:{client.address[1]}/")
+    part = json.dumps({"dtype": "float32", **part})
+    script = f"import('./page/pictures.js').then((m) => m.isImage({part}))"
+    assert tab.evaluate(script) is drawn

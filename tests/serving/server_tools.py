@@ -112,7 +112,11 @@ class Client:
             if connection is None:
                 own.close()
         kind = answer.headers.get("content-type", "")
-        return answer.status, answer.headers, json.loads(content) if "json" in kind else content
+        return (
+            answer.status,
+            answer.headers,
+            json.loads(content) if content and "json" in kind else content,
+        )
 
     def predict(self, body, at="", **options):
         """Returns the status and the body."""
@@ -183,7 +187,7 @@ def started(*flags, name="stranger", witness=False, **environment):
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-        env={**os.environ, **environment},
+        env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3", **environment},
     )
     lines = []
     try:

@@ -51,12 +51,16 @@ def from_service(batches: tf.data.Dataset, address: str) -> tf.data.Dataset:
 
 
 @contextlib.contextmanager
-def run_service(port: int = 0, host: str = "localhost") -> Iterator[str]:
+def run_service(port: int = 0, host: str = "localhost", worker_port: int = 0) -> Iterator[str]:
     """Runs a dispatcher with one worker while the context lasts.
+
+    Both listen at every network interface and run what they are sent: that is TensorFlow's
+    protocol. Whoever can reach the ports can run code here.
 
     Args:
         port: The dispatcher's; a free one where 0.
         host: By which name others reach this machine.
+        worker_port: The worker's; a free one where 0.
 
     Yields:
         The address, `grpc://HOST:PORT`.
@@ -66,7 +70,7 @@ def run_service(port: int = 0, host: str = "localhost") -> Iterator[str]:
     """
     service = tf.data.experimental.service
     # gRPC itself would share a port with another service, without a word.
-    port, own = _free_port(port), _free_port()
+    port, own = _free_port(port), _free_port(worker_port)
     dispatcher = service.DispatchServer(service.DispatcherConfig(port=port))
     worker = service.WorkerServer(
         service.WorkerConfig(

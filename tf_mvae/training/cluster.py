@@ -94,6 +94,11 @@ class Cluster:
             raise UserError(f"TF_CONFIG is not of the form {example}: {words}")
         return cls(tasks, f"{kind} {index}")
 
+    @property
+    def port(self) -> str:
+        """The port that this process listens at."""
+        return self.tasks[self.own].rpartition(":")[2]
+
     def absent(self) -> list[str]:
         """Returns the other processes that accept no connection, `worker 1 (HOST:PORT)` each."""
         others = {name: address for name, address in self.tasks.items() if name != self.own}

@@ -36,7 +36,13 @@ def make_strategy(name: str, num_logical_cpus: int = 0) -> tf.distribute.Strateg
         cpus = [device.name for device in tf.config.list_logical_devices("CPU")]
         return tf.distribute.MirroredStrategy(cpus, tf.distribute.ReductionToOneDevice())
     if name == "multi_worker":
-        with lost_workers_named(), Cluster.from_environment().waiting_named():
+        cluster = Cluster.from_environment()
+        print(
+            f"warning: TensorFlow listens at port {cluster.port} of every network interface and "
+            "runs what it is sent; see 'Who may connect' in docs/scaling.md",
+            flush=True,
+        )
+        with lost_workers_named(), cluster.waiting_named():
             return tf.distribute.MultiWorkerMirroredStrategy()
     return None
 

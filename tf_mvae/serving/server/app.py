@@ -1,11 +1,11 @@
 """The routes: TensorFlow Serving's REST API, probes, metrics, and the page."""
 
 import asyncio
+import concurrent.futures
 import contextlib
 import pathlib
 from collections.abc import AsyncIterator, Callable
 
-import orjson
 from google.protobuf import json_format
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
@@ -15,12 +15,15 @@ from starlette.responses import FileResponse, Response
 from starlette.routing import Route
 
 from tf_mvae.serving.server.batching import Batcher
+from tf_mvae.serving.server.bodies import read_body
+from tf_mvae.serving.server.budget import ByteBudget, Reservation
 from tf_mvae.serving.server.codec import parse_body, parse_predict
 from tf_mvae.serving.server.errors import RequestError
-from tf_mvae.serving.server.guard import Guard, read_body
+from tf_mvae.serving.server.guard import Guard
 from tf_mvae.serving.server.metrics import Metrics
 from tf_mvae.serving.server.openapi import describe
 from tf_mvae.serving.server.repository import Repository, State
+from tf_mvae.serving.server.responses import AnswerResponse, error_response, json_response
 from tf_mvae.serving.server.saved_model import ServedVersion
 from tf_mvae.serving.server.settings import Settings
 
@@ -45,6 +48,7 @@ _FILES = {
 }
 # Bodies above this are parsed in a thread, so that the event loop goes on.
 _LARGE_BODY = 128 << 10
+_MAX_VERSION = 2**63 - 1
 
 
 def make_app(settings: Settings, repository: Repository, metrics: Metrics) -> Starlette:
@@ -93,6 +97,8 @@ def make_app(settings: Settings, repository: Repository, metrics: Metrics) -> St
         exception_handlers={HTTPException: _http_error, RequestError: _request_error},
         lifespan=lifespan,
     )
+    # Redirects to a path without its slash would copy the Host header into an address.
+    app.router.redirect_slashes = False
     app.state.batcher = endpoints.batcher
     return app
 
@@ -104,21 +110,36 @@ class _Endpoints:
         self._settings = settings
         self._repository = repository
         self._metrics = metrics
+        self._bodies = ByteBudget(settings.max_bodies_bytes)
+        self._answers = ByteBudget(settings.max_answers_bytes)
+        # One at a time: Python runs one thread at a time, and what a parser makes of a body is
+        # many times as long.
+        self._parser = concurrent.futures.ThreadPoolExecutor(1, "parser")
         self.batcher = Batcher(settings, metrics)
 
     async def predict(self, request: Request) -> Response:
         found = self._find(request)
         self.batcher.check_room()
-        body = await read_body(request.scope, request.receive, self._settings)
-        # Found again: while a slow body came in, a version may have been replaced.
-        found = self._find(request)
-        with self._repository.use(found):
-            if len(body) > _LARGE_BODY:
-                call = await asyncio.to_thread(self._parse, body, found)
-            else:
-                call = self._parse(body, found)
-            answer = await self.batcher.submit(found, call)
-        return Response(answer, media_type="application/json")
+        held = self._answers.reserve()
+        try:
+            with self._bodies.reserve() as body_held:
+                body = await self._read(request, body_held)
+                # Found again: while a slow body came in, a version may have been replaced.
+                found = self._find(request)
+                with self._repository.use(found):
+                    if len(body) > _LARGE_BODY:
+                        loop = asyncio.get_running_loop()
+                        call = await loop.run_in_executor(self._parser, self._parse, body, found)
+                    else:
+                        call = self._parse(body, found)
+                    blocks = await self.batcher.submit(found, call, held)
+            return AnswerResponse(blocks, held)
+        except BaseException:
+            held.release()
+            raise
+
+    async def _read(self, request: Request, held: Reservation) -> bytes:
+        return await read_body(request.scope, request.receive, self._settings, held)
 
     def _parse(self, body: bytes, found: ServedVersion):
         return parse_predict(parse_body(body), found.signatures, self._settings)
@@ -127,10 +148,10 @@ class _Endpoints:
         """Answers classify and regress, which a signature has if its method says so."""
         method = request.path_params["method"]
         if method not in ("classify", "regress"):
-            path = request.url.path[:200]
-            raise RequestError(400, f"Malformed request: {request.method} {path}")
+            raise RequestError(400, _malformed(request))
         found = self._find(request)
-        document = parse_body(await read_body(request.scope, request.receive, self._settings))
+        with self._bodies.reserve() as held:
+            document = parse_body(await self._read(request, held))
         name = document.get("signature_name") or "serving_default"
         if not isinstance(name, str) or name not in found.signatures:
             raise RequestError(
@@ -150,7 +171,7 @@ class _Endpoints:
             raise RequestError(405, "predict is called with POST", {"Allow": "POST"})
         self._check_name(request)
         states = self._repository.states
-        asked = request.path_params.get("version")
+        asked = _version_of(request)
         if "label" in request.path_params:
             asked = self._find(request).version
         if asked is not None:
@@ -159,7 +180,7 @@ class _Endpoints:
                 raise RequestError(404, f"Could not find version {asked} of model {name}")
             states = {asked: states[asked]}
         entries = [_status_of(number, states[number]) for number in sorted(states, reverse=True)]
-        return _json({"model_version_status": entries}, indent=True)
+        return json_response({"model_version_status": entries}, indent=True)
 
     async def metadata(self, request: Request) -> Response:
         found = self._find(request)
@@ -179,21 +200,23 @@ class _Endpoints:
                 "signature_def": signatures,
             }
         }
-        return _json({"model_spec": spec, "metadata": metadata}, indent=True)
+        return json_response({"model_spec": spec, "metadata": metadata}, indent=True)
 
     async def health(self, _: Request) -> Response:
-        return _json({"status": "alive"})
+        return json_response({"status": "alive"})
 
     async def readiness(self, _: Request) -> Response:
         ready = self._repository.ready
-        return _json({"status": "ready" if ready else "loading"}, status=200 if ready else 503)
+        return json_response(
+            {"status": "ready" if ready else "loading"}, status=200 if ready else 503
+        )
 
     async def metrics(self, _: Request) -> Response:
         return Response(self._metrics.text(), headers={"Content-Type": self._metrics.content_type})
 
     async def openapi(self, _: Request) -> Response:
         newest = self._repository.find()
-        return _json(describe(self._settings, newest.signatures, newest.version))
+        return json_response(describe(self._settings, newest.signatures, newest.version))
 
     async def page(self, _: Request) -> Response:
         return FileResponse(_PAGE / "index.html", headers=_PAGE_HEADERS)
@@ -214,7 +237,7 @@ class _Endpoints:
             }
             for name, signature in newest.signatures.items()
         }
-        return _json(
+        return json_response(
             {
                 "model_name": self._settings.model_name,
                 "version": newest.version,
@@ -231,8 +254,7 @@ class _Endpoints:
 
     def _find(self, request: Request) -> ServedVersion:
         self._check_name(request)
-        parameters = request.path_params
-        return self._repository.find(parameters.get("version"), parameters.get("label"))
+        return self._repository.find(_version_of(request), request.path_params.get("label"))
 
 
 def _route(path: str, endpoint: Callable, method: str) -> Route:
@@ -243,24 +265,27 @@ def _route(path: str, endpoint: Callable, method: str) -> Route:
     return Route(path, named, methods=[method])
 
 
+def _version_of(request: Request) -> int | None:
+    version = request.path_params.get("version")
+    if version is not None and version > _MAX_VERSION:
+        raise RequestError(400, f"Failed to convert version: {str(version)[:100]} to numeric.")
+    return version
+
+
 def _status_of(version: int, state: State) -> dict:
     status = {"error_code": state.error_code, "error_message": state.error_message}
     return {"version": str(version), "state": state.state, "status": status}
 
 
-def _json(value: object, status: int = 200, indent: bool = False) -> Response:
-    body = orjson.dumps(value, option=orjson.OPT_INDENT_2 if indent else None)
-    return Response(body, status_code=status, media_type="application/json")
-
-
-def _error(status: int, message: str, headers: dict[str, str] | None = None) -> Response:
-    body = orjson.dumps({"error": message.encode("utf-8", "replace").decode()})
-    return Response(body, status_code=status, media_type="application/json", headers=headers)
-
-
-async def _http_error(_: Request, error: HTTPException) -> Response:
-    return _error(error.status_code, error.detail, dict(error.headers or {}))
+async def _http_error(request: Request, error: HTTPException) -> Response:
+    if error.status_code == 404 and request.url.path.startswith("/v1/"):  # as TensorFlow Serving
+        return error_response(400, _malformed(request))
+    return error_response(error.status_code, error.detail, dict(error.headers or {}))
 
 
 async def _request_error(_: Request, error: RequestError) -> Response:
-    return _error(error.status, error.message, error.headers)
+    return error_response(error.status, error.message, error.headers)
+
+
+def _malformed(request: Request) -> str:
+    return f"Malformed request: {request.method} {request.url.path[:200]}"

@@ -4,21 +4,26 @@ import asyncio
 import collections
 import concurrent.futures
 import dataclasses
-import logging
 import time
 
-import numpy as np
-import tensorflow as tf
-
-from tf_mvae.serving.server.codec import Call, write_answer
-from tf_mvae.serving.server.errors import RequestError, from_tensorflow, overloaded
+from tf_mvae.serving.server.answers import Written, join_answers
+from tf_mvae.serving.server.bounds import answer_bytes
+from tf_mvae.serving.server.budget import Reservation
+from tf_mvae.serving.server.calls import is_independent, run_together
+from tf_mvae.serving.server.codec import Call
+from tf_mvae.serving.server.errors import RequestError, overloaded
 from tf_mvae.serving.server.metrics import Metrics
 from tf_mvae.serving.server.saved_model import ServedVersion
 from tf_mvae.serving.server.settings import Settings
 
 __all__ = ["Batcher"]
 
-_LOG = logging.getLogger(__name__)
+# A call of more rows that cannot be run in parts is long.
+_LONG_ROWS = 256
+# This fraction of the queue is for long calls.
+_LONG_FRACTION = 8
+# Shorter answers are not counted.
+_SHORT_ANSWER = 64 << 10
 
 
 @dataclasses.dataclass(eq=False)
@@ -30,11 +35,12 @@ class _Waiting:
 
 @dataclasses.dataclass(eq=False)
 class _Queue:
-    """Requests that may be run together: one version, signature and shape."""
+    """Calls that may be run together: one version, signature and shape."""
 
     version: ServedVersion
     signature: str
     limit: int
+    long: bool
     waiting: collections.deque = dataclasses.field(default_factory=collections.deque)
     timer: asyncio.TimerHandle | None = None
     running: int = 0
@@ -50,7 +56,11 @@ class Batcher:
     A thread that is free takes what waits, up to `max_batch_size` examples; a batch that is
     not full waits `batch_timeout_micros` for more first. While a batch runs, the requests that
     could have joined it gather for the next, and the other threads are for other queues, until
-    a whole batch waits. Queues take turns. All methods belong to one event loop.
+    a whole batch waits. Queues take turns.
+
+    A request of more independent examples is run in parts, one after another, so that those of
+    others come between. A long call that has no parts (samples depend on the shape that their
+    noise is drawn in) leaves one thread to others. All methods belong to one event loop.
     """
 
     def __init__(self, settings: Settings, metrics: Metrics):
@@ -59,17 +69,69 @@ class Batcher:
         self._metrics = metrics
         self._pool = concurrent.futures.ThreadPoolExecutor(settings.num_threads, "model")
         self._free = settings.num_threads
+        self._free_for_long = max(settings.num_threads - 1, 1)
+        self._most_long = max(settings.max_queue // _LONG_FRACTION, 1)
         self._queues: collections.OrderedDict[tuple, _Queue] = collections.OrderedDict()
         self._waiting = 0
         self._scheduled = False
 
-    async def submit(self, version: ServedVersion, call: Call) -> bytes:
-        """Returns the body of the answer to a call.
+    async def submit(
+        self, version: ServedVersion, call: Call, reservation: Reservation
+    ) -> list[bytes]:
+        """Returns the body of the answer to a call, in blocks.
+
+        Args:
+            version: The version that answers.
+            call: The call.
+            reservation: Holds the bytes of the answer until the caller releases it.
 
         Raises:
             RequestError: There is no room, the time is over, or the model refused.
         """
         self.check_room()
+        self._reserve(call, reservation)
+        written = []
+        try:
+            async with asyncio.timeout(self._settings.request_seconds):
+                for part in self._parts(version, call):
+                    written.append(await self._run(version, part))
+        except TimeoutError:
+            self._metrics.refused.labels("timeout").inc()
+            raise RequestError(
+                504, f"no answer within {self._settings.request_seconds:g} seconds"
+            ) from None
+        blocks = join_answers(written, call.rows)
+        size = sum(map(len, blocks))
+        if not reservation.resize(size if size > _SHORT_ANSWER else 0):
+            raise self._no_room_for_answer()
+        return blocks
+
+    def _reserve(self, call: Call, reservation: Reservation) -> None:
+        """Makes room for the answer, or refuses."""
+        size = answer_bytes(call.signature, call.inputs, call.examples)
+        most = self._settings.max_answers_bytes
+        if size > most:
+            raise RequestError(
+                400,
+                f"the answer would be about {size} bytes long, which is more than "
+                f"--max_answers_bytes={most} of this server allows; ask for fewer examples or "
+                "samples at a time",
+            )
+        if size > _SHORT_ANSWER and not reservation.resize(size):
+            raise self._no_room_for_answer()
+
+    def _no_room_for_answer(self) -> RequestError:
+        self._metrics.refused.labels("answers").inc()
+        return overloaded("answers that are not read yet fill --max_answers_bytes")
+
+    def _parts(self, version: ServedVersion, call: Call) -> list[Call]:
+        size = 1 if call.signature.one_by_one else self._settings.max_batch_size
+        if call.examples <= size or not is_independent(version, call):
+            return [call]
+        return [call.part(start, start + size) for start in range(0, call.examples, size)]
+
+    async def _run(self, version: ServedVersion, call: Call) -> Written:
+        """Queues a call and returns its outputs' text."""
         queue = self._queue_of(version, call)
         loop = asyncio.get_running_loop()
         entry = _Waiting(call, loop.create_future(), time.monotonic())
@@ -79,13 +141,7 @@ class Batcher:
             self._scheduled = True
             loop.call_soon(self._dispatch)
         try:
-            async with asyncio.timeout(self._settings.request_seconds):
-                return await entry.answer
-        except TimeoutError:
-            self._metrics.refused.labels("timeout").inc()
-            raise RequestError(
-                504, f"no answer within {self._settings.request_seconds:g} seconds"
-            ) from None
+            return await entry.answer
         finally:
             entry.answer.cancel()  # a batch to come passes it over
             if entry in queue.waiting:
@@ -117,22 +173,28 @@ class Batcher:
 
     def _queue_of(self, version: ServedVersion, call: Call) -> _Queue:
         name = call.signature.name
-        lengths = {len(array) for array in call.inputs.values() if array.ndim}
         together = (
             self._settings.batching
-            and name in version.batchable
-            # Inputs that were left out may be empty; they meet the like only.
-            and lengths <= {0, call.examples}
-            and call.examples in lengths
+            and not call.signature.one_by_one
+            and is_independent(version, call)
         )
+        long = not together and call.decoded > max(_LONG_ROWS, self._settings.max_batch_size)
+        if long:
+            self._check_room_for_long()
         shapes = ()
         if together:
             shapes = tuple((not len(array), array.shape[1:]) for array in call.inputs.values())
-        key = (id(version), name, shapes)
+        key = (id(version), name, shapes, long)
         if key not in self._queues:
             limit = self._settings.max_batch_size if together else 1
-            self._queues[key] = _Queue(version, name, limit)
+            self._queues[key] = _Queue(version, name, limit, long)
         return self._queues[key]
+
+    def _check_room_for_long(self) -> None:
+        waiting = sum(len(queue.waiting) for queue in self._queues.values() if queue.long)
+        if waiting >= self._most_long:
+            self._metrics.refused.labels("queue_full").inc()
+            raise overloaded(f"{waiting} long requests wait for the model")
 
     def _dispatch(self) -> None:
         """Gives free threads to the queues that are ready, in turns."""
@@ -145,7 +207,7 @@ class Batcher:
                 if not queue.waiting:
                     if not queue.running:
                         del self._queues[key]  # it is made again at need, behind the others
-                elif self._free and self._ready(queue):
+                elif self._free and self._ready(queue) and (self._free_for_long or not queue.long):
                     self._start(queue)
                     self._queues.move_to_end(key)
                     started = True
@@ -171,13 +233,14 @@ class Batcher:
             room -= batch[-1].call.examples
         self._count(-len(batch))
         self._free -= 1
+        self._free_for_long -= queue.long
         queue.running += 1
         self._metrics.batch_size.labels(queue.signature).observe(
             sum(entry.call.examples for entry in batch)
         )
         loop = asyncio.get_running_loop()
         calls = [entry.call for entry in batch]
-        done = self._pool.submit(_answers, queue.version, queue.signature, calls)
+        done = self._pool.submit(run_together, queue.version, queue.signature, calls)
         done.add_done_callback(
             lambda done: loop.call_soon_threadsafe(self._finish, queue, batch, done)
         )
@@ -186,6 +249,7 @@ class Batcher:
         self, queue: _Queue, batch: list[_Waiting], done: concurrent.futures.Future
     ) -> None:
         self._free += 1
+        self._free_for_long += queue.long
         queue.running -= 1
         for entry, answer in zip(batch, done.result(), strict=True):
             if entry.answer.done():
@@ -195,40 +259,3 @@ class Batcher:
             else:
                 entry.answer.set_result(answer)
         self._dispatch()
-
-
-def _answers(version: ServedVersion, name: str, calls: list[Call]) -> list[bytes | Exception]:
-    """Runs calls together; where that fails, each alone, so that none suffers for another."""
-    try:
-        outputs = version.run(name, _concatenate(calls))
-    except Exception as error:
-        if len(calls) > 1 and isinstance(error, tf.errors.OpError):
-            return [_answers(version, name, [call])[0] for call in calls]
-        said = from_tensorflow(error)
-        if said.status >= 500:
-            _LOG.exception("model failed", extra={"signature": name, "version": version.version})
-        return [said] * len(calls)
-    answers: list[bytes | Exception] = []
-    start = 0
-    for call in calls:
-        stop = start + call.examples
-        own = {k: v[start:stop] for k, v in outputs.items()} if len(calls) > 1 else outputs
-        answers.append(_guarded(own, call))
-        start = stop
-    return answers
-
-
-def _guarded(outputs: dict[str, np.ndarray], call: Call) -> bytes | Exception:
-    try:
-        return write_answer(outputs, call.rows, call.examples)
-    except RequestError as error:
-        return error
-    except Exception:
-        _LOG.exception("answer not written")
-        return RequestError(500, "the answer cannot be written")
-
-
-def _concatenate(calls: list[Call]) -> dict[str, np.ndarray]:
-    if len(calls) == 1:
-        return calls[0].inputs
-    return {name: np.concatenate([c.inputs[name] for c in calls]) for name in calls[0].inputs}

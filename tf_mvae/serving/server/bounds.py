@@ -8,12 +8,13 @@ from typing import Any
 import numpy as np
 
 from tf_mvae.serving.server.errors import RequestError
+from tf_mvae.serving.server.settings import Settings
 from tf_mvae.serving.server.signature import Signature
 
-__all__ = ["check_amount", "check_values", "with_bounds"]
+__all__ = ["answer_bytes", "check_amount", "check_values", "with_bounds"]
 
-# Samples that are streamed through the model, and not answered, may be so many times more.
-_STREAMED = 256
+# The length of a value in JSON, at most for float32 and about otherwise.
+_BYTES = {"float": 16, "int": 12, "bool": 6}
 
 
 def with_bounds(signature: Signature, description: Mapping[str, Any]) -> Signature:
@@ -59,29 +60,57 @@ def check_values(signature: Signature, inputs: Mapping[str, np.ndarray]) -> None
 
 
 def check_amount(
-    signature: Signature, inputs: Mapping[str, np.ndarray], examples: int, most: int
-) -> None:
-    """Refuses a request for too much: its examples, times `num_samples` if it takes that.
+    signature: Signature, inputs: Mapping[str, np.ndarray], examples: int, settings: Settings
+) -> int:
+    """Returns how many rows the model decodes: examples, times `num_samples` if it takes that.
 
     Raises:
-        RequestError: It asks for more than `most`; of samples that are not in the answer,
-            `log_likelihood`'s, 256 times as many.
+        RequestError: It is more than the settings allow, or the answer would be.
     """
+    samples = _samples(inputs)
+    rows = examples * samples
+    said = f"{examples} examples and {samples} samples of each are asked for, which is more than"
+    if examples > settings.max_examples or _answers_samples(signature):
+        if rows > settings.max_examples:
+            raise RequestError(
+                400, f"{said} --max_examples={settings.max_examples} of this server allows"
+            )
+    if rows > settings.max_decoded_rows:
+        raise RequestError(
+            400, f"{said} --max_decoded_rows={settings.max_decoded_rows} of this server allows"
+        )
+    return rows
+
+
+def answer_bytes(signature: Signature, inputs: Mapping[str, np.ndarray], examples: int) -> int:
+    """Returns about how long the answer to a call is; 0 if the signature does not say it."""
+    rows = examples * (_samples(inputs) if _answers_samples(signature) else 1)
+    total = 0
+    for field in signature.outputs.values():
+        if field.shape is None or field.kind not in _BYTES:
+            return 0
+        sizes = [size for size in field.shape if size is not None]
+        free = len(field.shape) - len(sizes)
+        if free > 2:
+            return 0
+        total += (rows if free else 1) * (math.prod(sizes) * _BYTES[field.kind] + len(field.name))
+    return total
+
+
+def _samples(inputs: Mapping[str, np.ndarray]) -> int:
     count = inputs.get("num_samples")
-    samples = 1
-    if count is not None and count.ndim == 0 and count.dtype.kind in "iu":
-        samples = max(int(count), 1)
+    if count is None or count.ndim or count.dtype.kind not in "iu":
+        return 1
+    return max(int(count), 1)
+
+
+def _answers_samples(signature: Signature) -> bool:
+    """Returns whether an output has an axis for samples, as `log_likelihood`'s have not."""
     batched = any(field.batched for field in signature.inputs.values())
-    answered = any(
+    return any(
         field.shape is None or sum(size is None for size in field.shape) > batched
         for field in signature.outputs.values()
     )
-    if examples > most or examples * samples > most * (1 if answered else _STREAMED):
-        raise RequestError(
-            400,
-            f"{examples} examples and {samples} samples of each are asked for, which is more "
-            f"than --max_examples={most} of this server allows",
-        )
 
 
 def _number(value: Any) -> float | None:

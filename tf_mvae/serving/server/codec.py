@@ -1,4 +1,4 @@
-"""Bodies of predict requests and answers, in TensorFlow Serving's row and columnar formats."""
+"""Bodies of predict requests, in TensorFlow Serving's row and columnar formats."""
 
 import dataclasses
 import json
@@ -11,9 +11,9 @@ from tf_mvae.serving.server.bounds import check_amount, check_values
 from tf_mvae.serving.server.errors import RequestError
 from tf_mvae.serving.server.settings import Settings
 from tf_mvae.serving.server.signature import Field, Signature
-from tf_mvae.serving.server.tensors import as_json, check_shape, is_bytes_object, to_array
+from tf_mvae.serving.server.tensors import check_shape, is_bytes_object, to_array
 
-__all__ = ["Call", "parse_body", "parse_predict", "write_answer"]
+__all__ = ["Call", "parse_body", "parse_predict"]
 
 DEFAULT_SIGNATURE = "serving_default"
 
@@ -27,12 +27,23 @@ class Call:
         inputs: Every input, by name.
         examples: The size of the batch; 1 for a signature that has none.
         rows: Whether it came in row format, as its answer then goes.
+        decoded: How many rows the model decodes: examples times samples of each.
+        flat: Whether examples of one number each came without the list around it, as the
+            answer then goes.
     """
 
     signature: Signature
     inputs: dict[str, np.ndarray]
     examples: int
     rows: bool
+    decoded: int = 1
+    flat: bool = False
+
+    def part(self, start: int, stop: int) -> "Call":
+        """Returns the call of some of the examples, which have to be independent."""
+        inputs = {k: v[start:stop] if len(v) else v for k, v in self.inputs.items()}
+        count = min(stop, self.examples) - start
+        return dataclasses.replace(self, inputs=inputs, examples=count, decoded=count)
 
 
 def parse_body(body: bytes) -> dict:
@@ -87,70 +98,23 @@ def parse_predict(document: dict, signatures: Mapping[str, Signature], settings:
         given, rows = _from_columns(document["inputs"], signature), False
     else:
         raise RequestError(400, "Missing 'inputs' or 'instances' key")
-    inputs = {}
+    inputs, flat = {}, bool(given)
     for field in signature.inputs.values():
         if field.name in given:
             value = given[field.name]
-            inputs[field.name] = to_array(value, field, finite=not settings.accept_nonfinite)
+            array = to_array(value, field, finite=not settings.accept_nonfinite)
+            # TensorFlow Serving takes [1.0, 2.0] for two examples of one number each.
+            is_flat = field.shape == (None, 1) and array.ndim == 1 and len(array) > 0
+            inputs[field.name] = array[:, np.newaxis] if is_flat else array
+            flat = flat and is_flat
             check_shape(inputs[field.name], field)
-    examples = _count(signature, inputs)
+    examples = _count(signature, inputs, rows)
     for field in signature.inputs.values():
         if field.name not in inputs:
             inputs[field.name] = _default(field, examples)
-    check_amount(signature, inputs, examples, settings.max_examples)
+    decoded = check_amount(signature, inputs, examples, settings)
     check_values(signature, inputs)
-    return Call(signature, inputs, examples, rows)
-
-
-def write_answer(outputs: dict[str, np.ndarray], rows: bool, examples: int) -> bytes:
-    """Returns the body of an answer: "predictions" of rows, "outputs" of columns.
-
-    A single output goes without its name. Numbers are the shortest that read back as the
-    same float; NaN, Infinity and -Infinity are written so.
-
-    Args:
-        outputs: The outputs, by name.
-        rows: Whether the request was in row format.
-        examples: How many rows it had.
-
-    Raises:
-        RequestError: Rows are asked for and the outputs are not a row an example.
-    """
-    ready = {
-        name: as_json(array, as_bytes=name.endswith("_bytes")) for name, array in outputs.items()
-    }
-    if not rows:
-        return _dump({"outputs": ready if len(ready) > 1 else next(iter(ready.values()))})
-    sizes = {name: array.shape[0] if array.ndim else None for name, array in outputs.items()}
-    if set(sizes.values()) != {examples}:
-        said = ", ".join(f"{name} has {size}" for name, size in sizes.items())
-        raise RequestError(
-            400,
-            f"the outputs are not a row an instance ({said}); "
-            'send the request in columnar format, under "inputs"',
-        )
-    if len(ready) == 1:
-        return _dump({"predictions": next(iter(ready.values()))})
-    count = next(iter(sizes.values()))
-    return _dump(
-        {"predictions": [{k: values[i] for k, values in ready.items()} for i in range(count)]}
-    )
-
-
-def _dump(answer: dict) -> bytes:
-    if _finite(answer):
-        return orjson.dumps(answer, option=orjson.OPT_SERIALIZE_NUMPY)
-    return json.dumps(answer, default=lambda array: array.tolist(), separators=(",", ":")).encode()
-
-
-def _finite(value) -> bool:
-    if isinstance(value, dict):
-        return all(map(_finite, value.values()))
-    if isinstance(value, list):
-        return all(map(_finite, value))
-    if isinstance(value, np.ndarray | np.floating | float):
-        return bool(np.isfinite(value).all())
-    return True
+    return Call(signature, inputs, examples, rows, decoded, flat)
 
 
 def _from_rows(instances, signature: Signature) -> dict[str, list]:
@@ -217,8 +181,13 @@ def _check_names(given: Mapping, signature: Signature) -> None:
         raise RequestError(400, f"missing input: {said}")
 
 
-def _count(signature: Signature, inputs: dict[str, np.ndarray]) -> int:
-    sizes = {n: len(a) for n, a in inputs.items() if signature.inputs[n].batched}
+def _count(signature: Signature, inputs: dict[str, np.ndarray], rows: bool) -> int:
+    sizes = {
+        name: len(array)
+        for name, array in inputs.items()
+        # In row format, a tensor of any rank has its rows first.
+        if signature.inputs[name].batched or rows and signature.inputs[name].shape is None
+    }
     if not sizes:
         return 1
     if len(set(sizes.values())) > 1 and signature.may_be_batched:

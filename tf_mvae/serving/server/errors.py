@@ -25,9 +25,12 @@ def overloaded(message: str) -> RequestError:
 _STATUS = (
     (tf.errors.InvalidArgumentError, 400),
     (tf.errors.OutOfRangeError, 400),
-    (tf.errors.FailedPreconditionError, 412),
+    (tf.errors.FailedPreconditionError, 400),
     (tf.errors.NotFoundError, 404),
     (tf.errors.AlreadyExistsError, 409),
+    (tf.errors.AbortedError, 409),
+    (tf.errors.UnauthenticatedError, 401),
+    (tf.errors.CancelledError, 499),
     (tf.errors.PermissionDeniedError, 403),
     (tf.errors.ResourceExhaustedError, 429),
     (tf.errors.DeadlineExceededError, 504),

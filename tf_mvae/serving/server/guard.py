@@ -1,33 +1,40 @@
-"""Around the application: who may ask, how much, how long; and a record of it."""
+"""Around the application: who may ask, and in which time; and a record of it."""
 
 import asyncio
 import hmac
 import logging
 import time
-import zlib
 
 import orjson
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from tf_mvae.serving.server.errors import RequestError
+from tf_mvae.serving.server.hosts import HostCheck
 from tf_mvae.serving.server.metrics import Metrics
 from tf_mvae.serving.server.settings import Settings
 
-__all__ = ["Guard", "read_body"]
+__all__ = ["Guard"]
 
 _LOG = logging.getLogger(__name__)
 _OPEN = {"/", "/healthz", "/readyz"}  # no token: probes, and the page that asks for one
 
+# If a request is answered before its body has arrived, the connection has to be closed. A short
+# body is waited for first, since it is usually on its way: then the connection stays open.
+_SHORT_BODY = 64 << 10
+_SHORT_WAIT = 0.25
+
 
 class Guard:
-    """ASGI middleware: token, metrics, logs, and errors as `{"error": …}`."""
+    """ASGI middleware: host, token, time to send a body, metrics, logs, errors as JSON."""
 
     def __init__(self, app: ASGIApp, settings: Settings, metrics: Metrics):
         """Wraps an application."""
         self._app = app
         self._metrics = metrics
         self._access_log = settings.access_log
+        self._read_seconds = settings.read_seconds
         self._token = None if settings.token is None else f"Bearer {settings.token}".encode()
+        self._check_host = HostCheck(settings)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answers a request."""
@@ -36,17 +43,36 @@ class Guard:
             return
         started = time.monotonic()
         status = 0
+        is_body_open = scope["state"].get("is_body_open", lambda: False)
+        deadline = asyncio.get_running_loop().time() + self._read_seconds
+
+        async def receive_in_time() -> Message:
+            if not is_body_open():
+                return await receive()
+            try:
+                async with asyncio.timeout_at(deadline):
+                    return await receive()
+            except TimeoutError:
+                self._metrics.refused.labels("slow").inc()
+                raise RequestError(
+                    408, f"the body did not arrive within {self._read_seconds:g} seconds"
+                ) from None
 
         async def watched(message: Message) -> None:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
+                if is_body_open():
+                    await _skip_short_body(scope, receive, is_body_open)
+                if is_body_open():
+                    message["headers"] = [*message.get("headers", ()), (b"connection", b"close")]
             await send(message)
 
         self._metrics.running.inc()
         try:
+            self._check_host(scope)
             self._authorise(scope)
-            await self._app(scope, receive, watched)
+            await self._app(scope, receive_in_time, watched)
         except RequestError as error:
             if not status:
                 await send_error(error, watched)
@@ -88,6 +114,21 @@ class Guard:
             )
 
 
+async def _skip_short_body(scope: Scope, receive: Receive, is_body_open) -> None:
+    """Receives what is left of a short body and drops it, if it arrives at once."""
+    headers = dict(scope["headers"])
+    length = int(headers.get(b"content-length", b"0"))
+    # A client that asks with `Expect` waits for the answer before it sends anything.
+    if not 0 < length <= _SHORT_BODY or b"expect" in headers:
+        return
+    try:
+        async with asyncio.timeout(_SHORT_WAIT):
+            while is_body_open() and (await receive())["type"] != "http.disconnect":
+                pass
+    except TimeoutError:
+        pass
+
+
 async def send_error(error: RequestError, send: Send) -> None:
     """Sends `{"error": message}` with its status."""
     headers = {"Content-Type": "application/json", **error.headers}
@@ -96,57 +137,3 @@ async def send_error(error: RequestError, send: Send) -> None:
     encoded = [(key.lower().encode(), value.encode()) for key, value in headers.items()]
     await send({"type": "http.response.start", "status": error.status, "headers": encoded})
     await send({"type": "http.response.body", "body": body})
-
-
-async def read_body(scope: Scope, receive: Receive, settings: Settings) -> bytes:
-    """Returns a request's body, unpacked if it is in gzip.
-
-    Raises:
-        RequestError: It is too long, too slow, or packed in another way.
-    """
-    headers = dict(scope["headers"])
-    length = headers.get(b"content-length", b"0")
-    if int(length) > settings.max_body_bytes:
-        raise _too_long(settings)
-    parts, size, more = [], 0, True
-    try:
-        async with asyncio.timeout(settings.read_seconds):
-            while more:
-                message = await receive()
-                if message["type"] == "http.disconnect":
-                    raise RequestError(400, "the client left")
-                parts.append(message.get("body", b""))
-                size += len(parts[-1])
-                if size > settings.max_body_bytes:
-                    raise _too_long(settings)
-                more = message.get("more_body", False)
-    except TimeoutError:
-        raise RequestError(
-            408,
-            f"the body did not arrive within {settings.read_seconds:g} seconds",
-            {"Connection": "close"},
-        ) from None
-    body = b"".join(parts)
-    encoding = headers.get(b"content-encoding", b"identity").lower()
-    if encoding in (b"identity", b""):
-        return body
-    if encoding != b"gzip":
-        raise RequestError(415, "Content-Encoding must be gzip or none")
-    unpacker = zlib.decompressobj(wbits=31)
-    try:
-        unpacked = unpacker.decompress(body, settings.max_body_bytes + 1)
-    except zlib.error as error:
-        raise RequestError(400, f"the body is not gzip: {error}") from error
-    if len(unpacked) > settings.max_body_bytes:
-        raise _too_long(settings)
-    if not unpacker.eof:
-        raise RequestError(400, "the body is not gzip: it ends early")
-    return unpacked
-
-
-def _too_long(settings: Settings) -> RequestError:
-    return RequestError(
-        413,
-        f"the body is longer than {settings.max_body_bytes} bytes",
-        {"Connection": "close"},
-    )

@@ -14,6 +14,7 @@ _ERRORS = {
     408: "The request took too long to arrive.",
     413: "The body is too long.",
     415: "The body is packed in a way other than gzip.",
+    421: "The server does not answer to this Host.",
     429: "There is no memory for this request now.",
     503: "There is no room for this request now; Retry-After says when.",
     504: "The answer took too long.",
@@ -61,6 +62,7 @@ def describe(settings: Settings, signatures: dict[str, Signature], version: int)
 
 def _get(summary: str, name: str, answers: dict[int, str] | None = None) -> dict[str, Any]:
     answers = answers or {200: "It is so.", **{k: _ERRORS[k] for k in (401, 404, 503)}}
+    answers |= {400: "The request has several Hosts.", 421: _ERRORS[421]}
     return {
         "summary": summary,
         "operationId": name.replace("/", "_"),

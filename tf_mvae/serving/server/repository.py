@@ -53,12 +53,18 @@ class Repository:
         self._served: dict[int, ServedVersion] = {}
         self._failed: dict[int, tuple] = {}
         self._loader = concurrent.futures.ThreadPoolExecutor(1, "loader")
+        self._load_running: concurrent.futures.Future | None = None
         self.states: dict[int, State] = {}
 
     @property
     def ready(self) -> bool:
         """Whether a version is served."""
         return bool(self._served)
+
+    @property
+    def loading(self) -> bool:
+        """Whether a thread loads or drops a version, which cannot be stopped."""
+        return self._load_running is not None and not self._load_running.done()
 
     @property
     def newest(self) -> ServedVersion | None:
@@ -122,8 +128,7 @@ class Repository:
 
     async def refresh(self) -> None:
         """Loads the newest versions that are not served, then drops those they replace."""
-        loop = asyncio.get_running_loop()
-        there = await loop.run_in_executor(self._loader, self._find_directories)
+        there = await self._in_loader(self._find_directories)
         for version in sorted(there, reverse=True)[: self._settings.num_versions]:
             await self._load(version, there[version])
         if not self._served or not there:
@@ -143,13 +148,14 @@ class Repository:
     async def _load(self, version: int, directory: pathlib.Path) -> bool:
         if version in self._served:
             return True
-        loop = asyncio.get_running_loop()
-        mark = await loop.run_in_executor(self._loader, _fingerprint, directory)
+        mark = await self._in_loader(_fingerprint, directory)
         if self._failed.get(version) == mark:
             return False  # nothing has changed since
         self.states[version] = State("LOADING")
         try:
-            made = await loop.run_in_executor(self._loader, ServedVersion, directory, version)
+            made = await self._in_loader(
+                ServedVersion, directory, version, self._settings.batch_any_model
+            )
         except Exception as error:
             self._failed[version] = mark
             said = " ".join(str(error).split())[:500] or type(error).__name__
@@ -159,7 +165,7 @@ class Repository:
             _LOG.error("not loaded", extra={"version": version, "why": said})
             return False
         self._failed.pop(version, None)
-        await loop.run_in_executor(self._loader, self._tidy)
+        await self._in_loader(self._tidy)
         self._served[version] = made
         self.states[version] = State("AVAILABLE")
         self._metrics.loads.labels("loaded").inc()
@@ -172,10 +178,14 @@ class Repository:
         while old.users:
             await asyncio.sleep(0.02)
         del old
-        await asyncio.get_running_loop().run_in_executor(self._loader, self._tidy)
+        await self._in_loader(self._tidy)
         self.states[version] = State("END")
         self._metrics.versions.remove(str(version))
         _LOG.info("unloaded", extra={"version": version})
+
+    async def _in_loader(self, function: Callable, *arguments: object):
+        self._load_running = self._loader.submit(function, *arguments)
+        return await asyncio.wrap_future(self._load_running)
 
     def _find_directories(self) -> dict[int, pathlib.Path]:
         base = self._settings.model_dir

@@ -1,10 +1,13 @@
 """Runs a server until it is told to end."""
 
 import asyncio
+import contextlib
 import gc
 import logging
 import os
 import signal
+import sys
+from collections.abc import Iterator
 
 import uvicorn
 
@@ -20,6 +23,8 @@ __all__ = ["make_server", "run"]
 
 _LOG = logging.getLogger(__name__)
 _LOOPBACK = ("127.0.0.1", "::1", "localhost")
+_SIGNALS = (signal.SIGTERM, signal.SIGINT)
+_SWITCH_SECONDS = 0.001
 
 
 class _Server(uvicorn.Server):
@@ -60,6 +65,8 @@ def make_server(settings: Settings, repository: Repository, metrics: Metrics) ->
 def run(settings: Settings) -> int:
     """Serves until SIGTERM or SIGINT; running requests are answered first.
 
+    A signal during the first load ends the process at once, with status 143 or 130.
+
     Args:
         settings: What and how to serve.
 
@@ -75,11 +82,15 @@ def run(settings: Settings) -> int:
     metrics = Metrics()
     repository = Repository(settings, metrics, tidy=_freeze)
     server = make_server(settings, repository, metrics)
+    # Probes share the interpreter with threads that read and write JSON.
+    sys.setswitchinterval(_SWITCH_SECONDS)
     # uvicorn raises the signal again when it has ended; by then there is nothing left to do.
-    signal.signal(signal.SIGTERM, lambda *_: None)
+    for number in _SIGNALS:
+        signal.signal(number, lambda *_: None)
 
     async def main() -> None:
-        await repository.load_first()
+        with _ending_at_once():
+            await repository.load_first()
         await server.serve()
 
     try:
@@ -91,10 +102,39 @@ def run(settings: Settings) -> int:
     if server.config.app.state.batcher.busy:
         # TensorFlow cannot be told to stop, and Python would wait for it without end.
         _LOG.warning("ended with a call of the model still running")
-        logging.shutdown()
-        os._exit(1)
+        _exit(1)
+    if repository.loading:
+        _LOG.warning("ended while a version was loaded")
+        _exit(0)
     _LOG.info("ended")
     return 0
+
+
+@contextlib.contextmanager
+def _ending_at_once() -> Iterator[None]:
+    """Ends the process at a signal: nothing is served yet, and a load cannot be stopped."""
+    loop = asyncio.get_running_loop()
+
+    def end(number: int) -> None:
+        _LOG.warning("ended before a version was loaded", extra={"signal": number.name})
+        _exit(128 + number)
+
+    before = {number: signal.getsignal(number) for number in _SIGNALS}
+    for number in _SIGNALS:
+        loop.add_signal_handler(number, end, number)
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            loop.remove_signal_handler(number)
+            signal.signal(number, handler)
+
+
+def _exit(status: int) -> None:
+    """Ends the process without waiting for its threads."""
+    logging.shutdown()
+    sys.stdout.flush()
+    os._exit(status)
 
 
 def _freeze() -> None:

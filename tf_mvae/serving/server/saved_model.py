@@ -34,14 +34,20 @@ class ServedVersion:
         version: Its number.
         signatures: Its signatures, by name.
         definitions: Their `SignatureDef` messages, by name.
-        batchable: The signatures whose examples do not meet: those for which a batch of two
-            gave what each example gives alone.
+        independent: The signatures whose examples do not depend on each other, so that requests
+            may be run together or in parts. See `_are_independent`.
         description: What `assets.extra/tf_mvae.json` says, or {}.
         users: How many requests are at it; the event loop counts them.
     """
 
-    def __init__(self, directory: pathlib.Path, version: int):
+    def __init__(self, directory: pathlib.Path, version: int, batch_any_model: bool = False):
         """Loads and warms up.
+
+        Args:
+            directory: The SavedModel.
+            version: Its number.
+            batch_any_model: Whether examples may be independent in a model that this package
+                did not export.
 
         Raises:
             ValueError: The directory holds no SavedModel, or one without signatures.
@@ -61,15 +67,16 @@ class ServedVersion:
             _register_text_operations()
         self._model = tf.saved_model.load(str(directory))
         self._functions = {name: self._model.signatures[name] for name in self.signatures}
-        self.batchable = {
-            name for name, signature in self.signatures.items() if self._warm_up(signature)
+        trusted = batch_any_model or _is_own_export(self.description)
+        self.independent = {
+            name for name, signature in self.signatures.items() if self._warm_up(signature, trusted)
         }
         _LOG.info(
             "loaded",
             extra={
                 "version": version,
                 "signatures": list(self.signatures),
-                "batchable": sorted(self.batchable),
+                "batchable": sorted(self.independent),
                 "seconds": round(time.monotonic() - started, 3),
             },
         )
@@ -80,28 +87,53 @@ class ServedVersion:
         tensors = {k: tf.convert_to_tensor(v, fields[k].dtype) for k, v in inputs.items()}
         return {key: value.numpy() for key, value in self._functions[name](**tensors).items()}
 
-    def _warm_up(self, signature: Signature) -> bool:
+    def _warm_up(self, signature: Signature, trusted: bool) -> bool:
         """Calls a signature as a request would; returns whether its examples are independent.
 
         Values made up from types and shapes may not be what the model takes, so that a
         refusal here is no failure: it is logged, and the signature is not batched.
         """
         try:
+            if signature.one_by_one:
+                self.run(
+                    signature.name, {f.name: _made_up(f, 1) for f in signature.inputs.values()}
+                )
+                return True  # each example is a call of its own
             whole = {f.name: _made_up(f, 2) for f in signature.inputs.values()}
             together = self.run(signature.name, whole)
-            if not signature.may_be_batched:
-                return False
-            for index in range(2):
-                alone = {name: value[index : index + 1] for name, value in whole.items()}
-                for key, value in self.run(signature.name, alone).items():
-                    if value.shape[0] != 1 or not _same(together[key][index : index + 1], value):
-                        return False
-                    if len(together[key]) != 2:
-                        return False
+            return (
+                trusted
+                and signature.may_be_batched
+                and self._are_independent(signature, whole, together)
+            )
         except (tf.errors.OpError, ValueError, TypeError) as error:
             _LOG.warning("not warmed up", extra={"signature": signature.name, "why": str(error)})
-            return False
+            return signature.one_by_one
+
+    def _are_independent(
+        self,
+        signature: Signature,
+        whole: dict[str, np.ndarray],
+        together: dict[str, np.ndarray],
+    ) -> bool:
+        """Returns whether each of two examples alone gives what it gives in a batch.
+
+        This finds examples that depend on each other for these values only: it is a second
+        check of models that are known to be batched, and proves nothing of others.
+        """
+        for index in range(2):
+            alone = {name: value[index : index + 1] for name, value in whole.items()}
+            for key, value in self.run(signature.name, alone).items():
+                if value.shape[0] != 1 or len(together[key]) != 2:
+                    return False
+                if not _same(together[key][index : index + 1], value):
+                    return False
         return True
+
+
+def _is_own_export(description: dict) -> bool:
+    """Returns whether this package exported the model: it describes its modalities then."""
+    return isinstance(description.get("modalities"), dict) and "latent_dim" in description
 
 
 def _read_definitions(directory: pathlib.Path) -> dict:

@@ -70,12 +70,22 @@ class Field:
 
 @dataclasses.dataclass(frozen=True)
 class Signature:
-    """A signature: its tensors, and its method as TensorFlow Serving names it."""
+    """A signature.
+
+    Attributes:
+        name: Its name.
+        method: Its method as TensorFlow Serving names it.
+        inputs: Its input tensors, by name.
+        outputs: Its output tensors, by name.
+        one_by_one: Whether every tensor has a first dimension of 1, that is, the model takes one
+            example at a time. It is free in the fields then, and each example is a call.
+    """
 
     name: str
     method: str
     inputs: dict[str, Field]
     outputs: dict[str, Field]
+    one_by_one: bool = False
 
     @property
     def free_of_scalars(self) -> bool:
@@ -87,6 +97,17 @@ class Signature:
         """Whether every tensor has a free first dimension."""
         fields = [*self.inputs.values(), *self.outputs.values()]
         return bool(self.inputs) and all(field.batched for field in fields)
+
+    def with_free_examples(self) -> "Signature":
+        """Returns the signature; one of a single example (`one_by_one`) with a free dimension."""
+        fields = [*self.inputs.values(), *self.outputs.values()]
+        if not self.inputs or not all(f.shape and f.shape[0] == 1 for f in fields):
+            return self
+        inputs, outputs = (
+            {k: dataclasses.replace(f, shape=(None, *f.shape[1:])) for k, f in tensors.items()}
+            for tensors in (self.inputs, self.outputs)
+        )
+        return dataclasses.replace(self, inputs=inputs, outputs=outputs, one_by_one=True)
 
 
 def read_signatures(definitions) -> dict[str, Signature]:
@@ -105,7 +126,7 @@ def read_signatures(definitions) -> dict[str, Signature]:
             definition.method_name,
             _fields(definition.inputs, defaults),
             _fields(definition.outputs, {}),
-        )
+        ).with_free_examples()
     return found
 
 

@@ -8,18 +8,46 @@ let about = null; // what the server says of its model
 let running = null; // the request in flight
 let timer = 0;
 
-async function ask(path, options = {}) {
+const GONE =
+  "The server does not answer. It may have been stopped, or the network is down; when it is " +
+  "back, press “Draw again” or reload this page.";
+
+// Fetches a path of the server with the token; fails with a message for the reader.
+async function reach(path, options = {}) {
   const headers = { ...options.headers };
   const token = sessionStorage.getItem("token");
   if (token) headers.Authorization = `Bearer ${token}`;
-  const answer = await fetch(path, { ...options, headers });
+  let answer;
+  try {
+    answer = await fetch(path, { ...options, headers });
+  } catch (error) {
+    if (error.name === "AbortError") throw error;
+    throw new Error(GONE);
+  }
   if (answer.status === 401) {
     $("token-form").hidden = false;
     throw new Error(token ? "The server refused this token." : "");
   }
+  return answer;
+}
+
+async function ask(path, options) {
+  const answer = await reach(path, options);
+  let text;
+  try {
+    text = await answer.text();
+  } catch (error) {
+    if (error.name === "AbortError") throw error;
+    throw new Error(GONE); // it ended in the middle of its answer
+  }
   // NaN and Infinity, which TensorFlow Serving writes as they are, have no place in JSON.
-  const text = (await answer.text()).replace(/(?<=[[,:\s])(-?Infinity|NaN)(?=[\],}\s])/g, "null");
-  const body = JSON.parse(text);
+  const valid = text.replace(/(?<=[[,:\s])(-?Infinity|NaN)(?=[\],}\s])/g, "null");
+  let body;
+  try {
+    body = JSON.parse(valid);
+  } catch {
+    throw new Error(`The answer cannot be read (status ${answer.status}). Is a proxy in between?`);
+  }
   if (!answer.ok) throw new Error(body.error ?? answer.statusText);
   return body;
 }
@@ -114,8 +142,16 @@ async function generate() {
       `POST ${new URL(`v1/models/${about.model_name}:predict`, location.href).pathname}\n` +
       shorten(body);
   } catch (error) {
-    if (error.name !== "AbortError") complain(error.message);
+    if (error.name === "AbortError") return;
+    clear();
+    complain(error.message);
   }
+}
+
+// What is shown belongs to an earlier request.
+function clear() {
+  for (const id of ["averages", "samples"]) $(id).replaceChildren();
+  for (const id of ["status", "request"]) $(id).textContent = "";
 }
 
 function shorten(body) {
@@ -129,6 +165,19 @@ function shorten(body) {
   );
 }
 
+// A link cannot carry the token: what it leads to is fetched, and shown in its place.
+for (const link of document.querySelectorAll("a[data-token]")) {
+  link.addEventListener("click", async (event) => {
+    if (!sessionStorage.getItem("token")) return;
+    event.preventDefault();
+    try {
+      const answer = await reach(link.getAttribute("href"));
+      location.assign(URL.createObjectURL(await answer.blob()));
+    } catch (error) {
+      complain(error.message);
+    }
+  });
+}
 $("token-form").addEventListener("submit", (event) => {
   event.preventDefault();
   sessionStorage.setItem("token", $("token").value);

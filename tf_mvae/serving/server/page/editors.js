@@ -113,10 +113,11 @@ function pad(place, name, part, edited, give, complain) {
       <div class="invite"><span>Draw here,<br>or drop an image file</span></div></div>
     <p class="seen"><canvas></canvas>what the model sees</p></div>
     <div class="tools"><button type="button">Clear</button><button type="button">Invert</button>
+      <button type="button" aria-pressed="false">Erase</button>
       <label class="file">Open file<input type="file" accept="image/*"></label>
       <label hidden><input type="checkbox">Centre</label></div>`;
   const [canvas, seen] = place.querySelectorAll("canvas");
-  const [clear, invert] = place.querySelectorAll("button");
+  const [clear, invert, eraser] = place.querySelectorAll("button");
   const [file, fit] = place.querySelectorAll("input");
   const holder = place.querySelector(".pad");
   const invite = place.querySelector(".invite");
@@ -155,9 +156,11 @@ function pad(place, name, part, edited, give, complain) {
       ((event.clientY - box.top) * canvas.height) / box.height,
     ];
   };
+  const erases = () => eraser.getAttribute("aria-pressed") === "true";
+  eraser.addEventListener("click", () => eraser.setAttribute("aria-pressed", !erases()));
   const line = (from, to) => {
-    ink.strokeStyle = "#fff";
-    ink.lineWidth = canvas.width / 13;
+    ink.strokeStyle = erases() ? "#000" : "#fff";
+    ink.lineWidth = canvas.width / (erases() ? 8 : 13);
     ink.lineCap = ink.lineJoin = "round";
     ink.beginPath();
     ink.moveTo(...from);
@@ -167,7 +170,7 @@ function pad(place, name, part, edited, give, complain) {
   canvas.addEventListener("pointerdown", (event) => {
     if (event.button) return;
     canvas.setPointerCapture(event.pointerId);
-    if (fixed) wipe();
+    if (fixed && !erases()) wipe();
     last = at(event);
     line(last, last);
     dirty();

@@ -1,9 +1,19 @@
 // Values of modalities as pictures, bars and numbers.
 
-export const isImage = (part) =>
-  (part.shape.length === 2 || (part.shape.length === 3 && [1, 3].includes(part.shape[2]))) &&
-  part.shape[0] > 3 &&
-  part.shape[1] > 3;
+// A matrix is drawn only if it may well be a picture: of this size, with values in [0, 1].
+const SMALLEST_PICTURE = 16;
+
+export const isImage = (part) => {
+  const [height, width, channels] = part.shape;
+  if (part.dtype && !part.dtype.startsWith("float")) return false;
+  if (part.shape.length === 3) return part.is_image ?? [1, 3].includes(channels);
+  return (
+    part.shape.length === 2 &&
+    Math.min(height, width) >= SMALLEST_PICTURE &&
+    part.low === 0 &&
+    part.high === 1
+  );
+};
 
 const isClasses = (part) => Boolean(part.class_names) && !part.shape.length;
 

@@ -1,0 +1,71 @@
+"""Bodies of requests: received within the limits, and unpacked."""
+
+import asyncio
+import zlib
+
+from starlette.types import Receive, Scope
+
+from tf_mvae.serving.server.budget import Reservation
+from tf_mvae.serving.server.errors import RequestError, overloaded
+from tf_mvae.serving.server.settings import Settings
+
+__all__ = ["read_body"]
+
+
+async def read_body(
+    scope: Scope, receive: Receive, settings: Settings, reservation: Reservation
+) -> bytes:
+    """Returns a request's body, unpacked if it is in gzip. `Guard` limits the time.
+
+    Args:
+        scope: The request.
+        receive: Gives the parts of the body.
+        settings: Limits.
+        reservation: Holds the bytes of the body until the caller releases it.
+
+    Raises:
+        RequestError: It is too long, packed in another way, or all bodies together are too
+            long.
+    """
+    headers = dict(scope["headers"])
+    if int(headers.get(b"content-length", b"0")) > settings.max_body_bytes:
+        raise _too_long(settings)
+    parts, size, more = [], 0, True
+    while more:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            raise RequestError(400, "the client left")
+        parts.append(message.get("body", b""))
+        size += len(parts[-1])
+        if size > settings.max_body_bytes:
+            raise _too_long(settings)
+        if not reservation.resize(size):
+            raise overloaded("the bodies of other requests fill --max_bodies_bytes")
+        more = message.get("more_body", False)
+    body = b"".join(parts)
+    encoding = headers.get(b"content-encoding", b"identity").lower()
+    if encoding in (b"identity", b""):
+        return body
+    if encoding != b"gzip":
+        raise RequestError(415, "Content-Encoding must be gzip or none")
+    unpacked = await asyncio.to_thread(_unpack, body, settings)
+    if not reservation.resize(len(unpacked)):
+        raise overloaded("the bodies of other requests fill --max_bodies_bytes")
+    return unpacked
+
+
+def _unpack(body: bytes, settings: Settings) -> bytes:
+    unpacker = zlib.decompressobj(wbits=31)
+    try:
+        unpacked = unpacker.decompress(body, settings.max_body_bytes + 1)
+    except zlib.error as error:
+        raise RequestError(400, f"the body is not gzip: {error}") from error
+    if len(unpacked) > settings.max_body_bytes:
+        raise _too_long(settings)
+    if not unpacker.eof:
+        raise RequestError(400, "the body is not gzip: it ends early")
+    return unpacked
+
+
+def _too_long(settings: Settings) -> RequestError:
+    return RequestError(413, f"the body is longer than {settings.max_body_bytes} bytes")

@@ -1,0 +1,65 @@
+"""Runs calls of a signature together, and writes the answer of each."""
+
+import logging
+
+import numpy as np
+import tensorflow as tf
+
+from tf_mvae.serving.server.answers import Written, write_answer
+from tf_mvae.serving.server.codec import Call
+from tf_mvae.serving.server.errors import RequestError, from_tensorflow
+from tf_mvae.serving.server.saved_model import ServedVersion
+
+__all__ = ["is_independent", "run_together"]
+
+_LOG = logging.getLogger(__name__)
+
+
+def is_independent(version: ServedVersion, call: Call) -> bool:
+    """Returns whether a call's examples may be run with others or in parts."""
+    if call.signature.name not in version.independent:
+        return False
+    if not all(array.ndim for array in call.inputs.values()):
+        return False
+    lengths = {len(array) for array in call.inputs.values()}
+    # Inputs that were left out may be empty; they meet the like only.
+    return lengths <= {0, call.examples} and call.examples in lengths
+
+
+def run_together(version: ServedVersion, name: str, calls: list[Call]) -> list[Written | Exception]:
+    """Runs calls together; where that fails, each alone, so that none suffers for another."""
+    try:
+        outputs = version.run(name, _concatenate(calls))
+    except Exception as error:
+        if len(calls) > 1 and isinstance(error, tf.errors.OpError):
+            return [run_together(version, name, [call])[0] for call in calls]
+        said = from_tensorflow(error)
+        if said.status >= 500:
+            _LOG.exception("model failed", extra={"signature": name, "version": version.version})
+        return [said] * len(calls)
+    answers: list[Written | Exception] = []
+    start = 0
+    for call in calls:
+        stop = start + call.examples
+        own = {k: v[start:stop] for k, v in outputs.items()} if len(calls) > 1 else outputs
+        answers.append(_guarded(own, call))
+        start = stop
+    return answers
+
+
+def _guarded(outputs: dict[str, np.ndarray], call: Call) -> Written | Exception:
+    if call.flat:
+        outputs = {k: v[:, 0] if v.shape[1:] == (1,) else v for k, v in outputs.items()}
+    try:
+        return write_answer(outputs, call.rows, call.examples)
+    except RequestError as error:
+        return error
+    except Exception:
+        _LOG.exception("answer not written")
+        return RequestError(500, "the answer cannot be written")
+
+
+def _concatenate(calls: list[Call]) -> dict[str, np.ndarray]:
+    if len(calls) == 1:
+        return calls[0].inputs
+    return {name: np.concatenate([c.inputs[name] for c in calls]) for name in calls[0].inputs}

@@ -17,6 +17,7 @@ from tf_mvae.models.generative import GenerativeModel
 from tf_mvae.models.member_means import MemberMeans
 from tf_mvae.models.precision import layers_compute_in
 from tf_mvae.ops import random
+from tf_mvae.ops.replicas import share_of_rows
 
 __all__ = ["MultimodalVAE"]
 
@@ -414,7 +415,7 @@ class MultimodalVAE(GenerativeModel):
         sums = {n: tf.reduce_sum(v, 1) if v.shape.rank > 1 else v for n, v in first.items()}
         total = tf.add_n([sums[m.name] for m in self.targets]) - elbo.kl[0]
         found = {
-            "loss": (loss, tf.shape(everything)[0]),
+            "loss": (loss, share_of_rows(tf.shape(everything)[0])),
             "elbo": (total, everything),
             "kl": (elbo.kl[0], everything),
         }

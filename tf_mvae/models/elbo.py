@@ -10,6 +10,7 @@ import tensorflow as tf
 from tf_mvae.distributions import gaussian_kl_to_prior
 from tf_mvae.modality import Modality
 from tf_mvae.ops import random
+from tf_mvae.ops.replicas import batch_mean
 
 __all__ = [
     "Elbo",
@@ -52,7 +53,7 @@ class Elbo(NamedTuple):
     @property
     def loss(self) -> tf.Tensor:
         """Minus the sum of each example's own terms, averaged over the examples."""
-        return -tf.reduce_mean(tf.reduce_sum(self.valid * self.elbo, axis=0))
+        return -batch_mean(tf.reduce_sum(self.valid * self.elbo, axis=0))
 
 
 class PosteriorTerms(NamedTuple):

@@ -14,7 +14,9 @@ import numpy as np
 import tensorflow as tf
 import tensorflow_probability as tfp
 
+from tf_mvae import checks
 from tf_mvae.distributions.likelihood import Likelihood
+from tf_mvae.errors import UserError
 from tf_mvae.ops import random
 from tf_mvae.ops.loops import bounded_loop
 from tf_mvae.ops.tokens import END, FIRST_WORD, PAD, START, blank_rest, counted
@@ -264,6 +266,7 @@ class TokenSequence(Likelihood):
 
     low = 0.0
     dtype = tf.int32
+    placeholder = 0.0
 
     def __init__(
         self,
@@ -286,15 +289,23 @@ class TokenSequence(Likelihood):
             ValueError: There is no word, no room for a symbol, or the words are not as many as
                 the ids.
         """
-        if vocabulary_size <= FIRST_WORD or length < 1:
+        vocabulary_size = checks.positive_integer("vocabulary_size", vocabulary_size)
+        length = checks.positive_integer("length", length)
+        context_size = checks.positive_integer("context_size", context_size)
+        if not isinstance(network, keras.layers.Layer):
+            raise UserError(
+                "network must be a Keras layer such as tf_mvae.layers.RecurrentDecoder; "
+                f"it is {network!r}"
+            )
+        if vocabulary_size <= FIRST_WORD:
             raise ValueError(
-                f"a sequence needs a word beside its {FIRST_WORD} symbols and a length of 1 or "
-                f"more, not vocabulary_size={vocabulary_size} and length={length}"
+                f"vocabulary_size must be above {FIRST_WORD}: a sequence needs a word besides its "
+                f"{FIRST_WORD} symbols; it is {vocabulary_size}"
             )
         if words is not None and len(words) != vocabulary_size:
             raise ValueError(f"words holds {len(words)} for {vocabulary_size} ids")
         super().__init__((length,), (context_size,))
-        self.vocabulary_size = int(vocabulary_size)
+        self.vocabulary_size = vocabulary_size
         self.words = None if words is None else tuple(words)
         self.network = network
         self.high = float(vocabulary_size - 1)

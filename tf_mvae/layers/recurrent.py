@@ -12,10 +12,11 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from tf_mvae import checks
 from tf_mvae.layers.dropout import next_seed
 from tf_mvae.ops import random
 from tf_mvae.ops.loops import outputs_of_steps, unrolled_loops
-from tf_mvae.ops.tokens import END, START, counted
+from tf_mvae.ops.tokens import END, FIRST_WORD, START, counted
 
 __all__ = ["RecurrentDecoder", "RecurrentEncoder", "unrolled"]
 
@@ -74,10 +75,14 @@ class RecurrentEncoder(keras.layers.Layer):
             embedding_size: Numbers that stand for an id.
             units: Size of each direction's state.
             **kwargs: Keras' own arguments for a layer.
+
+        Raises:
+            ValueError: A size is not an integer of 1 or more.
         """
         super().__init__(**kwargs)
-        self.vocabulary_size, self.embedding_size = int(vocabulary_size), int(embedding_size)
-        self.units = int(units)
+        self.vocabulary_size = checks.positive_integer("vocabulary_size", vocabulary_size)
+        self.embedding_size = checks.positive_integer("embedding_size", embedding_size)
+        self.units = checks.positive_integer("units", units)
         self.embedding = keras.layers.Embedding(self.vocabulary_size, self.embedding_size)
         # cuDNN's kernel knows nothing of XLA, and falls out of step with the CPU's. Two layers,
         # not `Bidirectional`: it makes its two from the configuration of a third that it drops,
@@ -150,15 +155,12 @@ class RecurrentDecoder(keras.layers.Layer):
         Raises:
             ValueError: There is no layer, or word dropout is not in [0, 1].
         """
-        if num_layers < 1 or not 0 <= word_dropout <= 1:
-            raise ValueError(
-                "a decoder has one layer or more and word_dropout in [0, 1], not "
-                f"num_layers={num_layers} and word_dropout={word_dropout}"
-            )
         super().__init__(**kwargs)
-        self.vocabulary_size, self.embedding_size = int(vocabulary_size), int(embedding_size)
-        self.units, self.num_layers = int(units), int(num_layers)
-        self.word_dropout = float(word_dropout)
+        self.vocabulary_size = checks.integer("vocabulary_size", vocabulary_size, FIRST_WORD + 1)
+        self.embedding_size = checks.positive_integer("embedding_size", embedding_size)
+        self.units = checks.positive_integer("units", units)
+        self.num_layers = checks.positive_integer("num_layers", num_layers)
+        self.word_dropout = checks.fraction("word_dropout", word_dropout)
         gates, dense = 3 * self.units, keras.layers.Dense
         self.embedding = keras.layers.Embedding(self.vocabulary_size, self.embedding_size)
         self.from_symbol = dense(gates, use_bias=False)

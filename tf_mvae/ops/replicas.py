@@ -10,7 +10,13 @@ from collections.abc import Iterator
 
 import tensorflow as tf
 
-__all__ = ["batch_mean", "equal_parts", "rows_before_and_in_all", "share_of_rows"]
+__all__ = [
+    "batch_mean",
+    "equal_parts",
+    "may_be_empty",
+    "rows_before_and_in_all",
+    "share_of_rows",
+]
 
 _EQUAL: contextvars.ContextVar[bool] = contextvars.ContextVar("equal", default=False)
 
@@ -23,6 +29,11 @@ def equal_parts() -> Iterator[None]:
         yield
     finally:
         _EQUAL.reset(token)
+
+
+def may_be_empty() -> bool:
+    """Whether this is a replica that may have no row."""
+    return _replica() is not None and not _EQUAL.get()
 
 
 def rows_before_and_in_all(rows: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:

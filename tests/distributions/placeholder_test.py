@@ -37,7 +37,7 @@ FAMILIES = {
     "log_normal": (log_normal, 1.0),
     "gamma": (independent(lambda p: tfd.Gamma(tf.exp(p), 1.0)), np.log(2)),
     "beta": (independent(lambda p: tfd.Beta(positive(p), 2.0)), 0.5),
-    "dirichlet": (lambda p: tfd.Dirichlet(positive(p)), 1 / 3),
+    "dirichlet": (lambda p: tfd.Dirichlet(positive(p)), None),
     "truncated": (independent(lambda p: tfd.TruncatedNormal(p, 1.0, 2.0, 5.0)), 3.5),
     "checks its values": (
         independent(lambda p: tfd.LogNormal(p, 1.0, validate_args=True)), 1.0),

@@ -20,8 +20,8 @@ def choose_placeholder(likelihood: Likelihood, parameters: tf.Tensor) -> np.ndar
     """Returns the placeholder of a likelihood, a float32 array that broadcasts to its events.
 
     It is the likelihood's own if it names one. Otherwise it is the first of these inside the
-    support: 0, what the bijector of the distribution's support makes of 0 (1 for positive
-    numbers, the middle of an interval, equal parts of a simplex), and a sample.
+    support: 0, what the bijector of the distribution's support makes of 0 (such as 1 for positive
+    numbers, the middle of an interval), the distribution's mean, and a sample.
 
     Args:
         likelihood: The likelihood.
@@ -60,6 +60,7 @@ def _candidates(likelihood: Likelihood, parameters: tf.Tensor) -> Iterator[Calla
 
     yield lambda: np.float32(0)
     yield of_support
+    yield lambda: likelihood.distribution(parameters).mean()[0]
     yield lambda: likelihood.distribution(parameters).sample(seed=tf.constant([0, 0]))[0]
 
 

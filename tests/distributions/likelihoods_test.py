@@ -262,7 +262,9 @@ def test_what_is_an_image(likelihood, is_image):
         (likelihoods.Bernoulli([1]), 0, 1, "[0, 1]"),
         (likelihoods.Categorical(5), 0, 4, "0..4"),
         (likelihoods.Poisson([1]), 0, np.exp(30), "0 or more"),
-        (likelihoods.Normal([1]), np.finfo(np.float32).min, np.finfo(np.float32).max, "finite"),
+        (likelihoods.Normal([1]), -1e9, 1e9, "finite"),
+        (likelihoods.Normal([1], scale=100.0), -1e11, 1e11, "-1e+11 and 1e+11 (standardise"),
+        (likelihoods.Laplace([1], scale=None), -1e7, 1e7, "finite"),
     ],
 )
 def test_range_and_its_words(likelihood, low, high, word):

@@ -32,6 +32,8 @@ __all__ = [
 tfd = tfp.distributions
 _PACKAGE = "tf_mvae"
 _MAX_LOG_RATE = 30.0
+_MAX_SCALES = 1e9  # of data, in units of a scale that is given
+_MAX_LEARNED = 1e7  # of data whose scale a decoder puts out, which begins near 1
 
 
 @keras.saving.register_keras_serializable(_PACKAGE)
@@ -81,7 +83,10 @@ class Bernoulli(Likelihood):
 
 
 class _LocationScale(Likelihood):
-    """What `Normal` and `Laplace` share: a location and a scale, given or learned."""
+    """What `Normal` and `Laplace` share: a location and a scale, given or learned.
+
+    Data of more than 1e9 scales, or of more than 1e7 where the scale is learned, are out of range.
+    """
 
     placeholder = 0.0
     _family: type[tfd.Distribution]
@@ -100,6 +105,9 @@ class _LocationScale(Likelihood):
         event_shape = checks.shape("event_shape", event_shape)
         super().__init__(event_shape, event_shape if scale is not None else (2, *event_shape))
         self.scale = None if scale is None else checks.positive("scale", scale)
+        # Beyond, squares of gradients overflow in float32, as Adam takes them.
+        self.high = _MAX_LEARNED if scale is None else _MAX_SCALES * self.scale
+        self.low = -self.high
 
     def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "scale": self.scale}
@@ -115,6 +123,10 @@ class _LocationScale(Likelihood):
     def expected_value(self, parameters: tf.Tensor) -> tf.Tensor:
         # TFP broadcasts the mean against the scale with an operation that ONNX lacks.
         return parameters if self.scale is not None else self._unstack(parameters)[0]
+
+    def describe_range(self) -> str:
+        """See `Likelihood.describe_range`."""
+        return f"finite numbers between {self.low:g} and {self.high:g} (standardise larger ones)"
 
     def _unstack(self, parameters: tf.Tensor) -> list[tf.Tensor]:
         """Returns the means and what the scales are made of."""

@@ -13,7 +13,7 @@ ROOT = pathlib.Path(tf_mvae.__file__).parent
 # A module or package may import those of a lower rank, and its own package.
 RANKS = [
     ["errors"],
-    ["failures", "files", "names"],
+    ["checks", "failures", "files", "names"],
     ["ops"],
     ["distributions", "layers"],
     ["modality"],

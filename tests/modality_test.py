@@ -9,6 +9,7 @@ from absl import logging
 from tests.tiny import assert_close, make_modalities
 from tf_mvae import Modality, likelihoods
 from tf_mvae.layers import MaskedBatchNormalization, MaskedSequential, mlp_decoder, mlp_encoder
+from tf_mvae.layers.mlp import LogCounts
 
 LATENT_DIM = 3
 
@@ -115,10 +116,56 @@ def test_weights(weights, expected):
     assert (modality.likelihood_weight, modality.cross_weight) == expected
 
 
-@pytest.mark.parametrize("weights", [{"likelihood_weight": -1}, {"cross_weight": -0.1}])
+@pytest.mark.parametrize(
+    "weights",
+    [
+        {"likelihood_weight": -1},
+        {"cross_weight": -0.1},
+        {"likelihood_weight": np.nan},
+        {"cross_weight": np.inf},
+        {"likelihood_weight": "1"},
+    ],
+)
 def test_negative_weights_are_refused(weights):
     with pytest.raises(ValueError, match="'thing': weights must not be negative"):
         make_modality(**weights)
+
+
+@pytest.mark.parametrize("network", ["encoder", "decoder"])
+@pytest.mark.parametrize("value", [tf.nn.relu, keras.layers.Dense, [512, 512]])
+def test_networks_are_keras_layers(network, value):
+    with pytest.raises(ValueError, match=f"'thing': {network} must be a Keras layer or model"):
+        Modality("thing", likelihoods.Normal([2]), **{network: value})
+
+
+@pytest.mark.parametrize(
+    ("likelihood", "encoder", "decoder"),
+    [
+        (likelihoods.Normal([]), 64, 64),
+        (likelihoods.Normal([8]), 64, 64),
+        (likelihoods.Normal([8], scale=None), 64, 128),
+        (likelihoods.Categorical(10), 128, 128),
+        (likelihoods.Poisson([33]), 512, 512),
+        (likelihoods.Bernoulli([28, 28, 1]), 512, 512),
+    ],
+)
+def test_default_networks_are_as_wide_as_what_they_read_and_make(likelihood, encoder, decoder):
+    modality = Modality("thing", likelihood)
+    modality.connect(2)
+
+    def widths(network):
+        return [w.shape[-1] for w in network.trainable_weights if len(w.shape) == 2]
+
+    assert widths(modality.encoder) == [encoder] * 2
+    assert widths(modality.decoder)[:-1] == [decoder] * 3
+
+
+def test_default_encoders_of_counts_read_their_logarithms():
+    modality = Modality("thing", likelihoods.Poisson([3]))
+    modality = keras.saving.deserialize_keras_object(keras.saving.serialize_keras_object(modality))
+    assert isinstance(modality.encoder.layers[0], LogCounts)
+    counts = np.array([[0, 500, 1e13]], np.float32)
+    np.testing.assert_allclose(modality.encoder.layers[0](counts), np.log1p(counts), rtol=1e-6)
 
 
 @pytest.mark.parametrize(

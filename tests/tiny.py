@@ -146,8 +146,8 @@ def make_posterior_sharp(model: keras.Model, log_variance: float = -36.0) -> Non
         heads.append(model.joint_encoder.head)
     for head in heads:
         kernel, bias = head.get_weights()
-        kernel[:, model.latent_dim :] = 0.0
-        bias[model.latent_dim :] = log_variance
+        kernel[..., model.latent_dim :] = 0.0
+        bias[..., model.latent_dim :] = log_variance
         head.set_weights([kernel, bias])
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from tf_mvae.distributions.likelihoods import Bernoulli, Categorical, Likelihood
+from tf_mvae.distributions.likelihoods import Bernoulli, Likelihood, Poisson
 from tf_mvae.distributions.members import MemberLikelihood
 from tf_mvae.layers import (
     GroupedDense,
@@ -18,8 +18,15 @@ from tf_mvae.layers import (
     grouped_mlp_encoder,
 )
 from tf_mvae.layers.lookup import once_an_input
-from tf_mvae.layers.sequential import call_network
-from tf_mvae.modality import Modality
+from tf_mvae.layers.mlp import default_width
+from tf_mvae.layers.sequential import call_network, check_network
+from tf_mvae.modality import (
+    Modality,
+    check_weight,
+    encoder_width,
+    num_classes,
+    with_log_counts,
+)
 
 __all__ = ["ModalityGroup", "attribute_groups", "has_groups"]
 
@@ -79,10 +86,11 @@ class ModalityGroup(Modality):
             likelihood: Of one member.
             encoder: Any Keras layer from prepared data, members first
                 (`[member, batch, *event_shape]`), to features `[member, batch, ...]`:
-                `tf_mvae.layers.grouped_mlp_encoder`, which stands here where left out.
+                `tf_mvae.layers.grouped_mlp_encoder`, which is the default, as wide as the
+                default of a `Modality` with that likelihood.
             decoder: Any Keras layer from `[member, batch, latent]` to as many numbers as
                 `likelihood.parameter_shape` has, `[member, batch, numbers]`;
-                `tf_mvae.layers.grouped_mlp_decoder` where left out.
+                `tf_mvae.layers.grouped_mlp_decoder` is the default, likewise.
             likelihood_weight: One for all members, or by member (1 where left out).
             cross_weight: The same; the likelihood weight where left out.
             **kwargs: Keras' own arguments for a layer.
@@ -113,13 +121,10 @@ class ModalityGroup(Modality):
             )
         own = _by_member(name, members, likelihood_weight, 1.0)
         cross = own if cross_weight is None else _by_member(name, members, cross_weight, None, own)
-        if encoder is None:
-            classes = likelihood.num_classes if isinstance(likelihood, Categorical) else None
-            encoder = grouped_mlp_encoder(num_classes=classes)
-        if decoder is None:
-            decoder = grouped_mlp_decoder(likelihood.parameter_shape)
-        for network in (encoder, decoder):
-            _refuse_batch_norm(name, network)
+        encoder = _default_encoder(likelihood) if encoder is None else encoder
+        decoder = _default_decoder(likelihood) if decoder is None else decoder
+        for argument, network in (("encoder", encoder), ("decoder", decoder)):
+            _refuse_batch_norm(name, check_network(f"group {name!r}: {argument}", network))
         joint = MemberLikelihood(likelihood, len(members))
         super().__init__(name, joint, encoder, decoder, **kwargs)
         self.members = members
@@ -157,16 +162,14 @@ class ModalityGroup(Modality):
         return loc, log_variance
 
     def prepare(self, value: tf.Tensor, mask: tf.Tensor) -> tf.Tensor:
-        """Returns prepared data, zero where the example lacks a member.
+        """Returns prepared data, with the likelihood's placeholder where a member is missing.
 
         Args:
             value: Raw data, `[batch, member, *event_shape]`.
             mask: `[batch, member]`.
         """
-        value = tf.convert_to_tensor(value)
         inner = [1] * len(self.likelihood.member.event_shape)
-        there = tf.reshape(mask > 0, [-1, self.size, *inner])
-        return self.likelihood.prepare(tf.where(there, value, tf.zeros([], value.dtype)))
+        return self._prepared(value, tf.reshape(mask > 0, [-1, self.size, *inner]))
 
     def decode(
         self, z: tf.Tensor, mask: tf.Tensor | None = None, training: bool = False
@@ -270,9 +273,18 @@ def _by_member(
         found = [weights.get(m, other) for m, other in zip(members, usual, strict=True)]
     else:
         found = [weights] * len(members)
-    if any(not weight >= 0 for weight in found):
-        raise ValueError(f"group {name!r}: weights must not be negative")
-    return tuple(float(weight) for weight in found)
+    pairs = zip(members, found, strict=True)
+    return tuple(check_weight(f"group {name!r}", f"that of {m}", weight) for m, weight in pairs)
+
+
+def _default_encoder(likelihood: Likelihood) -> MaskedSequential:
+    encoder = grouped_mlp_encoder([encoder_width(likelihood)] * 2, num_classes(likelihood))
+    return with_log_counts(encoder) if isinstance(likelihood, Poisson) else encoder
+
+
+def _default_decoder(likelihood: Likelihood) -> MaskedSequential:
+    shape = likelihood.parameter_shape
+    return grouped_mlp_decoder(shape, [default_width(math.prod(shape))] * 3)
 
 
 def _refuse_batch_norm(name: str, network: keras.layers.Layer) -> None:

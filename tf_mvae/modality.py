@@ -6,15 +6,20 @@ from collections.abc import Sequence
 from typing import Any
 
 import keras
+import numpy as np
 import tensorflow as tf
 from absl import logging
 
-from tf_mvae.distributions.likelihoods import Categorical, Likelihood, TokenSequence
+from tf_mvae import checks
+from tf_mvae.distributions.likelihoods import Categorical, Likelihood, Poisson, TokenSequence
+from tf_mvae.distributions.placeholder import choose_placeholder
+from tf_mvae.errors import UserError
 from tf_mvae.layers import RecurrentEncoder, mlp_decoder, mlp_encoder
 from tf_mvae.layers.lookup import once_an_input
-from tf_mvae.layers.sequential import MaskedSequential, call_network, flat
+from tf_mvae.layers.mlp import LogCounts, default_width
+from tf_mvae.layers.sequential import MaskedSequential, call_network, check_network, flat
 
-__all__ = ["Modality", "default_encoder"]
+__all__ = ["Modality", "default_decoder", "default_encoder"]
 
 # Names of other tensors in what models give and in the signatures of exported ones.
 _RESERVED = ("everything", "loc", "log_variance", "num_samples", "seed", "temperature", "z")
@@ -56,12 +61,11 @@ class Modality(keras.layers.Layer):
             likelihood: A `tf_mvae.likelihoods.Likelihood`.
             encoder: Any Keras layer from prepared data (`[batch, *event_shape]`,
                 float32 with images in [0, 1], or int32 classes) to features; a linear
-                layer to the expert's mean and log-variance is put behind it. Two layers
-                of 512 with Swish where left out, for sequences a
-                `tf_mvae.layers.RecurrentEncoder`.
+                layer to the expert's mean and log-variance follows it. Default:
+                `default_encoder`.
             decoder: Any Keras layer from `[batch, latent]` to as many numbers as
-                `likelihood.parameter_shape` has. Three layers of 512 with Swish where
-                left out.
+                `likelihood.parameter_shape` has. Default: three layers with Swish, as wide
+                as `tf_mvae.layers.mlp.default_width` says of that number.
             likelihood_weight: See the attribute.
             cross_weight: See the attribute; `likelihood_weight` where left out, which
                 makes every term a bound on the log-likelihood of all that an example
@@ -69,7 +73,8 @@ class Modality(keras.layers.Layer):
             **kwargs: Keras' own arguments for a layer.
 
         Raises:
-            ValueError: The name is no identifier or is taken, a weight is negative.
+            ValueError: The name is no identifier or is taken, a weight is negative or not
+                finite, or a network is not a Keras layer.
             TypeError: The likelihood is not one.
         """
         if not re.fullmatch(r"[A-Za-z][A-Za-z0-9_]*", name):
@@ -81,17 +86,20 @@ class Modality(keras.layers.Layer):
                 f"modality {name!r}: likelihood must be a tf_mvae.likelihoods.Likelihood, not "
                 f"{likelihood!r}; wrap a function in tf_mvae.likelihoods.CallableLikelihood"
             )
-        cross_weight = likelihood_weight if cross_weight is None else cross_weight
-        if likelihood_weight < 0 or cross_weight < 0:
-            raise ValueError(f"modality {name!r}: weights must not be negative")
+        for argument, network in (("encoder", encoder), ("decoder", decoder)):
+            if network is not None:
+                check_network(f"modality {name!r}: {argument}", network)
         super().__init__(name=name, **kwargs)
         self.likelihood = likelihood
-        self.likelihood_weight = float(likelihood_weight)
-        self.cross_weight = float(cross_weight)
+        own = check_weight(f"modality {name!r}", "likelihood_weight", likelihood_weight)
+        cross = own if cross_weight is None else cross_weight
+        self.likelihood_weight = own
+        self.cross_weight = check_weight(f"modality {name!r}", "cross_weight", cross)
+        self._is_loaded = False
         # An attribute of a layer, so that Keras finds its weights.
         self.likelihood_network = likelihood.network
         self.encoder = default_encoder(likelihood) if encoder is None else encoder
-        self.decoder = mlp_decoder(likelihood.parameter_shape) if decoder is None else decoder
+        self.decoder = default_decoder(likelihood) if decoder is None else decoder
         self.expert_head: keras.layers.Dense | None = None
         for network in (self.encoder, self.decoder):
             _warn_of_unmasked_batch_norm(name, network)
@@ -100,14 +108,17 @@ class Modality(keras.layers.Layer):
         """Builds the networks for a latent of `latent_dim`; models call it.
 
         Raises:
-            ValueError: The decoder's output does not fit the likelihood.
+            ValueError: The decoder's output does not fit the likelihood, or no value is found
+                to stand where an example does not have the modality.
         """
         if self.expert_head is not None:
             return
         self.expert_head = self._head(2 * latent_dim)
         present = tf.ones([1, *self.mask_shape])
         self.encode(tf.zeros([1, *self.likelihood.event_shape], self.likelihood.dtype), present)
-        self.likelihood.build(self.decode(tf.zeros([1, latent_dim])))
+        parameters = self.decode(tf.zeros([1, latent_dim]))
+        self.likelihood.build(parameters)
+        self._choose_placeholder(parameters)
         self.built = True
 
     @property
@@ -147,13 +158,37 @@ class Modality(keras.layers.Layer):
         return loc, log_variance
 
     def prepare(self, value: tf.Tensor, mask: tf.Tensor) -> tf.Tensor:
-        """Returns prepared data, zero where the example lacks the modality.
+        """Returns prepared data, with the likelihood's placeholder where the modality is missing.
 
         Whatever stands there (NaN, infinity, a class out of range) is gone from here on.
         """
-        value = tf.convert_to_tensor(value)
         there = tf.reshape(mask > 0, [-1] + [1] * len(self.likelihood.event_shape))
-        return self.likelihood.prepare(tf.where(there, value, tf.zeros([], value.dtype)))
+        return self._prepared(value, there)
+
+    def _prepared(self, value: tf.Tensor, there: tf.Tensor) -> tf.Tensor:
+        """Prepares data of which `there` says what counts; both broadcast."""
+        value = tf.convert_to_tensor(value)
+        # Zeros first: raw data may have another unit than prepared ones.
+        prepared = self.likelihood.prepare(tf.where(there, value, tf.zeros([], value.dtype)))
+        placeholder = self.likelihood.placeholder
+        if placeholder is None or not np.any(placeholder):
+            return prepared
+        return tf.where(there, prepared, tf.cast(placeholder, prepared.dtype))
+
+    def _choose_placeholder(self, parameters: tf.Tensor) -> None:
+        """Sets the likelihood's placeholder, given decoder outputs, `[1, *parameter_shape]`."""
+        likelihood = getattr(self.likelihood, "member", self.likelihood)
+        if likelihood.placeholder is not None and not np.any(likelihood.placeholder):
+            return
+        if likelihood is not self.likelihood:
+            parameters = parameters[:, 0]
+        try:
+            likelihood.placeholder = choose_placeholder(likelihood, parameters)
+        except UserError as error:
+            if not self._is_loaded:
+                raise
+            # A model of an earlier version may hold complete examples only.
+            logging.warning("modality %r: %s", self.name, error)
 
     def decode(
         self, z: tf.Tensor, mask: tf.Tensor | None = None, training: bool = False
@@ -217,22 +252,62 @@ class Modality(keras.layers.Layer):
             key: keras.saving.deserialize_keras_object(config[key])
             for key in ("likelihood", "encoder", "decoder")
         }
-        return cls(**{**config, **parts})
+        made = cls(**{**config, **parts})
+        made._is_loaded = True
+        return made
 
 
 def default_encoder(
-    likelihood: Likelihood, units: Sequence[int] = (512, 512)
+    likelihood: Likelihood, units: Sequence[int] | None = None
 ) -> keras.layers.Layer:
-    """Returns a network from prepared data to features, where a user gives none.
+    """Returns the network from prepared data to features that a modality has by default.
+
+    It is `mlp_encoder`, for counts (`Poisson`) of their logarithms, `log(1 + x)`, and for
+    sequences a `RecurrentEncoder` instead.
 
     Args:
         likelihood: Of the modality.
-        units: Widths of the layers; a sequence is read by a `RecurrentEncoder` instead.
+        units: Widths of the layers; default: two as wide as `tf_mvae.layers.mlp.default_width`
+            says of the numbers of an example, or of the number of classes.
     """
     if isinstance(likelihood, TokenSequence):
         return RecurrentEncoder(likelihood.vocabulary_size)
-    classes = likelihood.num_classes if isinstance(likelihood, Categorical) else None
-    return mlp_encoder(units, classes)
+    units = [encoder_width(likelihood)] * 2 if units is None else units
+    encoder = mlp_encoder(units, num_classes(likelihood))
+    return with_log_counts(encoder) if isinstance(likelihood, Poisson) else encoder
+
+
+def default_decoder(likelihood: Likelihood) -> keras.layers.Layer:
+    """Returns the network from a latent to a likelihood's parameters that is the default."""
+    shape = likelihood.parameter_shape
+    return mlp_decoder(shape, [default_width(math.prod(shape))] * 3)
+
+
+def encoder_width(likelihood: Likelihood) -> int:
+    """Returns the width of a default encoder's layers."""
+    return default_width(num_classes(likelihood) or math.prod(likelihood.event_shape))
+
+
+def num_classes(likelihood: Likelihood) -> int | None:
+    """Returns how many classes a likelihood has, None if it is not one of classes."""
+    return likelihood.num_classes if isinstance(likelihood, Categorical) else None
+
+
+def with_log_counts(encoder: MaskedSequential) -> MaskedSequential:
+    """Returns an encoder of counts that sees their logarithms."""
+    return MaskedSequential([LogCounts(), *encoder.layers])
+
+
+def check_weight(owner: str, argument: str, weight: Any) -> float:
+    """Returns the weight of a likelihood.
+
+    Raises:
+        UserError: It is not a finite number of 0 or more.
+    """
+    try:
+        return checks.non_negative(argument, weight)
+    except UserError as error:
+        raise UserError(f"{owner}: weights must not be negative or NaN: {error}") from None
 
 
 def _warn_of_unmasked_batch_norm(name: str, network: keras.layers.Layer) -> None:

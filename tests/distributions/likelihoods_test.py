@@ -190,7 +190,7 @@ def test_a_learned_scale_reaches_down_to_a_thousandth():
 @pytest.mark.parametrize("likelihood_class", [likelihoods.Normal, likelihoods.Laplace])
 @pytest.mark.parametrize("scale", [0, -1.0, float("nan")])
 def test_a_scale_is_positive(likelihood_class, scale):
-    with pytest.raises(ValueError, match="scale must be positive"):
+    with pytest.raises(ValueError, match="scale must be a finite number above 0"):
         likelihood_class([2], scale=scale)
 
 
@@ -261,10 +261,70 @@ def test_what_is_an_image(likelihood, is_image):
     [
         (likelihoods.Bernoulli([1]), 0, 1, "[0, 1]"),
         (likelihoods.Categorical(5), 0, 4, "0..4"),
-        (likelihoods.Poisson([1]), 0, np.finfo(np.float32).max, "0 or more"),
-        (likelihoods.Normal([1]), np.finfo(np.float32).min, np.finfo(np.float32).max, "finite"),
+        (likelihoods.Poisson([1]), 0, np.exp(30), "0 or more"),
+        (likelihoods.Normal([1]), -1e9, 1e9, "finite"),
+        (likelihoods.Normal([1], scale=100.0), -1e11, 1e11, "-1e+11 and 1e+11 (standardise"),
+        (likelihoods.Laplace([1], scale=None), -1e7, 1e7, "finite"),
     ],
 )
 def test_range_and_its_words(likelihood, low, high, word):
     assert (likelihood.low, likelihood.high) == (low, high)
     assert word in likelihood.describe_range()
+
+
+def logit_normal(parameters):
+    return tfd.Independent(tfd.LogitNormal(parameters, 0.5), 1)
+
+
+def test_a_mean_that_a_distribution_does_not_offer_is_one_of_samples(mode):
+    likelihood = likelihoods.CallableLikelihood(logit_normal, [2])
+    parameters = tf.constant([[-1.0, 0.0], [0.5, 2.0]])
+    found = mode(likelihood.expected_value)(parameters)
+    points, weights = np.polynomial.hermite_e.hermegauss(60)
+    exact = scipy.special.expit(parameters.numpy()[..., np.newaxis] + 0.5 * points) @ weights
+    np.testing.assert_allclose(found, exact / weights.sum(), atol=0.03)
+    np.testing.assert_array_equal(found, mode(likelihood.expected_value)(parameters))
+
+
+@pytest.mark.parametrize("log_rate", [31.0, 100.0, 1e4])
+def test_no_rate_overflows_and_gradients_lead_back(log_rate, mode):
+    likelihood = likelihoods.Poisson([2])
+    parameters = tf.constant([[log_rate, 3.0]])
+
+    @mode
+    def of(parameters):
+        with tf.GradientTape() as tape:
+            tape.watch(parameters)
+            log_prob = likelihood.log_prob(parameters, tf.constant([[500.0, 20.0]]))
+        return log_prob, tape.gradient(log_prob, parameters), likelihood.expected_value(parameters)
+
+    log_prob, gradient, mean = of(parameters)
+    assert np.isfinite(log_prob).all()
+    np.testing.assert_allclose(gradient, [[500 - np.exp(30), 20 - np.exp(3)]], rtol=1e-5)
+    np.testing.assert_allclose(mean, [[np.exp(30), np.exp(3)]], rtol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: likelihoods.Categorical(0), "num_classes must be an integer of 1 or more"),
+        (lambda: likelihoods.Categorical(2.5), "num_classes must be an integer of 1 or more"),
+        (lambda: likelihoods.Normal([2.5]), "event_shape must be a list of integers"),
+        (lambda: likelihoods.Bernoulli(8), "event_shape must be a list of integers"),
+        (lambda: likelihoods.Laplace([2], scale=float("inf")), "scale must be a finite number"),
+        (lambda: likelihoods.CallableLikelihood("x", [2]), "make_distribution must be a function"),
+        (
+            lambda: likelihoods.CallableLikelihood(logit_normal, [2], [0]),
+            "parameter_shape must be a list of integers",
+        ),
+        (
+            lambda: likelihoods.TokenSequence(9, 0, keras.layers.Identity()),
+            "length must be an integer of 1 or more",
+        ),
+        (lambda: likelihoods.TokenSequence(9, 5, tf.nn.relu), "network must be a Keras layer"),
+    ],
+)
+def test_arguments_outside_their_domain_are_refused(make, message):
+    with pytest.raises(ValueError, match=message) as caught:
+        make()
+    assert "\n" not in str(caught.value)

@@ -90,6 +90,28 @@ def test_a_whole_batch_is_one_operation(inputs):
     assert sorted("FusedBatchNormV3" in ops for ops in branches.values()) == [False, True]
 
 
+@pytest.mark.parametrize("rank", [2, 4])
+def test_xla_compiles_it_for_any_number_of_rows(rank):
+    """A branch whose gradient XLA compiles for a shape that is not known aborts the process."""
+    layer = make_layer(rank=rank)
+    inner = [2] * (rank - 2)
+
+    def step(inputs, mask):
+        with tf.GradientTape() as tape:
+            tape.watch(inputs)
+            outputs = layer(inputs, training=True, example_mask=mask)
+            total = tf.reduce_sum(outputs * tf.cast(tf.range(3), tf.float32) * inputs)
+        return tape.gradient(total, [inputs, *(v.value for v in layer.trainable_variables)])
+
+    specs = [tf.TensorSpec([None, *inner, 3]), tf.TensorSpec([None])]
+    compiled = tf.function(step, input_signature=specs, jit_compile=True)
+    for mask in ([1.0] * 8, [1.0, 0.0], [1.0]):
+        inputs = tf.constant(RNG.normal(size=[len(mask), *inner, 3]).astype(np.float32))
+        assert_close(
+            compiled(inputs, tf.constant(mask)), step(inputs, tf.constant(mask)), 1e-3, 1e-4
+        )
+
+
 @pytest.mark.parametrize("placeholder", [0.0, -7.0, 1e6])
 def test_masked_rows_change_nothing(placeholder):
     mask = np.array([1, 1, 0, 1], np.float32)

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from tf_mvae import layers
 from tf_mvae.layers import mlp_decoder, mlp_encoder
 
 
@@ -46,3 +47,30 @@ def test_activation_is_as_named():
     encoder = mlp_encoder([4], activation="relu")
     outputs = encoder(np.random.default_rng(0).normal(size=[50, 3]).astype(np.float32))
     assert np.min(outputs) == 0 and np.max(outputs) > 0
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: layers.mlp_encoder([2.5]), "units must be a list of integers"),
+        (lambda: layers.mlp_encoder([]), "units must hold at least 1"),
+        (lambda: layers.mlp_encoder([4], num_classes=0), "num_classes must be an integer"),
+        (lambda: layers.mlp_decoder([0]), "parameter_shape must be a list of integers"),
+        (lambda: layers.conv_encoder([4, -1]), "filters must be a list of integers"),
+        (lambda: layers.conv_encoder([4], units=0), "units must be an integer of 1 or more"),
+        (lambda: layers.conv_decoder([8, 8]), "image_shape must be .height, width, channels."),
+        (lambda: layers.conv_decoder([8, 8, 1], []), "filters must hold at least 1"),
+        (lambda: layers.grouped_mlp_encoder([0]), "units must be a list of integers"),
+        (lambda: layers.GroupedDense(1.5), "units must be an integer of 1 or more"),
+        (lambda: layers.GroupedEmbedding(0, 2), "num_classes must be an integer of 1 or more"),
+        (lambda: layers.RecurrentEncoder(0), "vocabulary_size must be an integer of 1 or more"),
+        (lambda: layers.RecurrentDecoder(3), "vocabulary_size must be an integer of 4 or more"),
+        (lambda: layers.RecurrentDecoder(9, units=-2), "units must be an integer of 1 or more"),
+        (lambda: layers.SeededDropout(float("nan")), "rate must be"),
+        (lambda: layers.MaskedSequential([tf.nn.relu]), "must be a Keras layer or model"),
+    ],
+)
+def test_arguments_outside_their_domain_are_refused(make, message):
+    with pytest.raises(ValueError, match=message) as caught:
+        make()
+    assert "\n" not in str(caught.value)

@@ -200,6 +200,13 @@ def test_metrics_are_means_over_examples_whatever_the_batches():
     tiny.assert_close({name: float(v) for name, v in found.items()}, expected, 1e-5, 1e-5)
 
 
+def test_a_training_batch_without_equal_parts_is_refused():
+    replicas = Replicas(make_strategy("mirrored"), make_model)
+    batches = tiny.batches(tiny.make_batch(tiny.all_patterns(3)[:3]), 3)
+    with pytest.raises(UserError, match="batch of 3 examples cannot be cut into 2 equal parts"):
+        replicas.fit(batches, batches, 0, 1, 1, [])
+
+
 def test_noise_of_replicas_is_that_of_the_whole_batch():
     strategy = make_strategy("mirrored")
     whole = random.stateless_normal([2, 3, 8, 5], tf.constant([4, 7]))

@@ -7,10 +7,15 @@ import keras
 import numpy as np
 import tensorflow as tf
 import tensorflow_probability as tfp
+from absl import logging
 
-__all__ = ["Likelihood"]
+from tf_mvae import checks
+
+__all__ = ["NUM_MEAN_SAMPLES", "Likelihood"]
 
 tfd = tfp.distributions
+
+NUM_MEAN_SAMPLES = 256
 
 
 class Likelihood:
@@ -22,6 +27,10 @@ class Likelihood:
         low: The least value an entry may have.
         high: The largest value an entry may have.
         dtype: The type of prepared data.
+        placeholder: A number, or an array that broadcasts to `event_shape`, inside the support of
+            the distribution whatever its parameters: prepared data hold it where an example
+            does not have the modality. None: a modality looks for one
+            (`tf_mvae.distributions.placeholder`).
         network: A Keras layer whose weights belong to the likelihood, None for most: the
             modality keeps, trains and saves it.
     """
@@ -29,15 +38,20 @@ class Likelihood:
     low: float = -float(np.finfo(np.float32).max)
     high: float = float(np.finfo(np.float32).max)
     dtype: tf.DType = tf.float32
+    placeholder: float | np.ndarray | None = None
     network: keras.layers.Layer | None = None
 
     def __init__(self, event_shape: Sequence[int], parameter_shape: Sequence[int] | None = None):
-        """Creates a likelihood for examples of `event_shape`."""
-        self.event_shape = tuple(int(size) for size in event_shape)
+        """Creates a likelihood for examples of `event_shape`.
+
+        Raises:
+            ValueError: A size of a shape is not an integer of 1 or more.
+        """
+        self.event_shape = checks.shape("event_shape", event_shape)
         self.parameter_shape = (
             self.event_shape
             if parameter_shape is None
-            else tuple(int(size) for size in parameter_shape)
+            else checks.shape("parameter_shape", parameter_shape)
         )
 
     def get_config(self) -> dict[str, Any]:
@@ -85,8 +99,16 @@ class Likelihood:
         return self.distribution(parameters).log_prob(value)
 
     def expected_value(self, parameters: tf.Tensor) -> tf.Tensor:
-        """Returns the mean of `p(x | z)`, `[..., *event_shape]`."""
-        return self.distribution(parameters).mean()
+        """Returns the mean of `p(x | z)`, `[..., *event_shape]`.
+
+        For a distribution that does not offer its mean (`tfd.LogitNormal`) it is the mean of
+        `NUM_MEAN_SAMPLES` samples with a fixed seed, which a log line says.
+        """
+        distribution = self.distribution(parameters)
+        try:
+            return distribution.mean()
+        except NotImplementedError:
+            return self._sampled_mean(distribution)
 
     def prepare(self, value: tf.Tensor) -> tf.Tensor:
         """Casts raw data; uint8 is taken for an image and scaled to [0, 1]."""
@@ -120,6 +142,17 @@ class Likelihood:
     def is_image(self) -> bool:
         """Whether one example can be drawn: `[height, width, 1 or 3]`."""
         return len(self.event_shape) == 3 and self.event_shape[-1] in (1, 3)
+
+    def _sampled_mean(self, distribution: tfd.Distribution) -> tf.Tensor:
+        logging.log_first_n(
+            logging.WARNING,
+            "%s: the mean of %d samples stands for the mean, which the distribution does not offer",
+            1,
+            distribution.name,
+            NUM_MEAN_SAMPLES,
+        )
+        samples = distribution.sample(NUM_MEAN_SAMPLES, seed=tf.constant([0, 0]))
+        return tf.reduce_mean(tf.cast(samples, tf.float32), axis=0)
 
     def _independent(self, distribution: tfd.Distribution) -> tfd.Distribution:
         return tfd.Independent(distribution, reinterpreted_batch_ndims=len(self.event_shape))

@@ -9,11 +9,14 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import keras
+import numpy as np
 import tensorflow as tf
 import tensorflow_probability as tfp
 
+from tf_mvae import checks
 from tf_mvae.distributions.likelihood import Likelihood
 from tf_mvae.distributions.sequences import TokenSequence
+from tf_mvae.errors import UserError
 
 __all__ = [
     "Bernoulli",
@@ -28,6 +31,9 @@ __all__ = [
 
 tfd = tfp.distributions
 _PACKAGE = "tf_mvae"
+_MAX_LOG_RATE = 30.0
+_MAX_SCALES = 1e9  # of data, in units of a scale that is given
+_MAX_LEARNED = 1e7  # of data whose scale a decoder puts out, which begins near 1
 
 
 @keras.saving.register_keras_serializable(_PACKAGE)
@@ -47,6 +53,7 @@ class Bernoulli(Likelihood):
     """
 
     low, high = 0.0, 1.0
+    placeholder = 0.0
 
     def distribution(self, parameters: tf.Tensor) -> tfd.Distribution:
         """See `Likelihood.distribution`; samples are float32 zeros and ones."""
@@ -76,8 +83,12 @@ class Bernoulli(Likelihood):
 
 
 class _LocationScale(Likelihood):
-    """What `Normal` and `Laplace` share: a location and a scale, given or learned."""
+    """What `Normal` and `Laplace` share: a location and a scale, given or learned.
 
+    Data of more than 1e9 scales, or of more than 1e7 where the scale is learned, are out of range.
+    """
+
+    placeholder = 0.0
     _family: type[tfd.Distribution]
 
     def __init__(self, event_shape: Sequence[int], scale: float | None = 1.0):
@@ -89,13 +100,14 @@ class _LocationScale(Likelihood):
                 decoder put it out, one an entry.
 
         Raises:
-            ValueError: `scale` is not positive.
+            ValueError: `scale` is not a finite number above 0.
         """
-        if scale is not None and not scale > 0:
-            raise ValueError(f"scale must be positive or None; it is {scale}")
-        event_shape = tuple(event_shape)
+        event_shape = checks.shape("event_shape", event_shape)
         super().__init__(event_shape, event_shape if scale is not None else (2, *event_shape))
-        self.scale = scale
+        self.scale = None if scale is None else checks.positive("scale", scale)
+        # Beyond, squares of gradients overflow in float32, as Adam takes them.
+        self.high = _MAX_LEARNED if scale is None else _MAX_SCALES * self.scale
+        self.low = -self.high
 
     def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "scale": self.scale}
@@ -111,6 +123,10 @@ class _LocationScale(Likelihood):
     def expected_value(self, parameters: tf.Tensor) -> tf.Tensor:
         # TFP broadcasts the mean against the scale with an operation that ONNX lacks.
         return parameters if self.scale is not None else self._unstack(parameters)[0]
+
+    def describe_range(self) -> str:
+        """See `Likelihood.describe_range`."""
+        return f"finite numbers between {self.low:g} and {self.high:g} (standardise larger ones)"
 
     def _unstack(self, parameters: tf.Tensor) -> list[tf.Tensor]:
         """Returns the means and what the scales are made of."""
@@ -137,13 +153,19 @@ class Laplace(_LocationScale):
 
 @keras.saving.register_keras_serializable(_PACKAGE)
 class Poisson(Likelihood):
-    """Poisson likelihood of counts; a decoder puts out logarithms of rates."""
+    """Poisson likelihood of counts; a decoder puts out logarithms of rates.
 
-    low = 0.0
+    Logarithms above 30 (a rate of 1e13, which is the largest count allowed) are taken for 30, so
+    that no rate overflows. Their gradient is that at 30: it leads back.
+    """
+
+    low, high = 0.0, math.exp(_MAX_LOG_RATE)
+    placeholder = 0.0
 
     def distribution(self, parameters: tf.Tensor) -> tfd.Distribution:
         """See `Likelihood.distribution`."""
-        return self._independent(tfd.Poisson(log_rate=parameters))
+        excess = parameters - tf.minimum(parameters, _MAX_LOG_RATE)
+        return self._independent(tfd.Poisson(log_rate=parameters - tf.stop_gradient(excess)))
 
     def prepare(self, value: tf.Tensor) -> tf.Tensor:
         """Casts counts, of any numeric type, to float32; nothing is scaled."""
@@ -151,7 +173,7 @@ class Poisson(Likelihood):
 
     def describe_range(self) -> str:
         """See `Likelihood.describe_range`."""
-        return "counts, 0 or more"
+        return "counts, 0 or more (up to 1e13)"
 
 
 @keras.saving.register_keras_serializable(_PACKAGE)
@@ -164,6 +186,7 @@ class Categorical(Likelihood):
 
     low = 0.0
     dtype = tf.int32
+    placeholder = 0.0
 
     def __init__(self, num_classes: int, class_names: Sequence[str] | None = None):
         """Creates the likelihood.
@@ -173,10 +196,11 @@ class Categorical(Likelihood):
             class_names: Their names, in order; their numbers where left out.
 
         Raises:
-            ValueError: The names are not as many as the classes.
+            ValueError: There is no class, or the names are not as many as the classes.
         """
+        num_classes = checks.positive_integer("num_classes", num_classes)
         super().__init__((), (num_classes,))
-        self.num_classes = int(num_classes)
+        self.num_classes = num_classes
         self.class_names = tuple(class_names or map(str, range(num_classes)))
         if len(self.class_names) != num_classes:
             raise ValueError(
@@ -249,6 +273,7 @@ class CallableLikelihood(Likelihood):
         make_distribution: Callable[[tf.Tensor], tfd.Distribution],
         event_shape: Sequence[int],
         parameter_shape: Sequence[int] | None = None,
+        placeholder: float | Sequence[float] | None = None,
     ):
         """Creates the likelihood.
 
@@ -257,10 +282,25 @@ class CallableLikelihood(Likelihood):
                 distribution with batch `[...]` and events of `event_shape`.
             event_shape: Shape of one example.
             parameter_shape: Shape of a decoder's output for one example;
-                `event_shape` where left out.
+                `event_shape` if omitted.
+            placeholder: A number, or numbers that broadcast to `event_shape`, inside the
+                distribution's support: what stands where an example does not have the modality.
+                If omitted, it is 0 if that is inside, and otherwise found from the
+                distribution when a model is built.
+
+        Raises:
+            ValueError: `make_distribution` is not a function, a size is not an integer of 1 or
+                more, or `placeholder` does not fit the shape.
         """
         super().__init__(event_shape, parameter_shape)
+        if not callable(make_distribution):
+            raise UserError(
+                "make_distribution must be a function from a decoder's outputs to a TFP "
+                f"distribution; it is {make_distribution!r}"
+            )
         self.make_distribution = make_distribution
+        self._given = None if placeholder is None else _finite_array(placeholder, self.event_shape)
+        self.placeholder = self._given
 
     def get_config(self) -> dict[str, Any]:
         """See `Likelihood.get_config`."""
@@ -268,6 +308,7 @@ class CallableLikelihood(Likelihood):
             **super().get_config(),
             "make_distribution": keras.saving.serialize_keras_object(self.make_distribution),
             "parameter_shape": list(self.parameter_shape),
+            "placeholder": None if self._given is None else self._given.tolist(),
         }
 
     @classmethod
@@ -279,6 +320,21 @@ class CallableLikelihood(Likelihood):
     def distribution(self, parameters: tf.Tensor) -> tfd.Distribution:
         """See `Likelihood.distribution`."""
         return self.make_distribution(parameters)
+
+
+def _finite_array(values: Any, event_shape: tuple[int, ...]) -> np.ndarray:
+    """Returns a placeholder that a user gives as an array."""
+    try:
+        found = np.asarray(values, np.float32)
+        fits = np.broadcast_shapes(found.shape, event_shape) == event_shape
+    except (TypeError, ValueError):
+        fits = False
+    if not (fits and np.isfinite(found).all()):
+        raise UserError(
+            f"placeholder must be a finite number, or numbers of shape {list(event_shape)}; "
+            f"it is {values!r}"
+        )
+    return found
 
 
 def parameter_size(likelihood: Likelihood) -> int:

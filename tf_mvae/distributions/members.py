@@ -40,6 +40,15 @@ class MemberLikelihood(Likelihood):
         self.member = member
         self.low, self.high, self.dtype = member.low, member.high, member.dtype
 
+    @property
+    def placeholder(self) -> Any:
+        """See `Likelihood`: that of every member."""
+        return self.member.placeholder
+
+    @placeholder.setter
+    def placeholder(self, value: Any) -> None:
+        self.member.placeholder = value
+
     def get_config(self) -> dict[str, Any]:
         """See `Likelihood.get_config`."""
         member = keras.saving.serialize_keras_object(self.member)

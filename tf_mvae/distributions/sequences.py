@@ -14,8 +14,11 @@ import numpy as np
 import tensorflow as tf
 import tensorflow_probability as tfp
 
+from tf_mvae import checks
 from tf_mvae.distributions.likelihood import Likelihood
+from tf_mvae.errors import UserError
 from tf_mvae.ops import random
+from tf_mvae.ops.loops import bounded_loop
 from tf_mvae.ops.tokens import END, FIRST_WORD, PAD, START, blank_rest, counted
 
 __all__ = ["TokenSequence", "TokenSequences"]
@@ -189,7 +192,7 @@ class TokenSequences(tfd.Distribution):
             return step + 1, chosen, tf.where(places == step, chosen[:, tf.newaxis], tokens), state
 
         start = (tf.constant(0), first, tokens, state)
-        return _loop(going, say, start, self._length)[2]
+        return bounded_loop(going, say, start, self._length)[2]
 
 
 def _beam_search(
@@ -231,18 +234,8 @@ def _beam_search(
         return step + 1, score, chosen, tokens, tf.nest.map_structure(inherit_rows, state)
 
     start = (tf.constant(0), score, previous, tokens, state)
-    _, score, _, tokens, _ = _loop(going, extend, start, length)
+    _, score, _, tokens, _ = bounded_loop(going, extend, start, length)
     return tokens, score
-
-
-def _loop(going: Callable, body: Callable, start: tuple, steps: int) -> tuple:
-    """Runs a loop whose tensors keep their number of rows, known or not."""
-    shapes = tf.nest.map_structure(lambda part: part.shape, start)
-
-    def keep(*parts):
-        return tf.nest.map_structure(tf.ensure_shape, body(*parts), shapes)
-
-    return tf.while_loop(going, keep, start, shapes, maximum_iterations=steps)
 
 
 def _argmax(logits: tf.Tensor) -> tf.Tensor:
@@ -273,6 +266,7 @@ class TokenSequence(Likelihood):
 
     low = 0.0
     dtype = tf.int32
+    placeholder = 0.0
 
     def __init__(
         self,
@@ -295,15 +289,23 @@ class TokenSequence(Likelihood):
             ValueError: There is no word, no room for a symbol, or the words are not as many as
                 the ids.
         """
-        if vocabulary_size <= FIRST_WORD or length < 1:
+        vocabulary_size = checks.positive_integer("vocabulary_size", vocabulary_size)
+        length = checks.positive_integer("length", length)
+        context_size = checks.positive_integer("context_size", context_size)
+        if not isinstance(network, keras.layers.Layer):
+            raise UserError(
+                "network must be a Keras layer such as tf_mvae.layers.RecurrentDecoder; "
+                f"it is {network!r}"
+            )
+        if vocabulary_size <= FIRST_WORD:
             raise ValueError(
-                f"a sequence needs a word beside its {FIRST_WORD} symbols and a length of 1 or "
-                f"more, not vocabulary_size={vocabulary_size} and length={length}"
+                f"vocabulary_size must be above {FIRST_WORD}: a sequence needs a word besides its "
+                f"{FIRST_WORD} symbols; it is {vocabulary_size}"
             )
         if words is not None and len(words) != vocabulary_size:
             raise ValueError(f"words holds {len(words)} for {vocabulary_size} ids")
         super().__init__((length,), (context_size,))
-        self.vocabulary_size = int(vocabulary_size)
+        self.vocabulary_size = vocabulary_size
         self.words = None if words is None else tuple(words)
         self.network = network
         self.high = float(vocabulary_size - 1)

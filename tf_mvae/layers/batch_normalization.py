@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 import keras
 import tensorflow as tf
+from tensorflow.python.ops import control_flow_util  # Nothing public tells whether XLA compiles.
 
 __all__ = ["MaskedBatchNormalization"]
 
@@ -74,7 +75,7 @@ class MaskedBatchNormalization(keras.layers.BatchNormalization):
         """Whether TensorFlow's fused operation does what Keras' layer would."""
         last = self.axis in (-1, inputs.shape.rank - 1)
         float32 = inputs.dtype == tf.float32 and self.compute_dtype == "float32"
-        return last and float32 and not self.renorm and not _replicas()
+        return last and float32 and not (self.renorm or _replicas() or _xla_of_any_shape(inputs))
 
     def _whole(self, inputs: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
         """Normalises a batch that counts whole; also returns the moving statistics."""
@@ -108,6 +109,17 @@ class MaskedBatchNormalization(keras.layers.BatchNormalization):
         mean = _over_replicas(tf.reduce_sum(tf.where(there > 0, inputs, 0.0), axes)) / number
         squares = tf.where(there > 0, tf.square(inputs - mean), 0.0)
         return mean, _over_replicas(tf.reduce_sum(squares, axes)) / number
+
+
+def _xla_of_any_shape(inputs: tf.Tensor) -> bool:
+    """Whether XLA compiles a program in which the shape of `inputs` is not known.
+
+    TensorFlow fills the intermediates of the branch that does not run with tensors of the traced
+    shape. Where that is not known, XLA aborts the process when it compiles the gradient.
+    """
+    if inputs.shape.is_fully_defined() or tf.executing_eagerly():
+        return False
+    return control_flow_util.GraphOrParentsInXlaContext(tf.compat.v1.get_default_graph())
 
 
 def _replicas() -> bool:

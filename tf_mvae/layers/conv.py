@@ -5,6 +5,9 @@ from collections.abc import Sequence
 
 import keras
 
+from tf_mvae import checks
+from tf_mvae.errors import UserError
+from tf_mvae.layers.mlp import widths
 from tf_mvae.layers.sequential import MaskedSequential
 
 __all__ = ["conv_decoder", "conv_encoder"]
@@ -27,6 +30,9 @@ def conv_encoder(
     Returns:
         A layer from `[batch, height, width, channels]` to `[batch, units]`.
 
+    Raises:
+        ValueError: A number is not an integer of 1 or more.
+
     Example:
 
     ```python
@@ -34,13 +40,14 @@ def conv_encoder(
     ```
     """
     layers = []
-    for number in filters:
+    for number in widths(filters, 0, "filters"):
         layers += [
             keras.layers.ZeroPadding2D(1),
             keras.layers.Conv2D(number, 4, strides=2, use_bias=False, activation=activation),
         ]
     layers.append(keras.layers.Flatten())
     if units is not None:
+        units = checks.positive_integer("units", units)
         layers.append(keras.layers.Dense(units, activation))
     return MaskedSequential(layers)
 
@@ -68,7 +75,8 @@ def conv_decoder(
         A layer from `[batch, latent]` to `[batch, height, width, channels]`.
 
     Raises:
-        ValueError: The image's size is no such multiple.
+        ValueError: The image's size is no such multiple, or a number is not an integer of 1 or
+            more.
 
     Example:
 
@@ -76,7 +84,11 @@ def conv_decoder(
     conv_decoder([28, 28, 1])(tf.zeros([4, 64])).shape   # [4, 28, 28, 1]
     ```
     """
-    height, width, channels = image_shape
+    shape, filters = checks.shape("image_shape", image_shape), widths(filters, 1, "filters")
+    if len(shape) != 3:
+        raise UserError(f"image_shape must be [height, width, channels]; it is {image_shape!r}")
+    height, width, channels = shape
+    units = checks.positive_integer("units", units)
     scale = 2 ** len(filters)
     if height % scale or width % scale:
         raise ValueError(f"a {height} x {width} image is no multiple of {scale} in each direction")

@@ -8,6 +8,8 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from tf_mvae import checks
+from tf_mvae.errors import UserError
 from tf_mvae.ops import random
 
 __all__ = ["SeededDropout", "layer_seeds", "next_seed"]
@@ -67,10 +69,10 @@ class SeededDropout(keras.layers.Layer):
         Raises:
             ValueError: `rate` is not in [0, 1).
         """
-        if not 0 <= rate < 1:
-            raise ValueError(f"rate must be in [0, 1); it is {rate}")
         super().__init__(**kwargs)
-        self.rate = float(rate)
+        self.rate = checks.non_negative("rate", rate)
+        if self.rate >= 1:
+            raise UserError(f"rate must be in [0, 1); it is {rate!r}")
         self.built = True
 
     def call(self, inputs: tf.Tensor, training: bool = False) -> tf.Tensor:

@@ -7,6 +7,8 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from tf_mvae import checks
+from tf_mvae.layers.mlp import widths
 from tf_mvae.layers.sequential import MaskedSequential
 
 __all__ = ["GroupedDense", "GroupedEmbedding", "grouped_mlp_decoder", "grouped_mlp_encoder"]
@@ -17,7 +19,7 @@ class _Grouped(keras.layers.Layer):
 
     def __init__(self, units: int, activation: str | None = None, **kwargs):
         super().__init__(**kwargs)
-        self.units = int(units)
+        self.units = checks.positive_integer("units", units)
         self.activation = keras.activations.get(activation)
 
     def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple:
@@ -81,9 +83,13 @@ class GroupedEmbedding(_Grouped):
     """
 
     def __init__(self, num_classes: int, units: int, activation: str | None = None, **kwargs):
-        """Creates the layer for classes 0 to `num_classes - 1`."""
+        """Creates the layer for classes 0 to `num_classes - 1`.
+
+        Raises:
+            ValueError: A number is not an integer of 1 or more.
+        """
         super().__init__(units, activation, **kwargs)
-        self.num_classes = int(num_classes)
+        self.num_classes = checks.positive_integer("num_classes", num_classes)
 
     def build(self, input_shape: tuple[int | None, ...]) -> None:
         """Makes a table `[member, classes, units]`."""
@@ -123,6 +129,7 @@ def grouped_mlp_encoder(
     grouped_mlp_encoder([512, 512], num_classes=2)(tf.zeros([18, 100])).shape   # [18, 100, 512]
     ```
     """
+    units = widths(units)
     if num_classes is None:
         first = GroupedDense(units[0], activation)
     else:
@@ -151,5 +158,5 @@ def grouped_mlp_decoder(
     grouped_mlp_decoder([], [512])(tf.zeros([18, 100, 64])).shape   # [18, 100, 1]
     ```
     """
-    last = GroupedDense(math.prod(parameter_shape))
-    return MaskedSequential([*(GroupedDense(n, activation) for n in units), last])
+    last = GroupedDense(math.prod(checks.shape("parameter_shape", parameter_shape)))
+    return MaskedSequential([*(GroupedDense(n, activation) for n in widths(units, 0)), last])

@@ -6,7 +6,8 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from tf_mvae.layers.sequential import call_network, flat
+from tf_mvae import checks
+from tf_mvae.layers.sequential import call_network, check_network, flat
 
 __all__ = ["JointEncoder"]
 
@@ -45,10 +46,15 @@ class JointEncoder(keras.layers.Layer):
             units: Width of the layer that sees all features.
             activation: Keras' name of its activation.
             **kwargs: Keras' own arguments for a layer.
+
+        Raises:
+            ValueError: A size is not an integer of 1 or more, or a trunk is not a Keras layer.
         """
         super().__init__(**kwargs)
+        latent_dim = checks.positive_integer("latent_dim", latent_dim)
+        units = checks.positive_integer("units", units)
         self.latent_dim, self.units, self.activation = latent_dim, units, activation
-        self.trunks = dict(trunks)
+        self.trunks = {n: check_network(f"trunks[{n!r}]", trunk) for n, trunk in trunks.items()}
         self.hidden = keras.layers.Dense(units, activation, name="hidden")
         self.head = keras.layers.Dense(2 * latent_dim, name="posterior")
 

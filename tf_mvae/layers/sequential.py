@@ -8,9 +8,11 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from tf_mvae.errors import UserError
 from tf_mvae.layers.batch_normalization import MaskedBatchNormalization
+from tf_mvae.ops.replicas import may_be_empty
 
-__all__ = ["MaskedSequential", "call_network", "flat"]
+__all__ = ["MaskedSequential", "call_network", "check_network", "flat"]
 
 
 def _accepts(layer: keras.layers.Layer, argument: str) -> bool:
@@ -29,10 +31,53 @@ def call_network(
             `example_mask`: Keras' own `mask` is one of time steps.
         training: Whether this is a training step.
     """
+    if may_be_empty() and len(mask.shape) == 1:
+        return _called_with_a_row(network, inputs, mask, training)
+    return _called(network, inputs, mask, training)
+
+
+def _called_with_a_row(
+    network: keras.layers.Layer, inputs: tf.Tensor, mask: tf.Tensor, training: bool
+) -> tf.Tensor:
+    """Calls a network, with a row that does not count if there is none.
+
+    TensorFlow's convolutions of no row return tensors of wrong shapes on CPUs.
+    """
+    rows = tf.shape(inputs)[0]
+    missing = tf.maximum(1 - rows, 0)
+
+    def at_least_one(tensor):
+        shape = tf.concat([[missing], tf.shape(tensor)[1:]], 0)
+        return tf.concat([tensor, tf.zeros(shape, tensor.dtype)], 0)
+
+    return _called(network, at_least_one(inputs), at_least_one(mask), training)[:rows]
+
+
+def _called(
+    network: keras.layers.Layer, inputs: tf.Tensor, mask: tf.Tensor, training: bool
+) -> tf.Tensor:
     arguments: dict[str, Any] = {"training": training} if _accepts(network, "training") else {}
     if isinstance(network, MaskedSequential | MaskedBatchNormalization):
         arguments["example_mask"] = mask
     return network(inputs, **arguments)
+
+
+def check_network(name: str, network: Any) -> keras.layers.Layer:
+    """Returns a network if it is a Keras layer or model.
+
+    Args:
+        name: The argument's name, for the message.
+        network: What a user passed.
+
+    Raises:
+        UserError: It is something else: a function, a layer's class.
+    """
+    if isinstance(network, keras.layers.Layer):
+        return network
+    raise UserError(
+        f"{name} must be a Keras layer or model, such as one that tf_mvae.layers.mlp_encoder() "
+        f"makes; it is {network!r}"
+    )
 
 
 def flat(features: tf.Tensor) -> tf.Tensor:
@@ -59,9 +104,12 @@ class MaskedSequential(keras.layers.Layer):
         Args:
             layers: Applied in order; each takes and returns one tensor.
             **kwargs: Keras' own arguments for a layer.
+
+        Raises:
+            ValueError: One is not a Keras layer.
         """
         super().__init__(**kwargs)
-        self.layers = list(layers)
+        self.layers = [check_network(f"layers[{i}]", layer) for i, layer in enumerate(layers)]
 
     def call(
         self, inputs: tf.Tensor, example_mask: tf.Tensor | None = None, training: bool = False
@@ -70,7 +118,7 @@ class MaskedSequential(keras.layers.Layer):
         if example_mask is None:
             example_mask = tf.ones(tf.shape(inputs)[:1])
         for layer in self.layers:
-            inputs = call_network(layer, inputs, example_mask, training)
+            inputs = _called(layer, inputs, example_mask, training)
         return inputs
 
     def build(self, input_shape: tuple[int | None, ...]) -> None:

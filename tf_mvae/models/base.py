@@ -23,6 +23,7 @@ from tf_mvae.models.precision import layers_compute_in
 from tf_mvae.objectives import Batch, Elbo, Objective, RowPlan, Step
 from tf_mvae.objectives.objective import complete_examples
 from tf_mvae.ops import random
+from tf_mvae.ops.replicas import share_of_rows
 from tf_mvae.posteriors import LatentSpace, PosteriorKind
 
 __all__ = ["BaseVAE"]
@@ -465,7 +466,7 @@ class BaseVAE(GenerativeModel):
         if guesses:
             known = {n: v * tf.reduce_max(there[n], axis=1) for n, v in first.items()}
         found = {
-            "loss": (loss, tf.shape(everything)[0]),
+            "loss": (loss, share_of_rows(tf.shape(everything)[0])),
             "elbo": (tf.add_n([known[m.name] for m in self.targets]) - elbo.kl[0], counts),
             "kl": (elbo.kl[0], counts),
         }

@@ -11,6 +11,7 @@ from tf_mvae.modality import Modality
 from tf_mvae.objectives.engine import Batch, LogLikelihood, Reconstruction, reconstruct
 from tf_mvae.objectives.rows import RowPlan
 from tf_mvae.objectives.terms import Block, Columns, Terms, Weights
+from tf_mvae.ops.replicas import batch_mean
 from tf_mvae.posteriors import Encoded, Posterior, PosteriorKind
 
 __all__ = ["Elbo", "Objective", "Step", "complete_examples"]
@@ -50,7 +51,7 @@ class Elbo(NamedTuple):
         is over the number of examples, whatever their weights.
         """
         each = tf.reduce_sum(self.valid * self.elbo, axis=0)
-        return -tf.reduce_mean(each if self.weight is None else self.weight * each)
+        return -batch_mean(each if self.weight is None else self.weight * each)
 
     @property
     def valid(self) -> tf.Tensor:

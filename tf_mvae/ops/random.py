@@ -15,6 +15,8 @@ from collections.abc import Sequence
 
 import tensorflow as tf
 
+from tf_mvae.ops.replicas import rows_before_and_in_all
+
 __all__ = [
     "batch_normal",
     "batch_uniform",
@@ -85,7 +87,7 @@ def batch_normal(shape: tf.Tensor | Sequence[int], seed: tf.Tensor) -> tf.Tensor
     replicas; it gets that part of the numbers that one replica would draw for all of it.
 
     Args:
-        shape: Shape of the result, `[..., batch, size]`; all replicas have the same.
+        shape: Shape of the result, `[..., batch, size]`; replicas may differ in `batch`.
         seed: Two integers, the same on every replica.
     """
     return _normal(_batch_bits(shape, seed))
@@ -104,8 +106,8 @@ def _batch_bits(shape: tf.Tensor | Sequence[int], seed: tf.Tensor) -> tf.Tensor:
     shape = tf.cast(shape, tf.int64)
     rows, size = shape[-2], shape[-1]
     lead = tf.range(tf.reduce_prod(shape[:-2]))[:, tf.newaxis]
-    first = tf.cast(replica.replica_id_in_sync_group, tf.int64) * rows
-    row = lead * rows * replica.num_replicas_in_sync + first + tf.range(rows)
+    first, total = rows_before_and_in_all(rows)
+    row = lead * total + first + tf.range(rows)
     count = row[:, :, tf.newaxis] * size + tf.range(size) + 1
     return tf.reshape(_at(_key(seed), tf.cast(count, tf.uint64)), shape)
 

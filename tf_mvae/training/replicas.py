@@ -17,6 +17,7 @@ from tf_mvae.batch import check_dataset
 from tf_mvae.data.sharding import Part
 from tf_mvae.errors import UserError
 from tf_mvae.models import BaseVAE
+from tf_mvae.ops.replicas import equal_parts
 from tf_mvae.training.compilation import needs_no_xla
 from tf_mvae.training.stopping import SIGNALS, StopRequest
 
@@ -165,7 +166,11 @@ class Replicas:
         return tf.zeros([])
 
     def _compiled(self, function: Callable) -> Callable:
-        return tf.function(function, jit_compile=True) if self._jit else function
+        def of_part(*arguments):
+            with equal_parts():
+                return function(*arguments)
+
+        return tf.function(of_part, jit_compile=True) if self._jit else of_part
 
     @property
     def part(self) -> Part:
@@ -173,8 +178,18 @@ class Replicas:
         return Part(self._ids[0], len(self._ids), self.number)
 
     def _distributed(self, part: Any) -> Any:
-        """Gives each replica of this process its rows of the process's part of a batch."""
-        rows = tf.nest.flatten(part)[0].shape[0] // len(self._ids)
+        """Gives each replica of this process its rows of the process's part of a batch.
+
+        Raises:
+            UserError: The rows have no equal parts.
+        """
+        size = tf.nest.flatten(part)[0].shape[0]
+        rows = size // len(self._ids)
+        if rows * len(self._ids) != size:
+            raise UserError(
+                f"a training batch of {size} examples cannot be cut into {len(self._ids)} equal "
+                "parts, one a replica; choose another batch size and drop the remainder"
+            )
 
         def own(context):
             start = (context.replica_id_in_sync_group - self._ids[0]) * rows

@@ -1,17 +1,23 @@
-"""The batch contract: `{"x": {name: tensor}, "mask": {name: float32 [batch]}}`.
+"""The batch contract: `{"x": {name: tensor}, "mask": {name: 0/1}, "weight": [batch]}`.
 
-`mask` may be left out, whole or by name: everything is present then. What stands in a
-masked-out entry is never looked at. A group of modalities is one array with a mask
-`[batch, member]`, or `[batch]` for all of its members alike.
+`mask` may be omitted, as a whole or by name: everything is present then. What stands in a
+masked entry is never looked at. A group of modalities is one array with a mask
+`[batch, member]`, or `[batch]` for all of its members alike. `weight` is optional: what each
+example counts in the loss and in the metrics.
+
+`unpack` checks names, shapes and types always, and values where they are known: of arrays, of
+eager tensors, of a graph's constants. What flows through a graph is checked before it gets
+there, by `check_arrays` and `check_dataset`.
 """
 
 import re
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import tensorflow as tf
 
+from tf_mvae import batch_values
 from tf_mvae.errors import UserError
 from tf_mvae.modality import Modality
 
@@ -19,32 +25,43 @@ __all__ = [
     "check_arrays",
     "check_dataset",
     "check_element",
+    "example_weight",
     "out_of_range",
     "present_mask",
     "unpack",
 ]
 
 
+class _Parts(NamedTuple):
+    """A batch as it was given, taken apart."""
+
+    x: Mapping[str, Any]
+    mask: Mapping[str, Any]
+    weight: Any
+
+
 def unpack(
     batch: Any, modalities: Sequence[Modality], partial: bool = False
 ) -> tuple[dict[str, tf.Tensor], dict[str, tf.Tensor]]:
-    """Takes a batch apart and checks what can be known without looking at values.
+    """Takes a batch apart and checks it; see the module for what is checked when.
 
     Args:
-        batch: `{"x": {...}, "mask": {...}}`, or just `{name: tensor}` where everything
-            is present.
+        batch: `{"x": {...}, "mask": {...}, "weight": ...}`, or just `{name: tensor}` if
+            everything is present. As Keras has it, a tuple `(batch,)` or
+            `(batch, None, weight)` is a batch too.
         modalities: The modalities of the model.
-        partial: Whether modalities may be left out altogether.
+        partial: Whether modalities may be omitted altogether.
 
     Returns:
         `(x, mask)`, tensors by name; masks are float32 `[batch]`, a group's
-        `[batch, member]`, one for each name in x. Where parts may be left out, members of a
-        group may stand under their own names, and are put together here.
+        `[batch, member]`, one for each name in x. With `partial`, members of a group may be
+        given under their own names, and are put together here. What is masked in a numpy
+        masked array has a mask of 0.
 
     Raises:
-        UserError: A key, shape, type or mask does not fit the modalities.
+        UserError: A key, shape, type, mask or known value does not fit the modalities.
     """
-    x, mask = _split(batch)
+    x, mask, weight = _split(batch)
     by_name = {modality.name: modality for modality in modalities}
     if partial:
         x, mask = _join_members(x, mask, modalities)
@@ -56,25 +73,32 @@ def unpack(
             f"modality {missing[0]!r} is not in the batch; its keys are {sorted(x)} (an example "
             f"that lacks it has any placeholder in x and a 0 in mask[{missing[0]!r}])"
         )
+    x, mask = _masked_arrays_taken_apart(x, mask, by_name)
     x = {name: _to_tensor(value, f"modality {name!r}") for name, value in x.items()}
     for name, value in x.items():
         _check_value(by_name[name], value.shape, value.dtype)
-    first = next(iter(x.values()))
-    ones = tf.ones(tf.shape(first)[:1])
-    lengths = {name: value.shape[0] for name, value in x.items()}
-    masks = {}
-    for name in x:
-        given = mask.get(name)
-        if given is None:
-            masks[name] = _for_members(ones, by_name[name])
-            continue
-        given = _to_tensor(given, f"mask[{name!r}]")
-        _check_mask(by_name[name], given.shape, given.dtype)
-        lengths[f"mask[{name!r}]"] = given.shape[0]
-        masks[name] = _for_members(tf.cast(given, tf.float32), by_name[name])
-    if len(set(lengths.values()) - {None}) > 1:
-        raise UserError(f"the batch's modalities and masks differ in length: {lengths}")
+    given = {name: _mask_tensor(mask[name], by_name[name]) for name in x if name in mask}
+    weight = None if weight is None else _weight_tensor(weight)
+    _check_lengths(x, given, weight)
+    ones = tf.ones(tf.shape(next(iter(x.values())))[:1])
+    masks = {name: _for_members(given.get(name, ones), by_name[name]) for name in x}
+    for name, value in x.items():
+        batch_values.check_mask(name, masks[name])
+        batch_values.check_value(by_name[name], value, masks[name] if name in given else None)
     return x, masks
+
+
+def example_weight(batch: Any) -> tf.Tensor | None:
+    """Returns the weights of a batch's examples, float32 `[batch]`; None if it has none.
+
+    Args:
+        batch: A batch as in `unpack`.
+
+    Raises:
+        UserError: They are not one finite number of 0 or more for each example.
+    """
+    weight = _split(batch).weight
+    return None if weight is None else tf.cast(_weight_tensor(weight), tf.float32)
 
 
 def present_mask(mask: Mapping[str, tf.Tensor], modalities: Sequence[Modality]) -> tf.Tensor:
@@ -92,12 +116,15 @@ def present_mask(mask: Mapping[str, tf.Tensor], modalities: Sequence[Modality]) 
     return tf.concat(columns, axis=1)
 
 
-def check_arrays(data: Any, modalities: Sequence[Modality]) -> dict[str, dict[str, Any]]:
+def check_arrays(
+    data: Any, modalities: Sequence[Modality], partial: bool = False
+) -> dict[str, Any]:
     """Checks whole arrays, values too.
 
     Args:
         data: A batch as in `unpack`, of numpy arrays or tensors.
         modalities: The modalities of the model.
+        partial: Whether modalities may be omitted altogether.
 
     Returns:
         The batch with every mask, float32: a bool one breaks `fit` on two replicas.
@@ -105,47 +132,54 @@ def check_arrays(data: Any, modalities: Sequence[Modality]) -> dict[str, dict[st
     Raises:
         UserError: Something does not fit.
     """
-    x, mask = unpack(data, modalities)
+    x, mask = unpack(data, modalities, partial)
     if next(iter(x.values())).shape[0] == 0:
         raise UserError("the data set is empty: its arrays have no rows")
-    for modality in modalities:
-        rows = np.asarray(mask[modality.name])
-        if not np.isin(rows, (0, 1)).all():
-            raise UserError(f"mask[{modality.name!r}] must hold 0 and 1 only")
-        value = np.asarray(x[modality.name])[rows > 0]
-        low, high = _raw_bounds(modality, tf.as_dtype(value.dtype))
-        if not ((value >= low) & (value <= high)).all():
-            raise UserError(_out_of_range(modality, value, low, high))
-    return {
+    found = {
         "x": {name: np.asarray(value) for name, value in x.items()},
         "mask": {name: np.asarray(value) for name, value in mask.items()},
     }
+    weight = example_weight(data)
+    return found if weight is None else {**found, "weight": np.asarray(weight)}
 
 
-def check_element(spec: Any, modalities: Sequence[Modality]) -> None:
+def check_element(spec: Any, modalities: Sequence[Modality], partial: bool = False) -> None:
     """Checks the element specification of a batched `tf.data.Dataset`.
+
+    Args:
+        spec: The specification.
+        modalities: The modalities of the model.
+        partial: Whether modalities may be omitted altogether.
 
     Raises:
         UserError: A key, shape or type does not fit.
     """
-    x, mask = _split(spec)
+    x, mask, weight = _split(spec)
     by_name = {modality.name: modality for modality in modalities}
+    if partial and not set(x) <= set(by_name):
+        return  # members by their own names are put together, and checked, in the graph
     _check_names("x", x, by_name)
     _check_names("mask", mask, by_name)
     for name, modality in by_name.items():
-        if name not in x:
+        if name in x:
+            _check_value(modality, x[name].shape, x[name].dtype)
+        elif not partial or not x:
             raise UserError(f"modality {name!r} is not in the data set; its keys are {sorted(x)}")
-        _check_value(modality, x[name].shape, x[name].dtype)
     for name, value in mask.items():
         _check_mask(by_name[name], value.shape, value.dtype)
+    if weight is not None:
+        _check_weight(weight.shape, weight.dtype)
 
 
-def check_dataset(dataset: tf.data.Dataset, modalities: Sequence[Modality]) -> tf.data.Dataset:
+def check_dataset(
+    dataset: tf.data.Dataset, modalities: Sequence[Modality], partial: bool = False
+) -> tf.data.Dataset:
     """Checks a batched data set: its specification now, its values as they come.
 
     Args:
         dataset: Batches as in `unpack`.
         modalities: The modalities of the model.
+        partial: Whether modalities may be omitted altogether.
 
     Returns:
         The same data set, which stops with `tf.errors.InvalidArgumentError` at a batch
@@ -156,40 +190,52 @@ def check_dataset(dataset: tf.data.Dataset, modalities: Sequence[Modality]) -> t
     """
     if dataset.cardinality() == 0:
         raise UserError("the data set is empty: it has no batch")
-    check_element(dataset.element_spec, modalities)
+    check_element(dataset.element_spec, modalities, partial)
 
-    def check(batch):
-        x, mask = unpack(batch, modalities)
+    def check(*parts):
+        batch = parts[0] if len(parts) == 1 else parts
+        x, mask = unpack(batch, modalities, partial)
+        weight = example_weight(batch)
         checks = []
         for modality in modalities:
-            value, there = x[modality.name], mask[modality.name] > 0
-            binary = tf.reduce_all((mask[modality.name] == 0) | (mask[modality.name] == 1))
-            message = f"tf_mvae<mask[{modality.name!r}] must hold 0 and 1 only>"
-            checks.append(tf.debugging.Assert(binary, [message]))
-            low, high = _raw_bounds(modality, value.dtype)
-            inner = [1] * (value.shape.rank - there.shape.rank)
-            shaped = tf.reshape(there, [-1, *there.shape[1:], *inner])
-            if value.dtype == tf.bool:
-                continue
-            good = tf.logical_and(
-                value >= tf.cast(low, value.dtype), value <= tf.cast(high, value.dtype)
-            )
-            message = f"tf_mvae<{_range_message(modality)}>"
-            checks.append(tf.debugging.Assert(tf.reduce_all(good | ~shaped), [message]))
+            if modality.name in x:
+                own = x[modality.name], mask[modality.name]
+                checks += batch_values.assertions(modality, *own, _assert)
+        if weight is not None:
+            _assert_weight = tf.reduce_all((weight >= 0) & (weight <= weight.dtype.max))
+            checks.append(_assert(_assert_weight, batch_values.WEIGHT_MESSAGE))
+        if len(parts) > 1:  # Keras' form: its weights join the batch
+            batch = {"x": x, "mask": mask} | ({} if weight is None else {"weight": weight})
         with tf.control_dependencies([c for c in checks if c is not None]):
             return tf.nest.map_structure(tf.identity, batch)
 
     return dataset.map(check)
 
 
+def _assert(condition: tf.Tensor, message: str) -> tf.Operation | None:
+    return tf.debugging.Assert(condition, [f"tf_mvae<{message}>"])
+
+
 def out_of_range(error: tf.errors.InvalidArgumentError) -> Exception:
-    """Returns the `UserError` behind an error that `check_dataset` caused, or the error itself."""
-    found = re.search(r"tf_mvae<(.*?)>", str(error))
-    return UserError(found.group(1).replace("\\'", "'")) if found else error
+    """Returns the `UserError` behind an error of TensorFlow's data pipeline, or the error itself.
+
+    `check_dataset` causes such errors, and so does a Python generator that raises a `UserError`.
+    """
+    found = re.search(r"tf_mvae<(.*?)>|\bUserError: (.*)", str(error))
+    if not found:
+        return error
+    return UserError(found.group(2) or found.group(1).replace("\\'", "'"))
 
 
-def _split(batch: Any) -> tuple[Mapping[str, Any], Mapping[str, Any]]:
-    if isinstance(batch, tuple | list) and len(batch) == 1:
+def _split(batch: Any) -> _Parts:
+    weight = None
+    if isinstance(batch, tuple | list) and 0 < len(batch) <= 3 and _is_batch(batch[0]):
+        if len(batch) > 1 and batch[1] is not None and not _is_none(batch[1]):
+            raise UserError(
+                "the second of a tuple is Keras' targets, which this model has none of: give "
+                "(batch, None, weight), or weights as batch['weight']"
+            )
+        weight = batch[2] if len(batch) == 3 and not _is_none(batch[2]) else None
         batch = batch[0]
     if not isinstance(batch, Mapping):
         raise UserError(
@@ -197,16 +243,66 @@ def _split(batch: Any) -> tuple[Mapping[str, Any], Mapping[str, Any]]:
             f"{type(batch).__name__}"
         )
     if not isinstance(batch.get("x"), Mapping):
-        return batch, {}
-    unknown = set(batch) - {"x", "mask"}
+        return _Parts(batch, {}, weight)
+    unknown = set(batch) - {"x", "mask", "weight"}
     if unknown:
-        raise UserError(f"a batch has the keys 'x' and 'mask', and not {sorted(unknown)}")
+        raise UserError(f"a batch has the keys 'x', 'mask' and 'weight', and not {sorted(unknown)}")
     mask = {} if batch.get("mask") is None else batch["mask"]
     if not isinstance(mask, Mapping):
         raise UserError(
             f'a batch\'s "mask" is {{name: array}} like its "x"; it is a {type(mask).__name__}'
         )
-    return batch["x"], mask
+    if weight is not None and batch.get("weight") is not None:
+        raise UserError("a batch has its weights twice: in batch['weight'] and as sample_weight")
+    return _Parts(batch["x"], mask, batch.get("weight") if weight is None else weight)
+
+
+def _is_batch(value: Any) -> bool:
+    return isinstance(value, Mapping) or (
+        isinstance(value, tuple | list) and len(value) == 1 and isinstance(value[0], Mapping)
+    )
+
+
+def _is_none(value: Any) -> bool:
+    return value is None or isinstance(value, tf.NoneTensorSpec)
+
+
+def _check_lengths(
+    x: Mapping[str, tf.Tensor], mask: Mapping[str, tf.Tensor], weight: tf.Tensor | None
+) -> None:
+    lengths = {name: value.shape[0] for name, value in x.items()}
+    lengths |= {f"mask[{name!r}]": value.shape[0] for name, value in mask.items()}
+    if weight is not None:
+        lengths["weight"] = weight.shape[0]
+    if len(set(lengths.values()) - {None}) > 1:
+        raise UserError(f"the batch's modalities and masks differ in length: {lengths}")
+
+
+def _masked_arrays_taken_apart(
+    x: Mapping[str, Any], mask: Mapping[str, Any], by_name: Mapping[str, Modality]
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Turns what is masked in numpy masked arrays into masks."""
+    x, mask = dict(x), dict(mask)
+    for name, value in x.items():
+        if not isinstance(value, np.ma.MaskedArray):
+            continue
+        modality = by_name[name]
+        _check_value(modality, tf.TensorShape(value.shape), _dtype_of(value))
+        there = batch_values.present_rows(modality, np.ma.getmaskarray(value))
+        x[name] = value.data
+        if name in mask:
+            given = np.asarray(_mask_tensor(mask[name], modality))
+            _check_lengths({name: value}, {name: given}, None)
+            there *= given.reshape(given.shape + (1,) * (there.ndim - given.ndim))
+        mask[name] = there
+    return x, mask
+
+
+def _dtype_of(value: np.ndarray) -> tf.DType:
+    try:
+        return tf.as_dtype(value.dtype)
+    except TypeError:
+        return tf.string  # no likelihood reads it
 
 
 def _for_members(mask: tf.Tensor, modality: Modality) -> tf.Tensor:
@@ -252,7 +348,32 @@ def _to_tensor(value: Any, what: str) -> tf.Tensor:
     try:
         return tf.convert_to_tensor(value)
     except (TypeError, ValueError) as error:
-        raise UserError(f"{what} is no array of numbers: {str(error).splitlines()[0]}") from error
+        raise UserError(
+            f"{what} is no array of numbers (tf_mvae.from_arrays turns None and NaN into masks): "
+            f"{str(error).splitlines()[0]}"
+        ) from error
+
+
+def _mask_tensor(given: Any, modality: Modality) -> tf.Tensor:
+    """Returns a mask as it was given, float32."""
+    what = f"mask[{modality.name!r}]"
+    _refuse_masked(given, what)
+    given = _to_tensor(given, what)
+    _check_mask(modality, given.shape, given.dtype)
+    return tf.cast(given, tf.float32)
+
+
+def _weight_tensor(weight: Any) -> tf.Tensor:
+    _refuse_masked(weight, "weight")
+    weight = _to_tensor(weight, "weight")
+    _check_weight(weight.shape, weight.dtype)
+    batch_values.check_weight(weight)
+    return weight
+
+
+def _refuse_masked(given: Any, what: str) -> None:
+    if np.ma.is_masked(given):
+        raise UserError(f"{what} is a numpy masked array with masked entries; fill them")
 
 
 def _check_names(part: str, given: Mapping[str, Any], by_name: Mapping[str, Modality]) -> None:
@@ -282,22 +403,9 @@ def _check_mask(modality: Modality, shape: tf.TensorShape, dtype: tf.DType) -> N
         raise UserError(f"mask[{name!r}] must hold 0 and 1, not {dtype.name}")
 
 
-def _raw_bounds(modality: Modality, dtype: tf.DType) -> tuple[float, float]:
-    """Returns the bounds of raw values of a type: uint8 images run to 255."""
-    likelihood = modality.likelihood
-    if likelihood.dtype.is_floating and dtype == tf.uint8:
-        return 0, 255
-    if dtype.is_integer:
-        return max(likelihood.low, dtype.min), min(likelihood.high, dtype.max)
-    if dtype.is_floating:
-        return max(likelihood.low, dtype.min), min(likelihood.high, dtype.max)
-    return likelihood.low, likelihood.high
-
-
-def _range_message(modality: Modality) -> str:
-    return f"modality {modality.name!r} must hold {modality.likelihood.describe_range()}"
-
-
-def _out_of_range(modality: Modality, value: np.ndarray, low: float, high: float) -> str:
-    bad = value[~((value >= low) & (value <= high))]
-    return f"{_range_message(modality)}; it holds {bad.flat[0]}"
+def _check_weight(shape: tf.TensorShape, dtype: tf.DType) -> None:
+    if shape.rank != 1 or not (dtype.is_floating or dtype.is_integer or dtype.is_bool):
+        raise UserError(
+            f"weight must be numbers of shape [batch], one for each example, not {dtype.name} "
+            f"of shape {shape}"
+        )

@@ -5,6 +5,8 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from tf_mvae import checks
+
 __all__ = ["LinearAnnealing"]
 
 
@@ -29,9 +31,7 @@ class LinearAnnealing(keras.optimizers.schedules.LearningRateSchedule):
         Raises:
             ValueError: `num_steps` is negative.
         """
-        if num_steps < 0:
-            raise ValueError(f"num_steps must not be negative; it is {num_steps}")
-        self.num_steps = int(num_steps)
+        self.num_steps = checks.non_negative_integer("num_steps", num_steps)
 
     def __call__(self, step: tf.Tensor | int) -> tf.Tensor:
         """Returns the weight at a step, a float32 scalar."""

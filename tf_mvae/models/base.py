@@ -8,12 +8,16 @@ import numpy as np
 import tensorflow as tf
 from absl import logging
 
-from tf_mvae.batch import check_arrays, check_dataset, present_mask, unpack
+from tf_mvae import checks
+from tf_mvae.batch import example_weight, present_mask, unpack
+from tf_mvae.errors import UserError
 from tf_mvae.layers.dropout import layer_seeds
 from tf_mvae.modality import Modality
+from tf_mvae.models import arguments
 from tf_mvae.models.elbo import Elbo, PosteriorTerms, elbo_of_posteriors
 from tf_mvae.models.execution import several_steps
 from tf_mvae.models.generative import GenerativeModel
+from tf_mvae.models.input_data import checked_input, one_line_errors, refuse_targets
 from tf_mvae.models.member_means import MemberMeans
 from tf_mvae.models.precision import layers_compute_in
 from tf_mvae.ops import random
@@ -28,7 +32,9 @@ class MultimodalVAE(GenerativeModel):
 
     It is a Keras model: `compile(optimizer)`, `fit`, `evaluate`, `predict`, callbacks,
     `save` and `keras.models.load_model`. Data are batches of
-    `{"x": {name: array}, "mask": {name: float32 [batch]}}`; `mask` may be left out.
+    `{"x": {name: array}, "mask": {name: float32 [batch]}, "weight": float32 [batch]}`; `mask`
+    and `weight` may be omitted. The weights of examples multiply their terms in the loss, whose
+    mean stays one over the number of examples, and weigh them in the metrics' means.
     Subclasses say in `elbo` what is trained.
 
     The random numbers of a training step are a function of `seed` and the optimizer's
@@ -69,16 +75,17 @@ class MultimodalVAE(GenerativeModel):
             **kwargs: Keras' own arguments for a model.
 
         Raises:
-            ValueError: No modality, two of one name, a size below 1, or negative free bits.
+            ValueError: No modality, two of one name, one that belongs to another model already,
+                a size below 1, or a negative weight or number of free bits.
         """
-        if num_samples < 1:
-            raise ValueError(f"num_samples must be at least 1; it is {num_samples}")
-        if not free_bits >= 0:
-            raise ValueError(f"free_bits must not be negative; it is {free_bits}")
+        num_samples = checks.positive_integer("num_samples", num_samples)
+        free_bits = checks.non_negative("free_bits", free_bits)
+        if not callable(kl_weight):
+            kl_weight = checks.non_negative("kl_weight", kl_weight)
         super().__init__(modalities, latent_dim, seed, **kwargs)
         self.kl_weight = kl_weight
-        self.num_samples = int(num_samples)
-        self.free_bits = float(free_bits)
+        self.num_samples = num_samples
+        self.free_bits = free_bits
         self.decoded_share: dict[str, float] = {}
         self._trackers = {
             name: keras.metrics.Mean(name=name)
@@ -101,7 +108,7 @@ class MultimodalVAE(GenerativeModel):
         """Returns the objective of a batch, by term, example and modality.
 
         Args:
-            batch: `{"x": ..., "mask": ...}`.
+            batch: `{"x": ..., "mask": ..., "weight": ...}`.
             kl_weight: Weight of the KL divergence.
             num_samples: Samples of the latent a term; the model's where left out.
             seed: A number (or two) for subsets and noise; the model's where left out.
@@ -110,16 +117,19 @@ class MultimodalVAE(GenerativeModel):
                 0, or a share); what the batch's masks let the posterior see, where left out.
 
         Raises:
-            UserError: A key, shape, type or mask does not fit.
+            UserError: A key, shape, type, mask, value or argument does not fit.
         """
+        kl_weight = arguments.kl_weight(kl_weight)
         x, mask = unpack(batch, self.modalities)
         present = present_mask(mask, self.modalities)
         wanted = present if targets is None else present_mask(targets, self.modalities)
         terms_seed, noise_seed = self._elbo_seeds(self._seed(seed))
         seeds = (terms_seed, noise_seed)
-        number = self.num_samples if num_samples is None else num_samples
+        number = self.num_samples if num_samples is None else arguments.sample_count(num_samples)
         with layer_seeds(self._layer_seed(noise_seed)):
-            return self._evaluate(x, mask, present, wanted, seeds, number, kl_weight, training)
+            found = self._evaluate(x, mask, present, wanted, seeds, number, kl_weight, training)
+        weight = example_weight(batch)
+        return found if weight is None else found._replace(weight=weight)
 
     def _evaluate(
         self,
@@ -190,42 +200,87 @@ class MultimodalVAE(GenerativeModel):
         return seed, seed
 
     def compile(self, optimizer: Any = "adam", **kwargs) -> None:
-        """Configures training as `keras.Model.compile`; the loss is the model's own.
+        """Configures training as `keras.Model.compile`; loss and metrics are the model's own.
 
         Raises:
-            ValueError: A loss is given.
+            ValueError: A loss, a metric or weights of them are given.
         """
-        if kwargs.get("loss") is not None:
-            raise ValueError("the loss is the negative ELBO; leave `loss` out of compile")
+        for name in ("loss", "loss_weights", "metrics", "weighted_metrics"):
+            if kwargs.get(name):
+                raise UserError(
+                    f"compile takes no {name}: the loss is the negative ELBO and the metrics are "
+                    f"the model's own; leave {name} out (kl_weight and each modality's "
+                    "likelihood_weight weigh the loss)"
+                )
         super().compile(optimizer=optimizer, **kwargs)
 
     def compile_from_config(self, config: dict[str, Any]) -> None:
         """Compiles a loaded model as the saved one was; Keras calls it."""
-        self.compile(**keras.saving.deserialize_keras_object(config))
+        given = keras.saving.deserialize_keras_object(config)
+        for name in ("loss", "loss_weights", "metrics", "weighted_metrics"):
+            given.pop(name, None)  # earlier versions took these, and ignored them
+        self.compile(**given)
         self.optimizer.build(self.trainable_variables)
 
     def fit(self, x: Any = None, validation_data: Any = None, **kwargs) -> keras.callbacks.History:
         """Trains as `keras.Model.fit`, after checking the data.
 
         Args:
-            x: A dict of arrays, or a `tf.data.Dataset` of batches.
-            validation_data: The same.
-            **kwargs: Keras' own arguments.
+            x: A dict of arrays, a `tf.data.Dataset` of batches, a `keras.utils.PyDataset` or a
+                generator of batches.
+            validation_data: The same; of arrays also `(x, None, sample_weight)`.
+            **kwargs: Keras' own arguments. `sample_weight` is one number of 0 or more for each
+                example of arrays (`[examples]`); other data have it in their batches, as
+                `"weight"`. It multiplies the example's loss; the mean over a batch is over the
+                number of its examples, as Keras has it.
 
         Raises:
-            UserError: The data do not fit the modalities.
+            UserError: The data do not fit the modalities, or an argument has no meaning here.
         """
-        x = self._checked(x)
+        refuse_targets("fit", kwargs)
+        x = checked_input(x, self.modalities, kwargs.pop("sample_weight", None))
         if not self.learns_from_incomplete and isinstance(x, Mapping):
             self._warn_of_incomplete(x["mask"])
-        validation_data = None if validation_data is None else self._checked(validation_data)
+        if validation_data is not None:
+            validation_data = checked_input(validation_data, self.modalities)
         if isinstance(x, tf.data.Dataset):
             kwargs.setdefault("shuffle", False)
-        return super().fit(x=x, validation_data=validation_data, **kwargs)
+        with one_line_errors():
+            return super().fit(x=x, validation_data=validation_data, **kwargs)
 
     def evaluate(self, x: Any = None, **kwargs) -> Any:
-        """Evaluates as `keras.Model.evaluate`, after checking the data."""
-        return super().evaluate(x=self._checked(x), **kwargs)
+        """Evaluates as `keras.Model.evaluate`, after checking the data; see `fit`."""
+        refuse_targets("evaluate", kwargs)
+        x = checked_input(x, self.modalities, kwargs.pop("sample_weight", None))
+        with one_line_errors():
+            return super().evaluate(x=x, **kwargs)
+
+    def predict(self, x: Any, *args, **kwargs) -> Any:
+        """Reconstructs and completes as `keras.Model.predict`, after checking the data.
+
+        Modalities may be omitted. See `call` for what is returned. It prepares a data pipeline,
+        which takes a tenth of a second: for one batch call the model, or `generate`.
+        """
+        x = checked_input(x, self.modalities, partial=True)
+        with one_line_errors():
+            return super().predict(x, *args, **kwargs)
+
+    def train_on_batch(
+        self, x: Any, y: None = None, sample_weight: Any = None, class_weight: None = None, **kwargs
+    ) -> Any:
+        """Takes one step as `keras.Model.train_on_batch`, after checking the batch."""
+        refuse_targets("train_on_batch", {"y": y, "class_weight": class_weight})
+        batch = checked_input(x, self.modalities, sample_weight)
+        return super().train_on_batch(batch, **kwargs)
+
+    def test_on_batch(self, x: Any, y: None = None, sample_weight: Any = None, **kwargs) -> Any:
+        """Evaluates one batch as `keras.Model.test_on_batch`, after checking it."""
+        refuse_targets("test_on_batch", {"y": y})
+        return super().test_on_batch(checked_input(x, self.modalities, sample_weight), **kwargs)
+
+    def predict_on_batch(self, x: Any) -> Any:
+        """Completes one batch as `keras.Model.predict_on_batch`, after checking it."""
+        return super().predict_on_batch(checked_input(x, self.modalities, partial=True))
 
     def make_train_function(self, force: bool = False) -> None:
         """Makes what `fit` calls; Keras calls it.
@@ -247,9 +302,9 @@ class MultimodalVAE(GenerativeModel):
 
     def train_step(self, data: Any) -> dict[str, tf.Tensor]:
         """Takes one step of the optimizer; Keras calls it."""
-        gradients, loss, elbo = self._loss_gradients(data)
+        gradients, *measured = self._loss_gradients(data)
         self.apply_gradients(gradients)
-        return self._update_metrics(loss, elbo)
+        return self._update_metrics(*measured)
 
     def loss_gradients(self, data: Any) -> tuple[list[Any], list[tf.Tensor]]:
         """Returns a replica's share of a step: what is added up over replicas.
@@ -264,16 +319,17 @@ class MultimodalVAE(GenerativeModel):
         Raises:
             ValueError: A trainable variable has no gradient.
         """
-        gradients, loss, elbo = self._loss_gradients(data)
+        gradients, *measured = self._loss_gradients(data)
         if any(gradient is None for gradient in gradients):
             raise ValueError("a trainable variable has no influence on the loss")
-        return gradients, self._metric_sums(loss, elbo)
+        return gradients, self._metric_sums(*measured)
 
     def apply_gradients(self, gradients: Sequence[Any]) -> None:
         """Takes a step of the optimizer with gradients of all trainable variables."""
         self.optimizer.apply(gradients, self.trainable_variables)
 
-    def _loss_gradients(self, data: Any) -> tuple[list[Any], tf.Tensor, Elbo]:
+    def _loss_gradients(self, data: Any) -> tuple[list[Any], tf.Tensor, Elbo, bool]:
+        """Returns gradients, the loss, its terms, and whether some targets are guesses."""
         step = self._batches_seen()
         kl_weight = self.kl_weight(step) if callable(self.kl_weight) else self.kl_weight
         data, targets = self._completed(data, step)
@@ -288,7 +344,7 @@ class MultimodalVAE(GenerativeModel):
         # Of a sparse gradient (an embedding's) optimizers square each row by itself: those of one
         # class would not be added up first, and other numbers of replicas would do other steps.
         dense = [None if g is None else tf.convert_to_tensor(g) for g in gradients]
-        return dense, loss, elbo
+        return dense, loss, elbo, targets is not None
 
     def _completed(self, data: Any, step: tf.Tensor) -> tuple[Any, dict[str, tf.Tensor] | None]:
         """Returns a training batch, and targets for `elbo` where these are not just its masks."""
@@ -367,11 +423,6 @@ class MultimodalVAE(GenerativeModel):
             return random.fold_in(seed, replica.replica_id_in_sync_group)
         return seed
 
-    def _checked(self, data: Any) -> Any:
-        if isinstance(data, tf.data.Dataset):
-            return check_dataset(data, self.modalities)
-        return check_arrays(data, self.modalities) if isinstance(data, Mapping) else data
-
     def _warn_of_incomplete(self, mask: Mapping[str, np.ndarray]) -> None:
         columns = [np.asarray(mask[name]) for name in self._names]
         table = np.concatenate([c.reshape(len(c), -1) for c in columns], axis=1)
@@ -385,8 +436,10 @@ class MultimodalVAE(GenerativeModel):
                 len(table),
             )
 
-    def _update_metrics(self, loss: tf.Tensor, elbo: Elbo) -> dict[str, tf.Tensor]:
-        for name, (value, weight) in self._contributions(loss, elbo).items():
+    def _update_metrics(
+        self, loss: tf.Tensor, elbo: Elbo, guesses: bool = False
+    ) -> dict[str, tf.Tensor]:
+        for name, (value, weight) in self._contributions(loss, elbo, guesses).items():
             self._trackers[name].update_state(value, sample_weight=weight)
         return self.metric_results()
 
@@ -398,34 +451,43 @@ class MultimodalVAE(GenerativeModel):
             results |= result if isinstance(result, dict) else {name: result}
         return results
 
-    def _metric_sums(self, loss: tf.Tensor, elbo: Elbo) -> list[tf.Tensor]:
+    def _metric_sums(self, loss: tf.Tensor, elbo: Elbo, guesses: bool = False) -> list[tf.Tensor]:
         sums = []
-        for value, weight in self._contributions(loss, elbo).values():
+        for value, weight in self._contributions(loss, elbo, guesses).values():
             weight = tf.cast(weight, tf.float32)
             parts = (value * weight, weight)
             sums.append(tf.stack([tf.reduce_sum(p, 0) if p.shape.rank else p for p in parts]))
         return sums
 
-    def _contributions(self, loss: tf.Tensor, elbo: Elbo) -> dict[str, tuple[tf.Tensor, tf.Tensor]]:
-        """Returns what a batch adds to each metric's weighted mean: values and weights."""
+    def _contributions(
+        self, loss: tf.Tensor, elbo: Elbo, guesses: bool
+    ) -> dict[str, tuple[tf.Tensor, tf.Tensor]]:
+        """Returns what a batch adds to each metric's weighted mean: values and weights.
+
+        If some targets are guesses (self-training), they count in the loss alone.
+        """
         everything = tf.reduce_max(elbo.subset[0], axis=1)  # whatever the term's weight
         present = tf.reduce_max(elbo.subset, axis=0)
+        counts = everything if elbo.weight is None else everything * elbo.weight
+        columns, start = {}, 0
+        for modality in self.modalities:
+            columns[modality.name] = present[:, start : start + modality.size]
+            start += modality.size
         first = {name: value[0] for name, value in elbo.log_likelihood.items()}
         sums = {n: tf.reduce_sum(v, 1) if v.shape.rank > 1 else v for n, v in first.items()}
-        total = tf.add_n([sums[m.name] for m in self.targets]) - elbo.kl[0]
+        known = sums
+        if guesses:
+            known = {n: v * tf.reduce_max(columns[n], axis=1) for n, v in sums.items()}
+        total = tf.add_n([known[m.name] for m in self.targets]) - elbo.kl[0]
         found = {
             "loss": (loss, tf.shape(everything)[0]),
-            "elbo": (total, everything),
-            "kl": (elbo.kl[0], everything),
+            "elbo": (total, counts),
+            "kl": (elbo.kl[0], counts),
         }
-        start = 0
-        for modality in self.modalities:
-            there = present[:, start : start + modality.size]
-            start += modality.size
-            if modality.name not in first:
-                continue
-            weight = everything * tf.reduce_max(there, axis=1)
-            found[f"{modality.name}_log_likelihood"] = (sums[modality.name], weight)
+        for modality in self.targets:
+            name, there = modality.name, columns[modality.name]
+            found[f"{name}_log_likelihood"] = (sums[name], counts * tf.reduce_max(there, axis=1))
             if modality.mask_shape:
-                found[modality.name] = (first[modality.name], there)
+                weighted = there if elbo.weight is None else there * elbo.weight[:, tf.newaxis]
+                found[name] = (first[name], weighted)
         return {name: found[name] for name in self._trackers}

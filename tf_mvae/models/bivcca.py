@@ -7,6 +7,7 @@ import tensorflow as tf
 
 from tf_mvae.batch import present_mask
 from tf_mvae.modality import Modality
+from tf_mvae.models.arguments import check_modalities
 from tf_mvae.models.base import MultimodalVAE
 from tf_mvae.models.elbo import PosteriorTerms
 
@@ -45,6 +46,7 @@ class BiVCCA(MultimodalVAE):
         Raises:
             ValueError: There is one modality only.
         """
+        check_modalities(modalities)
         if len(modalities) < 2:
             raise ValueError("BiVCCA needs two modalities or more")
         super().__init__(modalities, latent_dim, **kwargs)

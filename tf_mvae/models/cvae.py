@@ -6,15 +6,19 @@ from typing import Any, Never
 import keras
 import tensorflow as tf
 
-from tf_mvae.batch import present_mask, unpack
+from tf_mvae import checks
+from tf_mvae.batch import example_weight, present_mask, unpack
 from tf_mvae.distributions import gaussian_kl_to_prior
 from tf_mvae.distributions.likelihoods import Categorical, TokenSequence
 from tf_mvae.errors import UserError
 from tf_mvae.layers.dropout import layer_seeds
 from tf_mvae.layers.sequential import MaskedSequential, call_network, flat
 from tf_mvae.modality import Modality
+from tf_mvae.models import arguments
+from tf_mvae.models.arguments import check_modalities
 from tf_mvae.models.base import MultimodalVAE
 from tf_mvae.models.elbo import Elbo, charged_kl, posterior_samples
+from tf_mvae.models.ownership import check_unowned, own
 from tf_mvae.ops import random
 
 __all__ = ["CVAE"]
@@ -70,6 +74,9 @@ class CVAE(MultimodalVAE):
         Raises:
             ValueError: There is no condition, or a sequence stands where numbers are needed.
         """
+        check_modalities(modalities)
+        units = checks.shape("units", units)
+        keras.activations.get(activation)
         if len(modalities) < 2:
             raise ValueError("a CVAE needs a target and at least one condition")
         as_numbers = modalities[1:] if trunk is not None else modalities
@@ -81,6 +88,8 @@ class CVAE(MultimodalVAE):
                 )
         super().__init__(modalities, latent_dim, **kwargs)
         self.target = self.modalities[0]
+        if trunk is not None:
+            check_unowned(trunk, "the trunk")
         self.trunk = trunk
         self.units, self.activation = tuple(units), activation
         hidden = [keras.layers.Dense(width, activation) for width in self.units]
@@ -92,6 +101,9 @@ class CVAE(MultimodalVAE):
         self._infer(blank, dict.fromkeys(self._names, tf.ones([1])))
         decoded = self.likelihood_parameters(tf.zeros([1, self.latent_dim]), given=blank)
         self.target.likelihood.build(decoded[self.target.name])
+        own(self.target, f"modality {self.target.name!r}")
+        if trunk is not None:
+            own(trunk, "the trunk")
 
     def _connect(self, modality: Modality) -> None:
         """The model's own networks stand in for the modalities' encoders."""
@@ -159,20 +171,21 @@ class CVAE(MultimodalVAE):
         training: bool = False,
     ) -> Elbo:
         """See `MultimodalVAE.elbo`; there is one term, and the target's likelihood alone."""
+        kl_weight = arguments.kl_weight(kl_weight)
         x, mask = unpack(batch, self.modalities)
         complete = tf.reduce_prod(present_mask(mask, self.modalities), axis=1)
         mask = dict.fromkeys(self._names, complete)
         layer_seed = self._layer_seed(self._seed(seed))
         with layer_seeds(layer_seed):
             loc, log_variance = self._infer(x, mask, training)
-        count = self.num_samples if num_samples is None else num_samples
+        count = self.num_samples if num_samples is None else arguments.sample_count(num_samples)
         z = posterior_samples(loc, log_variance, count, self._seed(seed))
         name = self.target.name
         with layer_seeds(random.fold_in(layer_seed, 1)):
             parameters = self._decode(z, self._condition(x, mask), complete, training)
             value = self.target.prepare(x[name], complete)
             log_prob = self.target.likelihood.log_prob(parameters, value, training)
-        own = (tf.reduce_mean(log_prob, axis=0) * complete)[tf.newaxis]
+        likelihood = (tf.reduce_mean(log_prob, axis=0) * complete)[tf.newaxis]
         kl = gaussian_kl_to_prior(loc, log_variance)[tf.newaxis]
         charged = charged_kl(loc, log_variance, kl[0], self.free_bits if training else 0.0)
         return Elbo(
@@ -181,9 +194,10 @@ class CVAE(MultimodalVAE):
             loc=loc[tf.newaxis],
             log_variance=log_variance[tf.newaxis],
             z=z[:, tf.newaxis],
-            log_likelihood={name: own},
+            log_likelihood={name: likelihood},
             kl=kl,
-            elbo=self.target.likelihood_weight * own - kl_weight * charged,
+            elbo=self.target.likelihood_weight * likelihood - kl_weight * charged,
+            weight=example_weight(batch),
         )
 
     def _decode(

@@ -38,6 +38,7 @@ class Elbo(NamedTuple):
             is never decoded to it, or, of random terms in training, does not count.
         kl: `KL(q(z | subset) || p(z))`, `[term, batch]`.
         elbo: Weighted log-likelihoods less the weighted divergence, `[term, batch]`.
+        weight: The weights of the examples, `[batch]`; None if the batch has none.
     """
 
     subset: tf.Tensor
@@ -48,11 +49,17 @@ class Elbo(NamedTuple):
     log_likelihood: dict[str, tf.Tensor]
     kl: tf.Tensor
     elbo: tf.Tensor
+    weight: tf.Tensor | None = None
 
     @property
     def loss(self) -> tf.Tensor:
-        """Minus the sum of each example's own terms, averaged over the examples."""
-        return -tf.reduce_mean(tf.reduce_sum(self.valid * self.elbo, axis=0))
+        """Minus the sum of each example's own terms, averaged over the examples.
+
+        With weights it is `-sum_i(weight_i * elbo_i) / batch`, as Keras weighs losses: the mean
+        is over the number of examples, whatever their weights.
+        """
+        each = tf.reduce_sum(self.valid * self.elbo, axis=0)
+        return -tf.reduce_mean(each if self.weight is None else self.weight * each)
 
 
 class PosteriorTerms(NamedTuple):

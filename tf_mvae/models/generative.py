@@ -4,14 +4,20 @@ from collections.abc import Container, Mapping, Sequence
 from typing import Any
 
 import keras
+import numpy as np
 import tensorflow as tf
 import tensorflow_probability as tfp
 
-from tf_mvae.batch import present_mask, unpack
+from tf_mvae import checks
+from tf_mvae.batch import check_arrays, present_mask, unpack
 from tf_mvae.distributions.product_of_experts import diagonal_normal, standard_normal
+from tf_mvae.errors import UserError
 from tf_mvae.group import has_groups
 from tf_mvae.layers import ProductOfExperts
 from tf_mvae.modality import Modality
+from tf_mvae.models import arguments
+from tf_mvae.models.eager_calls import EagerCalls
+from tf_mvae.models.ownership import check_unowned, own
 from tf_mvae.ops import random
 from tf_mvae.ops.custom_op import reference_only
 
@@ -22,6 +28,12 @@ class GenerativeModel(keras.Model):
     """`p(z) prod_i p(x_i | z)` and `q(z | any of them)`: infers, decodes, generates.
 
     `MultimodalVAE` adds how it is trained.
+
+    Data that are given to a method are checked: names, shapes and types always, values unless
+    they are computed in a graph (`tf_mvae.batch`). Called eagerly, a method compiles the
+    networks that it runs at its first call with these modalities, and the calls that follow
+    take a tenth of the time or less; `predict` prepares a data pipeline each time and is for
+    many batches.
 
     Attributes:
         takes_groups: Whether a `ModalityGroup` may be among the modalities.
@@ -39,23 +51,30 @@ class GenerativeModel(keras.Model):
             **kwargs: Keras' own arguments for a model.
 
         Raises:
-            ValueError: No modality, two of one name, or a size below 1.
+            ValueError: No modality, two of one name, one that belongs to another model already,
+                or a size below 1.
         """
         super().__init__(**kwargs)
-        names = [modality.name for modality in modalities]
-        if not names or len(set(names)) < len(names):
-            raise ValueError(f"modalities must have names that differ; they are {names}")
+        arguments.check_modalities(modalities)
         if has_groups(modalities):
             self._check_groups(modalities)
-        if latent_dim < 1:
-            raise ValueError(f"latent_dim must be at least 1; it is {latent_dim}")
+        self.latent_dim = checks.positive_integer("latent_dim", latent_dim)
+        self.seed = checks.integer("seed", seed)
+        self._eager_calls = EagerCalls(self)
         self.modalities = list(modalities)
-        self.latent_dim = int(latent_dim)
-        self.seed = int(seed)
         # Sums of precisions are nothing for bfloat16, whatever type the networks compute in.
         self.product_of_experts = ProductOfExperts(dtype="float32")
         for modality in self.modalities:
+            what = f"modality {modality.name!r}"
+            check_unowned(modality, what)
             self._connect(modality)
+            own(modality, what)
+
+    def __call__(self, inputs: Any, *args, **kwargs) -> Any:
+        """Calls the model as Keras does; numpy masked arrays keep their masks."""
+        if any(isinstance(value, np.ma.MaskedArray) for value in tf.nest.flatten(inputs)):
+            inputs = check_arrays(inputs, self.modalities, partial=True)
+        return super().__call__(inputs, *args, **kwargs)
 
     @property
     def targets(self) -> list[Modality]:
@@ -82,10 +101,11 @@ class GenerativeModel(keras.Model):
             mask: Masks by name, `[batch]`.
             training: Whether layers such as dropout act as in training.
         """
-        x, mask = unpack({"x": x, "mask": mask or {}}, self.modalities, partial=True)
-        encoded = {
-            m.name: self._encode_one(m, x[m.name], mask[m.name], training) for m in self._given(x)
-        }
+        x, mask = self._unpacked(x, mask)
+        if training:
+            encoded = self._encode_each(x, mask, training)
+        else:
+            encoded = self._eager_calls("experts", self._encode_each, x, mask)
         return {name: diagonal_normal(*expert) for name, expert in encoded.items()}
 
     def posterior(
@@ -103,10 +123,12 @@ class GenerativeModel(keras.Model):
             example that has nothing gets the prior.
 
         Raises:
-            UserError: A key, shape, type or mask does not fit.
+            UserError: A key, shape, type, mask or value does not fit.
         """
-        x, mask = unpack({"x": x, "mask": mask or {}}, self.modalities, partial=True)
-        return diagonal_normal(*self._infer(x, mask, training))
+        x, mask = self._unpacked(x, mask)
+        if training:
+            return diagonal_normal(*self._infer(x, mask, training))
+        return diagonal_normal(*self._inferred(x, mask))
 
     def decode(
         self, z: Any, training: bool = False, given: Mapping[str, Any] | None = None
@@ -122,18 +144,27 @@ class GenerativeModel(keras.Model):
         Returns:
             TFP distributions by name, with batch `[...]` and the modality's events.
         """
-        z = tf.convert_to_tensor(z, tf.float32)
-        parameters = self.likelihood_parameters(z, given=given, training=training)
+        z, conditions = self._latents(z), self._conditions(given)
+        if training:
+            parameters = self.likelihood_parameters(z, None, conditions, training)
+        else:
+            parameters = self._eager_calls(
+                "parameters",
+                lambda z, conditions: self.likelihood_parameters(z, None, conditions),
+                z,
+                conditions,
+                free_axes=z.shape.rank - 1,
+            )
         wanted = self._given(parameters)
         return {m.name: m.likelihood.distribution(parameters[m.name]) for m in wanted}
 
     def generate(
         self,
         given: Mapping[str, Any],
-        num_samples: int = 1,
+        num_samples: int | tf.Tensor = 1,
         mask: Mapping[str, Any] | None = None,
-        seed: int | Sequence[int] | None = None,
-        temperature: float = 1.0,
+        seed: int | Sequence[int] | tf.Tensor | None = None,
+        temperature: float | tf.Tensor = 1.0,
         return_samples: bool = False,
     ) -> dict[str, tf.Tensor]:
         """Generates every modality from the given ones.
@@ -142,7 +173,7 @@ class GenerativeModel(keras.Model):
 
         Args:
             given: Arrays by name, `[batch, *event_shape]`.
-            num_samples: Samples of z for each example.
+            num_samples: Samples of z for each example; an integer where XLA compiles.
             mask: Masks by name, `[batch]`.
             seed: A number (or two); the same one gives the same samples. The model's own
                 where left out.
@@ -153,10 +184,15 @@ class GenerativeModel(keras.Model):
         Returns:
             Tensors by name, `[num_samples, batch, *event_shape]` (with a last axis of
             probabilities for classes, unless sampled).
+
+        Raises:
+            UserError: A key, shape, type, mask, value or argument does not fit.
         """
-        seeds = random.split(self._seed(seed), 2)
-        z = self.latent_samples(given, num_samples, mask, seeds[0], temperature)
-        return self.from_latent(z, seeds[1] if return_samples else None, given=given)
+        x, mask = self._unpacked(given, mask)
+        conditions = self._conditions_of_all(x, mask)
+        seeds = tf.unstack(random.split(self._seed(seed), 2), num=2)
+        z = self._drawn(x, mask, num_samples, seeds[0], temperature)
+        return self._decoded(z, seeds[1] if return_samples else None, None, conditions)
 
     def latent_samples(
         self,
@@ -171,16 +207,14 @@ class GenerativeModel(keras.Model):
         Returns:
             `[num_samples, batch, latent]`.
         """
-        posterior = self.posterior(given, mask)
-        loc, scale = posterior.mean(), posterior.stddev()
-        shape = tf.concat([[num_samples], tf.shape(loc)], 0)
-        return loc + temperature * scale * random.stateless_normal(shape, self._seed(seed))
+        x, mask = self._unpacked(given, mask)
+        return self._drawn(x, mask, num_samples, self._seed(seed), temperature)
 
     def sample(
         self,
-        num_samples: int,
-        seed: int | Sequence[int] | None = None,
-        temperature: float = 1.0,
+        num_samples: int | tf.Tensor,
+        seed: int | Sequence[int] | tf.Tensor | None = None,
+        temperature: float | tf.Tensor = 1.0,
         return_samples: bool = False,
     ) -> dict[str, tf.Tensor]:
         """Generates every modality from the prior; see `generate` for the arguments.
@@ -188,9 +222,14 @@ class GenerativeModel(keras.Model):
         Returns:
             Tensors by name, `[num_samples, *event_shape]`.
         """
-        seeds = random.split(self._seed(seed), 2)
-        z = temperature * random.stateless_normal([num_samples, self.latent_dim], seeds[0])
-        return self.from_latent(z, seeds[1] if return_samples else None)
+        seeds = tf.unstack(random.split(self._seed(seed), 2), num=2)
+        number = arguments.sample_count(num_samples)
+        scale = arguments.temperature(temperature)
+        zeros = tf.zeros([self.latent_dim])
+        z = self._eager_calls(
+            "draw_prior", _samples, zeros, zeros, number, seeds[0], scale, free_axes=0
+        )
+        return self._decoded(z, seeds[1] if return_samples else None, None, {})
 
     def from_latent(
         self,
@@ -211,16 +250,8 @@ class GenerativeModel(keras.Model):
             Tensors by name, `[..., *event_shape]` (with a last axis of probabilities for
             classes, unless sampled).
         """
-        z = tf.convert_to_tensor(z, tf.float32)
-        parameters = self.likelihood_parameters(z, names, given)
-        wanted = self._given(parameters)
-        if seed is None:
-            return {m.name: m.likelihood.expected_value(parameters[m.name]) for m in wanted}
-        seeds = dict(zip(self._names, random.split(seed, len(self.modalities)), strict=True))
-        return {
-            m.name: m.likelihood.distribution(parameters[m.name]).sample(seed=seeds[m.name])
-            for m in wanted
-        }
+        self._check_names(names)
+        return self._decoded(self._latents(z), seed, names, self._conditions(given))
 
     def likelihood_parameters(
         self,
@@ -259,8 +290,8 @@ class GenerativeModel(keras.Model):
             `"z"`, the posterior's mean, and every modality's expected value, by name.
         """
         x, mask = unpack(inputs, self.modalities, partial=True)
-        loc, _ = self._infer(x, mask, training)
-        return {"z": loc, **self.from_latent(loc, given=x)}
+        loc, _ = self._infer(x, mask, training) if training else self._inferred(x, mask)
+        return {"z": loc, **self._decoded(loc, None, None, self._present_conditions(x, mask))}
 
     def export(self, *args, **kwargs) -> Any:
         """Exports as `keras.Model.export`, with TensorFlow's own ops alone in the graph.
@@ -282,13 +313,111 @@ class GenerativeModel(keras.Model):
     def _given(self, names: Container[str]) -> list[Modality]:
         return [modality for modality in self.modalities if modality.name in names]
 
+    def _unpacked(
+        self, x: Mapping[str, Any], mask: Mapping[str, Any] | None
+    ) -> tuple[dict[str, tf.Tensor], dict[str, tf.Tensor]]:
+        return unpack({"x": x, "mask": mask or {}}, self.modalities, partial=True)
+
+    def _inferred(
+        self, x: Mapping[str, tf.Tensor], mask: Mapping[str, tf.Tensor]
+    ) -> tuple[tf.Tensor, tf.Tensor]:
+        return self._eager_calls("infer", self._infer, x, mask)
+
+    def _drawn(
+        self,
+        x: Mapping[str, tf.Tensor],
+        mask: Mapping[str, tf.Tensor],
+        num_samples: int | tf.Tensor,
+        seed: tf.Tensor,
+        temperature: float | tf.Tensor,
+    ) -> tf.Tensor:
+        """Returns samples of the posterior, `[num_samples, batch, latent]`."""
+        number, scale = arguments.sample_count(num_samples), arguments.temperature(temperature)
+        posterior = self._inferred(x, mask)
+        return self._eager_calls("draw", _samples, *posterior, number, seed, scale)
+
+    def _decoded(
+        self,
+        z: tf.Tensor,
+        seed: tf.Tensor | None,
+        names: Sequence[str] | None,
+        conditions: Mapping[str, tf.Tensor],
+    ) -> dict[str, tf.Tensor]:
+        """Returns expected values, or samples if there is a seed; see `from_latent`."""
+
+        def decode(z, conditions, *seeds):
+            parameters = self.likelihood_parameters(z, names, conditions)
+            wanted = self._given(parameters)
+            if not seeds:
+                return {m.name: m.likelihood.expected_value(parameters[m.name]) for m in wanted}
+            own = tf.unstack(random.split(seeds[0], len(self._names)), num=len(self._names))
+            own = dict(zip(self._names, own, strict=True))
+            return {
+                m.name: m.likelihood.distribution(parameters[m.name]).sample(seed=own[m.name])
+                for m in wanted
+            }
+
+        name = ("decode", None if names is None else tuple(names), seed is None)
+        seeds = [] if seed is None else [self._seed(seed)]
+        return self._eager_calls(
+            name, decode, z, dict(conditions), *seeds, free_axes=z.shape.rank - 1
+        )
+
+    def _latents(self, z: Any) -> tf.Tensor:
+        """Returns latents, float32 `[..., latent]`."""
+        return arguments.latents(z, self.latent_dim)
+
+    def _conditions(self, given: Mapping[str, Any] | None) -> dict[str, tf.Tensor]:
+        """Returns the model's conditions among what is given, checked."""
+        if not given:
+            return {}
+        x, _ = self._unpacked(given, None)
+        return {name: x[name] for name in self.conditions if name in x}
+
+    def _conditions_of_all(
+        self, x: Mapping[str, tf.Tensor], mask: Mapping[str, tf.Tensor]
+    ) -> dict[str, tf.Tensor]:
+        """Returns the model's conditions, which every example must have."""
+        for name in self.conditions:
+            known = tf.get_static_value(mask[name]) if name in mask else None
+            if known is not None and not known.all():
+                raise UserError(
+                    f"{self.name} needs {name!r} of every example; mask[{name!r}] holds a 0"
+                )
+        return self._present_conditions(x, mask)
+
+    def _present_conditions(
+        self, x: Mapping[str, tf.Tensor], mask: Mapping[str, tf.Tensor]
+    ) -> dict[str, tf.Tensor]:
+        """Returns the model's conditions, 0 where an example's is missing."""
+        found = {}
+        for name in self.conditions:
+            if name in x:
+                there = tf.reshape(mask[name] > 0, [-1] + [1] * (x[name].shape.rank - 1))
+                found[name] = tf.where(there, x[name], tf.zeros([], x[name].dtype))
+        return found
+
+    def _check_names(self, names: Sequence[str] | None) -> None:
+        known = [modality.name for modality in self.targets]
+        if isinstance(names, str):
+            raise UserError(f"names is a list of modalities, not {names!r}")
+        unknown = [name for name in names or () if name not in known]
+        if unknown:
+            raise UserError(f"names has {unknown[0]!r}; the model generates {known}")
+
+    def _encode_each(
+        self, x: Mapping[str, tf.Tensor], mask: Mapping[str, tf.Tensor], training: bool = False
+    ) -> dict[str, tuple[tf.Tensor, tf.Tensor]]:
+        """Returns the expert of each modality that is given, by name."""
+        return {
+            m.name: self._encode_one(m, x[m.name], mask[m.name], training) for m in self._given(x)
+        }
+
     def _encode(
         self, x: Mapping[str, tf.Tensor], mask: Mapping[str, tf.Tensor], training: bool
     ) -> tuple[tf.Tensor, tf.Tensor]:
         """Encodes what is given, once: `loc` and `log_variance`, `[batch, modality, latent]`."""
-        found = {
-            m.name: self._encode_one(m, x[m.name], mask[m.name], training) for m in self._given(x)
-        }
+        found = self._encode_each(x, mask, training)
         rows = tf.shape(next(iter(found.values()))[0])[0]
         experts = []
         for modality in self.modalities:
@@ -335,5 +464,18 @@ class GenerativeModel(keras.Model):
 
     def _seed(self, seed: int | Sequence[int] | tf.Tensor | None) -> tf.Tensor:
         """Returns a seed of two integers; a missing one is the model's own."""
-        seed = tf.convert_to_tensor(self.seed if seed is None else seed)
-        return tf.stack([tf.cast(seed, tf.int32), 0]) if seed.shape.rank == 0 else seed
+        return arguments.seed_pair(self.seed if seed is None else seed)
+
+
+def _samples(
+    loc: tf.Tensor,
+    log_variance: tf.Tensor,
+    num_samples: tf.Tensor,
+    seed: tf.Tensor,
+    temperature: tf.Tensor,
+) -> tf.Tensor:
+    """Returns samples of a normal distribution, `[num_samples, ..., latent]`."""
+    shape = tf.concat([[num_samples], tf.shape(loc)], 0)
+    noise = random.stateless_normal(shape, seed)
+    z = loc + temperature * tf.exp(log_variance / 2) * noise
+    return tf.ensure_shape(z, [None, *loc.shape])

@@ -6,6 +6,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from tf_mvae import checks
 from tf_mvae.batch import unpack
 from tf_mvae.distributions.product_of_experts import gaussian_kl
 from tf_mvae.layers.dropout import layer_seeds
@@ -53,10 +54,9 @@ class JMVAE(JointPosteriorVAE):
         Raises:
             ValueError: There is one modality only, or alpha is negative.
         """
-        if not alpha >= 0:
-            raise ValueError(f"alpha must not be negative; it is {alpha}")
+        alpha = checks.non_negative("alpha", alpha)
         super().__init__(modalities, latent_dim, **kwargs)
-        self.alpha = float(alpha)
+        self.alpha = alpha
 
     def elbo(
         self,

@@ -9,7 +9,9 @@ import tensorflow as tf
 from tf_mvae.batch import present_mask
 from tf_mvae.layers.joint import JointEncoder
 from tf_mvae.modality import Modality, default_encoder
+from tf_mvae.models.arguments import check_modalities
 from tf_mvae.models.base import MultimodalVAE
+from tf_mvae.models.ownership import check_unowned, own
 from tf_mvae.ops.gaussian_product import log_variance_limit
 
 __all__ = ["JointPosteriorVAE"]
@@ -42,6 +44,7 @@ class JointPosteriorVAE(MultimodalVAE):
         Raises:
             ValueError: There is one modality only, or the trunks are not one for each.
         """
+        check_modalities(modalities)
         if len(modalities) < 2:
             raise ValueError(f"{type(self).__name__} needs two modalities or more")
         names = [modality.name for modality in modalities]
@@ -50,6 +53,8 @@ class JointPosteriorVAE(MultimodalVAE):
         if set(trunks) != set(names):
             raise ValueError(f"trunks must be those of {names}; they are {sorted(trunks)}")
         super().__init__(modalities, latent_dim, **kwargs)
+        for name, trunk in trunks.items():
+            check_unowned(trunk, f"the trunk of {name!r}")
         self.joint_encoder = JointEncoder({n: trunks[n] for n in names}, self.latent_dim)
         ones = tf.ones([1])
         self._encode_jointly(
@@ -59,6 +64,9 @@ class JointPosteriorVAE(MultimodalVAE):
             },
             dict.fromkeys(names, ones),
         )
+        for name, trunk in trunks.items():
+            check_unowned(trunk, f"the trunk of {name!r}")  # one for two modalities
+            own(trunk, f"the trunk of {name!r}")
 
     def _encode_jointly(
         self, x: Mapping[str, tf.Tensor], mask: Mapping[str, tf.Tensor], training: bool = False

@@ -7,10 +7,13 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from tf_mvae.batch import unpack
+from tf_mvae import checks
+from tf_mvae.batch import example_weight, unpack
 from tf_mvae.distributions.likelihoods import Categorical
+from tf_mvae.errors import UserError
 from tf_mvae.group import has_groups
 from tf_mvae.modality import Modality
+from tf_mvae.models import arguments
 from tf_mvae.models.base import MultimodalVAE
 from tf_mvae.models.elbo import PosteriorTerms, decoded_terms
 from tf_mvae.models.grouped_elbo import elbo_of_groups, grouped_posteriors
@@ -120,28 +123,26 @@ class MVAE(MultimodalVAE):
                 self-training is asked for something else than a class or with a weight
                 that is none.
         """
+        arguments.check_modalities(modalities)
         check_num_random(num_random_subsets, sum(modality.size for modality in modalities))
         if subset_distribution not in SUBSET_DISTRIBUTIONS:
             raise ValueError(
                 f"subset_distribution must be one of {SUBSET_DISTRIBUTIONS}, "
                 f"not {subset_distribution!r}"
             )
-        super().__init__(modalities, latent_dim, **kwargs)
         if term_weight is None:
-            term_weight = default_term_weight(self.modalities)
-        self.term_weight = {name: float(weight) for name, weight in term_weight.items()}
-        for name, weight in self.term_weight.items():
-            if name not in (_EVERYTHING, *self._columns) or not weight >= 0:
-                raise ValueError(
-                    f"term_weight holds a number of 0 or more for some of "
-                    f"{[_EVERYTHING, *self._columns]}, not {name}={weight}"
-                )
-        self.self_training = {name: float(c) for name, c in (self_training or {}).items()}
-        check_self_training(self.self_training, self.modalities)
-        self.self_training_weight = float(self_training_weight)
-        if not 0 < self.self_training_weight <= 1:
-            raise ValueError(f"self_training_weight must be in (0, 1], not {self_training_weight}")
-        self.self_training_start = int(self_training_start)
+            term_weight = default_term_weight(modalities)
+        term_weight = _checked_term_weight(term_weight, modalities)
+        self_training = dict(self_training or {})
+        check_self_training(self_training, modalities)
+        weight = checks.fraction("self_training_weight", self_training_weight)
+        weight = checks.positive("self_training_weight", weight)
+        start = checks.non_negative_integer("self_training_start", self_training_start)
+        super().__init__(modalities, latent_dim, **kwargs)
+        self.term_weight = term_weight
+        self.self_training = {name: float(c) for name, c in self_training.items()}
+        self.self_training_weight = weight
+        self.self_training_start = start
         self.num_random_subsets = int(num_random_subsets)
         self.subset_distribution = subset_distribution
 
@@ -220,7 +221,9 @@ class MVAE(MultimodalVAE):
         x, mask = unpack(data, self.modalities)
         weight = tf.where(step < self.self_training_start, 0.0, self.self_training_weight)
         x, targets = guess_missing(self, x, mask, self.self_training, weight)
-        return {"x": x, "mask": mask}, targets
+        completed = {"x": x, "mask": mask}
+        of_examples = example_weight(data)
+        return completed if of_examples is None else completed | {"weight": of_examples}, targets
 
     def _elbo_seeds(self, seed):
         subset_seed, noise_seed = tf.unstack(random.split(seed, 2))
@@ -237,3 +240,13 @@ class MVAE(MultimodalVAE):
             "self_training_weight": self.self_training_weight,
             "self_training_start": self.self_training_start,
         }
+
+
+def _checked_term_weight(
+    term_weight: Mapping[str, float], modalities: Sequence[Modality]
+) -> dict[str, float]:
+    known = [_EVERYTHING, *(name for m in modalities for name in m.column_names)]
+    for name in term_weight:
+        if name not in known:
+            raise UserError(f"term_weight names {name!r}; it is for some of {known}")
+    return {n: checks.non_negative(f"term_weight[{n!r}]", w) for n, w in term_weight.items()}

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 import tensorflow as tf
 
+from tf_mvae import checks
 from tf_mvae.batch import present_mask
 from tf_mvae.distributions.likelihoods import Categorical
 from tf_mvae.modality import Modality
@@ -22,10 +23,9 @@ def check_self_training(confidence: Mapping[str, float], modalities: Sequence[Mo
     """Raises ValueError where a name is no class modality or a confidence is no probability."""
     classes = [m.name for m in modalities if isinstance(m.likelihood, Categorical)]
     for name, value in confidence.items():
-        if name not in classes or not 0 <= value <= 1:
-            raise ValueError(
-                f"self_training holds a probability for some of {classes}, not {name}={value}"
-            )
+        if name not in classes:
+            raise ValueError(f"self_training names {name!r}; it is for some of {classes}")
+        checks.fraction(f"self_training[{name!r}]", value)
 
 
 def guess_missing(

@@ -12,6 +12,7 @@ from typing import NamedTuple
 import numpy as np
 import tensorflow as tf
 
+from tf_mvae import checks
 from tf_mvae.ops import random
 
 __all__ = [
@@ -172,7 +173,8 @@ def random_subsets(
 
 def check_num_random(num_random: int, num_modalities: int) -> None:
     """Raises ValueError where there are fewer proper subsets than `num_random`."""
-    if num_random < 0 or num_random > num_proper_subsets(num_modalities):
+    checks.non_negative_integer("num_random_subsets", num_random)
+    if num_random > num_proper_subsets(num_modalities):
         raise ValueError(
             f"{num_random} random subsets of {num_modalities} modalities were asked for, but "
             f"only {num_proper_subsets(num_modalities)} have at least 2 modalities and not all"

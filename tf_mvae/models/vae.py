@@ -7,6 +7,7 @@ import tensorflow as tf
 
 from tf_mvae.batch import present_mask
 from tf_mvae.modality import Modality
+from tf_mvae.models.arguments import check_modalities
 from tf_mvae.models.base import MultimodalVAE
 from tf_mvae.models.elbo import PosteriorTerms
 
@@ -41,6 +42,7 @@ class VAE(MultimodalVAE):
         Raises:
             ValueError: There is not exactly one modality.
         """
+        check_modalities(modalities)
         if len(modalities) != 1:
             names = [modality.name for modality in modalities]
             raise ValueError(f"a VAE has one modality; these are {len(names)}: {names}")

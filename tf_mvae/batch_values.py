@@ -1,0 +1,145 @@
+"""The values of a batch: which ones a modality, a mask and a weight may hold."""
+
+from collections.abc import Callable
+
+import numpy as np
+import tensorflow as tf
+
+from tf_mvae.errors import UserError
+from tf_mvae.modality import Modality
+
+__all__ = [
+    "WEIGHT_MESSAGE",
+    "assertions",
+    "check_mask",
+    "check_value",
+    "check_weight",
+    "present_rows",
+]
+
+WEIGHT_MESSAGE = "weight must hold finite numbers of 0 or more, one for each example"
+
+
+def check_value(modality: Modality, value: tf.Tensor, mask: tf.Tensor | None) -> None:
+    """Checks the values of a modality that are present, if they are known.
+
+    Args:
+        modality: The modality.
+        value: Raw data, `[batch, *event_shape]`; a tensor that a graph has yet to compute
+            passes.
+        mask: `[batch]`, a group's `[batch, member]`; None if everything is present.
+
+    Raises:
+        UserError: A value is out of range.
+    """
+    known, there = _known(value), None if mask is None else _known(mask)
+    if known is None or known.dtype == bool or (mask is not None and there is None):
+        return
+    if there is not None and not there.all():
+        known = known[there > 0]
+    low, high = _raw_bounds(modality, value.dtype)
+    # A NaN makes both comparisons false.
+    if known.size and not (known.min() >= low and known.max() <= high):
+        bad = known[~((known >= low) & (known <= high))].flat[0]
+        hint = " (tf_mvae.from_arrays turns NaN into a mask)" if bad != bad else ""
+        raise UserError(f"{_range_message(modality)}; it holds {bad}{hint}")
+
+
+def check_mask(name: str, mask: tf.Tensor) -> None:
+    """Checks that a mask holds 0 and 1, if it is known.
+
+    Raises:
+        UserError: It holds something else.
+    """
+    known = _known(mask)
+    if known is not None and not ((known == 0) | (known == 1)).all():
+        raise UserError(_mask_message(name))
+
+
+def check_weight(weight: tf.Tensor) -> None:
+    """Checks the weights of examples, if they are known.
+
+    Raises:
+        UserError: One is negative, infinite or NaN.
+    """
+    known = _known(weight)
+    if known is not None and known.size:
+        if not (known.min() >= 0 and known.max() <= np.finfo(np.float32).max):
+            raise UserError(WEIGHT_MESSAGE)
+
+
+def assertions(
+    modality: Modality,
+    value: tf.Tensor,
+    mask: tf.Tensor,
+    check: Callable[[tf.Tensor, str], tf.Operation | None],
+) -> list[tf.Operation | None]:
+    """Returns the same checks as operations of a graph.
+
+    Args:
+        modality: The modality.
+        value: Raw data, `[batch, *event_shape]`.
+        mask: `[batch]`, a group's `[batch, member]`.
+        check: Makes an assertion of a condition and a message.
+    """
+    binary = tf.reduce_all((mask == 0) | (mask == 1))
+    checks = [check(binary, _mask_message(modality.name))]
+    if value.dtype == tf.bool:
+        return checks
+    low, high = _raw_bounds(modality, value.dtype)
+    good = tf.logical_and(value >= tf.cast(low, value.dtype), value <= tf.cast(high, value.dtype))
+    inner = [1] * (value.shape.rank - mask.shape.rank)
+    there = tf.reshape(mask > 0, [-1, *mask.shape[1:], *inner])
+    checks.append(check(tf.reduce_all(good | ~there), _range_message(modality)))
+    return checks
+
+
+def present_rows(modality: Modality, masked: np.ndarray) -> np.ndarray:
+    """Returns a mask, float32 `[examples]`, from which entries of an array are missing.
+
+    Args:
+        modality: The modality; a group's mask is `[examples, member]`.
+        masked: Where an entry is missing, bool `[examples, *event_shape]`.
+
+    Raises:
+        UserError: An example has some entries of the modality and not others.
+    """
+    lead = masked.shape[: 1 + len(modality.mask_shape)]
+    rows = masked.reshape(*lead, -1)
+    whole = rows.all(axis=-1)
+    some = rows.any(axis=-1) & ~whole
+    if some.any():
+        raise UserError(partly_missing(modality.name, int(np.argwhere(some)[0][0])))
+    return (~whole).astype(np.float32)
+
+
+def partly_missing(name: str, example: int) -> str:
+    """Says that an example has a part of a modality."""
+    return (
+        f"example {example} has some entries of modality {name!r} and not others; make each part "
+        "that may be missing a modality of its own (many of one kind: tf_mvae.ModalityGroup)"
+    )
+
+
+def _known(tensor: tf.Tensor) -> np.ndarray | None:
+    """Returns what a tensor holds, None if a graph has yet to compute it."""
+    found = tf.get_static_value(tensor)
+    return None if found is None else np.asarray(found)
+
+
+def _mask_message(name: str) -> str:
+    return f"mask[{name!r}] must hold 0 and 1 only"
+
+
+def _range_message(modality: Modality) -> str:
+    return f"modality {modality.name!r} must hold {modality.likelihood.describe_range()}"
+
+
+def _raw_bounds(modality: Modality, dtype: tf.DType) -> tuple[float, float]:
+    """Returns the bounds of raw values of a type: uint8 images run to 255."""
+    likelihood = modality.likelihood
+    if likelihood.dtype.is_floating and dtype == tf.uint8:
+        return 0, 255
+    if dtype.is_integer or dtype.is_floating:
+        return max(likelihood.low, dtype.min), min(likelihood.high, dtype.max)
+    return likelihood.low, likelihood.high

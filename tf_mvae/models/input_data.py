@@ -1,0 +1,111 @@
+"""What is handed to `fit`, `evaluate` and `predict`, checked in whatever form it comes."""
+
+import contextlib
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from tf_mvae.batch import check_arrays, check_dataset, out_of_range
+from tf_mvae.errors import UserError
+from tf_mvae.modality import Modality
+
+__all__ = ["checked_input", "one_line_errors", "refuse_targets"]
+
+_NO_MEANING = {
+    "y": "a model of this package has no targets: all data are in x",
+    "class_weight": "class_weight has no meaning here: give sample_weight, one number for each "
+    "example",
+}
+
+
+def refuse_targets(method: str, arguments: Mapping[str, Any]) -> None:
+    """Refuses arguments of Keras' methods that have no meaning here.
+
+    Args:
+        method: The method's name.
+        arguments: What it was given, by name.
+
+    Raises:
+        UserError: One is there.
+    """
+    for name, reason in _NO_MEANING.items():
+        if arguments.get(name) is not None:
+            raise UserError(f"{method}: {reason}")
+
+
+def checked_input(
+    data: Any,
+    modalities: Sequence[Modality],
+    sample_weight: Any = None,
+    partial: bool = False,
+) -> Any:
+    """Returns data for Keras, checked now or, batch by batch, as they come.
+
+    Args:
+        data: Arrays, a `tf.data.Dataset`, a `keras.utils.PyDataset` or an iterator of batches.
+            Anything else that Keras takes (a distributed data set, a PyTorch loader) passes.
+        modalities: Those of the model.
+        sample_weight: Weights of the examples of arrays, `[examples]`.
+        partial: Whether modalities may be omitted altogether.
+
+    Raises:
+        UserError: The data do not fit, or weights are given apart from batches.
+    """
+    if _is_arrays(data):
+        data = data if sample_weight is None else (data, None, sample_weight)
+        return check_arrays(data, modalities, partial)
+    if sample_weight is not None:
+        raise UserError("sample_weight is for arrays; put weights into the batches as 'weight'")
+    if isinstance(data, tf.data.Dataset):
+        return check_dataset(data, modalities, partial)
+    if isinstance(data, keras.utils.PyDataset):
+        return _CheckedPyDataset(data, modalities, partial)
+    return _checked_batches(data, modalities, partial) if isinstance(data, Iterator) else data
+
+
+@contextlib.contextmanager
+def one_line_errors() -> Iterator[None]:
+    """Raises the `UserError` that stopped checked data in place of TensorFlow's error around it."""
+    try:
+        yield
+    except tf.errors.InvalidArgumentError as error:
+        raise out_of_range(error) from error
+
+
+def _is_arrays(data: Any) -> bool:
+    """Whether data are all there, or are a mistake that `check_arrays` explains."""
+    if isinstance(data, tuple | list | Mapping):
+        return True
+    return hasattr(data, "shape") and hasattr(data, "dtype")  # an array, a tensor
+
+
+def _checked_batches(
+    batches: Iterator[Any], modalities: Sequence[Modality], partial: bool
+) -> Iterator[tuple[Any]]:
+    for batch in batches:
+        yield (check_arrays(batch, modalities, partial),)  # Keras wants tuples
+
+
+class _CheckedPyDataset(keras.utils.PyDataset):
+    """A `PyDataset` whose batches are checked."""
+
+    def __init__(
+        self, batches: keras.utils.PyDataset, modalities: Sequence[Modality], partial: bool
+    ):
+        super().__init__(batches.workers, batches.use_multiprocessing, batches.max_queue_size)
+        self._batches, self._modalities, self._partial = batches, modalities, partial
+
+    def __getitem__(self, index: int) -> Any:
+        return check_arrays(self._batches[index], self._modalities, self._partial)
+
+    @property
+    def num_batches(self) -> int | None:
+        return self._batches.num_batches
+
+    def on_epoch_begin(self) -> None:
+        self._batches.on_epoch_begin()
+
+    def on_epoch_end(self) -> None:
+        self._batches.on_epoch_end()

@@ -13,10 +13,12 @@ ROOT = pathlib.Path(tf_mvae.__file__).parent
 # A module or package may import those of a lower rank, and its own package.
 RANKS = [
     ["errors"],
+    ["checks"],
     ["ops"],
     ["distributions", "layers"],
     ["modality"],
     ["group"],
+    ["batch_structure", "batch_values"],
     ["batch"],
     ["data"],
     ["models"],

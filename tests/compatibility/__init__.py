@@ -1,1 +1,0 @@
-"""Tests of tf_mvae (compatibility): what earlier releases left still gives the same numbers."""

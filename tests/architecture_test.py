@@ -18,6 +18,7 @@ RANKS = [
     ["distributions", "layers"],
     ["modality"],
     ["group"],
+    ["batch_structure", "batch_values"],
     ["batch"],
     ["data"],
     ["posteriors"],

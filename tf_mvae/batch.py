@@ -12,12 +12,13 @@ there, by `check_arrays` and `check_dataset`.
 
 import re
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
-from tf_mvae import batch_values
+from tf_mvae import batch_structure, batch_values
+from tf_mvae.batch_structure import split, to_tensor
 from tf_mvae.errors import UserError
 from tf_mvae.modality import Modality
 
@@ -30,14 +31,6 @@ __all__ = [
     "present_mask",
     "unpack",
 ]
-
-
-class _Parts(NamedTuple):
-    """A batch as it was given, taken apart."""
-
-    x: Mapping[str, Any]
-    mask: Mapping[str, Any]
-    weight: Any
 
 
 def unpack(
@@ -61,12 +54,12 @@ def unpack(
     Raises:
         UserError: A key, shape, type, mask or known value does not fit the modalities.
     """
-    x, mask, weight = _split(batch)
+    x, mask, weight = split(batch)
     by_name = {modality.name: modality for modality in modalities}
     if partial:
         x, mask = _join_members(x, mask, modalities)
-    _check_names("x", x, by_name)
-    _check_names("mask", mask, by_name)
+    batch_structure.check_names("x", x, by_name)
+    batch_structure.check_names("mask", mask, by_name)
     missing = [name for name in by_name if name not in x]
     if missing and (not partial or len(missing) == len(by_name)):
         raise UserError(
@@ -74,17 +67,19 @@ def unpack(
             f"that lacks it has any placeholder in x and a 0 in mask[{missing[0]!r}])"
         )
     x, mask = _masked_arrays_taken_apart(x, mask, by_name)
-    x = {name: _to_tensor(value, f"modality {name!r}") for name, value in x.items()}
+    x = {name: to_tensor(value, f"modality {name!r}") for name, value in x.items()}
     for name, value in x.items():
-        _check_value(by_name[name], value.shape, value.dtype)
+        batch_structure.check_value(by_name[name], value.shape, value.dtype)
     given = {name: _mask_tensor(mask[name], by_name[name]) for name in x if name in mask}
     weight = None if weight is None else _weight_tensor(weight)
-    _check_lengths(x, given, weight)
+    batch_structure.check_lengths(x, given, weight)
     ones = tf.ones(tf.shape(next(iter(x.values())))[:1])
     masks = {name: _for_members(given.get(name, ones), by_name[name]) for name in x}
     for name, value in x.items():
-        batch_values.check_mask(name, masks[name])
-        batch_values.check_value(by_name[name], value, masks[name] if name in given else None)
+        mask = masks[name] if name in given else None
+        if mask is not None:
+            batch_values.check_mask(name, mask)
+        batch_values.check_value(by_name[name], value, mask)
     return x, masks
 
 
@@ -97,7 +92,7 @@ def example_weight(batch: Any) -> tf.Tensor | None:
     Raises:
         UserError: They are not one finite number of 0 or more for each example.
     """
-    weight = _split(batch).weight
+    weight = split(batch).weight
     return None if weight is None else tf.cast(_weight_tensor(weight), tf.float32)
 
 
@@ -154,21 +149,21 @@ def check_element(spec: Any, modalities: Sequence[Modality], partial: bool = Fal
     Raises:
         UserError: A key, shape or type does not fit.
     """
-    x, mask, weight = _split(spec)
+    x, mask, weight = split(spec)
     by_name = {modality.name: modality for modality in modalities}
     if partial and not set(x) <= set(by_name):
         return  # members by their own names are put together, and checked, in the graph
-    _check_names("x", x, by_name)
-    _check_names("mask", mask, by_name)
+    batch_structure.check_names("x", x, by_name)
+    batch_structure.check_names("mask", mask, by_name)
     for name, modality in by_name.items():
         if name in x:
-            _check_value(modality, x[name].shape, x[name].dtype)
+            batch_structure.check_value(modality, x[name].shape, x[name].dtype)
         elif not partial or not x:
             raise UserError(f"modality {name!r} is not in the data set; its keys are {sorted(x)}")
     for name, value in mask.items():
-        _check_mask(by_name[name], value.shape, value.dtype)
+        batch_structure.check_mask(by_name[name], value.shape, value.dtype)
     if weight is not None:
-        _check_weight(weight.shape, weight.dtype)
+        batch_structure.check_weight(weight.shape, weight.dtype)
 
 
 def check_dataset(
@@ -227,57 +222,6 @@ def out_of_range(error: tf.errors.InvalidArgumentError) -> Exception:
     return UserError(found.group(2) or found.group(1).replace("\\'", "'"))
 
 
-def _split(batch: Any) -> _Parts:
-    weight = None
-    if isinstance(batch, tuple | list) and 0 < len(batch) <= 3 and _is_batch(batch[0]):
-        if len(batch) > 1 and batch[1] is not None and not _is_none(batch[1]):
-            raise UserError(
-                "the second of a tuple is Keras' targets, which this model has none of: give "
-                "(batch, None, weight), or weights as batch['weight']"
-            )
-        weight = batch[2] if len(batch) == 3 and not _is_none(batch[2]) else None
-        batch = batch[0]
-    if not isinstance(batch, Mapping):
-        raise UserError(
-            'a batch is {"x": {name: array}, "mask": {name: array}}; this one is a '
-            f"{type(batch).__name__}"
-        )
-    if not isinstance(batch.get("x"), Mapping):
-        return _Parts(batch, {}, weight)
-    unknown = set(batch) - {"x", "mask", "weight"}
-    if unknown:
-        raise UserError(f"a batch has the keys 'x', 'mask' and 'weight', and not {sorted(unknown)}")
-    mask = {} if batch.get("mask") is None else batch["mask"]
-    if not isinstance(mask, Mapping):
-        raise UserError(
-            f'a batch\'s "mask" is {{name: array}} like its "x"; it is a {type(mask).__name__}'
-        )
-    if weight is not None and batch.get("weight") is not None:
-        raise UserError("a batch has its weights twice: in batch['weight'] and as sample_weight")
-    return _Parts(batch["x"], mask, batch.get("weight") if weight is None else weight)
-
-
-def _is_batch(value: Any) -> bool:
-    return isinstance(value, Mapping) or (
-        isinstance(value, tuple | list) and len(value) == 1 and isinstance(value[0], Mapping)
-    )
-
-
-def _is_none(value: Any) -> bool:
-    return value is None or isinstance(value, tf.NoneTensorSpec)
-
-
-def _check_lengths(
-    x: Mapping[str, tf.Tensor], mask: Mapping[str, tf.Tensor], weight: tf.Tensor | None
-) -> None:
-    lengths = {name: value.shape[0] for name, value in x.items()}
-    lengths |= {f"mask[{name!r}]": value.shape[0] for name, value in mask.items()}
-    if weight is not None:
-        lengths["weight"] = weight.shape[0]
-    if len(set(lengths.values()) - {None}) > 1:
-        raise UserError(f"the batch's modalities and masks differ in length: {lengths}")
-
-
 def _masked_arrays_taken_apart(
     x: Mapping[str, Any], mask: Mapping[str, Any], by_name: Mapping[str, Modality]
 ) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -287,22 +231,17 @@ def _masked_arrays_taken_apart(
         if not isinstance(value, np.ma.MaskedArray):
             continue
         modality = by_name[name]
-        _check_value(modality, tf.TensorShape(value.shape), _dtype_of(value))
+        batch_structure.check_value(
+            modality, tf.TensorShape(value.shape), batch_structure.dtype_of(value)
+        )
         there = batch_values.present_rows(modality, np.ma.getmaskarray(value))
         x[name] = value.data
         if name in mask:
             given = np.asarray(_mask_tensor(mask[name], modality))
-            _check_lengths({name: value}, {name: given}, None)
+            batch_structure.check_lengths({name: value}, {name: given}, None)
             there *= given.reshape(given.shape + (1,) * (there.ndim - given.ndim))
         mask[name] = there
     return x, mask
-
-
-def _dtype_of(value: np.ndarray) -> tf.DType:
-    try:
-        return tf.as_dtype(value.dtype)
-    except TypeError:
-        return tf.string  # no likelihood reads it
 
 
 def _for_members(mask: tf.Tensor, modality: Modality) -> tf.Tensor:
@@ -325,10 +264,10 @@ def _join_members(
             continue
         if group.name in x:
             raise UserError(f"x has the group {group.name!r} and its member {given[0]!r}; give one")
-        values = {member: _to_tensor(x.pop(member), f"member {member!r}") for member in given}
+        values = {member: to_tensor(x.pop(member), f"member {member!r}") for member in given}
         there = {
             member: tf.cast(
-                _to_tensor(mask.pop(member, tf.ones(tf.shape(value)[:1])), member), tf.float32
+                to_tensor(mask.pop(member, tf.ones(tf.shape(value)[:1])), member), tf.float32
             )
             for member, value in values.items()
         }
@@ -344,29 +283,19 @@ def _join_members(
     return x, mask
 
 
-def _to_tensor(value: Any, what: str) -> tf.Tensor:
-    try:
-        return tf.convert_to_tensor(value)
-    except (TypeError, ValueError) as error:
-        raise UserError(
-            f"{what} is no array of numbers (tf_mvae.from_arrays turns None and NaN into masks): "
-            f"{str(error).splitlines()[0]}"
-        ) from error
-
-
 def _mask_tensor(given: Any, modality: Modality) -> tf.Tensor:
     """Returns a mask as it was given, float32."""
     what = f"mask[{modality.name!r}]"
     _refuse_masked(given, what)
-    given = _to_tensor(given, what)
-    _check_mask(modality, given.shape, given.dtype)
+    given = to_tensor(given, what)
+    batch_structure.check_mask(modality, given.shape, given.dtype)
     return tf.cast(given, tf.float32)
 
 
 def _weight_tensor(weight: Any) -> tf.Tensor:
     _refuse_masked(weight, "weight")
-    weight = _to_tensor(weight, "weight")
-    _check_weight(weight.shape, weight.dtype)
+    weight = to_tensor(weight, "weight")
+    batch_structure.check_weight(weight.shape, weight.dtype)
     batch_values.check_weight(weight)
     return weight
 
@@ -374,38 +303,3 @@ def _weight_tensor(weight: Any) -> tf.Tensor:
 def _refuse_masked(given: Any, what: str) -> None:
     if np.ma.is_masked(given):
         raise UserError(f"{what} is a numpy masked array with masked entries; fill them")
-
-
-def _check_names(part: str, given: Mapping[str, Any], by_name: Mapping[str, Modality]) -> None:
-    for name in given:
-        if name not in by_name:
-            raise UserError(f"{part} has the key {name!r}; the modalities are {list(by_name)}")
-
-
-def _check_value(modality: Modality, shape: tf.TensorShape, dtype: tf.DType) -> None:
-    likelihood = modality.likelihood
-    if not shape.rank or not likelihood.fits(shape[1:]):
-        expected = ", ".join(["batch", *map(str, likelihood.event_shape)])
-        raise UserError(f"modality {modality.name!r} has shape [{expected}], not {shape}")
-    if not likelihood.accepts(dtype):
-        raise UserError(
-            f"modality {modality.name!r} holds {likelihood.describe_range()}, "
-            f"which cannot be read from {dtype.name}"
-        )
-
-
-def _check_mask(modality: Modality, shape: tf.TensorShape, dtype: tf.DType) -> None:
-    name, inner = modality.name, modality.mask_shape
-    if shape.rank != 1 and not (inner and shape.rank == 2 and shape[1] in (*inner, None)):
-        expected = f"[batch, {inner[0]}] or [batch]" if inner else "[batch]"
-        raise UserError(f"mask[{name!r}] must have shape {expected}, not {shape}")
-    if not (dtype.is_floating or dtype.is_integer or dtype.is_bool):
-        raise UserError(f"mask[{name!r}] must hold 0 and 1, not {dtype.name}")
-
-
-def _check_weight(shape: tf.TensorShape, dtype: tf.DType) -> None:
-    if shape.rank != 1 or not (dtype.is_floating or dtype.is_integer or dtype.is_bool):
-        raise UserError(
-            f"weight must be numbers of shape [batch], one for each example, not {dtype.name} "
-            f"of shape {shape}"
-        )

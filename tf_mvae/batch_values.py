@@ -14,6 +14,7 @@ __all__ = [
     "check_mask",
     "check_value",
     "check_weight",
+    "partly_missing",
     "present_rows",
 ]
 
@@ -116,7 +117,7 @@ def present_rows(modality: Modality, masked: np.ndarray) -> np.ndarray:
 def partly_missing(name: str, example: int) -> str:
     """Says that an example has a part of a modality."""
     return (
-        f"example {example} has some entries of modality {name!r} and not others; make each part "
+        f"example {example} has some numbers of modality {name!r} and not others; make each part "
         "that may be missing a modality of its own (many of one kind: tf_mvae.ModalityGroup)"
     )
 

@@ -306,7 +306,8 @@ def spoil(batch, absent):
     for name, value in spoilt["x"].items():
         where = (batch["mask"][name] == 0) == absent
         garbage = 99 if name == "label" else np.nan
-        value[where] = garbage if absent else (value[where] + 1) % tiny.NUM_CLASSES
+        other = 1 - value[where] if name == "image" else (value[where] + 1) % tiny.NUM_CLASSES
+        value[where] = garbage if absent else other
     return spoilt
 
 
@@ -405,7 +406,7 @@ def test_a_fitted_model_is_saved_and_goes_on_alike(make, tmp_path):
     ("build", "message"),
     [
         (lambda: VAE(tiny.make_modalities()[:2]), "a VAE has one modality; these are 2"),
-        (lambda: VAE([]), "a VAE has one modality; these are 0"),
+        (lambda: VAE([]), "modalities must have at least one"),
         (lambda: CVAE(tiny.make_modalities()[:1]), "at least one condition"),
         (lambda: BiVCCA(tiny.make_modalities()[:1]), "BiVCCA needs two"),
         (lambda: JMVAE(tiny.make_modalities()[:1]), "JMVAE needs two"),

@@ -115,3 +115,17 @@ def test_a_model_says_how_much_it_decodes_with_guesses():
 def test_what_cannot_be_guessed_is_refused(asked):
     with pytest.raises(ValueError, match="self_training"):
         MVAE(tiny.make_modalities(), tiny.LATENT_DIM, self_training=asked)
+
+
+def test_the_elbo_metric_counts_what_the_data_hold_only():
+    """In training as in evaluation: a guess is a target of the loss alone."""
+    batch = tiny.make_batch(ROWS)
+    guessing = make(0.0, self_training_start=0)
+    plain = tiny.make_model()
+    plain.set_weights(guessing.get_weights())
+    for model in (guessing, plain):
+        model.compile(keras.optimizers.SGD(0.0))
+    one, other = (m.train_on_batch(batch, return_dict=True) for m in (guessing, plain))
+    assert abs(one["loss"] - other["loss"]) > 0.1  # the guesses are there
+    for name in ("elbo", "kl", "label_log_likelihood", "image_log_likelihood"):
+        np.testing.assert_allclose(one[name], other[name], rtol=1e-5, err_msg=name)

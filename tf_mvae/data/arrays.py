@@ -1,11 +1,15 @@
-"""Tables and arrays with holes: what is NaN or None becomes a mask."""
+"""Tables and arrays with missing entries: what is NaN or None becomes a mask."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
+from tf_mvae.batch_values import partly_missing
+from tf_mvae.data.missing import array_and_missing
+from tf_mvae.distributions.likelihoods import Categorical
 from tf_mvae.errors import UserError
+from tf_mvae.modality import Modality
 
 __all__ = ["from_arrays"]
 
@@ -14,11 +18,13 @@ def from_arrays(
     data: Any,
     columns: Mapping[str, str | Sequence[str]] | None = None,
     class_names: Mapping[str, Sequence[Any]] | None = None,
+    modalities: Sequence[Modality] = (),
 ) -> dict[str, dict[str, np.ndarray]]:
     """Makes a batch of arrays or a table in which some entries are missing.
 
     Missing is NaN, None, pandas' `NA` and `NaT`, and what is masked in a numpy masked
-    array. An example lacks a modality if all of its numbers are missing.
+    array. A modality is missing from an example if all of its numbers are; if only some may be,
+    it has to be a `ModalityGroup`, whose members are missing one by one.
 
     Args:
         data: Arrays by name, `[examples, ...]`: numpy arrays, lists, pandas series or data
@@ -26,16 +32,20 @@ def from_arrays(
         columns: For a data frame, by modality its column, or its columns side by side
             (`[examples, columns]`).
         class_names: By modality, its classes in their order: what stands in the data is
-            then replaced by the number of its class, int32.
+            then replaced by the number of its class, int32. A pandas category without them is
+            numbered by its own order, or by itself if its categories are integers.
+        modalities: Those of the model (`model.modalities`), for groups and for classes: a
+            group's mask is `[examples, member]`.
 
     Returns:
         `{"x": {name: array}, "mask": {name: float32 [examples]}}`, for `fit`, `evaluate`
-        and every other place that takes a batch. Where an example lacks a modality its
-        array holds 0.
+        and every other place that takes a batch. Arrays hold 0 where a modality is missing.
+        Whole numbers of which some are missing are integers again (pandas makes them floats).
 
     Raises:
-        UserError: Lengths differ, a column or a class is not known, an example has some
-            numbers of a modality and lacks others, or something is no number.
+        UserError: Lengths differ, there is no column or no row, a column or a class is not
+            known, an example has some numbers of a modality and not others, or something is no
+            number.
 
     Example:
 
@@ -52,17 +62,15 @@ def from_arrays(
     if unknown:
         raise UserError(f"class_names names {sorted(unknown)}; the data have {sorted(named)}")
     x, masks = {}, {}
+    by_name = {modality.name: modality for modality in modalities}
     for name, values in named.items():
-        array, missing = _array_and_holes(values)
-        there = _present(name, missing)
-        if class_names and name in class_names:
-            array = _classes(name, array, there, list(class_names[name]))
-        else:
-            array = _numbers(name, array, missing)
-        x[name], masks[name] = array, there.astype(np.float32)
+        names = (class_names or {}).get(name)
+        x[name], masks[name] = _converted(name, values, names, by_name.get(name))
     lengths = {name: len(array) for name, array in x.items()}
     if len(set(lengths.values())) > 1:
         raise UserError(f"the modalities differ in length: {lengths}")
+    if not next(iter(lengths.values())):
+        raise UserError("the data are empty: they have no rows")
     return {"x": x, "mask": masks}
 
 
@@ -77,78 +85,112 @@ def _named(data: Any, columns: Mapping[str, str | Sequence[str]] | None) -> dict
                 f"{type(data).__name__}"
             )
         return dict(data)
+    if not len(data.columns):
+        raise UserError("the data frame is empty: it has no columns")
+    if not data.columns.is_unique:
+        raise UserError(f"columns of the data frame have the same name: {list(data.columns)}")
     if columns is None:
-        columns = {str(name): name for name in data.columns}
-    for name, wanted in columns.items():
-        for column in [wanted] if isinstance(wanted, str) else wanted:
-            if column not in data.columns:
-                raise UserError(
-                    f"modality {name!r} wants column {column!r}; there are {list(data.columns)}"
-                )
-    return {
-        name: data[wanted] if isinstance(wanted, str) else data[list(wanted)]
-        for name, wanted in columns.items()
-    }
+        return {str(label): data[label] for label in data.columns}
+    return {name: _columns_of(name, data, wanted) for name, wanted in columns.items()}
 
 
-def _array_and_holes(values: Any) -> tuple[np.ndarray, np.ndarray]:
-    """Returns values and where they are missing, arrays of one shape."""
-    if isinstance(values, np.ma.MaskedArray):
-        holes = np.ma.getmaskarray(values)
-        array, missing = _array_and_holes(np.asarray(values.data))
-        return array, missing | holes
-    if hasattr(values, "isna"):  # pandas knows its own kinds of missing
-        return values.to_numpy(), values.isna().to_numpy()
-    array = np.asarray(values)
-    if array.dtype.kind in "US":  # numpy would have made a text of a None or NaN in a list
-        array = np.asarray(values, object)
-    if array.dtype == object:
-        flat = [value is None or value != value for value in array.reshape(-1)]
-        return array, np.array(flat, bool).reshape(array.shape)
-    if array.dtype.kind in "fc":
-        return array, np.isnan(array)
-    return array, np.zeros(array.shape, bool)
+def _columns_of(name: str, data: Any, wanted: Any) -> Any:
+    """Returns a modality's column of a data frame, or its columns side by side."""
+    several = isinstance(wanted, Sequence) and not isinstance(wanted, str | tuple)
+    for column in wanted if several else [wanted]:
+        if column not in data.columns:
+            raise UserError(
+                f"modality {name!r} wants column {column!r}; there are {list(data.columns)}"
+            )
+    if not several:
+        return data[wanted]
+    if not len(wanted):
+        raise UserError(f"modality {name!r} wants no column; name one or more")
+    return data[list(wanted)]
 
 
-def _present(name: str, missing: np.ndarray) -> np.ndarray:
-    if missing.ndim == 0:
-        raise UserError(f"modality {name!r} is one value, not an array of examples")
-    rows = missing.reshape(len(missing), -1)
-    some = rows.any(axis=1) & ~rows.all(axis=1)
+def _converted(
+    name: str, values: Any, class_names: Sequence[Any] | None, modality: Modality | None
+) -> tuple[np.ndarray, np.ndarray]:
+    """Returns a modality's array without missing entries, and its mask."""
+    if class_names is not None and hasattr(getattr(values, "dtype", None), "categories"):
+        values = values.astype(object)
+    array, missing = array_and_missing(name, values)
+    grouped = 1 if modality is not None and modality.mask_shape else 0
+    there = _present(name, missing, grouped)
+    if class_names is not None:
+        array = _classes(name, array, there, list(class_names))
+    else:
+        array = _numbers(name, array, missing)
+    if modality is not None:
+        likelihood = getattr(modality.likelihood, "member", modality.likelihood)
+        if isinstance(likelihood, Categorical) and array.dtype.kind in "bf":
+            array = _whole(array, array)
+    return array, there.astype(np.float32)
+
+
+def _present(name: str, missing: np.ndarray, grouped: int) -> np.ndarray:
+    """Returns where a modality is present, `[examples]`; of a group `[examples, member]`."""
+    lead = missing.shape[: 1 + grouped]
+    rows = missing.reshape(*lead, -1) if missing.size else np.zeros([*lead, 0], bool)
+    if not rows.shape[-1]:
+        return np.ones(lead, bool)
+    some = rows.any(axis=-1) & ~rows.all(axis=-1)
     if some.any():
-        raise UserError(
-            f"example {int(some.argmax())} has some numbers of modality {name!r} and lacks others; "
-            "make the parts that may be missing modalities of their own"
-        )
-    return ~rows.all(axis=1) if rows.shape[1] else np.ones(len(rows), bool)
+        raise UserError(partly_missing(name, int(np.argwhere(some)[0][0])))
+    return ~rows.all(axis=-1)
 
 
 def _classes(name: str, array: np.ndarray, there: np.ndarray, names: list[Any]) -> np.ndarray:
-    if array.ndim != 1:
+    """Returns the numbers of classes, int32, 0 where they are missing."""
+    if array.shape != there.shape:
         raise UserError(f"modality {name!r} has classes, one an example, not {array.shape}")
     numbers = {value: number for number, value in enumerate(names)}
-    classes = np.zeros(len(array), np.int32)
-    for row in np.flatnonzero(there):
-        value = array[row].item() if hasattr(array[row], "item") else array[row]
+    classes = np.zeros(array.shape, np.int32)
+    for place in map(tuple, np.argwhere(there)):
+        value = array[place].item() if hasattr(array[place], "item") else array[place]
         if value not in numbers:
-            raise UserError(f"example {row}: {name!r} is {value!r}, which is none of {names}")
-        classes[row] = numbers[value]
+            raise UserError(f"example {place[0]}: {name!r} is {value!r}, which is none of {names}")
+        classes[place] = numbers[value]
     return classes
 
 
 def _numbers(name: str, array: np.ndarray, missing: np.ndarray) -> np.ndarray:
-    if missing.any():
-        array = np.where(missing, 0, array)
+    """Returns numbers, 0 where they are missing."""
+    if array.dtype.kind in "mM":
+        raise UserError(
+            f"modality {name!r} holds dates or times ({array.dtype}); turn them into numbers, "
+            "such as days since a date"
+        )
+    holes = bool(missing.any())
+    if holes:
+        array = np.where(missing, np.zeros([], array.dtype), array)
     if array.dtype == object:
-        try:
-            array = np.array(array.tolist(), np.float32)
-        except (TypeError, ValueError) as error:
-            raise UserError(
-                f"modality {name!r} holds what is no number: {error}; classes are named with "
-                "class_names"
-            ) from error
+        array = _of_python_numbers(name, np.where(missing, 0, array))
     if array.dtype.kind not in "biuf":
         raise UserError(
             f"modality {name!r} holds {array.dtype}, no numbers; classes are named with class_names"
         )
-    return array
+    # pandas makes floats of integers of which some are missing.
+    return _whole(array, array) if holes and array.ndim == 1 and array.dtype.kind == "f" else array
+
+
+def _of_python_numbers(name: str, array: np.ndarray) -> np.ndarray:
+    try:
+        found = np.array(array.tolist())
+        if found.dtype.kind not in "biuf":
+            found = np.array(array.tolist(), np.float32)
+    except (TypeError, ValueError, OverflowError) as error:
+        raise UserError(
+            f"modality {name!r} holds what is no number: {str(error).splitlines()[0]}; classes "
+            "are named with class_names, dates have to be numbers"
+        ) from error
+    return found if found.dtype.kind in "biu" else found.astype(np.float32)
+
+
+def _whole(array: np.ndarray, otherwise: np.ndarray) -> np.ndarray:
+    """Returns an array as int32 if all of its numbers are whole."""
+    limits = np.iinfo(np.int32)
+    numbers = array.astype(np.float64)
+    fits = (numbers == np.round(numbers)) & (numbers >= limits.min) & (numbers <= limits.max)
+    return array.astype(np.int32) if fits.all() else otherwise

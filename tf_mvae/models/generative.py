@@ -149,7 +149,7 @@ class GenerativeModel(keras.Model):
         Returns:
             TFP distributions by name, with batch `[...]` and the modality's events.
         """
-        z, conditions = self._latents(z), self._conditions(given)
+        z, conditions = self._latents(z, given)
         if training:
             parameters = self.likelihood_parameters(z, None, conditions, training)
         else:
@@ -235,7 +235,8 @@ class GenerativeModel(keras.Model):
             classes, unless sampled).
         """
         self._check_names(names)
-        return self._decoded(self._latents(z), seed, names, self._conditions(given))
+        z, conditions = self._latents(z, given)
+        return self._decoded(z, seed, names, conditions)
 
     def likelihood_parameters(
         self,
@@ -354,16 +355,21 @@ class GenerativeModel(keras.Model):
             name, decode, z, dict(conditions), *seeds, free_axes=z.shape.rank - 1
         )
 
-    def _latents(self, z: Any) -> tf.Tensor:
-        """Returns latents, float32 `[..., latent]`."""
-        return arguments.latents(z, self.latent_dim)
-
-    def _conditions(self, given: Mapping[str, Any] | None) -> dict[str, tf.Tensor]:
-        """Returns the model's conditions among what is given, checked."""
-        if not given:
-            return {}
-        x, _ = self._unpacked(given, None)
-        return {name: x[name] for name in self.conditions if name in x}
+    def _latents(
+        self, z: Any, given: Mapping[str, Any] | None
+    ) -> tuple[tf.Tensor, dict[str, tf.Tensor]]:
+        """Returns latents, float32 `[..., latent]`, and the conditions to decode them with."""
+        z = arguments.latents(z, self.latent_dim)
+        x = self._unpacked(given, None)[0] if given else {}
+        conditions = {name: x[name] for name in self.conditions if name in x}
+        for name, value in conditions.items():
+            rows = value.shape[0]
+            if rows not in (1, None) and (z.shape.rank < 2 or z.shape[-2] not in (rows, None)):
+                raise UserError(
+                    f"z must have shape [..., batch, {self.latent_dim}] with {name!r} of {rows} "
+                    f"examples; it is {z.shape}"
+                )
+        return z, conditions
 
     def _conditions_of_all(
         self, x: Mapping[str, tf.Tensor], mask: Mapping[str, tf.Tensor]
@@ -394,7 +400,8 @@ class GenerativeModel(keras.Model):
             raise UserError(f"names is a list of modalities, not {names!r}")
         unknown = [name for name in names or () if name not in known]
         if unknown:
-            raise UserError(f"names has {unknown[0]!r}; the model generates {known}")
+            known = ", ".join(map(repr, known))
+            raise UserError(f"names has {unknown[0]!r}; {self.name} generates {known} only")
 
     def _encode_each(
         self, x: Mapping[str, tf.Tensor], mask: Mapping[str, tf.Tensor], training: bool = False

@@ -25,8 +25,8 @@ def check_unowned(layer: keras.layers.Layer, what: str) -> None:
     """
     if layer in _OWNERS and isinstance(layer, Modality):
         raise UserError(
-            f"{what} belongs to a model already; make new modalities for each model "
-            "(Modality.from_config(modality.get_config()) makes one without its weights)"
+            f"{what} belongs to a model already, whose latent size its networks have; make new "
+            "modalities for each model, such as in a function that is called for each"
         )
     for part in layer._flatten_layers():
         if part in _OWNERS and part.trainable_variables:

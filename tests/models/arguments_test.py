@@ -1,0 +1,95 @@
+"""Arguments of models and their methods that are outside their domain."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from tests import tiny
+from tf_mvae import CVAE, JMVAE, MVAE, TELBO, VAE, BiVCCA, LinearAnnealing, Modality, UserError
+from tf_mvae.models import arguments
+
+NAN = float("nan")
+
+
+def assert_one_line(call, message):
+    with pytest.raises(UserError, match=message) as caught:
+        call()
+    assert "\n" not in str(caught.value)
+
+
+WRONG = {
+    "latent_dim": [2.9, 0, -1, NAN, "2", None],
+    "kl_weight": [-1, NAN, float("inf"), "1"],
+    "num_samples": [0, 1.5, -2],
+    "seed": [1.5, "0", None],
+    "free_bits": [-1, NAN],
+    "num_random_subsets": [1.5, -1],
+    "self_training_weight": [0, 1.5, NAN],
+    "self_training_start": [-1, 0.5],
+    "term_weight": [{"label": -1}, {"label": NAN}, {"sound": 1}],
+    "self_training": [{"label": 2}, {"label": NAN}],
+}
+
+
+@pytest.mark.parametrize("name", WRONG)
+def test_a_model_refuses_it(name):
+    for value in WRONG[name]:
+        assert_one_line(lambda value=value: tiny.make_model(**{name: value}), name)
+
+
+def test_other_models_refuse_theirs():
+    for value in (-1, NAN, "a"):
+        assert_one_line(lambda value=value: tiny.make_any(JMVAE, alpha=value), "alpha")
+    assert_one_line(lambda: tiny.make_any(CVAE, units=[0]), "units")
+    assert_one_line(lambda: LinearAnnealing(1.5), "num_steps")
+    with pytest.raises(ValueError, match="activation"):
+        tiny.make_any(CVAE, activation="relooo")
+
+
+@pytest.mark.parametrize("make", [MVAE, VAE, CVAE, JMVAE, TELBO, BiVCCA])
+def test_modalities_are_a_list_of_one_or_more(make):
+    (one,) = tiny.make_modalities()[:1]
+    for wrong in ([], one, None, ["image"], 3, {"image": one}):
+        assert_one_line(lambda wrong=wrong: make(wrong), "modalities must")
+    assert_one_line(lambda: make([one, one]), "names that differ")
+    assert isinstance(one, Modality)
+
+
+@pytest.fixture(scope="module")
+def model():
+    return tiny.make_model()
+
+
+GIVEN = {"label": [0, 1]}
+METHODS = {
+    "num_samples": ([0, 1.5, -1, "2", np.array(0), tf.constant(0)], ["generate", "sample", "elbo"]),
+    "temperature": ([-1, NAN, "hot", tf.constant(-1.0)], ["generate", "sample"]),
+    "seed": ([1.5, "a", [1, 2, 3], [0.5, 1.0], [[1, 2]]], ["generate", "sample", "elbo"]),
+    "kl_weight": ([-1, NAN, "a", tf.constant(-1.0)], ["elbo"]),
+}
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_a_method_refuses_it(model, name):
+    calls = {
+        "generate": lambda **kwargs: model.generate(GIVEN, **kwargs),
+        "sample": lambda **kwargs: model.sample(**{"num_samples": 2, **kwargs}),
+        "elbo": lambda **kwargs: model.elbo(tiny.make_batch(), **kwargs),
+    }
+    values, methods = METHODS[name]
+    for value in values:
+        for method in methods:
+            call = calls[method]
+            assert_one_line(lambda call=call, value=value: call(**{name: value}), name)
+
+
+def test_names_to_decode_are_known(model):
+    z = np.zeros([2, tiny.LATENT_DIM])
+    assert_one_line(lambda: model.from_latent(z, names=["sound"]), "'sound'")
+    assert_one_line(lambda: model.from_latent(z, names="image"), "list")
+
+
+@pytest.mark.parametrize("seed", [3, [3, 0], np.int64(3), np.array([3, 0]), tf.constant(3)])
+def test_a_seed_is_a_number_or_two(seed):
+    np.testing.assert_array_equal(arguments.seed_pair(seed), [3, 0])
+    assert arguments.seed_pair(seed).dtype in (tf.int32, tf.int64)

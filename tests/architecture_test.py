@@ -12,13 +12,14 @@ ROOT = pathlib.Path(tf_mvae.__file__).parent
 
 # A module or package may import those of a lower rank, and its own package.
 RANKS = [
-    ["errors"],
+    ["errors", "serializable"],
     ["ops"],
     ["distributions", "layers"],
     ["modality"],
     ["group"],
     ["data"],
     ["models"],
+    ["api"],
     ["evaluation", "serving", "visualization"],
     ["experiments"],
     ["training"],

@@ -167,7 +167,7 @@ def classes():
     """A model of three parts, and the exact posterior of its class by 200,000 prior draws."""
     model, batch = tiny.make_model(), tiny.make_batch(np.ones([12, 3]), seed=2)
     last = [layer for layer in model.modalities[1].decoder.layers if layer.weights][-1]
-    last.kernel.assign(4 * last.kernel)
+    last.kernel.assign(12 * last.kernel)
     z = np.random.default_rng(0).normal(size=[200_000, tiny.LATENT_DIM]).astype(np.float32)
     logits = {name: value.numpy() for name, value in model.likelihood_parameters(z).items()}
     pixels = batch["x"]["image"].reshape(12, -1)
@@ -196,11 +196,8 @@ def test_the_likelihood_of_a_class_is_its_posterior(classes, log_variance):
     if log_variance is None:
         error = np.stack([estimate.standard_error for estimate in found], axis=1)
         assert np.all(np.abs(values - exact_classes) <= 5 * error + 0.01)
-        np.testing.assert_allclose(np.exp(values).sum(-1), 1, atol=0.05)
-    else:  # what the difference of two estimates gives of such a posterior
-        x = {**batch["x"], "label": np.argmax(exact_classes, -1).astype(np.int32)}
-        rough = sampler.conditional({"x": x}, ["label"], ["image"], given_proposal=["image"])
-        assert np.max(rough.log_likelihood) > 0
+        error = np.linalg.norm(np.exp(values) * error, axis=1)
+        assert np.all(np.abs(np.exp(values).sum(-1) - 1) <= 5 * error)
 
 
 def test_a_missing_target_has_probability_one(wide_sampler):

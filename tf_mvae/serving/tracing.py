@@ -6,14 +6,18 @@ function, and no operation that some library registered.
 """
 
 import inspect
+import keyword
+import os
+import pathlib
 from collections.abc import Callable, Mapping, Sequence
 
 import tensorflow as tf
+from tensorflow.core.protobuf import saved_model_pb2
 
 from tf_mvae.errors import UserError
 from tf_mvae.ops.custom_op import reference_only
 
-__all__ = ["check_stock_operations", "operations", "trace"]
+__all__ = ["check_stock_operations", "operations", "parameter_name", "save_signatures", "trace"]
 
 _PYTHON = ("EagerPyFunc", "PyFunc", "PyFuncStateless")
 
@@ -42,16 +46,74 @@ def trace(
         with reference_only():
             return function(**dict(zip(names, values, strict=True)))
 
-    # `tf.saved_model.save` reads names and defaults from the function's own signature.
+    # `tf.saved_model.save` reads defaults from the function's own signature.
     parameter = inspect.Parameter
     call.__signature__ = inspect.Signature(
         parameter(
-            name, parameter.POSITIONAL_OR_KEYWORD, default=defaults.get(name, parameter.empty)
+            parameter_name(name),
+            parameter.POSITIONAL_OR_KEYWORD,
+            default=defaults.get(name, parameter.empty),
         )
         for name in names
     )
     call.__name__ = function.__name__
     return tf.function(call, input_signature=specs, autograph=False)
+
+
+def parameter_name(name: str) -> str:
+    """Returns the name that stands for a tensor's in Python, where keywords are no names."""
+    return f"{name}__keyword" if keyword.iskeyword(name) else name
+
+
+def save_signatures(
+    module: tf.Module,
+    directory: str | os.PathLike,
+    functions: Mapping[str, tf.types.experimental.PolymorphicFunction],
+) -> None:
+    """Writes a SavedModel of functions that `trace` made.
+
+    TensorFlow takes no Python keyword (`class`, `from`) for the name of an input: such inputs are
+    traced under another name, and renamed in the file.
+
+    Args:
+        module: Holds the variables.
+        directory: Where to.
+        functions: By the signatures' names.
+    """
+    keywords = {}
+    signatures = dict(functions)
+    for key, function in functions.items():
+        specs = function.input_signature
+        renamed = {parameter_name(spec.name): spec.name for spec in specs}
+        if any(one != other for one, other in renamed.items()):
+            keywords |= {one: other for one, other in renamed.items() if one != other}
+            specs = [tf.TensorSpec(s.shape, s.dtype, parameter_name(s.name)) for s in specs]
+            signatures[key] = tf.function(
+                function.python_function, input_signature=specs, autograph=False
+            )
+    # Nobody trains what is served: gradients would cost a fifth of the time.
+    options = tf.saved_model.SaveOptions(experimental_custom_gradients=False)
+    tf.saved_model.save(module, str(directory), signatures, options)
+    if keywords:
+        _rename_inputs(pathlib.Path(directory) / "saved_model.pb", keywords)
+
+
+def _rename_inputs(path: pathlib.Path, names: Mapping[str, str]) -> None:
+    """Renames inputs of all signatures in a SavedModel's file."""
+    saved = saved_model_pb2.SavedModel()
+    saved.ParseFromString(path.read_bytes())
+    for graph in saved.meta_graphs:
+        for signature in graph.signature_def.values():
+            for fields in (signature.inputs, signature.defaults):
+                for name in names.keys() & set(fields):
+                    fields[names[name]].CopyFrom(fields[name])
+                    del fields[name]
+        # What calls of a loaded signature in Python are bound to.
+        for node in graph.object_graph_def.nodes:
+            if node.WhichOneof("kind") == "bare_concrete_function":
+                found = node.bare_concrete_function.argument_keywords
+                found[:] = [names.get(name, name) for name in found]
+    path.write_bytes(saved.SerializeToString())
 
 
 def operations(graph: tf.compat.v1.GraphDef) -> set[str]:

@@ -13,6 +13,7 @@ ROOT = pathlib.Path(tf_mvae.__file__).parent
 # A module or package may import those of a lower rank, and its own package.
 RANKS = [
     ["errors", "serializable"],
+    ["checks"],
     ["ops"],
     ["distributions", "layers"],
     ["modality"],

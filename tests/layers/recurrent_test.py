@@ -10,7 +10,8 @@ import tensorflow as tf
 from keras.src.saving import serialization_lib
 
 from tests import tiny
-from tf_mvae.layers import RecurrentDecoder, RecurrentEncoder
+from tf_mvae.distributions.sequences import TokenSequences
+from tf_mvae.layers import RecurrentDecoder, RecurrentEncoder, unrolled
 from tf_mvae.layers.dropout import layer_seeds
 from tf_mvae.ops.tokens import END, PAD
 
@@ -112,3 +113,33 @@ def test_numbers_that_make_no_sense_are_refused():
         RecurrentDecoder(9, num_layers=0)
     with pytest.raises(ValueError, match="word_dropout"):
         RecurrentDecoder(9, word_dropout=1.5)
+
+
+def loops_in(concrete):
+    """The loops and lists in a program, its functions included."""
+    graph = concrete.graph.as_graph_def()
+    nodes = [*graph.node, *(n for f in graph.library.function for n in f.node_def)]
+    return {n.op for n in nodes if "While" in n.op or "TensorList" in n.op}
+
+
+def test_unrolled_programs_hold_no_loop_and_give_the_same(encoder):
+    decoder = RecurrentDecoder(9, 3, 4, 2)
+    own = keras.Sequential([keras.layers.Embedding(7, 3), keras.layers.LSTM(4)])
+    rows = tf.constant([[3, 4, 5, END, PAD], [6, END, PAD, PAD, PAD]])
+    said = TokenSequences(tf.constant([[0.3, -1.0], [2.0, 0.5]]), decoder, 5)
+    programs = {
+        "encoder": lambda: encoder(rows),
+        "another's layer": lambda: own(rows),
+        "teacher forcing": lambda: said.log_prob(rows),
+        "greedy": said.mode,
+        "samples": lambda: said.sample(3, seed=[0, 1]),
+        "beam search": lambda: said.beam_search(3)[0],
+    }
+    for name, program in programs.items():
+        expected = program()
+        assert loops_in(tf.function(program).get_concrete_function()), name
+        with unrolled(encoder, own):
+            concrete = tf.function(program).get_concrete_function()
+        assert not loops_in(concrete), name
+        tiny.assert_close(concrete(), expected, 1e-6, 1e-6)
+    assert not (encoder.forward.unroll or own.layers[1].unroll)

@@ -16,6 +16,7 @@ import tensorflow_probability as tfp
 
 from tf_mvae.distributions.likelihood import Likelihood
 from tf_mvae.ops import random
+from tf_mvae.ops.loops import bounded_loop
 from tf_mvae.ops.tokens import END, FIRST_WORD, PAD, START, blank_rest, counted
 
 __all__ = ["TokenSequence", "TokenSequences"]
@@ -189,7 +190,7 @@ class TokenSequences(tfd.Distribution):
             return step + 1, chosen, tf.where(places == step, chosen[:, tf.newaxis], tokens), state
 
         start = (tf.constant(0), first, tokens, state)
-        return _loop(going, say, start, self._length)[2]
+        return bounded_loop(going, say, start, self._length)[2]
 
 
 def _beam_search(
@@ -231,18 +232,8 @@ def _beam_search(
         return step + 1, score, chosen, tokens, tf.nest.map_structure(inherit_rows, state)
 
     start = (tf.constant(0), score, previous, tokens, state)
-    _, score, _, tokens, _ = _loop(going, extend, start, length)
+    _, score, _, tokens, _ = bounded_loop(going, extend, start, length)
     return tokens, score
-
-
-def _loop(going: Callable, body: Callable, start: tuple, steps: int) -> tuple:
-    """Runs a loop whose tensors keep their number of rows, known or not."""
-    shapes = tf.nest.map_structure(lambda part: part.shape, start)
-
-    def keep(*parts):
-        return tf.nest.map_structure(tf.ensure_shape, body(*parts), shapes)
-
-    return tf.while_loop(going, keep, start, shapes, maximum_iterations=steps)
 
 
 def _argmax(logits: tf.Tensor) -> tf.Tensor:

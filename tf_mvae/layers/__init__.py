@@ -11,7 +11,7 @@ from tf_mvae.layers.grouped import (
 )
 from tf_mvae.layers.mlp import mlp_decoder, mlp_encoder
 from tf_mvae.layers.product_of_experts import ProductOfExperts
-from tf_mvae.layers.recurrent import RecurrentDecoder, RecurrentEncoder
+from tf_mvae.layers.recurrent import RecurrentDecoder, RecurrentEncoder, unrolled
 from tf_mvae.layers.sequential import MaskedSequential
 
 __all__ = [
@@ -29,4 +29,5 @@ __all__ = [
     "grouped_mlp_encoder",
     "mlp_decoder",
     "mlp_encoder",
+    "unrolled",
 ]

@@ -5,7 +5,8 @@ the defaults: embeddings of 200, a bidirectional GRU of 200 whose two outputs ar
 two layers of GRU of 200 to decode (Wu and Goodman, NeurIPS 2018, appendix).
 """
 
-from collections.abc import Sequence
+import contextlib
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import keras
@@ -13,9 +14,41 @@ import tensorflow as tf
 
 from tf_mvae.layers.dropout import next_seed
 from tf_mvae.ops import random
+from tf_mvae.ops.loops import outputs_of_steps, unrolled_loops
 from tf_mvae.ops.tokens import END, START, counted
 
-__all__ = ["RecurrentDecoder", "RecurrentEncoder"]
+__all__ = ["RecurrentDecoder", "RecurrentEncoder", "unrolled"]
+
+
+@contextlib.contextmanager
+def unrolled(*networks: keras.layers.Layer) -> Iterator[None]:
+    """Makes recurrent layers that are traced inside straight-line programs, without loops.
+
+    LiteRT converts such programs only. The results are those of the loops. A program holds as
+    many copies of a step as its sequence has steps, so their number must be known.
+
+    Args:
+        *networks: Layers and models. All of Keras' recurrent layers inside them are unrolled
+            (GRU, LSTM, a user's own included); this package's own loops are in any case.
+
+    Example:
+
+    ```python
+    with unrolled(model):
+        concrete = tf.function(model.encode).get_concrete_function(...)
+    ```
+    """
+    inside = [layer for network in networks for layer in network._flatten_layers()]
+    recurrent = [layer for layer in inside if isinstance(layer, keras.layers.RNN)]
+    before = [layer.unroll for layer in recurrent]
+    try:
+        for layer in recurrent:
+            layer.unroll = True
+        with unrolled_loops():
+            yield
+    finally:
+        for layer, own in zip(recurrent, before, strict=True):
+            layer.unroll = own
 
 
 @keras.saving.register_keras_serializable("tf_mvae")
@@ -163,19 +196,13 @@ class RecurrentDecoder(keras.layers.Layer):
         constant, state = self.start(context)
         lead = _broadcast_lead(context, tokens)
         state = [_as_rows(part, lead) for part in state]
-        length = tokens.shape[-1] or tf.shape(tokens)[-1]
-        outputs = tf.TensorArray(state[0].dtype, length, element_shape=state[0].shape)
 
-        def body(step, outputs, state):
+        def advance(step, state):
             gates = by_time[step] + constant  # which broadcasts
-            output, state = self._step(tf.reshape(gates, [-1, gates.shape[-1]]), state)
-            return step + 1, outputs.write(step, output), state
+            return self._step(tf.reshape(gates, [-1, gates.shape[-1]]), state)
 
-        loop = (tf.constant(0), outputs, state)
-        _, outputs, _ = tf.while_loop(
-            lambda step, *_: step < length, body, loop, maximum_iterations=length
-        )
-        logits = self.to_logits(tf.transpose(outputs.stack(), [1, 0, 2]))
+        outputs = outputs_of_steps(advance, state, tokens.shape[-1] or tf.shape(tokens)[-1])
+        logits = self.to_logits(tf.transpose(outputs, [1, 0, 2]))
         return tf.reshape(logits, tf.concat([lead, tf.shape(logits)[1:]], 0))
 
     def start(self, context: tf.Tensor) -> tuple[tf.Tensor, list[tf.Tensor]]:

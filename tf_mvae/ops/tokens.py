@@ -30,9 +30,10 @@ def counted(tokens: tf.Tensor) -> tf.Tensor:
     counted(tf.constant([5, 4, 2, 9, 0]))   # [True, True, True, False, False]
     ```
     """
-    words = tf.cast(tokens > END, tf.int32)
-    before = tf.math.cumprod(words, axis=-1, exclusive=True)
-    return (before > 0) & (tokens >= END)
+    symbols = tf.cast(tokens <= END, tf.int32)
+    # Not a product of words: LiteRT has sums only.
+    before = tf.math.cumsum(symbols, axis=-1, exclusive=True)
+    return (before == 0) & (tokens >= END)
 
 
 def blank_rest(tokens: tf.Tensor) -> tf.Tensor:

@@ -1,0 +1,125 @@
+"""Checks of the numbers that users pass as arguments.
+
+Each function takes the argument's name and its value, and returns the value as a Python number.
+A value outside the domain raises `UserError` (a `ValueError`) in one line that says what is
+allowed and what was given.
+"""
+
+import math
+import numbers
+import operator
+from typing import Any
+
+from tf_mvae.errors import UserError
+
+__all__ = [
+    "finite",
+    "fraction",
+    "integer",
+    "non_negative",
+    "non_negative_integer",
+    "positive",
+    "positive_integer",
+    "shape",
+]
+
+
+def integer(name: str, value: Any, minimum: int | None = None) -> int:
+    """Returns an integer of at least `minimum`.
+
+    Args:
+        name: The argument's name, for the message.
+        value: A Python or numpy integer, an integer scalar tensor, or a float without a
+            fractional part.
+        minimum: The least value that is allowed; no bound if omitted.
+
+    Raises:
+        UserError: It is not an integer (a bool is not one), or it is below `minimum`.
+    """
+    found = _integer_of(value)
+    if found is None or (minimum is not None and found < minimum):
+        bound = "" if minimum is None else f" of {minimum} or more"
+        raise UserError(f"{name} must be an integer{bound}; it is {value!r}")
+    return found
+
+
+def positive_integer(name: str, value: Any) -> int:
+    """Returns an integer of 1 or more; see `integer`."""
+    return integer(name, value, 1)
+
+
+def non_negative_integer(name: str, value: Any) -> int:
+    """Returns an integer of 0 or more; see `integer`."""
+    return integer(name, value, 0)
+
+
+def shape(name: str, value: Any) -> tuple[int, ...]:
+    """Returns the sizes of a shape, each an integer of 1 or more; `[]` is a scalar's.
+
+    Raises:
+        UserError: It is not a sequence of such integers.
+    """
+    try:
+        found = tuple(_integer_of(size) for size in value)
+    except TypeError:
+        found = (None,)
+    if any(size is None or size < 1 for size in found):
+        raise UserError(
+            f"{name} must be a list of integers of 1 or more ([] for a number); it is {value!r}"
+        )
+    return found
+
+
+def finite(name: str, value: Any) -> float:
+    """Returns a finite number.
+
+    Raises:
+        UserError: It is not a number, or it is NaN or infinite.
+    """
+    return _real(name, value, "a finite number", lambda _: True)
+
+
+def non_negative(name: str, value: Any) -> float:
+    """Returns a finite number of 0 or more; see `finite`."""
+    return _real(name, value, "a finite number of 0 or more", lambda found: found >= 0)
+
+
+def positive(name: str, value: Any) -> float:
+    """Returns a finite number above 0; see `finite`."""
+    return _real(name, value, "a finite number above 0", lambda found: found > 0)
+
+
+def fraction(name: str, value: Any) -> float:
+    """Returns a number in [0, 1]; see `finite`."""
+    return _real(name, value, "a number in [0, 1]", lambda found: 0 <= found <= 1)
+
+
+def _integer_of(value: Any) -> int | None:
+    """Returns the integer that a value is, None if it is not one."""
+    if _is_bool(value):
+        return None
+    if isinstance(value, numbers.Real) and not isinstance(value, numbers.Integral):
+        number = float(value)
+        return int(number) if number.is_integer() else None
+    try:
+        return operator.index(value)
+    except TypeError:
+        return None
+
+
+def _real(name: str, value: Any, allowed: str, fits: Any) -> float:
+    try:
+        if _is_bool(value) or isinstance(value, str | bytes):
+            raise TypeError
+        found = float(value)
+    except (TypeError, ValueError, OverflowError):
+        found = math.nan
+    if not (math.isfinite(found) and fits(found)):
+        raise UserError(f"{name} must be {allowed}; it is {value!r}")
+    return found
+
+
+def _is_bool(value: Any) -> bool:
+    """Whether a value is a bool, numpy's and TensorFlow's included."""
+    kind = getattr(value, "dtype", None)
+    return isinstance(value, bool) or getattr(kind, "name", None) == "bool"

@@ -265,10 +265,34 @@ class GenerativeModel(keras.Model):
     def export(self, *args, **kwargs) -> Any:
         """Exports as `keras.Model.export`, with TensorFlow's own ops alone in the graph.
 
-        `tf_mvae.serving.export_saved_model` writes more signatures.
+        It works before the model is called. The input is a whole batch,
+        `{"x": {name: ...}, "mask": {name: ...}}`, without masks of conditions; a signature that
+        takes tensors by name calls them `x_NAME` and `mask_NAME`.
+        `tf_mvae.serving.export_saved_model` writes more signatures, and
+        `tf_mvae.serving.export_format` ONNX and LiteRT files that are checked against the model.
+
+        Args:
+            *args: Keras' own arguments, `filepath` and `format` first.
+            **kwargs: The same by name; `input_signature` replaces the batch that is described.
         """
+        kwargs.setdefault("input_signature", [self._batch_signature()])
         with reference_only():
             return super().export(*args, **kwargs)
+
+    def _batch_signature(self) -> dict[str, dict[str, tf.TensorSpec]]:
+        """Returns the shapes and types of a batch of any size."""
+        given = [m for m in self.modalities if m.name not in self.conditions]
+        x = {
+            m.name: tf.TensorSpec(
+                [None, *m.likelihood.event_shape], m.likelihood.dtype, f"x_{m.name}"
+            )
+            for m in self.modalities
+        }
+        mask = {
+            m.name: tf.TensorSpec([None, *m.mask_shape], tf.float32, f"mask_{m.name}")
+            for m in given
+        }
+        return {"x": x, "mask": mask}
 
     @property
     def _names(self) -> list[str]:

@@ -25,7 +25,11 @@ from tf_mvae.serving.examples import example_inputs
 from tf_mvae.serving.model_card import ModelCard, write_model_card
 from tf_mvae.serving.portable import portable_functions
 from tf_mvae.serving.signatures import ServedModel
-from tf_mvae.serving.tracing import check_stock_operations, save_signatures
+from tf_mvae.serving.tracing import (
+    check_stock_operations,
+    save_signatures,
+    with_plain_names,
+)
 
 __all__ = ["FORMATS", "TOLERANCE", "export_format"]
 
@@ -162,14 +166,15 @@ def _onnx(model: MultimodalVAE, functions: Mapping, directory: pathlib.Path) -> 
 
     def convert(name, function):
         path = directory / f"{name}.onnx"
+        plain, names = with_plain_names(function, lower_case=True)
         try:
             converted, _ = tf2onnx.convert.from_function(
-                function,
-                function.input_signature,
+                plain,
+                plain.input_signature,
                 opset=_OPSET,
                 custom_op_handlers={"SelectV2": (_where, [])},
             )
-            _name_inputs(converted.graph, function)
+            _name_inputs(converted.graph, names)
             path.write_bytes(converted.SerializeToString())
             session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
         except Exception as error:  # whatever the converter and the runtime raise
@@ -183,19 +188,13 @@ def _onnx(model: MultimodalVAE, functions: Mapping, directory: pathlib.Path) -> 
     return {name: convert(name, function) for name, function in functions.items()}
 
 
-def _name_inputs(graph: Any, function: tf.types.experimental.PolymorphicFunction) -> None:
-    """Gives the inputs of an ONNX graph their own names, of which TensorFlow made lower case."""
-    inputs = function.get_concrete_function().inputs  # variables are behind them
-    own = dict(
-        zip((i.op.name for i in inputs), (s.name for s in function.input_signature), strict=False)
-    )
-    if all(one == other for one, other in own.items()):
-        return
+def _name_inputs(graph: Any, names: Mapping[str, str]) -> None:
+    """Renames inputs of an ONNX graph."""
     for value in graph.input:
-        value.name = own[value.name]
+        value.name = names.get(value.name, value.name)
     for inner in _graphs(graph):
         for node in inner.node:
-            node.input[:] = [own.get(entry, entry) for entry in node.input]
+            node.input[:] = [names.get(name, name) for name in node.input]
 
 
 def _where(context: Any, node: Any, name: str, arguments: Any) -> None:

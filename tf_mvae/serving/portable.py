@@ -39,9 +39,9 @@ def portable_functions(
     - `encode`: `loc` and `log_variance` of the posterior, `[batch, latent]`.
     - `decode`: from `z` `[batch, latent]` (and conditions) to every modality's expected value,
       `expected_NAME` (`expected_prefix`).
-    - `generate`: takes `noise` (`noise_name`), standard normal numbers `[num_samples, batch, latent]`, in
-      place of a seed, and `temperature`; `z` and every modality's expected value,
-      `[num_samples, batch, ...]`.
+    - `generate`: takes `noise` (`noise_name`), standard normal numbers
+      `[num_samples, batch, latent]`, in place of a seed, and `temperature`; `z` and every
+      modality's expected value, `[num_samples, batch, ...]`.
 
     Args:
         model: The model to export.

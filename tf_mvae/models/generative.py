@@ -1,5 +1,6 @@
 """Inference and generation: what a model does once it is trained."""
 
+import contextlib
 from collections.abc import Container, Mapping, Sequence
 from typing import Any
 
@@ -10,7 +11,7 @@ import tensorflow_probability as tfp
 from tf_mvae.data import contract
 from tf_mvae.distributions.product_of_experts import diagonal_normal, standard_normal
 from tf_mvae.group import has_groups
-from tf_mvae.layers import ProductOfExperts
+from tf_mvae.layers import ProductOfExperts, unrolled
 from tf_mvae.modality import Modality
 from tf_mvae.ops import random
 from tf_mvae.ops.custom_op import reference_only
@@ -276,22 +277,22 @@ class GenerativeModel(keras.Model):
             **kwargs: The same by name; `input_signature` replaces the batch that is described.
         """
         kwargs.setdefault("input_signature", [self._batch_signature()])
-        with reference_only():
+        litert = "litert" in (*args[1:2], kwargs.get("format"))  # which has no graph loops
+        with reference_only(), unrolled(self) if litert else contextlib.nullcontext():
             return super().export(*args, **kwargs)
 
     def _batch_signature(self) -> dict[str, dict[str, tf.TensorSpec]]:
         """Returns the shapes and types of a batch of any size."""
-        given = [m for m in self.modalities if m.name not in self.conditions]
-        x = {
-            m.name: tf.TensorSpec(
-                [None, *m.likelihood.event_shape], m.likelihood.dtype, f"x_{m.name}"
-            )
-            for m in self.modalities
-        }
-        mask = {
-            m.name: tf.TensorSpec([None, *m.mask_shape], tf.float32, f"mask_{m.name}")
-            for m in given
-        }
+        x, mask = {}, {}
+        lower = [modality.name.lower() for modality in self.modalities]
+        for index, modality in enumerate(self.modalities):
+            name, likelihood = modality.name, modality.likelihood
+            # TensorFlow takes no two names that differ in case alone.
+            own = f"{name}_{index}" if lower.count(name.lower()) > 1 else name
+            shape = [None, *likelihood.event_shape]
+            x[name] = tf.TensorSpec(shape, likelihood.dtype, f"x_{own}")
+            if name not in self.conditions:
+                mask[name] = tf.TensorSpec([None, *modality.mask_shape], tf.float32, f"mask_{own}")
         return {"x": x, "mask": mask}
 
     @property

@@ -12,7 +12,7 @@ ROOT = pathlib.Path(tf_mvae.__file__).parent
 
 # A module or package may import those of a lower rank, and its own package.
 RANKS = [
-    ["errors"],
+    ["errors", "serializable"],
     ["checks", "failures", "files", "names"],
     ["ops"],
     ["distributions", "layers"],
@@ -24,6 +24,7 @@ RANKS = [
     ["posteriors"],
     ["objectives"],
     ["models"],
+    ["api"],
     ["evaluation", "serving", "visualization"],
     ["experiments"],
     ["training"],

@@ -46,6 +46,13 @@ flags.DEFINE_list(
     "With --target: the modalities that the proposal q(z | ...) sees, or prior; target and given "
     "where left out.",
 )
+flags.DEFINE_list(
+    "given_proposal",
+    [],
+    "Estimate conditional likelihoods as log p(target, given) - log p(given), the latter with "
+    "samples of its own from q(z | ...) of these modalities, of the given ones (given), or from "
+    "the prior (prior); default: the same samples for both.",
+)
 flags.DEFINE_integer("batch_size", 100, "Examples a batch.", 1)
 flags.DEFINE_integer("max_examples", None, "The first so many examples only.", 1)
 flags.DEFINE_integer(
@@ -107,6 +114,7 @@ def main(_) -> int:
         batch_size=FLAGS.batch_size,
         max_examples=FLAGS.max_examples,
         questions=questions,
+        given_proposal=tuple(FLAGS.given_proposal) or None,
         baseline_steps=FLAGS.baseline_steps,
         progress=functools.partial(tqdm.tqdm, disable=None),
     )

@@ -22,7 +22,10 @@ from tf_mvae.layers.sequential import MaskedSequential, call_network, check_netw
 __all__ = ["Modality", "default_decoder", "default_encoder"]
 
 # Names of other tensors in what models give and in the signatures of exported ones.
-_RESERVED = ("everything", "loc", "log_variance", "num_samples", "seed", "temperature", "z")
+_RESERVED = (
+    *("everything", "loc", "log_variance", "num_samples", "seed", "temperature", "z"),
+    "self",  # TensorFlow takes no input of this name
+)
 
 
 @keras.saving.register_keras_serializable("tf_mvae")

@@ -2,13 +2,16 @@
 
 import itertools
 
+import keras
 import numpy as np
 import pytest
 import scipy.special
+import scipy.stats
 import tensorflow as tf
 
 from tests import tiny
 from tests.linear_gaussian import LinearGaussian
+from tf_mvae import MVAE, Modality, ModalityGroup, likelihoods
 from tf_mvae.errors import UserError
 from tf_mvae.evaluation import ImportanceSampler
 from tf_mvae.evaluation.importance_sampling import chunk_seed
@@ -86,12 +89,137 @@ def test_conditional_likelihoods(batch, exact_sampler, wide_sampler, target, giv
     wanted = exact(batch, target, given)
     found = exact_sampler.conditional(batch, target, given)
     np.testing.assert_allclose(found.log_likelihood, wanted, atol=4e-4, rtol=1e-5)
-    rough = wide_sampler.conditional(batch, target, given, given_proposal=(), seed=5)
-    error = np.asarray(rough.standard_error)
-    reliable = error < 0.1
-    assert reliable.mean() > 0.5
-    distance = np.abs(np.asarray(rough.log_likelihood) - wanted)
-    assert np.all(distance[reliable] <= 4 * error[reliable] + 1e-4)
+    for proposals in ({}, {"proposal": given}, {"given_proposal": ()}):
+        rough = wide_sampler.conditional(batch, target, given, **proposals, seed=5)
+        error = np.asarray(rough.standard_error)
+        reliable = error < 0.1
+        assert reliable.mean() > 0.5
+        distance = np.abs(np.asarray(rough.log_likelihood) - wanted)
+        assert np.all(distance[reliable] <= 4 * error[reliable] + 1e-4)
+
+
+def test_a_difference_has_the_draws_of_two_estimates(batch, wide_sampler):
+    """The paper's `log p(x1 | x2)`: `log p(x1, x2) - log p(x2)`, the latter from the prior."""
+    found = wide_sampler.conditional(batch, ["x0"], ["x1"], given_proposal=(), seed=6)
+    seeds = random.split(tf.constant([6, 0]), 2)
+    whole = wide_sampler(batch, ["x0", "x1"], seed=seeds[0])
+    part = wide_sampler(batch, ["x1"], proposal=(), seed=seeds[1])
+    np.testing.assert_array_equal(found.log_likelihood, whole.log_likelihood - part.log_likelihood)
+    np.testing.assert_allclose(
+        found.standard_error, np.hypot(whole.standard_error, part.standard_error), rtol=1e-6
+    )
+
+
+def test_conditional_standard_errors_are_those_of_repeated_estimates(batch):
+    model = TRUTH.model(posterior_scale=1.5)
+    sampler = ImportanceSampler(model, num_samples=400, jit_compile=False)
+    estimates = [sampler.conditional(batch, ["x0"], ["x1"], seed=seed) for seed in range(60)]
+    spread = np.std([e.log_likelihood for e in estimates], axis=0, ddof=1)
+    stated = np.mean([e.standard_error for e in estimates], axis=0)
+    there = stated > 1e-5
+    assert there.sum() > NUMBER / 3
+    assert np.median(spread[there] / stated[there]) == pytest.approx(1, abs=0.15)
+
+
+@pytest.mark.parametrize("num_samples", [1, 7, 64])
+def test_chunks_of_a_conditional_change_memory_only(batch, num_samples):
+    """The ratio from chunks, in numpy from the same draws, without any calibration."""
+    model = TRUTH.model(posterior_scale=1.5)
+    proposal = ["x0", "x1"]
+    sampler = ImportanceSampler(model, num_samples, max_rows=5 * NUMBER, jit_compile=False)
+    found = sampler.conditional(batch, ["x0"], ["x1"], proposal, seed=[2, 9])
+    posterior = model.posterior(
+        {name: batch["x"][name] for name in proposal},
+        {name: batch["mask"][name] for name in proposal},
+    )
+    loc, scale = posterior.mean().numpy(), posterior.stddev().numpy()
+    size = -(-num_samples // len(found.path_samples))
+    joint, given = [], []
+    for chunk in range(len(found.path_samples)):
+        noise = random.stateless_normal(
+            [size, 1, *loc.shape], chunk_seed(tf.constant([2, 9]), chunk)
+        ).numpy()[:, 0]
+        z = (loc + scale * noise).astype(np.float64)
+        value = 0.5 * (noise**2 - z**2).sum(-1) + np.log(scale).sum(-1)
+        for name, parts in (("x1", given), ("x0", joint)):
+            mean = z @ TRUTH.weights[name].T + TRUTH.biases[name]
+            there = batch["mask"][name] > 0
+            x = np.where(there[:, None], batch["x"][name], 0)
+            log_prob = scipy.stats.norm.logpdf(x, mean, 0.8).sum(-1)
+            value = value + np.where(there, log_prob, 0)
+            parts.append(value)
+    joint, given = (np.concatenate(part)[:num_samples] for part in (joint, given))
+    expected = scipy.special.logsumexp(joint, 0) - scipy.special.logsumexp(given, 0)
+    np.testing.assert_allclose(found.log_likelihood, expected, rtol=1e-4, atol=1e-4)
+    if num_samples > 1:
+        without = [
+            scipy.special.logsumexp(np.delete(joint, k, 0), 0)
+            - scipy.special.logsumexp(np.delete(given, k, 0), 0)
+            for k in range(num_samples)
+        ]
+        error = np.sqrt((num_samples - 1) * np.var(without, axis=0))
+        np.testing.assert_allclose(found.standard_error, error, rtol=1e-3, atol=1e-4)
+    assert found.path_samples[-1] == num_samples
+
+
+@pytest.fixture(scope="module")
+def classes():
+    """A model of three parts, and the exact posterior of its class by 200,000 prior draws."""
+    model, batch = tiny.make_model(), tiny.make_batch(np.ones([12, 3]), seed=2)
+    last = [layer for layer in model.modalities[1].decoder.layers if layer.weights][-1]
+    last.kernel.assign(12 * last.kernel)
+    z = np.random.default_rng(0).normal(size=[200_000, tiny.LATENT_DIM]).astype(np.float32)
+    logits = {name: value.numpy() for name, value in model.likelihood_parameters(z).items()}
+    pixels = batch["x"]["image"].reshape(12, -1)
+    log_p = scipy.special.log_softmax(logits["label"], -1)
+    logits = logits["image"].reshape(len(z), -1)
+    log_image = pixels @ logits.T - np.logaddexp(0, logits).sum(-1)
+    weight = np.exp(log_image - log_image.max(-1, keepdims=True))
+    return model, batch, np.log(weight @ np.exp(log_p) / weight.sum(-1, keepdims=True))
+
+
+@pytest.mark.parametrize("log_variance", [None, -4.0, -8.0])
+def test_the_likelihood_of_a_class_is_its_posterior(classes, log_variance):
+    """Never above 1, and near the sum over classes where the posterior is any good."""
+    model, batch, exact_classes = classes
+    if log_variance is not None:
+        model = keras.models.clone_model(model)
+        model.set_weights(classes[0].get_weights())
+        tiny.make_posterior_sharp(model, log_variance)
+    sampler = ImportanceSampler(model, 2000, jit_compile=False)
+    found = []
+    for label in range(tiny.NUM_CLASSES):
+        x = {**batch["x"], "label": np.full(12, label, np.int32)}
+        found.append(sampler.conditional({"x": x}, ["label"], ["image"], seed=label))
+    values = np.stack([estimate.log_likelihood for estimate in found], axis=1)
+    assert np.max(values) <= 0
+    if log_variance is None:
+        error = np.stack([estimate.standard_error for estimate in found], axis=1)
+        assert np.all(np.abs(values - exact_classes) <= 5 * error + 0.01)
+        error = np.linalg.norm(np.exp(values) * error, axis=1)
+        assert np.all(np.abs(np.exp(values).sum(-1) - 1) <= 5 * error)
+
+
+def test_a_missing_target_has_probability_one(wide_sampler):
+    x = TRUTH.sample(NUMBER)
+    missing = {"x": x, "mask": {"x0": np.zeros(NUMBER, np.float32)}}
+    found = wide_sampler.conditional(missing, ["x0"], ["x1"])
+    np.testing.assert_array_equal(found.log_likelihood, 0)
+    np.testing.assert_array_equal(found.standard_error, 0)
+
+
+def test_small_effective_sample_sizes_are_logged_once(batch, caplog):
+    sampler = ImportanceSampler(TRUTH.model(), num_samples=40, jit_compile=False)
+    with caplog.at_level("WARNING", logger="absl"):
+        sampler(batch, NAMES)
+        sampler(batch, NAMES[:1])
+        for _ in range(2):
+            sampler(batch, NAMES, proposal=())
+    messages = [record.getMessage() for record in caplog.records if record.name == "absl"]
+    assert len(messages) == 1
+    message = messages[0]
+    assert "log p(x0, x1, x2, x3, x4): the effective sample size is below 10 for" in message
+    assert "take more samples, or another proposal" in message
 
 
 def test_standard_errors_are_those_of_repeated_estimates(batch):
@@ -215,6 +343,32 @@ def test_mistakes_are_named(batch, exact_sampler, arguments, words):
         exact_sampler(batch, **arguments)
 
 
-def test_target_and_given_must_not_overlap(batch, exact_sampler):
-    with pytest.raises(UserError, match="overlap"):
-        exact_sampler.conditional(batch, ["x0"], ["x0", "x1"])
+@pytest.mark.parametrize(
+    ("target", "given", "words"),
+    [
+        (["x0"], ["x0", "x1"], "target and given must not overlap; x0 is in both"),
+        ([], ["x0"], "target must name at least one modality"),
+        (["x0"], [], "given must name at least one modality"),
+        (["x0"], "x1", "given is a list of names, not 'x1'"),
+        (["x0"], ["x9"], "given names 'x9'"),
+    ],
+)
+def test_mistakes_of_a_conditional_are_named(batch, exact_sampler, target, given, words):
+    with pytest.raises(UserError, match=words):
+        exact_sampler.conditional(batch, target, given)
+
+
+@pytest.mark.parametrize(
+    ("target", "given"), [(["b"], ["flags"]), (["flags"], ["x", "b"]), (["flags"], ["flags"])]
+)
+def test_a_member_of_a_given_group_is_no_target(target, given):
+    modalities = [
+        Modality("x", likelihoods.Normal([2])),
+        ModalityGroup("flags", ["a", "b"], likelihoods.Bernoulli([])),
+    ]
+    batch = {"x": {"x": np.zeros([3, 2]), "flags": np.zeros([3, 2])}}
+    sampler = ImportanceSampler(MVAE(modalities, 2), 8, jit_compile=False)
+    with pytest.raises(UserError, match="overlap; .*b is in both"):
+        sampler.conditional(batch, target, given)
+    found = sampler.conditional(batch, ["a"], ["x", "b"])
+    assert np.max(found.log_likelihood) <= 0

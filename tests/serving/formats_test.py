@@ -9,9 +9,11 @@ import pytest
 import tensorflow as tf
 
 from tests import tiny
+from tests.models import sequences_test
 from tests.serving.conftest import CARD
-from tf_mvae import BiVCCA
+from tf_mvae import MVAE, BiVCCA, Modality, likelihoods
 from tf_mvae.errors import UserError
+from tf_mvae.layers import mlp_decoder
 from tf_mvae.serving import export_format, formats
 
 NOISE = np.random.default_rng(0).normal(size=[3, 8, tiny.LATENT_DIM]).astype(np.float32)
@@ -101,4 +103,40 @@ def test_a_missing_package_is_named(model, tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "tf2onnx", None)
     with pytest.raises(UserError, match=r"pip install 'tf-mvae\[onnx\]'"):
         export_format(model, tmp_path / "out", "onnx")
+    assert list((tmp_path / "out").iterdir()) == []
+
+
+def test_tflite_of_sequences_has_no_loops(tmp_path):
+    """This package's recurrent networks, and Keras' own."""
+    text = sequences_test.make_modality("text")
+    series = Modality(
+        "series",
+        likelihoods.Normal([6, 2]),
+        keras.Sequential([keras.layers.GRU(5)]),
+        mlp_decoder([6, 2], [4]),
+    )
+    _, difference = export_format(MVAE([text, series], 2), tmp_path, "tflite")
+    assert difference < 1e-5
+    assert not series.encoder.layers[0].unroll
+
+
+@keras.saving.register_keras_serializable("tests")
+class Exponential(keras.layers.Layer):
+    """What no other runtime has."""
+
+    def call(self, inputs):
+        """Returns rows of a matrix exponential."""
+        return tf.linalg.expm(inputs[:, :, None] * inputs[:, None, :])[:, 0]
+
+
+@pytest.mark.parametrize("format_name", ["tflite", "onnx"])
+def test_what_cannot_be_converted_is_one_line(format_name, tmp_path):
+    if format_name == "onnx":
+        pytest.importorskip("tf2onnx")
+    series = Modality("s", likelihoods.Normal([2]), Exponential(), mlp_decoder([2], [4]))
+    with pytest.raises(UserError, match="cannot be converted to .*; change the network") as caught:
+        export_format(MVAE([series], 2), tmp_path / "out", format_name)
+    assert "\n" not in str(caught.value) and len(str(caught.value)) < 500
+    if format_name == "tflite":
+        assert "does not have the operations MatrixSolve" in str(caught.value)
     assert list((tmp_path / "out").iterdir()) == []

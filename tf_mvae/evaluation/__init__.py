@@ -15,7 +15,7 @@ from tf_mvae.evaluation import (
     translation_baseline,
 )
 from tf_mvae.evaluation.importance_sampling import Estimate, ImportanceSampler
-from tf_mvae.evaluation.likelihood import Question
+from tf_mvae.evaluation.questions import Question
 from tf_mvae.evaluation.report import table, update_report
 from tf_mvae.evaluation.settings import Settings
 

@@ -1,6 +1,5 @@
 """How well a class is read off the other modalities."""
 
-import math
 from collections.abc import Iterable
 from typing import Any
 
@@ -11,17 +10,11 @@ from tf_mvae.distributions.likelihoods import Categorical
 from tf_mvae.errors import UserError
 from tf_mvae.evaluation.prediction import mean_prediction
 from tf_mvae.evaluation.settings import Settings
+from tf_mvae.evaluation.statistics import share
 from tf_mvae.models import BaseVAE
 from tf_mvae.ops import random
 
-__all__ = ["analyze", "cross_modal_accuracy", "share"]
-
-
-def share(right: float, number: float) -> dict[str, float]:
-    """Returns a share with its binomial standard error and how many it is of."""
-    value = right / number if number else math.nan
-    error = math.sqrt(value * (1 - value) / number) if number else math.nan
-    return {"value": value, "standard_error": error, "examples": int(number)}
+__all__ = ["analyze", "cross_modal_accuracy"]
 
 
 def cross_modal_accuracy(

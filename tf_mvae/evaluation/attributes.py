@@ -11,10 +11,9 @@ import tensorflow as tf
 from tf_mvae.batch import unpack
 from tf_mvae.data.pipeline import Split
 from tf_mvae.errors import UserError
-from tf_mvae.evaluation.accuracy import share
-from tf_mvae.evaluation.picture_metrics import ratio_and_error
 from tf_mvae.evaluation.prediction import mean_prediction
 from tf_mvae.evaluation.settings import Settings
+from tf_mvae.evaluation.statistics import ratio_and_error, share
 from tf_mvae.evaluation.supervised import kept_supervised, reader
 from tf_mvae.evaluation.thresholds import balanced_thresholds
 from tf_mvae.group import ModalityGroup, attribute_groups

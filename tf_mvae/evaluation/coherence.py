@@ -8,9 +8,9 @@ import numpy as np
 from tf_mvae.data.pipeline import training_batches
 from tf_mvae.distributions.likelihoods import Categorical
 from tf_mvae.errors import UserError
-from tf_mvae.evaluation.accuracy import share
 from tf_mvae.evaluation.classifier import judge_accuracy, load_or_train
 from tf_mvae.evaluation.settings import Settings
+from tf_mvae.evaluation.statistics import share
 from tf_mvae.modality import Modality
 from tf_mvae.models import BaseVAE
 

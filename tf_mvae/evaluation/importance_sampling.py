@@ -1,11 +1,17 @@
 """Log-likelihoods by importance sampling, for any part of the data given any other part.
 
-    p(x_T) ~ (1 / K) sum_k w_k,   w_k = p(x_T | z_k) p(z_k) / q(z_k | x_P),   z_k ~ q(z | x_P)
+    p(x_T) ~ (1 / K) sum_k w_k,   w_k = p(x_T | z_k) p(z_k) / q(z_k),   z_k ~ q(z)
 
-(Burda, Grosse and Salakhutdinov, ICLR 2016, equation 8), with any subset P of the
-modalities for the proposal, or none: the prior. `log p(x_T | x_S)` is the difference of
-`log p(x_T, x_S)` and `log p(x_S)`. On average an estimate is below the true value, and
-rises to it with the number of samples.
+(Burda, Grosse and Salakhutdinov, ICLR 2016, equation 8), with `q(z | x_P)` for any subset P of
+the modalities as the proposal q, or none: the prior. On average an estimate is below the true
+value, and rises to it with the number of samples.
+
+A conditional likelihood is a ratio of two such sums over the same draws,
+
+    p(x_T | x_S) ~ sum_k w_k p(x_T | z_k) / sum_k w_k,   w_k = p(x_S | z_k) p(z_k) / q(z_k)
+
+(self-normalised importance sampling), half of them from `q(z | x_T, x_S)`, which the numerator
+needs, and half from `q(z | x_S)`, which the denominator needs: q is their mixture.
 """
 
 import functools
@@ -14,29 +20,48 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import tensorflow as tf
+from absl import logging
 
 from tf_mvae.batch import unpack
 from tf_mvae.errors import UserError
+from tf_mvae.evaluation.questions import Question, check_known, check_question, masks_of
+from tf_mvae.evaluation.statistics import jackknife_error
 from tf_mvae.modality import Modality
 from tf_mvae.models import BaseVAE
 from tf_mvae.ops import random
-from tf_mvae.ops.importance import LogWeightSums, chunk_seed
+from tf_mvae.ops.importance import (
+    LogWeightSums,
+    chunk_seed,
+    chunk_sizes,
+    stream_chunks,
+)
+from tf_mvae.ops.importance_ratio import RatioSums
+from tf_mvae.posteriors import draw_from_each, draw_proposal
 
-__all__ = ["Estimate", "ImportanceSampler", "chunk_seed"]
+__all__ = ["FEW_EFFECTIVE_SAMPLES", "Estimate", "ImportanceSampler", "chunk_seed"]
 
+FEW_EFFECTIVE_SAMPLES = 10
+
+_BLOCKS = 100  # of draws, for the jackknife
 _MAX_ROWS = 4096
+
+Arrays = Mapping[str, tf.Tensor]
+Names = Sequence[str]
 
 
 class Estimate(NamedTuple):
     """An importance-sampled log-likelihood of each example, in nats.
 
     Attributes:
-        log_likelihood: The estimate, `[batch]`; 0 where an example lacks the whole target.
+        log_likelihood: The estimate, `[batch]`; 0 where the whole target is missing.
         standard_error: Its standard error over the samples, `[batch]`, as the weights that
             were drawn show it: too small, by half say, where the effective sample size is
-            below some tens, because the largest weights have not been met.
+            below some tens, because the largest weights have not been drawn. Of a conditional
+            likelihood from shared draws it is the jackknife's over 100 blocks of draws, NaN of
+            one block.
         effective_sample_size: `(sum w)^2 / sum w^2`, between 1 and the number of
-            samples, `[batch]`.
+            samples, `[batch]`. Of a conditional likelihood from shared draws it is the smaller
+            one of the two sums'.
         log_weight_variance: The variance of `log w` over the samples, `[batch]`.
         path: The estimate after some of the samples, `[chunk, batch]`.
         path_samples: After how many, `[chunk]`.
@@ -54,8 +79,8 @@ class ImportanceSampler:
     """Estimates log-likelihoods of a model, batch by batch, in bounded memory.
 
     Each modality's decoding is compiled once (and once more for another batch size), and
-    serves every subset. Samples come in chunks of at most `max_rows` decoded rows; what they
-    add up to is carried along in logarithms. A GPU multiplies in TF32 (10 bits of 23) unless
+    serves every subset. Samples come in chunks of at most `max_rows` decoded rows; their
+    sums are kept in logarithms. A GPU multiplies in TF32 (10 bits of 23) unless
     `tf.config.experimental.enable_tensor_float_32_execution(False)` says otherwise.
 
     Example:
@@ -91,18 +116,18 @@ class ImportanceSampler:
             raise ValueError("num_samples and max_rows must be at least 1")
         self.model = model
         self.num_samples = num_samples
-        rows = max(modality.likelihood.rows_per_example for modality in model.targets)
-        self._max_rows = max(1, max_rows // rows)
+        self._max_rows = max_rows
+        self._rows = max(modality.likelihood.rows_per_example for modality in model.targets)
+        self._warned: set[Question] = set()
         self._names = [modality.name for modality in model.modalities]
-        members = [n for m in model.modalities if m.mask_shape for n in m.column_names]
-        self._askable = [*self._names, *members]
         # Networks run outside XLA, whose matrix products and convolutions are slower on a
         # CPU; XLA fuses the rest. Each part is traced once (a batch size), whatever is asked.
         compiled = functools.partial(tf.function, autograph=False, jit_compile=jit_compile or None)
         self._infer = tf.function(self.model._infer, autograph=False)
         self._prepare = tf.function(self._prepare_all, autograph=False)
-        self._draw = compiled(_draw)
+        self._draw, self._draw_mixture = compiled(draw_proposal), compiled(draw_from_each)
         self._add = compiled(LogWeightSums.add)
+        self._add_ratio = compiled(RatioSums.add)
         self._log_likelihood = {
             modality.name: self._decoder(modality, compiled) for modality in model.targets
         }
@@ -118,13 +143,15 @@ class ImportanceSampler:
 
         For a model with conditions (a CVAE) it is `log p(x_T | conditions)`.
 
+        A warning is logged once for each question where the effective sample size of an example
+        is below 10 (or half of the samples, of fewer than 20): its estimate is not reliable.
+
         Args:
-            batch: `{"x": ..., "mask": ...}`; what an example lacks leaves its target, and
-                its proposal.
-            target: T; all that the model generates where left out. Members of a group may be
+            batch: `{"x": ..., "mask": ...}`; what is missing in an example is neither in its
+                target nor in its proposal.
+            target: T; default: all that the model generates. Members of a group may be
                 named by themselves, here and in the proposal.
-            proposal: P; T (and the model's conditions) where left out, the prior where
-                empty.
+            proposal: P; default: T (and the model's conditions). The prior if empty.
             seed: A number, or two.
 
         Raises:
@@ -132,14 +159,13 @@ class ImportanceSampler:
         """
         generated = [modality.name for modality in self.model.targets]
         target = generated if target is None else target
+        check_question(self.model, target)
         proposal = [*target, *self.model.conditions] if proposal is None else proposal
-        own = set(self._names) - set(generated)
-        self._check("target", target, [name for name in self._askable if name not in own])
-        self._check("proposal", proposal, self._askable)
-        if not target:
-            raise UserError("target must name at least one modality")
+        check_known("proposal", proposal, self.model.modalities)
         x, mask = unpack(batch, self.model.modalities)
-        return self._run(x, mask, target, proposal, self.model._seed(seed))
+        found = self._marginal(x, mask, target, proposal, self.model._seed(seed))
+        self._warn(Question(tuple(target), self.model.conditions), found)
+        return found
 
     def conditional(
         self,
@@ -152,44 +178,81 @@ class ImportanceSampler:
     ) -> Estimate:
         """Estimates `log p(x_T | x_S)`.
 
+        Which estimator is used:
+
+        - By default one set of draws serves `p(x_T, x_S)` and `p(x_S)`, half from
+          `q(z | x_T, x_S)` and half from `q(z | x_S)`, weighed against the mixture of the two;
+          all from `q(z | x_P)` with `proposal`. The estimate of a probability (of a class) is
+          never above 1.
+        - With `given_proposal` it is the difference of two estimates with draws of their own,
+          `log p(x_T, x_S) - log p(x_S)`, as in the paper's Table 2
+          (`given_proposal=()`, the prior). Errors of the two add up, and the difference for a
+          class can be above 0.
+        - Of a model with conditions (a CVAE) it is the call's estimate of `log p(x_T)`.
+
+        A warning is logged as for a call.
+
         Args:
             batch: `{"x": ..., "mask": ...}`.
             target: T.
             given: S, apart from T.
-            proposal: For `log p(x_T, x_S)`; T and S where left out.
-            given_proposal: For `log p(x_S)`; S where left out, the prior where empty.
-            seed: A number, or two; the two estimates draw apart from each other.
+            proposal: Whose posterior proposes all draws, or those for `log p(x_T, x_S)` if there
+                is a `given_proposal`; see above for the default, which is T and S for the
+                difference. The prior if empty.
+            given_proposal: Whose posterior proposes the draws of a separate estimate of
+                `log p(x_S)`; the prior if empty.
+            seed: A number, or two.
 
         Returns:
-            An `Estimate`: the difference, and the standard error of it; the effective
-            sample size and the variance of the log weights are those of the estimate of
-            `log p(x_T, x_S)`.
+            An `Estimate`. Its standard error is the jackknife's over blocks of draws; of a
+            difference the root of the sum of squares, and effective sample size and
+            variance of the log weights are those of the estimate of `log p(x_T, x_S)`.
 
         Raises:
-            UserError: As for a call, or T and S overlap.
+            UserError: As for a call, or T or S is empty, or T and S overlap.
         """
-        both = sorted(set(target) & set(given))
-        if both:
-            raise UserError(f"target and given must not overlap; both have {both}")
-        if set(self.model.conditions):
-            if set(given) != set(self.model.conditions):
-                raise UserError(f"{self.model.name} is given {self.model.conditions}, not {given}")
-            return self(batch, target, proposal, seed)
-        seeds = random.split(self.model._seed(seed), 2)
-        whole = self(batch, [*target, *given], proposal, seeds[0])
-        part = self(batch, given, given_proposal, seeds[1])
-        return whole._replace(
-            log_likelihood=whole.log_likelihood - part.log_likelihood,
-            standard_error=tf.sqrt(whole.standard_error**2 + part.standard_error**2),
-            path=whole.path - part.path,
-        )
+        check_question(self.model, target, given)
+        if not given:
+            raise UserError(
+                "given must name at least one modality; "
+                "call the sampler itself for a likelihood without a condition"
+            )
+        for what, names in (("proposal", proposal), ("given_proposal", given_proposal)):
+            if names is not None:
+                check_known(what, names, self.model.modalities)
+        x, mask = unpack(batch, self.model.modalities)
+        seed, both = self.model._seed(seed), [*target, *given]
+        if self.model.conditions:
+            found = self._marginal(x, mask, target, both if proposal is None else proposal, seed)
+        elif given_proposal is None:
+            proposals = [both, given] if proposal is None else [proposal]
+            found = self._ratio(x, mask, target, given, proposals, seed)
+        else:
+            seeds = random.split(seed, 2)
+            whole = both if proposal is None else proposal
+            whole = self._marginal(x, mask, both, whole, seeds[0])
+            part = self._marginal(x, mask, given, given_proposal, seeds[1])
+            found = whole._replace(
+                log_likelihood=whole.log_likelihood - part.log_likelihood,
+                standard_error=tf.sqrt(whole.standard_error**2 + part.standard_error**2),
+                path=whole.path - part.path,
+            )
+        self._warn(Question(tuple(target), tuple(given)), found)
+        return found
 
-    def _check(self, what: str, names: Sequence[str], known: Sequence[str]) -> None:
-        if isinstance(names, str):
-            raise UserError(f"{what} is a list of names, not {names!r}")
-        unknown = [name for name in names if name not in known]
-        if unknown:
-            raise UserError(f"{what} names {unknown[0]!r}; there are {', '.join(known)}")
+    def _warn(self, question: Question, found: Estimate) -> None:
+        """Logs, once for each question, that effective sample sizes are small."""
+        sizes = found.effective_sample_size.numpy()
+        few = min(FEW_EFFECTIVE_SAMPLES, self.num_samples / 2)
+        number = int((sizes < few).sum())
+        if number and question not in self._warned:
+            self._warned.add(question)
+            logging.warning(
+                "%s: the effective sample size is below %g for %d of %d examples (smallest %.1f "
+                "of %d samples); their estimates are not reliable and the standard errors too "
+                "small: take more samples, or another proposal",
+                *(question, few, number, len(sizes), sizes.min(), self.num_samples),
+            )
 
     def _decoder(self, modality: Modality, compiled: Callable) -> Callable:
         """Returns a function from latents and data to `log p(x_i | z)`, `[chunk, batch]`."""
@@ -207,59 +270,100 @@ class ImportanceSampler:
     ) -> dict[str, tf.Tensor]:
         return {m.name: m.prepare(x[m.name], mask[m.name]) for m in self.model.modalities}
 
-    def _run(
-        self,
-        x: Mapping[str, tf.Tensor],
-        mask: Mapping[str, tf.Tensor],
-        target: Sequence[str],
-        proposal: Sequence[str],
-        seed: tf.Tensor,
+    def _marginal(
+        self, x: Arrays, mask: Arrays, target: Names, proposal: Names, seed: tf.Tensor
     ) -> Estimate:
-        size = len(next(iter(x.values())))
-        chunk, number = _chunks(self.num_samples, size, self._max_rows)
-        seen, asked = (_only(mask, names, self.model.modalities) for names in (proposal, target))
-        posterior = self._infer(x, seen)
-        prepared = self._prepare(x, mask)
-        sums, path = LogWeightSums.nothing(size), []
-        for index in range(number):
+        """Estimates `log p(x_T)` with draws from `q(z | x_P)`."""
+        modalities, prepared = self.model.modalities, self._prepare(x, mask)
+        posterior = self._infer(x, masks_of(mask, proposal, modalities))
+        asked = masks_of(mask, target, modalities)
+
+        def add(index, chunk, count, sums):
             z, log_weight = self._draw(posterior, chunk_seed(seed, index), chunk)
-            for modality in self.model.targets:
-                if not {modality.name, *modality.column_names}.isdisjoint(target):
-                    name = modality.name
-                    log_weight += self._log_likelihood[name](z, prepared, asked[name])
-            counts = min(chunk, self.num_samples - index * chunk)
-            sums = self._add(sums, log_weight, tf.constant(float(counts)))
-            path.append(sums.mean_log())
-        done = tf.minimum((tf.range(number) + 1) * chunk, self.num_samples)
+            log_weight = self._add_log_likelihood(log_weight, z, prepared, asked, target)
+            return self._add(sums, log_weight, tf.constant(float(count)))
+
+        size = len(posterior.mean())
+        sums, path, points = self._stream(
+            add, LogWeightSums.nothing(size), LogWeightSums.mean_log, self.num_samples, size
+        )
         return Estimate(
             log_likelihood=sums.mean_log(),
             standard_error=sums.standard_error(),
             effective_sample_size=sums.effective_sample_size(),
             log_weight_variance=sums.variance(),
-            path=tf.stack(path),
-            path_samples=done,
+            path=path,
+            path_samples=points,
         )
 
+    def _ratio(
+        self,
+        x: Arrays,
+        mask: Arrays,
+        target: Names,
+        given: Names,
+        proposals: Sequence[Names],
+        seed: tf.Tensor,
+    ) -> Estimate:
+        """Estimates `log p(x_T | x_S)` with the same draws for numerator and denominator.
 
-def _draw(posterior, seed, chunk):
-    return posterior.sample_and_log_ratio(chunk, seed)
+        A step takes one draw from each proposal's posterior.
+        """
+        modalities, prepared = self.model.modalities, self._prepare(x, mask)
+        posteriors = [self._infer(x, masks_of(mask, names, modalities)) for names in proposals]
+        asked, known = (masks_of(mask, names, modalities) for names in (target, given))
+        each, size = len(proposals), len(posteriors[0].mean())
+        steps = math.ceil(self.num_samples / each)
+        blocks = min(_BLOCKS, steps)
 
+        def add(index, chunk, count, sums):
+            own = chunk_seed(seed, index)
+            z, log_weight, part = self._draw_mixture(posteriors, own, chunk)
+            log_weight = self._add_log_likelihood(log_weight, z, prepared, known, given)
+            log_target = tf.zeros_like(log_weight)
+            log_target = self._add_log_likelihood(log_target, z, prepared, asked, target)
+            block = tf.repeat((tf.range(chunk) + index * chunk) % blocks, each)
+            number = tf.constant(float(count * each))
+            return self._add_ratio(sums, log_weight, log_target, part, number, block)
 
-def _only(
-    mask: Mapping[str, tf.Tensor], names: Sequence[str], modalities: Sequence[Modality]
-) -> dict[str, tf.Tensor]:
-    """Returns masks of what is named alone; a member of a group may be named by itself."""
-    masks = {}
-    for modality in modalities:
-        chosen = float(modality.name in names)
-        if modality.mask_shape and not chosen:
-            chosen = tf.constant([float(member in names) for member in modality.column_names])
-        masks[modality.name] = mask[modality.name] * chosen
-    return masks
+        nothing = RatioSums.nothing(size, blocks)
+        sums, path, points = self._stream(add, nothing, RatioSums.log_ratio, steps, each * size)
+        error = jackknife_error(sums.log_ratios_without())
+        sizes = [part.effective_sample_size() for part in (sums.joint, sums.given)]
+        return Estimate(
+            log_likelihood=path[-1],
+            standard_error=tf.constant(error, tf.float32),
+            effective_sample_size=tf.minimum(*sizes),
+            log_weight_variance=sums.joint.variance(),
+            path=path,
+            path_samples=points * each,
+        )
 
+    def _stream(
+        self, add: Callable, sums: Any, value: Callable, steps: int, rows: int
+    ) -> tuple[Any, tf.Tensor, tf.Tensor]:
+        """Adds up chunks of steps of so many rows; returns sums, estimates on the way, steps."""
+        chunk, number = (int(n) for n in chunk_sizes(steps, rows * self._rows, self._max_rows))
+        path = []
 
-def _chunks(num_samples: int, batch_size: int, max_rows: int) -> tuple[int, int]:
-    """Returns how many samples a chunk has, and how many chunks there are."""
-    most = max(1, min(num_samples, max_rows // batch_size))
-    number = math.ceil(num_samples / most)
-    return math.ceil(num_samples / number), number
+        def add_chunk(index, sums):
+            sums = add(index, chunk, min(chunk, steps - index * chunk), sums)
+            path.append(value(sums))
+            return sums
+
+        sums = stream_chunks(add_chunk, sums, number)
+        return (
+            sums,
+            tf.cast(tf.stack(path), tf.float32),
+            tf.minimum((tf.range(number) + 1) * chunk, steps),
+        )
+
+    def _add_log_likelihood(
+        self, total: tf.Tensor, z: tf.Tensor, prepared: Arrays, mask: Arrays, names: Names
+    ) -> tf.Tensor:
+        """Adds `log p(x_i | z)` of what is named and present, `[chunk, batch]`."""
+        for modality in self.model.targets:
+            if not {modality.name, *modality.column_names}.isdisjoint(names):
+                name = modality.name
+                total += self._log_likelihood[name](z, prepared, mask[name])
+        return total

@@ -1,64 +1,45 @@
 """Log-likelihoods and the variance of importance weights, as analyses of a run."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
+import tensorflow as tf
 
 from tf_mvae.errors import UserError
-from tf_mvae.evaluation.importance_sampling import ImportanceSampler
+from tf_mvae.evaluation.importance_sampling import (
+    FEW_EFFECTIVE_SAMPLES,
+    Estimate,
+    ImportanceSampler,
+)
+from tf_mvae.evaluation.questions import Question, check_known, check_question, default_questions
 from tf_mvae.evaluation.settings import Settings
+from tf_mvae.evaluation.statistics import mean_and_error
 from tf_mvae.models import BaseVAE
+from tf_mvae.ops import random
 
-__all__ = ["Question", "analyze", "analyze_variance", "default_questions", "estimate"]
+__all__ = ["analyze", "analyze_variance", "estimate"]
 
-_FEW = 3
 _MEMORY = "likelihood"
 
+# Seeds of estimates with shared draws, apart from those of one likelihood.
+_SHARED_STREAM = 24
 
-class Question(NamedTuple):
-    """One log-likelihood to estimate: `log p(x_target | x_given)`.
 
-    Attributes:
-        target: Names of the target.
-        given: Names of what is given; none for a marginal or joint likelihood.
-        proposal: Names of what the proposal sees; target and given where None, the prior
-            where empty.
-    """
+class _Part(NamedTuple):
+    """One likelihood, with a proposal: what a question is answered from."""
 
     target: tuple[str, ...]
-    given: tuple[str, ...] = ()
-    proposal: tuple[str, ...] | None = None
-
-    def __str__(self) -> str:
-        """Writes it as in a table, without the proposal if that is the usual one."""
-        given = f" | {', '.join(self.given)}" if self.given else ""
-        proposal = ""
-        if self.proposal is not None and set(self.proposal) != {*self.target, *self.given}:
-            seen = f"q(z | {', '.join(self.proposal)})" if self.proposal else "p(z)"
-            proposal = f", z from {seen}"
-        return f"log p({', '.join(self.target)}{given}){proposal}"
+    proposal: tuple[str, ...]
 
 
-def default_questions(model: BaseVAE) -> list[Question]:
-    """Returns what is asked of a model if nothing else is said.
+class _Plan(NamedTuple):
+    """How a question is answered: from one part, two of them, or from shared draws."""
 
-    Of up to three modalities: each alone, all together, and each given all others. Of
-    more: the first alone, all together, and the first given all others. Of a model with
-    conditions: its target given these.
-    """
-    targets = [modality.name for modality in model.targets]
-    if model.conditions:
-        return [Question(tuple(targets), model.conditions)]
-    asked = targets if len(targets) <= _FEW else targets[:1]
-    questions = [Question((name,)) for name in asked]
-    if len(targets) > 1:
-        questions.append(Question(tuple(targets)))
-        for name in asked:
-            others = tuple(other for other in targets if other != name)
-            questions.append(Question((name,), others))
-    return questions
+    whole: _Part
+    condition: _Part | None
+    shared: bool
 
 
 def estimate(
@@ -66,8 +47,11 @@ def estimate(
 ) -> dict[Question, dict[str, Any]]:
     """Estimates log-likelihoods over a data set.
 
-    What several questions need is estimated once. An example counts for a question if it
-    has all of its modalities (of a group that is named as a whole, one member or more).
+    What several questions need is estimated once. An example counts for a question if all of
+    its modalities are present (of a group that is named as a whole, one member or more).
+    Conditional likelihoods have the estimator that `ImportanceSampler.conditional` describes:
+    the same draws for both sides of the ratio, or the difference of two estimates where a
+    question has a `given_proposal`.
 
     Args:
         sampler: The model's sampler.
@@ -79,35 +63,45 @@ def estimate(
         By question: `value`, the mean over the examples in nats, its `standard_error` (of
         the mean, over examples), `sampling_error` (of the mean, from the importance
         samples alone), mean `effective_sample_size` and `log_weight_variance`, the number
-        of `examples`, `path` (mean estimate after so many samples) and what was asked.
+        of `examples`, the fraction of them whose effective sample size is below 10
+        (`few_effective_samples`), `path` (mean estimate after so many samples), and what was
+        asked; for a conditional likelihood also its `estimator`, `'shared draws'` or
+        `'difference'`.
 
     Raises:
         UserError: A question does not fit the model, or no example fits a question.
     """
     model = sampler.model
-    parts = {question: _parts(model, question) for question in questions}
-    needed = sorted({part for pair in parts.values() for part in pair if part}, key=str)
-    found: dict[Any, list] = {part: [] for part in needed}
+    plans = {question: _plan(model, question) for question in questions}
+    parts = sorted({p for plan in plans.values() for p in plan[:2] if p}, key=str)
+    shared = [question for question, plan in plans.items() if plan.shared]
+    used = {p for plan in plans.values() if not plan.shared for p in plan[:2] if p}
+    found: dict[Any, list] = {key: [] for key in (*used, *shared)}
     masks = []
     for place, batch in enumerate(batches):
         size = len(next(iter(batch["x"].values())))
         masks.append(_presence(model, batch.get("mask") or {}, size))
-        for index, part in enumerate(needed):
-            result = sampler(batch, *part, seed=[seed, place * len(needed) + index])
-            found[part].append([np.asarray(value, np.float64) for value in result])
+        for index, part in enumerate(parts):  # seeds are those of the difference
+            if part in used:
+                own = [seed, place * len(parts) + index]
+                found[part].append(_arrays(sampler(batch, *part, seed=own)))
+        for index, question in enumerate(shared):
+            own = random.fold_in(tf.constant([seed, _SHARED_STREAM]), place * len(shared) + index)
+            result = sampler.conditional(batch, *question[:3], seed=own)
+            found[question].append(_arrays(result))
     if not masks:
         raise UserError("there are no examples to evaluate")
     mask = {name: np.concatenate([m[name] for m in masks]) for name in masks[0]}
-    joined = {part: _join(results) for part, results in found.items()}
+    joined = {key: _join(results) for key, results in found.items()}
     return {
         question: {
-            **_summary(question, joined[whole], joined.get(condition), mask),
+            **_summary(question, _answer(question, plan, joined), mask),
             "target": list(question.target),
             "given": list(question.given),
-            "proposal": list(whole[1]),
+            **_estimator(question, plan),
             "num_samples": sampler.num_samples,
         }
-        for question, (whole, condition) in parts.items()
+        for question, plan in plans.items()
     }
 
 
@@ -145,41 +139,61 @@ def _estimates(run: Any, settings: Settings) -> dict[Question, dict[str, Any]]:
     """Estimates once what both analyses look at."""
     if _MEMORY not in settings.memory:
         model = run.model
-        questions = list(settings.questions) or default_questions(model)
+        questions = [
+            _separated(question, settings.given_proposal)
+            for question in list(settings.questions) or default_questions(model)
+        ]
         batches = settings.shown_batches(run, "log-likelihood")
         sampler = ImportanceSampler(model, settings.num_samples, jit_compile=run.config.jit_compile)
         settings.memory[_MEMORY] = estimate(sampler, batches, questions, settings.seed)
     return settings.memory[_MEMORY]
 
 
-def _parts(model: BaseVAE, question: Question) -> tuple[Any, Any]:
-    """Returns the one or two estimates behind a question, as `(target, proposal)` each."""
-    targets = [modality.name for modality in model.targets]
-    both = set(question.target) & set(question.given)
+def _separated(question: Question, names: tuple[str, ...] | None) -> Question:
+    """Returns a conditional question with the `given_proposal` that settings name."""
+    if names is None or not question.given:
+        return question
+    special = {("given",): question.given, ("prior",): ()}
+    return question._replace(given_proposal=special.get(names, names))
+
+
+def _plan(model: BaseVAE, question: Question) -> _Plan:
+    """Returns how a question is answered, with names in the model's order."""
+    check_question(model, question.target, question.given)
+    for field in ("proposal", "given_proposal"):
+        check_known(field, getattr(question, field) or (), model.modalities)
     known = [name for m in model.modalities for name in dict.fromkeys((m.name, *m.column_names))]
-    unknown = {*question.target, *question.given} - set(known)
-    if unknown or both or not question.target:
-        raise UserError(
-            f"target and given are different modalities of {targets}; "
-            f"asked for was {list(question.target)} given {list(question.given)}"
-        )
 
     def ordered(names):
         return tuple(name for name in known if name in names)
 
-    if model.conditions:
-        if set(question.given) != set(model.conditions) or set(question.target) - set(targets):
-            raise UserError(
-                f"this model has {', '.join(targets)} given {', '.join(model.conditions)} only"
-            )
-        proposal = question.proposal
-        proposal = ordered([*question.target, *question.given] if proposal is None else proposal)
-        return (ordered(question.target), proposal), None
     union = ordered([*question.target, *question.given])
     proposal = union if question.proposal is None else ordered(question.proposal)
+    if model.conditions:
+        if not question.given:
+            raise UserError(
+                f"this model has {', '.join(question.target)} given "
+                f"{', '.join(model.conditions)} only; name these as given"
+            )
+        return _Plan(_Part(ordered(question.target), proposal), None, False)
     if not question.given:
-        return (union, proposal), None
-    return (union, proposal), (ordered(question.given), ordered(question.given))
+        return _Plan(_Part(union, proposal), None, False)
+    separate = question.given if question.given_proposal is None else question.given_proposal
+    part = _Part(ordered(question.given), ordered(separate))
+    return _Plan(_Part(union, proposal), part, question.given_proposal is None)
+
+
+def _estimator(question: Question, plan: _Plan) -> dict[str, Any]:
+    """Returns what is recorded of how a question was answered."""
+    if plan.condition is None:
+        return {"proposal": list(plan.whole.proposal)}
+    if not plan.shared:
+        separate = {"given_proposal": list(plan.condition.proposal)}
+        return {"estimator": "difference", "proposal": list(plan.whole.proposal), **separate}
+    proposals = [plan.whole.proposal]
+    if question.proposal is None:
+        proposals.append(plan.condition.proposal)
+    return {"estimator": "shared draws", "proposal": [list(names) for names in proposals]}
 
 
 def _presence(model: BaseVAE, mask: dict[str, Any], size: int) -> dict[str, np.ndarray]:
@@ -195,45 +209,62 @@ def _presence(model: BaseVAE, mask: dict[str, Any], size: int) -> dict[str, np.n
     return found
 
 
+def _arrays(result: Estimate) -> list[np.ndarray]:
+    return [np.asarray(value, np.float64) for value in result]
+
+
 def _join(results: list[list[np.ndarray]]) -> dict[str, Any]:
     names = ("value", "error", "size", "variance")
     joined = {name: np.concatenate([r[i] for r in results]) for i, name in enumerate(names)}
-    # The last batch may be smaller and have other chunks: its path is read off where the
-    # others' points are.
+    # The last batch may be smaller and have other chunks: its path is interpolated at the
+    # others' points.
     points = results[0][5]
     paths = []
     for result in results:
         path, own = result[4], result[5]
         paths.append(np.stack([np.interp(points, own, column) for column in path.T]))
-    return {**joined, "points": points, "path": np.concatenate(paths)}
+    squared_error = joined.pop("error") ** 2
+    joined |= {"squared_error": squared_error, "points": points, "path": np.concatenate(paths)}
+    return joined
+
+
+def _answer(question: Question, plan: _Plan, joined: Mapping[Any, Any]) -> dict[str, Any]:
+    """Returns each example's estimate: shared draws, one likelihood, or the difference of two."""
+    if plan.shared:
+        return joined[question]
+    whole = joined[plan.whole]
+    if plan.condition is None:
+        return whole
+    condition = joined[plan.condition]
+    return whole | {
+        "value": whole["value"] - condition["value"],
+        "squared_error": whole["squared_error"] + condition["squared_error"],
+        "path": whole["path"] - condition["path"],
+    }
 
 
 def _summary(
-    question: Question, whole: dict[str, Any], condition: dict[str, Any] | None, mask: dict
+    question: Question, answer: Mapping[str, Any], mask: Mapping[str, np.ndarray]
 ) -> dict[str, Any]:
     has = np.logical_and.reduce([mask[name] for name in {*question.target, *question.given}])
     number = int(has.sum())
     if not number:
         raise UserError(f"no example has all that {question} is about")
-    value, squared_error, path = whole["value"], whole["error"] ** 2, whole["path"]
-    if condition is not None:
-        value = value - condition["value"]
-        squared_error = squared_error + condition["error"] ** 2
-        path = path - condition["path"]
+    value, error = mean_and_error(answer["value"][has])
+    variance, variance_error = mean_and_error(answer["variance"][has])
+    sizes = answer["size"][has]
     return {
-        **_mean("value", "standard_error", value[has]),
-        "sampling_error": math.sqrt(squared_error[has].sum()) / number,
-        "effective_sample_size": float(whole["size"][has].mean()),
-        **_mean("log_weight_variance", "log_weight_variance_error", whole["variance"][has]),
+        "value": value,
+        "standard_error": error,
+        "sampling_error": math.sqrt(answer["squared_error"][has].sum()) / number,
+        "effective_sample_size": float(sizes.mean()),
+        "few_effective_samples": float((sizes < FEW_EFFECTIVE_SAMPLES).mean()),
+        "log_weight_variance": variance,
+        "log_weight_variance_error": variance_error,
         "examples": number,
         "unit": "nats",
         "path": {
-            "num_samples": [int(point) for point in whole["points"]],
-            "value": [float(mean) for mean in path[has].mean(0)],
+            "num_samples": [int(point) for point in answer["points"]],
+            "value": [float(mean) for mean in answer["path"][has].mean(0)],
         },
     }
-
-
-def _mean(name: str, error_name: str, values: np.ndarray) -> dict[str, float]:
-    error = values.std(ddof=1) / math.sqrt(len(values)) if len(values) > 1 else math.nan
-    return {name: float(values.mean()), error_name: float(error)}

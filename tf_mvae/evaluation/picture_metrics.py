@@ -1,7 +1,5 @@
 """How near generated pictures are to the true ones: PSNR and SSIM, or F1 and IoU."""
 
-from collections.abc import Callable
-
 import numpy as np
 import tensorflow as tf
 
@@ -11,9 +9,7 @@ __all__ = [
     "counts",
     "f1",
     "iou",
-    "mean_and_error",
     "psnr",
-    "ratio_and_error",
     "ssim",
     "tolerant_counts",
     "tolerant_f1",
@@ -116,29 +112,6 @@ def best_threshold(rows: np.ndarray) -> int:
         rows: `counts`, `[batch, threshold, 3]`.
     """
     return int(np.argmax(f1(rows.sum(axis=0))))
-
-
-def mean_and_error(values: np.ndarray) -> tuple[float, float]:
-    """Returns the mean of pictures' values and its standard error; NaN of a single one's."""
-    error = values.std(ddof=1) / np.sqrt(len(values)) if len(values) > 1 else np.nan
-    return float(values.mean()), float(error)
-
-
-def ratio_and_error(
-    statistic: Callable[[np.ndarray], np.ndarray], rows: np.ndarray
-) -> tuple[float, float]:
-    """Returns a statistic of sums over pictures, and its standard error by the jackknife.
-
-    Args:
-        statistic: From sums, `[..., count]`, to values, `[...]`.
-        rows: What is summed up, `[batch, count]`.
-    """
-    total, number = rows.sum(axis=0), len(rows)
-    if number < 2:
-        return float(statistic(total)), np.nan
-    left_out = statistic(total - rows)
-    spread = np.sum((left_out - left_out.mean()) ** 2)
-    return float(statistic(total)), float(np.sqrt((number - 1) / number * spread))
 
 
 def _divided(number: np.ndarray, by: np.ndarray) -> np.ndarray:

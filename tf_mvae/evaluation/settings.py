@@ -24,7 +24,10 @@ class Settings:
         batch_size: Examples a batch.
         max_examples: The first so many examples only; all where None.
         questions: The log-likelihoods to estimate
-            (`tf_mvae.evaluation.likelihood.Question`); the usual ones where empty.
+            (`tf_mvae.evaluation.Question`); the usual ones if empty.
+        given_proposal: If set, conditional likelihoods are differences of two estimates
+            (`Question.given_proposal`); names, or `('given',)` for each question's own given,
+            or `('prior',)`.
         baseline_steps: Steps of networks that are trained to compare with; as many as the
             evaluated weights have had where None, no such networks where 0.
         decoding: How sentences are said, `'greedy'` or `'beam'`; greedily where None.
@@ -39,6 +42,7 @@ class Settings:
     batch_size: int = 100
     max_examples: int | None = None
     questions: tuple[Any, ...] = ()
+    given_proposal: tuple[str, ...] | None = None
     baseline_steps: int | None = None
     decoding: str | None = None
     beam_width: int = 5
@@ -73,6 +77,8 @@ class Settings:
         """Returns what decides the figures, for the report."""
         beam = {"beam_width": self.beam_width} if self.decoding == "beam" else {}
         asked = {"questions": [str(q) for q in self.questions]} if self.questions else {}
+        if self.given_proposal is not None:
+            asked["given_proposal"] = list(self.given_proposal)
         decoding = {} if self.decoding is None else {"decoding": self.decoding, **beam}
         return {
             "split": self.split,

@@ -9,9 +9,8 @@ import tensorflow as tf
 from tf_mvae.batch import unpack
 from tf_mvae.distributions.likelihoods import TokenSequence
 from tf_mvae.errors import UserError
-from tf_mvae.evaluation.accuracy import share
-from tf_mvae.evaluation.picture_metrics import ratio_and_error
 from tf_mvae.evaluation.settings import Settings
+from tf_mvae.evaluation.statistics import ratio_and_error, share
 from tf_mvae.models import BaseVAE
 from tf_mvae.ops import random
 from tf_mvae.ops.tokens import blank_rest

@@ -13,6 +13,7 @@ from tf_mvae.errors import UserError
 from tf_mvae.evaluation import picture_metrics as metrics
 from tf_mvae.evaluation.prediction import mean_prediction
 from tf_mvae.evaluation.settings import Settings
+from tf_mvae.evaluation.statistics import mean_and_error, ratio_and_error
 from tf_mvae.evaluation.supervised import kept_supervised, translator
 from tf_mvae.models import BaseVAE
 from tf_mvae.ops import random
@@ -92,7 +93,7 @@ def measure(
     if not task.binary:
         rows = _joined(_picture_rows(task, pairs, out) for pairs, out in _run(predictor, test))
         return {
-            name: _result(*metrics.mean_and_error(values), len(values), name.split()[0])
+            name: _result(*mean_and_error(values), len(values), name.split()[0])
             for name, values in rows.items()
         }
     rows = _joined(
@@ -112,7 +113,7 @@ def measure(
         wanted = {"F1": wanted["F1"], "F1 within a pixel": (metrics.tolerant_f1, "tolerant")}
     note = {"threshold": float(threshold), "note": f"threshold {threshold:.2f}"}
     return {
-        name: _result(*metrics.ratio_and_error(statistic, rows[part]), len(rows[part]), "%") | note
+        name: _result(*ratio_and_error(statistic, rows[part]), len(rows[part]), "%") | note
         for name, (statistic, part) in wanted.items()
     }
 

@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from tf_mvae import files
 from tf_mvae.batch import unpack
 from tf_mvae.errors import UserError
 from tf_mvae.evaluation.settings import Settings
+from tf_mvae.evaluation.statistics import block_jackknife
 from tf_mvae.models import BaseVAE
 from tf_mvae.models.sentences import say, text_modalities
 from tf_mvae.ops import random
@@ -99,7 +99,7 @@ def scores(hypotheses: Sequence[str], references: Sequence[str]) -> dict[str, di
         every = np.arange(len(references))
         found[name] = {
             "value": score(every),
-            "standard_error": _jackknife(score, every),
+            "standard_error": block_jackknife(score, len(references), _BLOCKS),
             "examples": len(references),
             "unit": name,
             "signature": str(metric.get_signature()),
@@ -195,14 +195,4 @@ def analyze(run: Any, settings: Settings) -> dict[str, Any]:
 def write_lines(path: pathlib.Path, lines: Sequence[str]) -> None:
     """Writes a text file, and its folder."""
     path.parent.mkdir(exist_ok=True)
-    files.write_text(path, "\n".join(lines) + "\n")
-
-
-def _jackknife(score: Callable[[np.ndarray], float], rows: np.ndarray) -> float:
-    """Returns the standard error of a score, from the scores without a block each."""
-    if len(rows) < 2:
-        return float("nan")
-    blocks = np.array_split(rows, min(_BLOCKS, len(rows)))
-    without = np.array([score(np.setdiff1d(rows, block)) for block in blocks])
-    number = len(blocks)
-    return float(np.sqrt((number - 1) / number * np.sum((without - without.mean()) ** 2)))
+    path.write_text("\n".join(lines) + "\n", encoding="utf-8")

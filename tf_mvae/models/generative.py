@@ -1,5 +1,6 @@
 """Inference and generation: what a model does once it is trained."""
 
+import contextlib
 from collections.abc import Container, Mapping, Sequence
 from typing import Any
 
@@ -13,6 +14,7 @@ from tf_mvae.batch import check_arrays, present_mask, unpack
 from tf_mvae.distributions.product_of_experts import standard_normal
 from tf_mvae.errors import UserError
 from tf_mvae.group import has_groups
+from tf_mvae.layers import unrolled
 from tf_mvae.modality import Modality
 from tf_mvae.models import arguments
 from tf_mvae.models.eager_calls import EagerCalls
@@ -283,10 +285,34 @@ class GenerativeModel(keras.Model):
     def export(self, *args, **kwargs) -> Any:
         """Exports as `keras.Model.export`, with TensorFlow's own ops alone in the graph.
 
-        `tf_mvae.serving.export_saved_model` writes more signatures.
+        It works before the model is called. The input is a whole batch,
+        `{"x": {name: ...}, "mask": {name: ...}}`, without masks of conditions; a signature that
+        takes tensors by name calls them `x_NAME` and `mask_NAME`.
+        `tf_mvae.serving.export_saved_model` writes more signatures, and
+        `tf_mvae.serving.export_format` ONNX and LiteRT files that are checked against the model.
+
+        Args:
+            *args: Keras' own arguments, `filepath` and `format` first.
+            **kwargs: The same by name; `input_signature` replaces the batch that is described.
         """
-        with reference_only():
+        kwargs.setdefault("input_signature", [self._batch_signature()])
+        litert = "litert" in (*args[1:2], kwargs.get("format"))  # which has no graph loops
+        with reference_only(), unrolled(self) if litert else contextlib.nullcontext():
             return super().export(*args, **kwargs)
+
+    def _batch_signature(self) -> dict[str, dict[str, tf.TensorSpec]]:
+        """Returns the shapes and types of a batch of any size."""
+        x, mask = {}, {}
+        lower = [modality.name.lower() for modality in self.modalities]
+        for index, modality in enumerate(self.modalities):
+            name, likelihood = modality.name, modality.likelihood
+            # TensorFlow takes no two names that differ in case alone.
+            own = f"{name}_{index}" if lower.count(name.lower()) > 1 else name
+            shape = [None, *likelihood.event_shape]
+            x[name] = tf.TensorSpec(shape, likelihood.dtype, f"x_{own}")
+            if name not in self.conditions:
+                mask[name] = tf.TensorSpec([None, *modality.mask_shape], tf.float32, f"mask_{own}")
+        return {"x": x, "mask": mask}
 
     @property
     def _names(self) -> list[str]:

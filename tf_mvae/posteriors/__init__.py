@@ -10,6 +10,7 @@ from tf_mvae.posteriors.mixtures import MixtureOfExperts, MixtureOfProducts
 from tf_mvae.posteriors.posterior import Posterior
 from tf_mvae.posteriors.private import PrivateMixtureOfExperts
 from tf_mvae.posteriors.product import Product, Quotient
+from tf_mvae.posteriors.proposals import draw_from_each, draw_proposal
 
 __all__ = [
     "DiagonalGaussian",
@@ -27,4 +28,6 @@ __all__ = [
     "PrivatePriors",
     "Product",
     "Quotient",
+    "draw_from_each",
+    "draw_proposal",
 ]

@@ -17,7 +17,7 @@ from tf_mvae.distributions.likelihoods import (
 from tf_mvae.distributions.members import MemberLikelihood
 from tf_mvae.models import BaseVAE
 from tf_mvae.serving.inputs import DRAWS
-from tf_mvae.serving.portable import EXPECTED
+from tf_mvae.serving.portable import expected_prefix, noise_name
 from tf_mvae.serving.signatures import ALL_PRESENT
 
 __all__ = ["describe", "describe_function", "describe_modalities"]
@@ -120,7 +120,7 @@ def describe_function(
         meaning += " Everything is present."
     described = {}
     for key, spec in sorted(inputs.items()):
-        lead = ["num_samples", "batch"] if key == "noise" else ["batch"]
+        lead = ["num_samples", "batch"] if key == noise_name(model) else ["batch"]
         field = _typed(spec, lead if key not in DRAWS else []) | _input(model, own, key)
         if key in defaults and spec.shape.rank and key not in DRAWS:
             field["meaning"] += " May be left out."
@@ -180,14 +180,15 @@ def _input(model: BaseVAE, signature: str, key: str) -> dict[str, Any]:
     if key == "temperature":
         meaning = "Factor on the latent's standard deviation; 0 is its mean."
         return {"low": 0, "high": None, "meaning": meaning}
-    if key == "noise":
+    if key == noise_name(model):
         return _latent("Independent standard normal numbers, in place of a seed.")
     return _latent()
 
 
 def _output(model: BaseVAE, signature: str, key: str) -> dict[str, Any]:
     by_name = {modality.name: modality for modality in model.modalities}
-    by_name |= {EXPECTED + name: modality for name, modality in by_name.items()}
+    prefix = expected_prefix(model)
+    by_name |= {prefix + name: modality for name, modality in by_name.items()}
     unbounded = {"low": None, "high": None}
     if key in by_name:
         return _expected(by_name[key].name, by_name[key].likelihood)

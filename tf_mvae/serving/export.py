@@ -13,7 +13,7 @@ from tf_mvae.serving.description import describe
 from tf_mvae.serving.directories import write_directory, write_version
 from tf_mvae.serving.model_card import ModelCard, write_model_card
 from tf_mvae.serving.signatures import ServedModel, signatures
-from tf_mvae.serving.tracing import check_stock_operations
+from tf_mvae.serving.tracing import check_stock_operations, save_signatures
 from tf_mvae.serving.warmup import WARMUP_FILE, write_warmup_requests
 
 __all__ = ["export_saved_model", "export_version", "read_meta_graph"]
@@ -96,9 +96,7 @@ def read_meta_graph(directory: str | os.PathLike) -> tf.compat.v1.MetaGraphDef:
 
 def _writer(model: BaseVAE, name: str, card: ModelCard | None) -> Callable[[pathlib.Path], None]:
     def write(directory: pathlib.Path) -> None:
-        # Nobody trains what is served: gradients would cost a fifth of the time.
-        options = tf.saved_model.SaveOptions(experimental_custom_gradients=False)
-        tf.saved_model.save(ServedModel(model), str(directory), signatures(model), options)
+        save_signatures(ServedModel(model), directory, signatures(model))
         meta_graph = read_meta_graph(directory)
         check_stock_operations(meta_graph.graph_def)
         description = describe(

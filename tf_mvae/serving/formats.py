@@ -6,9 +6,10 @@ Every one is run in its own runtime before it is published, and has to agree wit
 import json
 import os
 import pathlib
+import re
 import tempfile
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import keras
@@ -16,6 +17,7 @@ import numpy as np
 import tensorflow as tf
 
 from tf_mvae.errors import UserError
+from tf_mvae.layers import unrolled
 from tf_mvae.models import BaseVAE
 from tf_mvae.serving.description import describe_function, describe_modalities
 from tf_mvae.serving.directories import write_version
@@ -23,7 +25,11 @@ from tf_mvae.serving.examples import example_inputs
 from tf_mvae.serving.model_card import ModelCard, write_model_card
 from tf_mvae.serving.portable import portable_functions
 from tf_mvae.serving.signatures import ServedModel
-from tf_mvae.serving.tracing import check_stock_operations
+from tf_mvae.serving.tracing import (
+    check_stock_operations,
+    save_signatures,
+    with_plain_names,
+)
 
 __all__ = ["FORMATS", "TOLERANCE", "export_format"]
 
@@ -160,22 +166,35 @@ def _onnx(model: BaseVAE, functions: Mapping, directory: pathlib.Path) -> dict[s
 
     def convert(name, function):
         path = directory / f"{name}.onnx"
+        plain, names = with_plain_names(function, lower_case=True)
         try:
-            tf2onnx.convert.from_function(
-                function,
-                function.input_signature,
+            converted, _ = tf2onnx.convert.from_function(
+                plain,
+                plain.input_signature,
                 opset=_OPSET,
                 custom_op_handlers={"SelectV2": (_where, [])},
-                output_path=str(path),
             )
+            _name_inputs(converted.graph, names)
+            path.write_bytes(converted.SerializeToString())
             session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
-        except Exception as error:  # whatever the converter and the runtime think of
-            message = str(error).splitlines()[0][:300]
-            raise UserError(f"{name} cannot be converted to ONNX: {message}") from error
+        except Exception as error:  # whatever the converter and the runtime raise
+            raise UserError(
+                f"{name} cannot be converted to ONNX: {_reason(error)}; change the network that "
+                "has this operation, or export another format (saved_model, keras)"
+            ) from error
         names = [output.name for output in session.get_outputs()]
         return lambda inputs: dict(zip(names, session.run(None, dict(inputs)), strict=True))
 
     return {name: convert(name, function) for name, function in functions.items()}
+
+
+def _name_inputs(graph: Any, names: Mapping[str, str]) -> None:
+    """Renames inputs of an ONNX graph."""
+    for value in graph.input:
+        value.name = names.get(value.name, value.name)
+    for inner in _graphs(graph):
+        for node in inner.node:
+            node.input[:] = [names.get(name, name) for name in node.input]
 
 
 def _where(context: Any, node: Any, name: str, arguments: Any) -> None:
@@ -186,20 +205,49 @@ def _where(context: Any, node: Any, name: str, arguments: Any) -> None:
     node.type, node.domain = "Where", ""
 
 
+def _graphs(graph: Any) -> Iterator[Any]:
+    """Yields an ONNX graph and those of its loops and conditions."""
+    yield graph
+    for node in graph.node:
+        for attribute in node.attribute:
+            for inner in (attribute.g, *attribute.graphs):
+                yield from _graphs(inner)
+
+
 def _tflite(model: BaseVAE, functions: Mapping, directory: pathlib.Path) -> dict[str, Runner]:
+    # LiteRT has no loops of TensorFlow's; these functions are traced without any.
+    functions = portable_functions(model)
     with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of TensorFlow's own plans for these classes
-        tf.saved_model.save(ServedModel(model), folder, signatures=dict(functions))
+        with unrolled(model):
+            save_signatures(ServedModel(model), folder, functions)
         converter = tf.lite.TFLiteConverter.from_saved_model(folder, signature_keys=list(functions))
         try:
             content = converter.convert()
-        except Exception as error:  # whatever the converter thinks of
-            message = str(error).strip().splitlines()[0]
-            raise UserError(f"the model cannot be converted to LiteRT: {message}") from error
+        except Exception as error:  # whatever the converter raises
+            raise UserError(
+                f"the model cannot be converted to LiteRT: {_reason(error)}; change the network "
+                "that has this operation, or export another format (saved_model, onnx)"
+            ) from error
         (directory / "model.tflite").write_bytes(content)
         interpreter = tf.lite.Interpreter(model_content=content)
     runners = {name: interpreter.get_signature_runner(name) for name in functions}
     return {name: (lambda inputs, run=run: run(**inputs)) for name, run in runners.items()}
+
+
+def _reason(error: Exception) -> str:
+    """Returns what a converter says in one line: the operations that it does not know, if any."""
+    message = str(error).strip()
+    for kind in ("Custom ops", "Flex ops", "TF Select ops"):
+        found = re.search(rf"{kind}: (.+)", message)
+        if found:
+            return f"LiteRT does not have the operations {found[1].strip()[:200]}"
+    lines = [line.strip() for line in message.splitlines() if line.strip()]
+    failed = re.search(r"failed to legalize operation '([^']+)'", message)
+    if failed:
+        return f"LiteRT does not have the operation {failed[1].removeprefix('tf.')}"
+    line = lines[0] if lines else type(error).__name__
+    return re.sub(r"^<unknown>:0: error: (loc\(.*\): )?", "", line)[:300]
 
 
 FORMATS: dict[str, Callable[..., dict[str, Runner]]] = {

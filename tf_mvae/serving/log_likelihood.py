@@ -4,7 +4,12 @@ from collections.abc import Mapping
 
 import tensorflow as tf
 
-from tf_mvae.ops.importance import LogWeightSums, chunk_seed
+from tf_mvae.ops.importance import (
+    LogWeightSums,
+    chunk_seed,
+    chunk_sizes,
+    stream_chunks,
+)
 from tf_mvae.serving.parts import Parts
 
 __all__ = ["MAX_ROWS", "log_likelihood"]
@@ -46,31 +51,17 @@ def log_likelihood(
     prepared = {m.name: m.prepare(x[m.name], mask[m.name]) for m in parts.model.modalities}
     size = tf.shape(posterior.mean())[0]
     rows = max(modality.likelihood.rows_per_example for modality in parts.model.targets)
-    chunk, number = _chunks(num_samples, size * rows)
+    chunk, number = chunk_sizes(num_samples, size * rows, MAX_ROWS)
 
     def add_chunk(index, sums):
         z, log_weight = posterior.sample_and_log_ratio(chunk, chunk_seed(seed, index))
         log_weight += tf.ensure_shape(parts.log_prob(z, prepared, mask), [None, None])
         counts = tf.cast(tf.minimum(chunk, num_samples - index * chunk), tf.float32)
-        return index + 1, sums.add(log_weight, counts)
+        return sums.add(log_weight, counts)
 
-    rows = tf.TensorShape([None])
-    _, sums = tf.while_loop(
-        lambda index, _: index < number,
-        add_chunk,
-        (tf.constant(0), LogWeightSums.nothing(size)),
-        shape_invariants=(tf.TensorShape([]), LogWeightSums(*[rows] * 5)),
-        parallel_iterations=1,  # one chunk's latents and decodings at a time
-    )
+    sums = stream_chunks(add_chunk, LogWeightSums.nothing(size), number)
     return {
         "log_likelihood": sums.mean_log(),
         "standard_error": sums.standard_error(),
         "effective_sample_size": sums.effective_sample_size(),
     }
-
-
-def _chunks(num_samples: tf.Tensor, rows: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-    """Returns how many samples a chunk has, and how many chunks there are."""
-    most = tf.maximum(tf.minimum(num_samples, MAX_ROWS // tf.maximum(rows, 1)), 1)
-    number = -(-num_samples // most)
-    return -(-num_samples // number), number

@@ -7,10 +7,25 @@ from tf_mvae.models import BaseVAE
 from tf_mvae.serving import inputs as named
 from tf_mvae.serving.tracing import trace
 
-__all__ = ["EXPECTED", "portable_functions"]
+__all__ = ["expected_prefix", "noise_name", "portable_functions"]
 
-# An input and an output of one ONNX graph cannot have one name.
-EXPECTED = "expected_"
+
+def expected_prefix(model: BaseVAE) -> str:
+    """Returns what outputs have in front of a modality's name: `expected_`.
+
+    An input and an output of one ONNX graph cannot have one name, so it is repeated if a modality's
+    own name begins with it.
+    """
+    prefix = "expected_"
+    while any(modality.name.startswith(prefix) for modality in model.modalities):
+        prefix += "expected_"
+    return prefix
+
+
+def noise_name(model: BaseVAE) -> str:
+    """Returns the name of the input of random numbers: `noise`, if no modality has that name."""
+    taken = [modality.name for modality in model.modalities]
+    return "latent_noise" if "noise" in taken else "noise"
 
 
 def portable_functions(
@@ -23,10 +38,10 @@ def portable_functions(
 
     - `encode`: `loc` and `log_variance` of the posterior, `[batch, latent]`.
     - `decode`: from `z` `[batch, latent]` (and conditions) to every modality's expected value,
-      `expected_NAME`.
-    - `generate`: takes `noise`, standard normal numbers `[num_samples, batch, latent]`, in
-      place of a seed, and `temperature`; `z` and every modality's expected value,
-      `[num_samples, batch, ...]`.
+      `expected_NAME` (`expected_prefix`).
+    - `generate`: takes `noise` (`noise_name`), standard normal numbers
+      `[num_samples, batch, latent]`, in place of a seed, and `temperature`; `z` and every
+      modality's expected value, `[num_samples, batch, ...]`.
 
     Args:
         model: The model to export.
@@ -34,7 +49,9 @@ def portable_functions(
     values, masks = named.value_specs(model), named.mask_specs(model)
     conditions = [spec for spec in values if spec.name in model.conditions]
     latent = tf.TensorSpec([None, model.latent_dim], name="z")
-    noise_spec = tf.TensorSpec([None, None, model.latent_dim], name="noise")
+    noise = noise_name(model)
+    noise_spec = tf.TensorSpec([None, None, model.latent_dim], name=noise)
+    prefix = expected_prefix(model)
 
     def posterior(given):
         names = [modality.name for modality in model.modalities]
@@ -46,7 +63,7 @@ def portable_functions(
 
     def expected(z, given):
         values = model.from_latent(z, given=given)
-        return {EXPECTED + name: value for name, value in values.items()}
+        return {prefix + name: value for name, value in values.items()}
 
     def encode(**given):
         _, loc, log_variance = posterior(given)
@@ -55,9 +72,9 @@ def portable_functions(
     def decode(z, **given):
         return expected(z, given)
 
-    def generate(noise, temperature, **given):
+    def generate(temperature, **given):
         x, loc, log_variance = posterior(given)
-        z = loc + temperature * tf.exp(log_variance / 2) * noise
+        z = loc + temperature * tf.exp(log_variance / 2) * given[noise]
         return {"z": z, **expected(z, x)}
 
     return {

@@ -19,7 +19,7 @@ from tf_mvae.serving.directories import write_version
 from tf_mvae.serving.export import read_meta_graph
 from tf_mvae.serving.model_card import ModelCard, write_model_card
 from tf_mvae.serving.signatures import ServedModel
-from tf_mvae.serving.tracing import check_stock_operations, trace
+from tf_mvae.serving.tracing import check_stock_operations, save_signatures, trace
 
 __all__ = ["export_text"]
 
@@ -89,8 +89,7 @@ def export_text(
         specs = [tf.TensorSpec([None], tf.string, name=name) for name in names]
         seed = tf.TensorSpec([2], tf.int32, name="seed")
         function = trace(translate, [*specs, seed], {"seed": tf.zeros([2], tf.int32)})
-        options = tf.saved_model.SaveOptions(experimental_custom_gradients=False)
-        tf.saved_model.save(served, str(directory), {"serving_default": function}, options)
+        save_signatures(served, directory, {"serving_default": function})
         check_stock_operations(read_meta_graph(directory).graph_def, _OPERATIONS)
         extra = directory / "assets.extra"
         extra.mkdir()

@@ -6,14 +6,18 @@ function, and no operation that some library registered.
 """
 
 import inspect
+import keyword
+import os
+import pathlib
 from collections.abc import Callable, Mapping, Sequence
 
 import tensorflow as tf
+from tensorflow.core.protobuf import saved_model_pb2
 
 from tf_mvae.errors import UserError
 from tf_mvae.ops.custom_op import reference_only
 
-__all__ = ["check_stock_operations", "operations", "trace"]
+__all__ = ["check_stock_operations", "operations", "save_signatures", "trace", "with_plain_names"]
 
 _PYTHON = ("EagerPyFunc", "PyFunc", "PyFuncStateless")
 
@@ -42,16 +46,97 @@ def trace(
         with reference_only():
             return function(**dict(zip(names, values, strict=True)))
 
-    # `tf.saved_model.save` reads names and defaults from the function's own signature.
+    # `tf.saved_model.save` reads defaults from the function's own signature.
     parameter = inspect.Parameter
     call.__signature__ = inspect.Signature(
         parameter(
-            name, parameter.POSITIONAL_OR_KEYWORD, default=defaults.get(name, parameter.empty)
+            f"{name}_" if keyword.iskeyword(name) else name,
+            parameter.POSITIONAL_OR_KEYWORD,
+            default=defaults.get(name, parameter.empty),
         )
         for name in names
     )
     call.__name__ = function.__name__
     return tf.function(call, input_signature=specs, autograph=False)
+
+
+def with_plain_names(
+    function: tf.types.experimental.PolymorphicFunction, lower_case: bool = False
+) -> tuple[tf.types.experimental.PolymorphicFunction, dict[str, str]]:
+    """Returns a function whose inputs have names that TensorFlow takes and keeps.
+
+    It takes no Python keyword (`class`, `from`), no two names that differ in case alone, and
+    makes lower case of all in a graph.
+
+    Args:
+        function: What `trace` returned.
+        lower_case: Whether names with capitals are replaced too.
+
+    Returns:
+        The function, and by the name that was put in its place the input's own name.
+    """
+    specs, names = function.input_signature, {}
+    lower = [spec.name.lower() for spec in specs]
+    for index, spec in enumerate(specs):
+        own = spec.name
+        capitals = own != lower[index] and (lower_case or lower.count(lower[index]) > 1)
+        if keyword.iskeyword(own) or capitals:
+            names[f"{lower[index]}__{index}"] = own
+    if not names:
+        return function, {}
+    plain = {own: name for name, own in names.items()}
+    specs = [tf.TensorSpec(s.shape, s.dtype, plain.get(s.name, s.name)) for s in specs]
+    return tf.function(function.python_function, input_signature=specs, autograph=False), names
+
+
+def save_signatures(
+    module: tf.Module,
+    directory: str | os.PathLike,
+    functions: Mapping[str, tf.types.experimental.PolymorphicFunction],
+) -> None:
+    """Writes a SavedModel of functions that `trace` made.
+
+    Inputs whose names TensorFlow does not take are traced under other names, and renamed in
+    the file.
+
+    Args:
+        module: Holds the variables.
+        directory: Where to.
+        functions: By the signatures' names.
+    """
+    traced = {key: with_plain_names(function) for key, function in functions.items()}
+    signatures = {key: function for key, (function, _) in traced.items()}
+    # Nobody trains what is served: gradients would cost a fifth of the time.
+    options = tf.saved_model.SaveOptions(experimental_custom_gradients=False)
+    tf.saved_model.save(module, str(directory), signatures, options)
+    names = {key: own for key, (_, own) in traced.items() if own}
+    if names:
+        _rename_inputs(pathlib.Path(directory) / "saved_model.pb", names)
+
+
+def _rename_inputs(path: pathlib.Path, names: Mapping[str, Mapping[str, str]]) -> None:
+    """Renames inputs in a SavedModel's file, by signature from one name to another."""
+    saved = saved_model_pb2.SavedModel()
+    saved.ParseFromString(path.read_bytes())
+    graph = saved.meta_graphs[0]
+    for key, own in names.items():
+        signature = graph.signature_def[key]
+        for fields in (signature.inputs, signature.defaults):
+            for name in own.keys() & set(fields):
+                fields[own[name]].CopyFrom(fields[name])
+                del fields[name]
+    # What calls of a loaded signature in Python are bound to.
+    objects = graph.object_graph_def.nodes
+    holder = next(
+        n
+        for n in objects
+        if n.WhichOneof("kind") == "user_object" and n.user_object.identifier == "signature_map"
+    )
+    for child in holder.children:
+        if child.local_name in names:
+            found = objects[child.node_id].bare_concrete_function.argument_keywords
+            found[:] = [names[child.local_name].get(name, name) for name in found]
+    path.write_bytes(saved.SerializeToString())
 
 
 def operations(graph: tf.compat.v1.GraphDef) -> set[str]:

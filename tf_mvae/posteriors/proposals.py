@@ -1,0 +1,46 @@
+"""Draws from posteriors as proposals of importance sampling."""
+
+import math
+from collections.abc import Sequence
+
+import tensorflow as tf
+
+from tf_mvae.ops import random
+from tf_mvae.ops.importance import draw_mixture_chunk
+from tf_mvae.posteriors.gaussian import DiagonalGaussian
+from tf_mvae.posteriors.posterior import Posterior, standard_normal_log_prob
+
+__all__ = ["draw_from_each", "draw_proposal"]
+
+
+def draw_proposal(posterior: Posterior, seed: tf.Tensor, chunk: int) -> tuple[tf.Tensor, tf.Tensor]:
+    """Draws z, `[chunk, batch, latent]`; returns it with `log p(z) / q(z)`, `[chunk, batch]`."""
+    return posterior.sample_and_log_ratio(chunk, seed)
+
+
+def draw_from_each(
+    posteriors: Sequence[Posterior], seed: tf.Tensor, chunk: int
+) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+    """Draws as many latents from each of several posteriors; see `draw_mixture_chunk`.
+
+    Args:
+        posteriors: Of the same examples, `[batch]` each.
+        seed: Two integers.
+        chunk: How many latents an example from each.
+
+    Returns:
+        z, `[chunk * posterior, batch, latent]`; `log p(z) / q(z)` with the mixture q of the
+        posteriors; and the first one's part of it, `q_0(z) / sum_c q_c(z)`.
+    """
+    if all(isinstance(posterior, DiagonalGaussian) for posterior in posteriors):
+        loc, log_variance = (tf.stack(part) for part in zip(*posteriors, strict=True))
+        return draw_mixture_chunk(loc, log_variance, seed, chunk)
+    number = len(posteriors)
+    seeds = tf.unstack(random.split(seed, number), num=number)
+    z = tf.stack([q.sample(chunk, s) for q, s in zip(posteriors, seeds, strict=True)], axis=1)
+    batch, latent = posteriors[0].mean().shape
+    z = tf.ensure_shape(tf.reshape(z, [chunk * number, -1, latent]), [None, batch, latent])
+    log_q = tf.stack([posterior.log_prob(z) for posterior in posteriors])
+    log_sum = tf.reduce_logsumexp(log_q, axis=0)
+    log_ratio = standard_normal_log_prob(z) - log_sum + math.log(number)
+    return z, log_ratio, tf.exp(log_q[0] - log_sum)

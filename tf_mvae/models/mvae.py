@@ -115,8 +115,9 @@ class MVAE(MultimodalVAE):
             term_weight: The weights of whole ELBO terms, divergence and all: by modality,
                 that of the modality alone, and under `'everything'` that of all that an
                 example has. They are for examples that have several modalities; the one
-                term of others counts 1. What a mapping leaves out is 1, as everything is in the
-                paper; without a mapping it is `default_term_weight`.
+                term of others counts 1. What a mapping leaves out is 1: `{}` has the paper's
+                weights. Default: `default_term_weight`, which depends on the number of
+                modalities.
             self_training: By class modality, a probability: in training, an example that
                 lacks the class has the model's own guess to reconstruct where the model
                 holds it for more probable than that. See

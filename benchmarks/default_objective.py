@@ -2,8 +2,8 @@
 
 `python benchmarks/default_objective.py` trains each setting on each data set with the same
 budget and seeds, and scores how hidden parts are completed. A setting is
-`WEIGHT:K`: the weight of a term of one modality (`1`, `1/N`, `1/(N-1)`, `0`, or `default`, the
-package's own) and the number of random subsets. Scores are added to
+`WEIGHT:K`: the weight of a term of one modality (`1`, `1/N`, `1/(N-1)^2`, `0`, and others; the
+package's own with `default`) and the number of random subsets. Scores are added to
 `benchmarks/results/default_objective.json`, and the tables are written next to it.
 
     python benchmarks/default_objective.py --sets=randhie,wine --settings=1:2,1/N:2 --seeds=0,1
@@ -39,32 +39,17 @@ def _all_equal(weight: Callable[[int], float]) -> Weights:
     return weights
 
 
-def _singles(number: Callable[[int], float]) -> Weights:
-    """Weighs terms that reconstruct other modalities; a group's members alone weigh 1."""
-
-    def weights(modalities: Sequence[Modality]) -> dict[str, float]:
-        names = [m.name for m in modalities if not m.mask_shape]
-        return dict.fromkeys(names, number(len(names)))
-
-    return weights
-
-
 WEIGHTS: dict[str, Weights] = {
     "1": lambda modalities: {},
     "1/N": _all_equal(lambda n: 1 / n),
     "1/(N-1)": _all_equal(lambda n: 1 / (n - 1)),
+    "1/(N-1)^2": _all_equal(lambda n: 1 / (n - 1) ** 2),
     "1/N^2": _all_equal(lambda n: 1 / n**2),
     "0": _all_equal(lambda n: 0.0),
-    "1/(S-1)": _singles(lambda s: 1 / max(1, s - 1)),
-    "members 1/N": lambda modalities: {
-        name: 1 / sum(m.size for m in modalities)
-        for m in modalities
-        if m.mask_shape
-        for name in m.column_names
-    },
     "default": lambda modalities: None,
 }
-SETTINGS = ("1:0", "1:2", "1/N:0", "1/N:2", "1/N:4", "1/(N-1):2", "0:0", "0:2", "0:4")
+SETTINGS = ("1:0", "1:2", "1/N:2", "1/(N-1):0", "1/(N-1):2", "1/(N-1)^2:0", "1/(N-1)^2:2",
+            "1/N^2:0", "1/N^2:2", "0:0", "0:2")  # fmt: skip
 SCORES = ("kl", "error", "error given one", "log_likelihood",
           "accuracy given image", "accuracy given attributes", "error given image")  # fmt: skip
 

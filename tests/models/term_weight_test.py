@@ -49,7 +49,7 @@ def group(number, cross_weight=None):
 
 def test_without_a_mapping_the_weights_are_the_default_ones(tiny_batch):
     plain = tiny.make_model()
-    for term_weight in (None, {"everything": 1, "image": 0.5, "label": 0.1, "reading": 0.5}):
+    for term_weight in (None, {"everything": 1, "image": 0.25, "label": 0.1, "reading": 0.25}):
         model = tiny.make_model(term_weight=term_weight)
         model.set_weights(plain.get_weights())
         np.testing.assert_allclose(
@@ -65,14 +65,14 @@ def test_default_weights_of_two_modalities():
 
 
 @pytest.mark.parametrize("number", [3, 8, 19, 100])
-def test_default_weights_count_as_much_as_the_joint_term(number):
-    """Each modality is reconstructed from every other one alone, with these weights in all 1."""
-    expected = {f"c{i}": 1 / (number - 1) for i in range(number)}
+def test_default_weights_fall_with_the_square_of_the_number_of_others(number):
+    usual = 1 / (number - 1) ** 2
+    expected = {f"c{i}": usual for i in range(number)}
     assert default_term_weight(columns(number)) == pytest.approx(expected)
     found = default_term_weight([*columns(number - 1), *classes(1)])
-    assert found.pop("class0") == pytest.approx(min(0.1, 1 / (number - 1)))
-    assert list(found.values()) == pytest.approx([1 / (number - 1)] * (number - 1))
-    assert set(default_term_weight(classes(number)).values()) == {1 / (number - 1)}
+    assert found.pop("class0") == pytest.approx(min(0.1, usual))
+    assert list(found.values()) == pytest.approx([usual] * (number - 1))
+    assert set(default_term_weight(classes(number)).values()) == {usual}
 
 
 @pytest.mark.parametrize("number", [8, 19, 100])
@@ -81,7 +81,7 @@ def test_members_of_a_group_reconstruct_themselves_only_and_weigh_1(number):
     image, label = tiny.make_modalities()[:2]
     assert default_term_weight([image, group(number - 1)]) == {}
     assert default_term_weight([image, label, group(number - 2)]) == {"label": 0.1}
-    expected = {name: 1 / 2 for name in ("c0", "c1", "c2")}
+    expected = {name: 1 / 4 for name in ("c0", "c1", "c2")}
     assert default_term_weight([*columns(3), group(number - 3)]) == expected
 
 

@@ -33,11 +33,11 @@ _CLASS_ALONE = 0.1
 def default_term_weight(modalities: Sequence[Modality]) -> dict[str, float]:
     """Returns the `term_weight` of an `MVAE` that is given none.
 
-    - The term of a single modality alone weighs `1 / (S - 1)` where there are S > 2 single
-      modalities. Each of the S terms reconstructs the other modalities, so every modality is
-      reconstructed S - 1 times from one other; with these weights that counts as much as its
-      one reconstruction in the joint term. With weights of 1 these terms outweigh the joint
-      term S to 1; a single column predicts little of the others, and the posterior collapses.
+    - The term of a single modality alone weighs `1 / (S - 1)^2` where there are S > 2 single
+      modalities. Each of the S terms reconstructs S - 1 other modalities, and these S (S - 1)
+      reconstructions together then weigh about as much as one modality. With weights of 1 these
+      terms outweigh the joint term S to 1; a single column predicts little of the others, and
+      the posterior collapses.
     - The term of a class alone (`Categorical`) weighs 0.1 at most where other modalities are
       reconstructed from it: it costs the decoders of images likelihood, and the class's expert
       learns as much from a tenth of it. Where labels are few, or training is short, it needs
@@ -57,7 +57,7 @@ def default_term_weight(modalities: Sequence[Modality]) -> dict[str, float]:
         return {}
     singles = [m for m in modalities if not isinstance(m, ModalityGroup)]
     classes = [m.name for m in singles if isinstance(m.likelihood, Categorical)]
-    weights = dict.fromkeys([m.name for m in singles], 1 / max(1, len(singles) - 1))
+    weights = dict.fromkeys([m.name for m in singles], 1 / max(1, len(singles) - 1) ** 2)
     if any(np.any(m.cross_weight) for m in modalities if m.name not in classes):
         weights |= {name: min(_CLASS_ALONE, weights[name]) for name in classes}
     return {name: weight for name, weight in weights.items() if weight != 1}

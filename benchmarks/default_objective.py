@@ -14,7 +14,7 @@ import json
 import os
 import pathlib
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
@@ -128,13 +128,21 @@ def _weight_and_k(setting: str) -> list[str]:
     return [weight, number]
 
 
+def _in_order(methods: Iterable[str]) -> list[str]:
+    """Returns methods without repetition, settings in the order of `SETTINGS`."""
+    known = list(dict.fromkeys(methods))
+    rank = {setting: place for place, setting in enumerate(SETTINGS)}
+    return sorted(known, key=lambda method: rank.get(method, -1))
+
+
 def table_of(entry: dict[str, Any]) -> str:
     """Returns all scores of a data set, and errors by column where these are few."""
     methods = {**entry["baselines"], **entry["settings"]}
     keys = [k for k in SCORES if any(mean_of(s, k) is not None for s in methods.values())]
     columns = entry["columns"] if len(entry["columns"]) <= 13 else []
     rows = []
-    for method, scores in methods.items():
+    for method in _in_order(methods):
+        scores = methods[method]
         name = _weight_and_k(method) if method in entry["settings"] else [method, ""]
         errors = [found["by column"] for found in scores.values() if "by column" in found]
         by_column = np.mean(errors, axis=0) if errors else [None] * len(columns)
@@ -160,7 +168,7 @@ def summary(results: dict[str, Any]) -> str:
             shown[f"{name}"] = (name, "error")
     rows = []
     for kind in ("baselines", "settings"):
-        for method in dict.fromkeys(m for entry in results.values() for m in entry[kind]):
+        for method in _in_order(m for entry in results.values() for m in entry[kind]):
             cells = []
             for name, key in shown.values():
                 scores = results[name][kind].get(method, {})

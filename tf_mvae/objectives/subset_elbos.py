@@ -19,24 +19,36 @@ _CLASS_ALONE = 0.1
 
 
 def default_term_weight(modalities: Sequence[Modality]) -> dict[str, float]:
-    """Returns the `term_weight` of an `MVAE` whose user gives none: 0.1 for classes alone.
+    """Returns the `term_weight` of an `MVAE` that is given none.
 
-    What is reconstructed from nothing but a class is an average of what the class holds, which
-    costs the decoders of images likelihood; the class's expert learns as much from a tenth of
-    that term. Where labels are few, or training is short, it needs more of it
-    (`term_weight={}`: all of it). docs/objectives.md has the trials. Where nothing else is
-    reconstructed from a class (`cross_weight=0`, as in the paper), every weight is 1.
+    - The term of a single modality alone weighs `1 / (S - 1)^2` where there are S > 2 single
+      modalities. Each of the S terms reconstructs S - 1 other modalities, and these S (S - 1)
+      reconstructions together then weigh about as much as one modality. With weights of 1 these
+      terms outweigh the joint term S to 1; a single column predicts little of the others, and
+      the posterior collapses.
+    - The term of a class alone (`Categorical`) weighs 0.1 at most where other modalities are
+      reconstructed from it: it costs the decoders of images likelihood, and the class's expert
+      learns as much from a tenth of it. Where labels are few, or training is short, it needs
+      more (`term_weight={}`: all of it).
+    - The members of a `ModalityGroup` weigh 1: alone they reconstruct nothing but themselves.
+    - Where no modality has a `cross_weight`, as in the paper, every weight is 1.
+
+    docs/objectives.md has the measurements.
 
     Args:
-        modalities: Those of a model.
+        modalities: The modalities of a model.
 
     Returns:
-        Weights by the name of each `Categorical` modality; of others, and of all together, it
-        is 1.
+        Weights by name; those omitted are 1, as is that of the joint term.
     """
-    classes = [m.name for m in modalities if m.likelihood.is_categorical]
-    drawn = any(np.any(m.cross_weight) for m in modalities if m.name not in classes)
-    return dict.fromkeys(classes, _CLASS_ALONE) if drawn else {}
+    if not any(np.any(m.cross_weight) for m in modalities):
+        return {}
+    singles = [modality for modality in modalities if not modality.mask_shape]
+    classes = [modality.name for modality in singles if modality.likelihood.is_categorical]
+    weights = dict.fromkeys([m.name for m in singles], 1 / max(1, len(singles) - 1) ** 2)
+    if any(np.any(m.cross_weight) for m in modalities if m.name not in classes):
+        weights |= {name: min(_CLASS_ALONE, weights[name]) for name in classes}
+    return {name: weight for name, weight in weights.items() if weight != 1}
 
 
 @keras.saving.register_keras_serializable("tf_mvae")

@@ -23,6 +23,7 @@ from tf_mvae import (
     likelihoods,
 )
 from tf_mvae.evaluation import ImportanceSampler
+from tf_mvae.ops.replicas import equal_parts
 
 PRESETS = [MVAE, MVAEQ, VAE, CVAE, BiVCCA, JMVAE, TELBO, MoPoE, MVTCAE, MMVAE, MMVAEPlus]
 
@@ -127,7 +128,8 @@ def test_two_replicas_take_the_step_of_one(make):
     batch = tiny.part_of(batch, model)
 
     def gradients(part):
-        return model.loss_gradients(part)[0]
+        with equal_parts():
+            return model.loss_gradients(part)[0]
 
     halves = [tf.nest.map_structure(lambda v, i=i: v[4 * i : 4 * i + 4], batch) for i in range(2)]
     found = strategy.run(

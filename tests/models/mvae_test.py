@@ -399,10 +399,11 @@ def test_mistakes_in_making_a_model(make, message):
         make()
 
 
-def test_the_base_has_no_objective():
-    model = MultimodalVAE(tiny.make_modalities(), 2)
-    with pytest.raises(NotImplementedError):
-        model.elbo(tiny.make_batch())
+def test_a_model_of_no_preset_has_the_product_and_the_subset_elbos():
+    model, preset = MultimodalVAE(tiny.make_modalities(), 2), MVAE(tiny.make_modalities(), 2)
+    model.set_weights(preset.get_weights())
+    batch = tiny.make_batch()
+    np.testing.assert_array_equal(model.elbo(batch).elbo, preset.elbo(batch).elbo)
 
 
 @pytest.mark.parametrize("method", ["fit", "evaluate"])

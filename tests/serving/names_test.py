@@ -4,10 +4,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tests import tiny
-from tf_mvae import CVAE, MVAE, Modality, likelihoods
+from tf_mvae import MVAE, Modality, likelihoods
 from tf_mvae.layers import mlp_decoder, mlp_encoder
-from tf_mvae.serving import export_format, export_saved_model
+from tf_mvae.serving import export_saved_model
 from tf_mvae.serving.export import read_meta_graph
 
 # Keywords, names that differ in case alone, and names of other tensors in some export.

@@ -11,7 +11,7 @@ import tensorflow as tf
 
 from tests import tiny
 from tests.training import tiny_experiment  # noqa: F401  registers the experiment
-from tf_mvae.models import MultimodalVAE
+from tf_mvae.models import BaseVAE
 from tf_mvae.training import Diverged, RunConfig, load_run, make_strategy, train, trainer
 from tf_mvae.training.checkpoints import Checkpoints, Position
 from tf_mvae.training.divergence import FiniteCheck, non_finite
@@ -31,7 +31,7 @@ def _no_pictures(monkeypatch):
 @pytest.fixture
 def poison(monkeypatch):
     """Makes the gradients of one step NaN: `poison(9)`; of none: `poison(None)`."""
-    apply = MultimodalVAE.apply_gradients
+    apply = BaseVAE.apply_gradients
 
     def at(step):
         def poisoned(self, gradients):
@@ -40,7 +40,7 @@ def poison(monkeypatch):
                 gradients = [gradient + bad for gradient in gradients]
             apply(self, gradients)
 
-        monkeypatch.setattr(MultimodalVAE, "apply_gradients", poisoned)
+        monkeypatch.setattr(BaseVAE, "apply_gradients", poisoned)
 
     return at
 
@@ -96,14 +96,14 @@ def test_the_state_of_an_epochs_end_is_checked_before_anything_is_written(tmp_pa
 
 
 def test_nan_of_validation_alone_never_becomes_the_best(tmp_path, monkeypatch):
-    evaluate = MultimodalVAE._evaluate_batch
+    evaluate = BaseVAE._evaluate_batch
 
     def poisoned(self, data):
         loss, elbo = evaluate(self, data)
         late = tf.cast(self._batches_seen(), tf.int64) > 12
         return loss + tf.where(late, math.nan, 0.0), elbo
 
-    monkeypatch.setattr(MultimodalVAE, "_evaluate_batch", poisoned)
+    monkeypatch.setattr(BaseVAE, "_evaluate_batch", poisoned)
     with pytest.raises(Diverged, match="the validation loss is nan at step 18"):
         train(CONFIG, tmp_path)
     assert checkpoints_of(tmp_path) == ["step-00000006", "step-00000012"]

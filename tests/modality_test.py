@@ -3,11 +3,12 @@
 import keras
 import numpy as np
 import pytest
+import scipy.stats
 import tensorflow as tf
 from absl import logging
 
 from tests.tiny import assert_close, make_modalities
-from tf_mvae import Modality, likelihoods
+from tf_mvae import VAE, Modality, likelihoods
 from tf_mvae.layers import MaskedBatchNormalization, MaskedSequential, mlp_decoder, mlp_encoder
 from tf_mvae.layers.mlp import LogCounts
 
@@ -213,3 +214,16 @@ def test_unmasked_batch_norm_is_warned_of(encoder, warns, monkeypatch):
     make_modality(encoder=encoder())
     assert bool(warned) == warns
     assert all("'thing'" in text and "MaskedBatchNormalization" in text for text in warned)
+
+
+@pytest.mark.parametrize("mean", [200, 500])
+def test_large_counts_train_with_default_networks(mean):
+    """Better than one rate for each column, in a few epochs."""
+    rng = np.random.default_rng(0)
+    log_rate = np.log(mean) + 0.25 * rng.normal(size=[1000, 2]) @ rng.normal(size=[2, 8])
+    counts = rng.poisson(np.exp(log_rate)).astype(np.float32)
+    one_rate = scipy.stats.poisson.logpmf(counts, counts.mean(0)).sum(1).mean()
+    model = VAE([Modality("counts", likelihoods.Poisson([8]))], 8)
+    model.compile(keras.optimizers.Adam(1e-3))
+    history = model.fit({"counts": counts}, epochs=10, batch_size=50, verbose=0).history
+    assert history["counts_log_likelihood"][-1] > one_rate

@@ -22,8 +22,8 @@ def make_strategy(name: str, num_logical_cpus: int = 0) -> tf.distribute.Strateg
 
     Raises:
         UserError: The strategy is not supported, or `TF_CONFIG` is missing or wrong.
-        LostWorker: A process that `TF_CONFIG` names did not arrive; until then, those that are
-            waited for are named on standard error.
+        LostWorker: A process that `TF_CONFIG` names is gone again. Those that have not arrived
+            are waited for, and named on standard error.
     """
     check_strategy(name, num_logical_cpus)
     if num_logical_cpus:
@@ -36,7 +36,8 @@ def make_strategy(name: str, num_logical_cpus: int = 0) -> tf.distribute.Strateg
         cpus = [device.name for device in tf.config.list_logical_devices("CPU")]
         return tf.distribute.MirroredStrategy(cpus, tf.distribute.ReductionToOneDevice())
     if name == "multi_worker":
-        with lost_workers_named(), Cluster.from_environment().waiting_named():
+        Cluster.from_environment().wait()
+        with lost_workers_named():
             return tf.distribute.MultiWorkerMirroredStrategy()
     return None
 

@@ -8,7 +8,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from tf_mvae.distributions.likelihoods import Bernoulli, Likelihood, Poisson
+from tf_mvae.distributions.likelihoods import Bernoulli, Likelihood
 from tf_mvae.distributions.members import MemberLikelihood
 from tf_mvae.layers import (
     GroupedDense,
@@ -279,7 +279,7 @@ def _by_member(
 
 def _default_encoder(likelihood: Likelihood) -> MaskedSequential:
     encoder = grouped_mlp_encoder([encoder_width(likelihood)] * 2, num_classes(likelihood))
-    return with_log_counts(encoder) if isinstance(likelihood, Poisson) else encoder
+    return with_log_counts(encoder) if likelihood.is_count else encoder
 
 
 def _default_decoder(likelihood: Likelihood) -> MaskedSequential:

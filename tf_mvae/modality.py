@@ -11,7 +11,7 @@ import tensorflow as tf
 from absl import logging
 
 from tf_mvae import checks
-from tf_mvae.distributions.likelihoods import Categorical, Likelihood, Poisson, TokenSequence
+from tf_mvae.distributions.likelihoods import Categorical, Likelihood, TokenSequence
 from tf_mvae.distributions.placeholder import choose_placeholder
 from tf_mvae.errors import UserError
 from tf_mvae.layers import RecurrentEncoder, mlp_decoder, mlp_encoder
@@ -277,7 +277,7 @@ def default_encoder(
         return RecurrentEncoder(likelihood.vocabulary_size)
     units = [encoder_width(likelihood)] * 2 if units is None else units
     encoder = mlp_encoder(units, num_classes(likelihood))
-    return with_log_counts(encoder) if isinstance(likelihood, Poisson) else encoder
+    return with_log_counts(encoder) if likelihood.is_count else encoder
 
 
 def default_decoder(likelihood: Likelihood) -> keras.layers.Layer:

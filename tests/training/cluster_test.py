@@ -3,7 +3,6 @@
 import contextlib
 import json
 import socket
-import time
 
 import pytest
 
@@ -59,18 +58,30 @@ def test_who_does_not_listen_is_absent():
 
 
 def test_who_is_waited_for_is_printed_again_and_again_until_all_are_there(monkeypatch, capsys):
-    monkeypatch.setattr(cluster, "_FIRST_REPORT", 0.01)
-    monkeypatch.setattr(cluster, "_BETWEEN_REPORTS", 0.01)
-    lines = []
-    monkeypatch.setattr(cluster, "_say", lines.append)
-    missing = gone()
-    with Cluster({"worker 0": gone(), "worker 1": missing}, "worker 0").waiting_named():
-        while len(lines) < 2:
-            time.sleep(0.01)
-    assert lines[0].startswith("worker 0 has waited 0 s for ")
-    assert f"worker 1 ({missing}), 1 of 2 tasks" in lines[1]
-    with listening() as here:
-        lines.clear()
-        with Cluster({"worker 0": gone(), "worker 1": here}, "worker 0").waiting_named():
-            time.sleep(0.1)
-    assert lines == []
+    monkeypatch.setattr(cluster, "_FIRST_REPORT", 0.0)
+    monkeypatch.setattr(cluster, "_BETWEEN_REPORTS", 0.0)
+    own, missing = gone(), gone()
+    with contextlib.ExitStack() as arrived:
+        pauses = []
+
+        def pause(seconds):
+            """The other one arrives at the third look; this one can be seen meanwhile."""
+            assert cluster._listens(own)
+            pauses.append(seconds)
+            if len(pauses) == 2:
+                port = int(missing.rpartition(":")[2])
+                arrived.enter_context(socket.create_server(("127.0.0.1", port)))
+
+        monkeypatch.setattr(cluster.time, "sleep", pause)
+        Cluster({"worker 0": own, "worker 1": missing}, "worker 0").wait()
+    lines = capsys.readouterr().err.splitlines()
+    words = f"worker 0 has waited 0 s for worker 1 ({missing}); 1 of 2 tasks of TF_CONFIG are here"
+    assert lines == [words, words]
+    assert not cluster._listens(own)  # TensorFlow can take the port
+
+
+def test_nothing_is_printed_where_all_are_there_or_the_port_is_taken(capsys):
+    with listening() as here, listening() as taken:
+        Cluster({"worker 0": gone(), "worker 1": here}, "worker 0").wait()
+        Cluster({"worker 0": taken, "worker 1": here}, "worker 0").wait()
+    assert capsys.readouterr().err == ""

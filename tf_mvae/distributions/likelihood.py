@@ -134,6 +134,11 @@ class Likelihood:
         return False
 
     @property
+    def is_count(self) -> bool:
+        """Whether entries are counts, which networks see as `log(1 + count)`."""
+        return False
+
+    @property
     def is_sequence(self) -> bool:
         """Whether one example is a sequence of symbols of a vocabulary."""
         return False

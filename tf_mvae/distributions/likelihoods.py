@@ -162,6 +162,11 @@ class Poisson(Likelihood):
     low, high = 0.0, math.exp(_MAX_LOG_RATE)
     placeholder = 0.0
 
+    @property
+    def is_count(self) -> bool:
+        """Yes."""
+        return True
+
     def distribution(self, parameters: tf.Tensor) -> tfd.Distribution:
         """See `Likelihood.distribution`."""
         excess = parameters - tf.minimum(parameters, _MAX_LOG_RATE)

@@ -311,6 +311,11 @@ class TokenSequence(Likelihood):
         self.high = float(vocabulary_size - 1)
 
     @property
+    def is_sequence(self) -> bool:
+        """Yes."""
+        return True
+
+    @property
     def length(self) -> int:
         """The most symbols of a sequence, its end among them."""
         return self.event_shape[0]

@@ -53,6 +53,7 @@ class CVAE(BaseVAE):
         trunk: keras.layers.Layer | None = None,
         units: Sequence[int] = (512, 512),
         activation: str = "silu",
+        log_counts: bool = True,
         **kwargs,
     ):
         """Creates the model and all its weights.
@@ -65,6 +66,8 @@ class CVAE(BaseVAE):
                 conditions; where left out, the target is put there as conditions are.
             units: Widths of the layers that see both.
             activation: Their activation's name.
+            log_counts: Whether networks see counts as `log(1 + count)`; models saved before
+                version 0.2 see them as they are.
             **kwargs: Those of `BaseVAE`: `kl_weight`, `num_samples`, `seed`, `name`.
 
         Raises:
@@ -87,6 +90,7 @@ class CVAE(BaseVAE):
         if trunk is not None:
             check_unowned(trunk, "the trunk")
         self.trunk = trunk
+        self.log_counts = bool(log_counts)
         self.units, self.activation = tuple(units), activation
         hidden = [keras.layers.Dense(width, activation) for width in self.units]
         self.encoder = MaskedSequential([*hidden, keras.layers.Dense(2 * self.latent_dim)])
@@ -168,7 +172,7 @@ class CVAE(BaseVAE):
                 raise UserError(f"{self.name} needs {modality.name!r}, which is not given")
             value = tf.convert_to_tensor(x[modality.name])
             there = tf.ones(tf.shape(value)[:1]) if mask is None else mask[modality.name]
-            parts.append(_as_numbers(modality, modality.prepare(value, there)))
+            parts.append(self._as_numbers(modality, modality.prepare(value, there)))
         return tf.concat(parts, axis=-1)
 
     def _encoded(self, x, mask, training=False):
@@ -180,13 +184,20 @@ class CVAE(BaseVAE):
         complete = tf.reduce_prod(tf.stack([mask[name] for name in self._names]), axis=0)
         value = self.target.prepare(x[self.target.name], complete)
         if self.trunk is None:
-            features = _as_numbers(self.target, value)
+            features = self._as_numbers(self.target, value)
         else:
             features = flat(call_network(self.trunk, value, complete, training))
         inputs = tf.concat([tf.cast(features, tf.float32), condition], axis=-1)
         encoded = tf.cast(self.encoder(inputs, training=training), tf.float32)
         loc, log_variance = tf.split(encoded * complete[:, tf.newaxis], 2, axis=-1)
         return Encoded(None, DiagonalGaussian(loc, bounded(log_variance)))
+
+    def _as_numbers(self, modality: Modality, prepared: tf.Tensor) -> tf.Tensor:
+        """Returns prepared data as float32 `[batch, size]`, classes one-hot."""
+        if modality.likelihood.is_categorical:
+            return tf.one_hot(prepared, modality.likelihood.num_classes)
+        value = flat(tf.cast(prepared, tf.float32))
+        return tf.math.log1p(value) if modality.likelihood.is_count and self.log_counts else value
 
     def get_config(self) -> dict[str, Any]:
         """Returns the arguments that make this model again."""
@@ -195,6 +206,7 @@ class CVAE(BaseVAE):
             "trunk": self.trunk and keras.saving.serialize_keras_object(self.trunk),
             "units": list(self.units),
             "activation": self.activation,
+            "log_counts": self.log_counts,
         }
 
     @classmethod
@@ -202,7 +214,8 @@ class CVAE(BaseVAE):
         """Makes a model from `get_config`'s answer."""
         make = keras.saving.deserialize_keras_object
         trunk = config["trunk"] and make(config["trunk"], custom_objects=custom_objects)
-        return super().from_config({**config, "trunk": trunk}, custom_objects)
+        config = {"log_counts": False, **config, "trunk": trunk}  # older files have no such entry
+        return super().from_config(config, custom_objects)
 
 
 class _Conditional(PosteriorKind):
@@ -213,10 +226,3 @@ class _Conditional(PosteriorKind):
 
     def everything(self, encoded: Encoded, present: tf.Tensor) -> DiagonalGaussian:
         return DiagonalGaussian(*(part[tf.newaxis] for part in encoded.joint))
-
-
-def _as_numbers(modality: Modality, prepared: tf.Tensor) -> tf.Tensor:
-    """Returns prepared data as float32 `[batch, size]`, classes one-hot."""
-    if modality.likelihood.is_categorical:
-        return tf.one_hot(prepared, modality.likelihood.num_classes)
-    return flat(tf.cast(prepared, tf.float32))

@@ -67,6 +67,6 @@ class PrivateMixtureOfExperts(ExpertKind):
                 ],
                 0,
             )
-            auxiliary = self._priors(tf.zeros_like(others)) * others
+            auxiliary = self._priors.log_variance * others
             rows.append(own.log_variances[index] + tf.pad(auxiliary, [[self.latent.shared, 0]]))
         return DiagonalGaussian(own.loc, tf.stack(rows))

@@ -6,7 +6,6 @@ import json
 import os
 import socket
 import sys
-import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
 
@@ -20,7 +19,8 @@ _UNSUPPORTED = {
     "parameter_server": "its workers take steps on weights of different ages, so that a run would "
     "depend on their number",
 }
-_FIRST_REPORT, _BETWEEN_REPORTS, _PROBE = 5.0, 10.0, 1.0  # seconds
+# Seconds.
+_FIRST_REPORT, _BETWEEN_REPORTS, _BETWEEN_PROBES, _PROBE = 5.0, 10.0, 0.2, 1.0
 
 
 def check_strategy(name: str, num_logical_cpus: int = 0) -> None:
@@ -104,29 +104,38 @@ class Cluster:
         others = {name: address for name, address in self.tasks.items() if name != self.own}
         return [f"{name} ({where})" for name, where in others.items() if not _listens(where)]
 
-    @contextlib.contextmanager
-    def waiting_named(self) -> Iterator[None]:
-        """Prints on standard error who is waited for while the block lasts, every few seconds."""
-        done = threading.Event()
-        reporter = threading.Thread(target=self._report, args=[done], daemon=True)
-        reporter.start()
-        try:
-            yield
-        finally:
-            done.set()
-            reporter.join(2 * _PROBE)
+    def wait(self) -> None:
+        """Returns when every other process accepts connections; says who does not yet.
 
-    def _report(self, done: threading.Event) -> None:
-        begin, pause = time.monotonic(), _FIRST_REPORT
-        while not done.wait(pause):
-            absent = self.absent()
-            if absent and not done.is_set():
-                _say(
-                    f"{self.own} has waited {time.monotonic() - begin:.0f} s for "
-                    f"{_listed(absent)}, {len(self.tasks) - len(absent)} of {len(self.tasks)} "
-                    "tasks of TF_CONFIG are here"
-                )
-            pause = _BETWEEN_REPORTS
+        TensorFlow waits for them too, but in silence, without a limit, and deaf to signals. This
+        process accepts connections meanwhile, so that others that wait so see it.
+        """
+        begin, report = time.monotonic(), _FIRST_REPORT
+        with self._listening():
+            while absent := self.absent():
+                waited = time.monotonic() - begin
+                if waited >= report:
+                    report = waited + _BETWEEN_REPORTS
+                    print(
+                        f"{self.own} has waited {waited:.0f} s for {_listed(absent)}; "
+                        f"{len(self.tasks) - len(absent)} of {len(self.tasks)} tasks of TF_CONFIG "
+                        "are here",
+                        file=sys.stderr,
+                        flush=True,
+                    )
+                time.sleep(_BETWEEN_PROBES)
+
+    @contextlib.contextmanager
+    def _listening(self) -> Iterator[None]:
+        """Listens at the port that TensorFlow will take; it names a port that is taken."""
+        port = int(self.tasks[self.own].rpartition(":")[2])
+        try:
+            server = socket.create_server(("", port), backlog=len(self.tasks) + 8)
+        except OSError:
+            yield
+            return
+        with server:
+            yield
 
 
 def _is_address(value: object) -> bool:
@@ -146,7 +155,3 @@ def _listens(address: str) -> bool:
 def _listed(names: Sequence[str], most: int = 8) -> str:
     more = f" and {len(names) - most} more" if len(names) > most else ""
     return ", ".join(names[:most]) + more
-
-
-def _say(line: str) -> None:
-    print(line, file=sys.stderr, flush=True)

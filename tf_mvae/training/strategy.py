@@ -22,8 +22,8 @@ def make_strategy(name: str, num_logical_cpus: int = 0) -> tf.distribute.Strateg
 
     Raises:
         UserError: The strategy is not supported, or `TF_CONFIG` is missing or wrong.
-        LostWorker: A process that `TF_CONFIG` names did not arrive; until then, those that are
-            waited for are named on standard error.
+        LostWorker: A process that `TF_CONFIG` names is gone again. Those that have not arrived
+            are waited for, and named on standard error.
     """
     check_strategy(name, num_logical_cpus)
     if num_logical_cpus:
@@ -42,7 +42,8 @@ def make_strategy(name: str, num_logical_cpus: int = 0) -> tf.distribute.Strateg
             "runs what it is sent; see 'Who may connect' in docs/scaling.md",
             flush=True,
         )
-        with lost_workers_named(), cluster.waiting_named():
+        cluster.wait()
+        with lost_workers_named():
             return tf.distribute.MultiWorkerMirroredStrategy()
     return None
 

@@ -384,14 +384,14 @@ def test_replicas_draw_noise_of_their_own_and_the_same_subsets():
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda: MVAE([]), "names that differ"),
+        (lambda: MVAE([]), "at least one"),
         (lambda: MVAE(tiny.make_modalities() + tiny.make_modalities()), "names that differ"),
-        (lambda: tiny.make_model(latent_dim=0), "at least 1"),
-        (lambda: tiny.make_model(num_samples=0), "at least 1"),
+        (lambda: tiny.make_model(latent_dim=0), "latent_dim must be an integer of 1"),
+        (lambda: tiny.make_model(num_samples=0), "num_samples must be an integer of 1"),
         (lambda: tiny.make_model(num_random_subsets=4), "4 random subsets of 3"),
-        (lambda: tiny.make_model(num_random_subsets=-1), "-1 random subsets"),
+        (lambda: tiny.make_model(num_random_subsets=-1), "num_random_subsets must be"),
         (lambda: tiny.make_model(subset_distribution="all"), "subset_distribution.*'all'"),
-        (lambda: tiny.make_model().compile(loss="mse"), "leave `loss` out"),
+        (lambda: tiny.make_model().compile(loss="mse"), "takes no loss: .*leave loss out"),
     ],
 )
 def test_mistakes_in_making_a_model(make, message):

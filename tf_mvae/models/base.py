@@ -1,7 +1,7 @@
 """What every multimodal VAE offers beside inference: an objective, training, saving."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import keras
 import numpy as np
@@ -22,6 +22,7 @@ from tf_mvae.models.member_means import MemberMeans
 from tf_mvae.models.precision import layers_compute_in
 from tf_mvae.objectives import Batch, Elbo, Objective, RowPlan, Step
 from tf_mvae.objectives.objective import complete_examples
+from tf_mvae.objectives.terms import Columns
 from tf_mvae.ops import random
 from tf_mvae.ops.replicas import share_of_rows
 from tf_mvae.posteriors import LatentSpace, PosteriorKind
@@ -29,6 +30,22 @@ from tf_mvae.posteriors import LatentSpace, PosteriorKind
 __all__ = ["BaseVAE"]
 
 _EVALUATION_STREAM = 1
+
+
+class _Measured(NamedTuple):
+    """A batch's loss, and what its metrics are made of.
+
+    Attributes:
+        loss: The loss.
+        elbo: Its terms.
+        weight: The weights of the examples, `[batch]`; None if the batch has none.
+        has_guesses: Whether some targets are guesses (self-training) and not data.
+    """
+
+    loss: tf.Tensor
+    elbo: Elbo
+    weight: tf.Tensor | None
+    has_guesses: bool
 
 
 class BaseVAE(GenerativeModel):
@@ -158,7 +175,7 @@ class BaseVAE(GenerativeModel):
                 self.targets, Batch(x, wanted, training), terms, present, step
             )
         weight = example_weight(batch)
-        return found if weight is None else found._replace(weight=weight)
+        return found if weight is None else found._replace(valid=found.valid * weight)
 
     def _log_likelihood_of(self, x: Mapping[str, tf.Tensor], mask: Mapping[str, tf.Tensor]) -> Any:
         """Returns how modalities are decoded, if not from z alone; see `Step`."""
@@ -293,9 +310,9 @@ class BaseVAE(GenerativeModel):
 
     def train_step(self, data: Any) -> dict[str, tf.Tensor]:
         """Takes one step of the optimizer; Keras calls it."""
-        gradients, *measured = self._loss_gradients(data)
+        gradients, measured = self._loss_gradients(data)
         self.apply_gradients(gradients)
-        return self._update_metrics(*measured)
+        return self._update_metrics(measured)
 
     def loss_gradients(self, data: Any) -> tuple[list[Any], list[tf.Tensor]]:
         """Returns a replica's share of a step: what is added up over replicas.
@@ -310,17 +327,17 @@ class BaseVAE(GenerativeModel):
         Raises:
             ValueError: A trainable variable has no gradient.
         """
-        gradients, *measured = self._loss_gradients(data)
+        gradients, measured = self._loss_gradients(data)
         if any(gradient is None for gradient in gradients):
             raise ValueError("a trainable variable has no influence on the loss")
-        return gradients, self._metric_sums(*measured)
+        return gradients, self._metric_sums(measured)
 
     def apply_gradients(self, gradients: Sequence[Any]) -> None:
         """Takes a step of the optimizer with gradients of all trainable variables."""
         self.optimizer.apply(gradients, self.trainable_variables)
 
-    def _loss_gradients(self, data: Any) -> tuple[list[Any], tf.Tensor, Elbo, bool]:
-        """Returns gradients, the loss, its terms, and whether some targets are guesses."""
+    def _loss_gradients(self, data: Any) -> tuple[list[Any], _Measured]:
+        """Returns gradients of the loss, and what metrics are made of."""
         step = self._batches_seen()
         kl_weight = self.kl_weight(step) if callable(self.kl_weight) else self.kl_weight
         data, targets = self._completed(data, step)
@@ -335,7 +352,7 @@ class BaseVAE(GenerativeModel):
         # Of a sparse gradient (an embedding's) optimizers square each row by itself: those of one
         # class would not be added up first, and other numbers of replicas would do other steps.
         dense = [None if g is None else tf.convert_to_tensor(g) for g in gradients]
-        return dense, loss, elbo, targets is not None
+        return dense, _Measured(loss, elbo, example_weight(data), targets is not None)
 
     def _completed(self, data: Any, step: tf.Tensor) -> tuple[Any, dict[str, tf.Tensor] | None]:
         """Returns a training batch, and targets for `elbo` where these are not just its masks."""
@@ -343,15 +360,16 @@ class BaseVAE(GenerativeModel):
 
     def test_step(self, data: Any) -> dict[str, tf.Tensor]:
         """Evaluates one batch, at a KL weight of 1; Keras calls it."""
-        return self._update_metrics(*self._evaluate_batch(data))
+        return self._update_metrics(self._evaluate_batch(data))
 
     def evaluation_sums(self, data: Any) -> list[tf.Tensor]:
         """Evaluates one batch as `test_step`: each metric's sum and count."""
-        return self._metric_sums(*self._evaluate_batch(data))
+        return self._metric_sums(self._evaluate_batch(data))
 
-    def _evaluate_batch(self, data: Any) -> tuple[tf.Tensor, Elbo]:
+    def _evaluate_batch(self, data: Any) -> _Measured:
         elbo = self.elbo(data, seed=tf.constant([self.seed, _EVALUATION_STREAM]))
-        return elbo.loss + tf.add_n([tf.zeros([]), *self.losses]), elbo
+        loss = elbo.loss + tf.add_n([tf.zeros([]), *self.losses])
+        return _Measured(loss, elbo, example_weight(data), False)
 
     def predict_step(self, data: Any) -> dict[str, tf.Tensor]:
         """Reconstructs and completes one batch; Keras calls it."""
@@ -427,10 +445,8 @@ class BaseVAE(GenerativeModel):
                 len(table),
             )
 
-    def _update_metrics(
-        self, loss: tf.Tensor, elbo: Elbo, guesses: bool = False
-    ) -> dict[str, tf.Tensor]:
-        for name, (value, weight) in self._contributions(loss, elbo, guesses).items():
+    def _update_metrics(self, measured: _Measured) -> dict[str, tf.Tensor]:
+        for name, (value, weight) in self._contributions(measured).items():
             self._trackers[name].update_state(value, sample_weight=weight)
         return self.metric_results()
 
@@ -442,28 +458,24 @@ class BaseVAE(GenerativeModel):
             results |= result if isinstance(result, dict) else {name: result}
         return results
 
-    def _metric_sums(self, loss: tf.Tensor, elbo: Elbo, guesses: bool = False) -> list[tf.Tensor]:
+    def _metric_sums(self, measured: _Measured) -> list[tf.Tensor]:
         sums = []
-        for value, weight in self._contributions(loss, elbo, guesses).values():
+        for value, weight in self._contributions(measured).values():
             weight = tf.cast(weight, tf.float32)
             parts = (value * weight, weight)
             sums.append(tf.stack([tf.reduce_sum(p, 0) if p.shape.rank else p for p in parts]))
         return sums
 
-    def _contributions(
-        self, loss: tf.Tensor, elbo: Elbo, guesses: bool
-    ) -> dict[str, tuple[tf.Tensor, tf.Tensor]]:
-        """Returns what a batch adds to each metric's weighted mean: values and weights.
-
-        If some targets are guesses (self-training), they count in the loss alone.
-        """
-        everything = tf.reduce_max(elbo.first_subset(), axis=1)  # whatever the term's weight
-        counts = everything if elbo.weight is None else everything * elbo.weight
-        columns = elbo.terms.columns.of
+    def _contributions(self, measured: _Measured) -> dict[str, tuple[tf.Tensor, tf.Tensor]]:
+        """Returns what a batch adds to each metric's weighted mean: values and weights."""
+        loss, elbo, weight, has_guesses = measured
+        everything = tf.reduce_max(elbo.subset[0], axis=1)  # whatever the term's weight
+        counts = everything if weight is None else everything * weight
+        columns = Columns(self.modalities).of
         there = {m.name: elbo.present[:, columns[m.name]] for m in self.targets}
         first = {name: value[0] for name, value in elbo.log_likelihood.items()}
         known = first
-        if guesses:
+        if has_guesses:  # they count in the loss alone
             known = {n: v * tf.reduce_max(there[n], axis=1) for n, v in first.items()}
         found = {
             "loss": (loss, share_of_rows(tf.shape(everything)[0])),
@@ -473,6 +485,6 @@ class BaseVAE(GenerativeModel):
         for name, has in there.items():
             found[f"{name}_log_likelihood"] = (first[name], counts * tf.reduce_max(has, axis=1))
             if name in elbo.members:
-                weighted = has if elbo.weight is None else has * elbo.weight[:, tf.newaxis]
+                weighted = has if weight is None else has * weight[:, tf.newaxis]
                 found[name] = (elbo.members[name], weighted)
         return {name: found[name] for name in self._trackers}

@@ -94,10 +94,7 @@ class StratifiedBound(EachExplainsAll):
         log_ratio = self.log_ratio(terms, z, detached)
         log_weight = found.weighted + step.kl_weight * log_ratio
         bound = _bound(self.kind, log_weight, give_factor)
-        means = {name: tf.reduce_mean(v, axis=0) for name, v in found.log_likelihood.items()}
-        members = {name: tf.reduce_mean(v, axis=0) for name, v in found.members.items()}
-        kl = -tf.reduce_mean(log_ratio, axis=0)
-        return Elbo(terms, present, z, means, members, kl, bound)
+        return Elbo.of(terms, present, z, found, -tf.reduce_mean(log_ratio, axis=0), bound)
 
     def log_ratio(self, terms: Terms, z: tf.Tensor, detached: bool) -> tf.Tensor:
         """Returns `log p(z) - log q(z | X)` of z, `[sample, term, batch, latent]`.

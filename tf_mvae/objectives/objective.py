@@ -21,8 +21,14 @@ class Elbo(NamedTuple):
     """An objective's terms for every example, and what they are made of, in nats.
 
     Attributes:
-        terms: The terms: subsets, weights, posteriors.
+        subset: Which columns a term's posterior sees, `[term, batch, column]`; of models with
+            more than 64 columns the terms of several modalities only.
         present: 1 where an example has a column, `[batch, column]`.
+        valid: The weight with which the term counts for the example, `[term, batch]`: 0 where
+            it does not count, 1 where it does, but for models that weigh their terms; times the
+            example's own weight, if the batch has weights.
+        loc: Means of the posteriors, `[term, batch, latent]`.
+        log_variance: Logarithms of their variances, the same shape.
         z: The samples that were decoded, `[sample, term, batch, latent]`.
         log_likelihood: By modality that the model generates, `E_q[log p(x_i | z)]` without a
             weight, summed over a group's members, `[term, batch]`; 0 where the example lacks
@@ -31,17 +37,18 @@ class Elbo(NamedTuple):
         kl: `KL(q(z | subset) || p(z))`, `[term, batch]`.
         elbo: Each term's bound: for an ELBO weighted log-likelihoods minus the weighted
             divergence, `[term, batch]`.
-        weight: The weights of the examples, `[batch]`; None if the batch has none.
     """
 
-    terms: Terms
+    subset: tf.Tensor
     present: tf.Tensor
+    valid: tf.Tensor
+    loc: tf.Tensor
+    log_variance: tf.Tensor
     z: tf.Tensor
     log_likelihood: dict[str, tf.Tensor]
     members: dict[str, tf.Tensor]
     kl: tf.Tensor
     elbo: tf.Tensor
-    weight: tf.Tensor | None = None
 
     @property
     def loss(self) -> tf.Tensor:
@@ -50,33 +57,36 @@ class Elbo(NamedTuple):
         With weights it is `-sum_i(weight_i * elbo_i) / batch`, as Keras weighs losses: the mean
         is over the number of examples, whatever their weights.
         """
-        each = tf.reduce_sum(self.valid * self.elbo, axis=0)
-        return -batch_mean(each if self.weight is None else self.weight * each)
+        return -batch_mean(tf.reduce_sum(self.valid * self.elbo, axis=0))
 
-    @property
-    def valid(self) -> tf.Tensor:
-        """The weight with which each term counts for each example, `[term, batch]`."""
-        return self.terms.weight
-
-    @property
-    def loc(self) -> tf.Tensor:
-        """Means of the posteriors, `[term, batch, latent]`."""
-        return self.terms.posterior.mean()
-
-    @property
-    def log_variance(self) -> tf.Tensor:
-        """Logarithms of the posteriors' variances, `[term, batch, latent]`."""
-        return self.terms.posterior.log_variance()
-
-    @property
-    def subset(self) -> tf.Tensor:
-        """Which columns each term's posterior sees, `[term, batch, column]`."""
-        subsets = [self.terms.columns.subset(b, self.present) for b in self.terms.blocks]
-        return tf.concat(subsets, 0)
-
-    def first_subset(self) -> tf.Tensor:
-        """Returns which columns the first term's posterior sees, `[batch, column]`."""
-        return self.terms.columns.subset(self.terms.blocks[0], self.present)[0]
+    @classmethod
+    def of(
+        cls,
+        terms: Terms,
+        present: tf.Tensor,
+        z: tf.Tensor,
+        found: Reconstruction,
+        kl: tf.Tensor,
+        bound: tf.Tensor,
+    ) -> "Elbo":
+        """Returns the result of evaluated terms, averaged over samples."""
+        means, members = (
+            {name: tf.reduce_mean(value, axis=0) for name, value in part.items()}
+            for part in (found.log_likelihood, found.members)
+        )
+        posterior = terms.posterior
+        return cls(
+            terms.subset(present),
+            present,
+            terms.weight,
+            posterior.mean(),
+            posterior.log_variance(),
+            z,
+            means,
+            members,
+            kl,
+            bound,
+        )
 
 
 class Step(NamedTuple):
@@ -219,9 +229,7 @@ class Objective(abc.ABC):
         z = terms.posterior.sample(step.num_samples, step.noise_seed)
         found = reconstruct(targets, batch, terms, z, step.plan, step.log_likelihood, step.slices)
         kl, bound = self.bound(terms, z, found, step)
-        means = {name: tf.reduce_mean(v, axis=0) for name, v in found.log_likelihood.items()}
-        members = {name: tf.reduce_mean(v, axis=0) for name, v in found.members.items()}
-        return Elbo(terms, present, z, means, members, kl, bound)
+        return Elbo.of(terms, present, z, found, kl, bound)
 
     def bound(
         self, terms: Terms, z: tf.Tensor, found: Reconstruction, step: Step

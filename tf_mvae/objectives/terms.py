@@ -12,6 +12,7 @@ __all__ = ["EVERYTHING", "RANDOM", "Block", "Columns", "Terms", "Weights"]
 
 # Names of blocks that are not a modality's.
 EVERYTHING, RANDOM = "everything", "random"
+_LISTED = 64
 
 
 class Block(NamedTuple):
@@ -101,6 +102,20 @@ class Terms(NamedTuple):
     def weight(self) -> tf.Tensor:
         """The weight with which each term counts for each example, `[term, batch]`."""
         return tf.concat([block.weight for block in self.blocks], 0)
+
+    def subset(self, present: tf.Tensor) -> tf.Tensor:
+        """Returns which columns each term's posterior sees, `[term, batch, column]`.
+
+        Of more than 64 columns, for which that would be a large tensor, it is the terms of
+        several modalities only.
+
+        Args:
+            present: 1 where an example has a column, `[batch, column]`.
+        """
+        blocks = self.blocks
+        if self.columns.number > _LISTED:
+            blocks = [block for block in blocks if block.subset is not None]
+        return tf.concat([self.columns.subset(block, present) for block in blocks], 0)
 
     def places(self) -> dict[str, slice]:
         """Returns where the terms of each block stand, by its name."""

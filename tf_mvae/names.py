@@ -9,7 +9,15 @@ from collections.abc import Sequence
 
 from tf_mvae.errors import UserError
 
-__all__ = ["ANALYSES", "BASELINES", "EXPERIMENTS", "MODELS", "check_experiment", "check_name"]
+__all__ = [
+    "ANALYSES",
+    "BASELINES",
+    "BOUNDS",
+    "EXPERIMENTS",
+    "MODELS",
+    "check_experiment",
+    "check_name",
+]
 
 EXPERIMENTS = (
     "binary_mnist",
@@ -24,7 +32,20 @@ EXPERIMENTS = (
     "sensors",
     "translation",
 )
-MODELS = ("mvae", "mvae_q", "vae", "cvae", "bivcca", "jmvae", "telbo")
+MODELS = (
+    "mvae",
+    "mvae_q",
+    "vae",
+    "cvae",
+    "bivcca",
+    "jmvae",
+    "telbo",
+    "mopoe",
+    "mvtcae",
+    "mmvae",
+    "mmvae_plus",
+)
+BOUNDS = ("elbo", "iwae", "dreg")
 ANALYSES = (
     "accuracy",
     "attributes",

@@ -50,6 +50,21 @@ flags.DEFINE_string(
 )
 flags.DEFINE_float("alpha", 0.1, "A jmvae's weight of the divergences from unimodal posteriors.")
 flags.DEFINE_float(
+    "alignment_weight",
+    0.0,
+    "Weight of the divergences KL(q(z | all) || q(z | subset)) of an mvae; they replace the ELBOs of "
+    "subsets and cost no decoding. 0 is none.",
+)
+flags.DEFINE_float(
+    "correlation_alpha",
+    0.9,
+    "An mvtcae's weight of the divergences from unimodal posteriors, 0 to 1.",
+)
+flags.DEFINE_enum(
+    "bound", "dreg", list(names.BOUNDS), "What an mmvae or mmvae_plus maximises, of --num_samples."
+)
+flags.DEFINE_integer("private_dim", 32, "Size of each modality's own latent (mmvae_plus).")
+flags.DEFINE_float(
     "free_bits",
     0.0,
     "Nats of each latent dimension's divergence that training charges whether used or not.",

@@ -20,6 +20,9 @@ RUNS = {
     "bivcca": ({}, {"samples", "reconstructions", *BOTH}),
     "jmvae": ({"alpha": 0.01}, {"samples", "reconstructions", *BOTH}),
     "telbo": ({}, {"samples", "reconstructions", *BOTH}),
+    "mopoe": ({}, {"samples", "reconstructions", *BOTH}),
+    "mvtcae": ({"correlation_alpha": 0.5}, {"samples", "reconstructions", *BOTH}),
+    "mmvae_plus": ({"num_samples": 2, "private_dim": 2}, {"samples", "reconstructions", *BOTH}),
     "mvae_q": ({"term_weight": {"label": 0.2}}, {"samples", "reconstructions", *BOTH}),
 }
 

@@ -74,8 +74,9 @@ class MVAE(MultimodalVAE):
                 that of the modality alone, under `'everything'` that of all that an example
                 has, under `'random'` that of random subsets. They are for examples that have
                 several modalities; the one term of others counts 1. What a mapping omits is 1,
-                as everything is in the paper. Default: `default_term_weight`, or with an
-                `alignment_weight` 0 for all terms but the joint one.
+                as everything is in the paper: `{}` has the paper's weights. Default:
+                `default_term_weight`, which depends on the number of modalities and on
+                `alignment_weight`.
             self_training: By class modality, a probability: in training, an example that
                 lacks the class has the model's own guess to reconstruct if the model takes
                 it for more probable than that. See

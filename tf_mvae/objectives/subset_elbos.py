@@ -18,7 +18,9 @@ __all__ = ["SubsetElbos", "default_term_weight"]
 _CLASS_ALONE = 0.1
 
 
-def default_term_weight(modalities: Sequence[Modality]) -> dict[str, float]:
+def default_term_weight(
+    modalities: Sequence[Modality], alignment_weight: float = 0.0
+) -> dict[str, float]:
     """Returns the `term_weight` of an `MVAE` that is given none.
 
     - The term of a single modality alone weighs `1 / (S - 1)^2` where there are S > 2 single
@@ -32,15 +34,21 @@ def default_term_weight(modalities: Sequence[Modality]) -> dict[str, float]:
       more (`term_weight={}`: all of it).
     - The members of a `ModalityGroup` weigh 1: alone they reconstruct nothing but themselves.
     - Where no modality has a `cross_weight`, as in the paper, every weight is 1.
+    - With an `alignment_weight` all terms but the joint one weigh 0: their posteriors learn from
+      the alignment, which decodes nothing.
 
     docs/objectives.md has the measurements.
 
     Args:
         modalities: The modalities of a model.
+        alignment_weight: See `SubsetElbos`.
 
     Returns:
         Weights by name; those omitted are 1, as is that of the joint term.
     """
+    if alignment_weight:
+        columns = [name for modality in modalities for name in modality.column_names]
+        return dict.fromkeys([*columns, RANDOM], 0.0)
     if not any(np.any(m.cross_weight) for m in modalities):
         return {}
     singles = [modality for modality in modalities if not modality.mask_shape]
@@ -85,7 +93,7 @@ class SubsetElbos(Objective):
             subset_distribution: See `tf_mvae.objectives.subsets.random_subsets`.
             term_weight: By column that of it alone, `everything` that of all together,
                 `random` that of random subsets; 1 for others. Default: `default_term_weight`,
-                or with an `alignment_weight` 0 for all but `everything`.
+                0 for all terms but the joint one with an `alignment_weight`.
             alignment_weight: The weight of the divergences between posteriors. They cost no
                 decoding; terms of weight 0 are not decoded at all.
 
@@ -108,12 +116,10 @@ class SubsetElbos(Objective):
         """See `Objective.check`."""
         names = [name for modality in modalities for name in modality.column_names]
         check_num_random(self.num_random_subsets, len(names))
-        known = [EVERYTHING, *names, *[RANDOM] * bool(self.num_random_subsets)]
+        known = [EVERYTHING, *names, RANDOM]
         weights = self._given_weight
-        if weights is None and self.alignment_weight:
-            weights = dict.fromkeys(known[1:], 0.0)
-        elif weights is None:
-            weights = default_term_weight(modalities)
+        if weights is None:
+            weights = default_term_weight(modalities, self.alignment_weight)
         self.term_weight = {name: float(weight) for name, weight in weights.items()}
         for name, weight in self.term_weight.items():
             if name not in known or not weight >= 0:

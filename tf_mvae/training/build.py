@@ -88,7 +88,8 @@ def resolved(config: RunConfig) -> RunConfig:
         config = dataclasses.replace(config, **found)
     if not issubclass(model_class(config), models.MVAE):
         return config
-    weights = models.default_term_weight(make_modalities(config)) | config.term_weight
+    weights = models.default_term_weight(make_modalities(config), config.alignment_weight)
+    weights |= config.term_weight
     return dataclasses.replace(config, term_weight=weights)
 
 
@@ -172,7 +173,7 @@ def make_modalities(config: RunConfig) -> list[Modality]:
     known = {
         "likelihood_weight": {*names, *members},
         "cross_weight": {*names, *members},
-        "term_weight": {"everything", *members},
+        "term_weight": {"everything", "random", *members},
     }
     for flag, weighed in known.items():
         for name in getattr(config, flag):
@@ -205,6 +206,7 @@ def _mvae(
             self_training=config.self_training,
             self_training_weight=config.self_training_weight,
             self_training_start=config.self_training_start,
+            alignment_weight=config.alignment_weight,
             **common,
         )
 
@@ -256,6 +258,7 @@ _OPTIONS = (
 
 # Settings that some models have no use for, with those that do.
 _USERS = {
+    "alignment_weight": ("mvae", "mvae_q"),
     "cross_weight": ("mvae", "mvae_q"),
     "term_weight": ("mvae", "mvae_q"),
     "num_random_subsets": ("mvae", "mvae_q"),
@@ -263,6 +266,9 @@ _USERS = {
     "self_training": ("mvae", "mvae_q"),
     "alpha": ("jmvae",),
     "modality": ("vae", "cvae"),
+    "correlation_alpha": ("mvtcae",),
+    "bound": ("mmvae", "mmvae_plus"),
+    "private_dim": ("mmvae_plus",),
 }
 
 _CLASSES = {
@@ -273,6 +279,10 @@ _CLASSES = {
     "bivcca": models.BiVCCA,
     "jmvae": models.JMVAE,
     "telbo": models.TELBO,
+    "mopoe": models.MoPoE,
+    "mvtcae": models.MVTCAE,
+    "mmvae": models.MMVAE,
+    "mmvae_plus": models.MMVAEPlus,
 }
 
 _MAKERS = {
@@ -283,4 +293,14 @@ _MAKERS = {
     "bivcca": _plain(models.BiVCCA),
     "jmvae": _jmvae,
     "telbo": _telbo,
+    "mopoe": _plain(models.MoPoE),
+    "mvtcae": lambda config, experiment, modalities, common: models.MVTCAE(
+        modalities, alpha=config.correlation_alpha, **common
+    ),
+    "mmvae": lambda config, experiment, modalities, common: models.MMVAE(
+        modalities, bound=config.bound, **common
+    ),
+    "mmvae_plus": lambda config, experiment, modalities, common: models.MMVAEPlus(
+        modalities, private_dim=config.private_dim, bound=config.bound, **common
+    ),
 }

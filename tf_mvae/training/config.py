@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from tf_mvae import files
 from tf_mvae.errors import UserError
-from tf_mvae.names import MODELS, check_name
+from tf_mvae.names import BOUNDS, MODELS, check_name
 
 Compilation = bool | Literal["auto"]
 
@@ -37,6 +37,11 @@ class RunConfig:
             `tf_mvae.models.default_term_weight` filled in.
         modality: What a vae models, and a cvae generates; the experiment's first modality
             where None.
+        alignment_weight: The weight of divergences between the posterior of everything and those
+            of its subsets, which replace the subsets' own ELBOs; 0 is none.
+        correlation_alpha: An mvtcae's weight of the divergences from its unimodal posteriors.
+        bound: What an mmvae maximises; see `tf_mvae.objectives.StratifiedBound`.
+        private_dim: Size of each modality's own latent (mmvae_plus).
         alpha: A jmvae's weight of the divergences from its unimodal posteriors.
         free_bits: Nats of each latent dimension's divergence that training charges whether
             they are used or not (Kingma et al., 2016); 0 is none.
@@ -112,6 +117,10 @@ class RunConfig:
     term_weight: dict[str, float] = dataclasses.field(default_factory=dict)
     modality: str | None = None
     alpha: float = 0.1
+    alignment_weight: float = 0.0
+    correlation_alpha: float = 0.9
+    bound: str = "dreg"
+    private_dim: int = 32
     free_bits: float = 0.0
     num_random_subsets: int = 0
     subset_distribution: str = "uniform_sizes"
@@ -164,6 +173,7 @@ class RunConfig:
             "shuffle_buffer",
             "input_streams",
             "num_modalities",
+            "private_dim",
             "gradient_accumulation_steps",
             "steps_per_execution",
             "vocabulary_size",
@@ -181,7 +191,7 @@ class RunConfig:
         ):
             if getattr(self, name) < 0:
                 raise UserError(f"--{name} must not be negative; it is {getattr(self, name)}")
-        for name in ("alpha", "free_bits"):
+        for name in ("alpha", "alignment_weight", "free_bits"):
             if not getattr(self, name) >= 0:
                 raise UserError(f"--{name} must not be negative; it is {getattr(self, name)}")
         if not 0 < self.self_training_weight <= 1:
@@ -196,7 +206,7 @@ class RunConfig:
             raise UserError(f"--clip_norm must be positive, or 0; it is {self.clip_norm}")
         if not 0 <= self.ema < 1:
             raise UserError(f"--ema must be below 1 (0.999, say), or 0; it is {self.ema}")
-        for name in ("paired_fraction", "paired_share", "word_dropout"):
+        for name in ("paired_fraction", "paired_share", "word_dropout", "correlation_alpha"):
             if getattr(self, name) is not None and not 0 <= getattr(self, name) <= 1:
                 raise UserError(f"--{name} is 0 to 1; it is {getattr(self, name)}")
         if self.paired_fraction is not None and self.paired_examples is not None:
@@ -206,6 +216,7 @@ class RunConfig:
                 raise UserError(f"--missing_rate is 0 to 1; for {name!r} it is {rate}")
         for name, known in (
             ("model", MODELS),
+            ("bound", BOUNDS),
             ("learning_rate_schedule", LEARNING_RATE_SCHEDULES),
             ("mixed_precision", PRECISIONS),
         ):

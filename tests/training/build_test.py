@@ -62,6 +62,8 @@ def test_a_run_is_told_the_weights_of_its_terms():
         assert resolved(config_of("mvae_q", term_weight=weights)).term_weight == weights
     paper = config_of("mvae", cross_weight={"image": 0.0, "label": 0.0})
     assert resolved(paper).term_weight == {}
+    before = config_of("mvae", term_weight={"image": 0.5})
+    assert resolved(config_of("mvae"), before).term_weight == {"image": 0.5}
     assert resolved(config_of("jmvae")).term_weight == {}
 
 

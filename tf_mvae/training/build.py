@@ -75,8 +75,13 @@ def steps_per_program(config: RunConfig, steps: int, compiled: bool) -> int:
     return max(n for n in range(1, min(steps, most) + 1) if steps % n == 0)
 
 
-def resolved(config: RunConfig) -> RunConfig:
+def resolved(config: RunConfig, before: RunConfig | None = None) -> RunConfig:
     """Returns the configuration with what depends on the data and the modalities filled in.
+
+    Args:
+        config: The run's configuration.
+        before: That of the run that is taken up, if there is one: its terms keep their weights,
+            whatever the default was in its version.
 
     Raises:
         UserError: The data are not there, or the configuration does not fit the experiment.
@@ -88,9 +93,11 @@ def resolved(config: RunConfig) -> RunConfig:
         config = dataclasses.replace(config, **found)
     if not issubclass(model_class(config), models.MVAE):
         return config
-    weights = models.default_term_weight(make_modalities(config), config.alignment_weight)
-    weights |= config.term_weight
-    return dataclasses.replace(config, term_weight=weights)
+    if before is not None and before.model == config.model:
+        weights = before.term_weight
+    else:
+        weights = models.default_term_weight(make_modalities(config), config.alignment_weight)
+    return dataclasses.replace(config, term_weight=weights | config.term_weight)
 
 
 def model_class(config: RunConfig) -> type[models.BaseVAE]:

@@ -95,7 +95,7 @@ def _train(
 ) -> dict[str, Any]:
     """Trains a run whose assets are there."""
     _make_repeatable(config)
-    config = resolved(config)
+    config = resolved(config, directory.config() if directory.flags.exists() else None)
     splits = {name: incomplete_split(config, name) for name in ("train", "validation")}
     splits["test"] = load_split(config, "test")
     steps_per_epoch = _steps_per_epoch(config, splits["train"], strategy)

@@ -74,7 +74,6 @@ def test_keras_export_takes_no_masks_of_conditions(tmp_path):
     model.export(str(tmp_path / "model"), verbose=False)
     expected = model({"x": batch["x"]})
     batch["mask"] = {"image": batch["mask"]["image"]}
-    answer = tf.saved_model.load(str(tmp_path / "model")).serve(
-        tf.nest.map_structure(tf.constant, batch)
-    )
+    served = tf.saved_model.load(str(tmp_path / "model"))
+    answer = served.serve(tf.nest.map_structure(tf.constant, batch))
     np.testing.assert_allclose(answer["image"], expected["image"], atol=1e-6)

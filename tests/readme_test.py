@@ -40,6 +40,15 @@ def test_the_program_of_the_guide_to_translation_says_sentences():
     assert np.all(np.diff(names["log_prob"]) <= 0)
 
 
+def test_the_program_of_the_guide_to_models_builds_a_model():
+    guide = (ROOT / "docs" / "models.md").read_text(encoding="utf-8")
+    (program,) = re.findall(r"<!-- a test runs this -->\n```python\n(.*?)```", guide, re.S)
+    names = {}
+    exec(compile(program, "models.md", "exec"), names)
+    x = {"image": np.zeros([3, 8, 8, 1], np.float32), "label": np.arange(3)}
+    assert np.isfinite(names["model"].elbo({"x": x}).loss)
+
+
 def test_every_file_and_command_that_is_named_exists():
     for path in re.findall(r"--flagfile=(configs/\S+?\.cfg)", README):
         assert (ROOT / path).exists(), path

@@ -52,8 +52,8 @@ flags.DEFINE_float("alpha", 0.1, "A jmvae's weight of the divergences from unimo
 flags.DEFINE_float(
     "alignment_weight",
     0.0,
-    "Weight of the divergences KL(q(z | all) || q(z | subset)) of an mvae; they replace the ELBOs of "
-    "subsets and cost no decoding. 0 is none.",
+    "Weight of the divergences KL(q(z | all) || q(z | subset)) of an mvae; they replace the ELBOs "
+    "of subsets and cost no decoding. 0 is none.",
 )
 flags.DEFINE_float(
     "correlation_alpha",

@@ -246,6 +246,7 @@ class BaseVAE(GenerativeModel):
             UserError: The data do not fit the modalities, or an argument has no meaning here.
         """
         refuse_targets("fit", kwargs)
+        self._check_compilation()
         x = checked_input(x, self.modalities, kwargs.pop("sample_weight", None))
         if not self.learns_from_incomplete and isinstance(x, Mapping):
             self._warn_of_incomplete(x["mask"])
@@ -259,6 +260,7 @@ class BaseVAE(GenerativeModel):
     def evaluate(self, x: Any = None, **kwargs) -> Any:
         """Evaluates as `keras.Model.evaluate`, after checking the data; see `fit`."""
         refuse_targets("evaluate", kwargs)
+        self._check_compilation()
         x = checked_input(x, self.modalities, kwargs.pop("sample_weight", None))
         with one_line_errors():
             return super().evaluate(x=x, **kwargs)
@@ -289,6 +291,14 @@ class BaseVAE(GenerativeModel):
     def predict_on_batch(self, x: Any) -> Any:
         """Completes one batch as `keras.Model.predict_on_batch`, after checking it."""
         return super().predict_on_batch(checked_input(x, self.modalities, partial=True))
+
+    def _check_compilation(self) -> None:
+        """Refuses XLA where Keras' own loop would fail with it."""
+        if self.jit_compile is True and self.distribute_strategy.num_replicas_in_sync > 1:
+            raise UserError(
+                "Keras cannot compile a step for several replicas by XLA; set "
+                "compile(jit_compile=False), or train with python -m tf_mvae.train"
+            )
 
     def make_train_function(self, force: bool = False) -> None:
         """Makes what `fit` calls; Keras calls it.

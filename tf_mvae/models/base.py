@@ -1,6 +1,6 @@
 """What every multimodal VAE offers beside inference: an objective, training, saving."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import keras
@@ -252,7 +252,7 @@ class BaseVAE(GenerativeModel):
             self._warn_of_incomplete(x["mask"])
         if validation_data is not None:
             validation_data = checked_input(validation_data, self.modalities)
-        if isinstance(x, tf.data.Dataset):
+        if isinstance(x, tf.data.Dataset | Iterator):
             kwargs.setdefault("shuffle", False)
         with one_line_errors():
             return super().fit(x=x, validation_data=validation_data, **kwargs)

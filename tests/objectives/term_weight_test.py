@@ -169,6 +169,15 @@ def test_metrics_are_those_of_all_together_even_if_it_weighs_nothing():
     assert reports[0] == reports[1]
 
 
+def test_a_group_has_random_subsets_by_default():
+    single = Modality("image", likelihoods.Bernoulli([4]))
+    assert MVAE([single, group(3, 1.0)], 2).num_random_subsets == 2
+    assert MVAE([group(2, 1.0)], 2).num_random_subsets == 0  # there is none
+    assert MVAE([group(3, 0.0)], 2).num_random_subsets == 0
+    assert MVAE([group(3, 1.0)], 2, num_random_subsets=1).num_random_subsets == 1
+    assert tiny.make_model().num_random_subsets == 0
+
+
 @pytest.mark.parametrize("term_weight", [{"sound": 1.0}, {"label": -1.0}, {"label": np.nan}])
 def test_mistakes_are_named(term_weight):
     with pytest.raises(ValueError, match="term_weight.*not"):

@@ -52,7 +52,7 @@ class MVAE(MultimodalVAE):
         self,
         modalities: Sequence[Modality],
         latent_dim: int = 64,
-        num_random_subsets: int = 0,
+        num_random_subsets: int | None = None,
         subset_distribution: str = "uniform_sizes",
         term_weight: Mapping[str, float] | None = None,
         self_training: Mapping[str, float] | None = None,
@@ -67,7 +67,8 @@ class MVAE(MultimodalVAE):
             modalities: What an example may consist of.
             latent_dim: Size of the latent.
             num_random_subsets: The paper's k. There are `2^N - N - 2` such subsets of N
-                modalities: none of two.
+                modalities: none of two. Default: 0, or 2 with a `ModalityGroup` that has a
+                cross weight (`tf_mvae.objectives.subset_elbos.default_num_random_subsets`).
             subset_distribution: `'uniform_sizes'` (the published code's) or
                 `'uniform_subsets'`; see `tf_mvae.objectives.subsets.random_subsets`.
             term_weight: The weights of whole ELBO terms, divergence and all: by modality,

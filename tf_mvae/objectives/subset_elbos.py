@@ -9,11 +9,16 @@ import tensorflow as tf
 
 from tf_mvae.modality import Modality
 from tf_mvae.objectives.objective import Objective
-from tf_mvae.objectives.subsets import SUBSET_DISTRIBUTIONS, check_num_random, random_subsets
+from tf_mvae.objectives.subsets import (
+    SUBSET_DISTRIBUTIONS,
+    check_num_random,
+    num_proper_subsets,
+    random_subsets,
+)
 from tf_mvae.objectives.terms import EVERYTHING, RANDOM, Block, Columns, Weights
 from tf_mvae.posteriors import DiagonalGaussian, Encoded, Posterior, PosteriorKind
 
-__all__ = ["SubsetElbos", "default_term_weight"]
+__all__ = ["SubsetElbos", "default_num_random_subsets", "default_term_weight"]
 
 _CLASS_ALONE = 0.1
 
@@ -59,6 +64,21 @@ def default_term_weight(
     return {name: weight for name, weight in weights.items() if weight != 1}
 
 
+def default_num_random_subsets(modalities: Sequence[Modality]) -> int:
+    """Returns the `num_random_subsets` of an `MVAE` that is given none: 0, or 2 with a group.
+
+    Alone the members of a `ModalityGroup` reconstruct only themselves. Without random subsets
+    nothing would teach a posterior what members say of each other (docs/objectives.md): the
+    posterior of some members predicts the others by their means.
+
+    Args:
+        modalities: The modalities of a model.
+    """
+    grouped = any(m.mask_shape and np.any(m.cross_weight) for m in modalities)
+    columns = sum(modality.size for modality in modalities)
+    return min(2, num_proper_subsets(columns)) if grouped else 0
+
+
 @keras.saving.register_keras_serializable("tf_mvae")
 class SubsetElbos(Objective):
     """The ELBO of all that an example has, of each part alone, and of random subsets.
@@ -81,7 +101,7 @@ class SubsetElbos(Objective):
 
     def __init__(
         self,
-        num_random_subsets: int = 0,
+        num_random_subsets: int | None = None,
         subset_distribution: str = "uniform_sizes",
         term_weight: Mapping[str, float] | None = None,
         alignment_weight: float = 0.0,
@@ -89,7 +109,7 @@ class SubsetElbos(Objective):
         """Creates the objective.
 
         Args:
-            num_random_subsets: The paper's k.
+            num_random_subsets: The paper's k; default: `default_num_random_subsets`.
             subset_distribution: See `tf_mvae.objectives.subsets.random_subsets`.
             term_weight: By column that of it alone, `everything` that of all together,
                 `random` that of random subsets; 1 for others. Default: `default_term_weight`,
@@ -107,7 +127,7 @@ class SubsetElbos(Objective):
             )
         if not alignment_weight >= 0:
             raise ValueError(f"alignment_weight must not be negative; it is {alignment_weight}")
-        self.num_random_subsets = int(num_random_subsets)
+        self.num_random_subsets = num_random_subsets
         self.subset_distribution = subset_distribution
         self._given_weight = None if term_weight is None else dict(term_weight)
         self.alignment_weight = float(alignment_weight)
@@ -115,6 +135,8 @@ class SubsetElbos(Objective):
     def check(self, modalities: Sequence[Modality]) -> None:
         """See `Objective.check`."""
         names = [name for modality in modalities for name in modality.column_names]
+        if self.num_random_subsets is None:
+            self.num_random_subsets = default_num_random_subsets(modalities)
         check_num_random(self.num_random_subsets, len(names))
         known = [EVERYTHING, *names, RANDOM]
         weights = self._given_weight

@@ -21,7 +21,7 @@ def test_no_steps_is_one_from_the_start():
 
 
 def test_negative_steps_are_refused():
-    with pytest.raises(ValueError, match="num_steps must not be negative; it is -1"):
+    with pytest.raises(ValueError, match="num_steps must be an integer of 0 or more; it is -1"):
         LinearAnnealing(-1)
 
 

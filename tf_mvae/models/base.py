@@ -1,54 +1,28 @@
 """What every multimodal VAE offers beside inference: an objective, training, saving."""
 
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import keras
-import numpy as np
 import tensorflow as tf
-from absl import logging
 
 from tf_mvae import checks
 from tf_mvae.batch import example_weight, present_mask, unpack
-from tf_mvae.errors import UserError
 from tf_mvae.group import has_groups
 from tf_mvae.layers.dropout import layer_seeds
 from tf_mvae.modality import Modality
 from tf_mvae.models import arguments
-from tf_mvae.models.execution import several_steps
-from tf_mvae.models.generative import GenerativeModel
-from tf_mvae.models.input_data import checked_input, one_line_errors, refuse_targets
-from tf_mvae.models.member_means import MemberMeans
 from tf_mvae.models.precision import layers_compute_in
+from tf_mvae.models.training import TrainableModel
 from tf_mvae.objectives import Batch, Elbo, Objective, RowPlan, Step
 from tf_mvae.objectives.objective import complete_examples
-from tf_mvae.objectives.terms import Columns
 from tf_mvae.ops import random
-from tf_mvae.ops.replicas import share_of_rows
 from tf_mvae.posteriors import LatentSpace, PosteriorKind
 
 __all__ = ["BaseVAE"]
 
-_EVALUATION_STREAM = 1
 
-
-class _Measured(NamedTuple):
-    """A batch's loss, and what its metrics are made of.
-
-    Attributes:
-        loss: The loss.
-        elbo: Its terms.
-        weight: The weights of the examples, `[batch]`; None if the batch has none.
-        has_guesses: Whether some targets are guesses (self-training) and not data.
-    """
-
-    loss: tf.Tensor
-    elbo: Elbo
-    weight: tf.Tensor | None
-    has_guesses: bool
-
-
-class BaseVAE(GenerativeModel):
+class BaseVAE(TrainableModel):
     """A joint model `p(z) prod_i p(x_i | z)` with a posterior for any subset.
 
     It is a Keras model: `compile(optimizer)`, `fit`, `evaluate`, `predict`, callbacks,
@@ -112,13 +86,7 @@ class BaseVAE(GenerativeModel):
         self.num_samples = num_samples
         self.free_bits = free_bits
         self.plan = RowPlan()
-        self._trackers = {
-            name: keras.metrics.Mean(name=name)
-            for name in ["loss", "elbo", "kl", *(f"{m.name}_log_likelihood" for m in self.targets)]
-        }
-        for group in self.targets:
-            if group.mask_shape:
-                self._trackers[group.name] = MemberMeans(group.column_names, name=group.name)
+        self._make_trackers()
         self.built = True
 
     def elbo(
@@ -207,194 +175,6 @@ class BaseVAE(GenerativeModel):
         """Returns 1 where an example may have to reconstruct a modality, `[batch, modality]`."""
         return present
 
-    def compile(self, optimizer: Any = "adam", **kwargs) -> None:
-        """Configures training as `keras.Model.compile`; loss and metrics are the model's own.
-
-        Raises:
-            ValueError: A loss, a metric or weights of them are given.
-        """
-        for name in ("loss", "loss_weights", "metrics", "weighted_metrics"):
-            if kwargs.get(name):
-                raise UserError(
-                    f"compile takes no {name}: the loss is the negative ELBO and the metrics are "
-                    f"the model's own; leave {name} out (kl_weight and each modality's "
-                    "likelihood_weight weigh the loss)"
-                )
-        super().compile(optimizer=optimizer, **kwargs)
-
-    def compile_from_config(self, config: dict[str, Any]) -> None:
-        """Compiles a loaded model as the saved one was; Keras calls it."""
-        given = keras.saving.deserialize_keras_object(config)
-        for name in ("loss", "loss_weights", "metrics", "weighted_metrics"):
-            given.pop(name, None)  # earlier versions took these, and ignored them
-        self.compile(**given)
-        self.optimizer.build(self.trainable_variables)
-
-    def fit(self, x: Any = None, validation_data: Any = None, **kwargs) -> keras.callbacks.History:
-        """Trains as `keras.Model.fit`, after checking the data.
-
-        Args:
-            x: A dict of arrays, a `tf.data.Dataset` of batches, a `keras.utils.PyDataset` or a
-                generator of batches.
-            validation_data: The same; of arrays also `(x, None, sample_weight)`.
-            **kwargs: Keras' own arguments. `sample_weight` is one number of 0 or more for each
-                example of arrays (`[examples]`); other data have it in their batches, as
-                `"weight"`. It multiplies the example's loss; the mean over a batch is over the
-                number of its examples, as Keras has it.
-
-        Raises:
-            UserError: The data do not fit the modalities, or an argument has no meaning here.
-        """
-        refuse_targets("fit", kwargs)
-        self._check_compilation()
-        x = checked_input(x, self.modalities, kwargs.pop("sample_weight", None))
-        if not self.learns_from_incomplete and isinstance(x, Mapping):
-            self._warn_of_incomplete(x["mask"])
-        if validation_data is not None:
-            validation_data = checked_input(validation_data, self.modalities)
-        if isinstance(x, tf.data.Dataset | Iterator):
-            kwargs.setdefault("shuffle", False)
-        with one_line_errors():
-            return super().fit(x=x, validation_data=validation_data, **kwargs)
-
-    def evaluate(self, x: Any = None, **kwargs) -> Any:
-        """Evaluates as `keras.Model.evaluate`, after checking the data; see `fit`."""
-        refuse_targets("evaluate", kwargs)
-        self._check_compilation()
-        x = checked_input(x, self.modalities, kwargs.pop("sample_weight", None))
-        with one_line_errors():
-            return super().evaluate(x=x, **kwargs)
-
-    def predict(self, x: Any, *args, **kwargs) -> Any:
-        """Reconstructs and completes as `keras.Model.predict`, after checking the data.
-
-        Modalities may be omitted. See `call` for what is returned. It prepares a data pipeline,
-        which takes a tenth of a second: for one batch call the model, or `generate`.
-        """
-        x = checked_input(x, self.modalities, partial=True)
-        with one_line_errors():
-            return super().predict(x, *args, **kwargs)
-
-    def train_on_batch(
-        self, x: Any, y: None = None, sample_weight: Any = None, class_weight: None = None, **kwargs
-    ) -> Any:
-        """Takes one step as `keras.Model.train_on_batch`, after checking the batch."""
-        refuse_targets("train_on_batch", {"y": y, "class_weight": class_weight})
-        batch = checked_input(x, self.modalities, sample_weight)
-        return super().train_on_batch(batch, **kwargs)
-
-    def test_on_batch(self, x: Any, y: None = None, sample_weight: Any = None, **kwargs) -> Any:
-        """Evaluates one batch as `keras.Model.test_on_batch`, after checking it."""
-        refuse_targets("test_on_batch", {"y": y})
-        return super().test_on_batch(checked_input(x, self.modalities, sample_weight), **kwargs)
-
-    def predict_on_batch(self, x: Any) -> Any:
-        """Completes one batch as `keras.Model.predict_on_batch`, after checking it."""
-        return super().predict_on_batch(checked_input(x, self.modalities, partial=True))
-
-    def _check_compilation(self) -> None:
-        """Refuses XLA where Keras' own loop would fail with it."""
-        if self.jit_compile is True and self.distribute_strategy.num_replicas_in_sync > 1:
-            raise UserError(
-                "Keras cannot compile a step for several replicas by XLA; set "
-                "compile(jit_compile=False), or train with python -m tf_mvae.train"
-            )
-
-    def make_train_function(self, force: bool = False) -> None:
-        """Makes what `fit` calls; Keras calls it.
-
-        Where XLA compiles, all of `steps_per_execution` are one program, not just each.
-        """
-        several = self.steps_per_execution > 1 and self.jit_compile and not self.run_eagerly
-        here = not tf.distribute.has_strategy()
-        alone = here and self.distribute_strategy is tf.distribute.get_strategy()
-        own = type(self).train_step is BaseVAE.train_step  # What it returns is known.
-        if not (several and alone and own):
-            super().make_train_function(force)
-        elif self.train_function is None or force:
-            if not self.optimizer.built:  # One that scales losses would begin anew.
-                self.optimizer.build(self.trainable_variables)
-            self.train_function = several_steps(
-                self.train_step, self.get_metrics_result, self.steps_per_execution
-            )
-
-    def train_step(self, data: Any) -> dict[str, tf.Tensor]:
-        """Takes one step of the optimizer; Keras calls it."""
-        gradients, measured = self._loss_gradients(data)
-        self.apply_gradients(gradients)
-        return self._update_metrics(measured)
-
-    def loss_gradients(self, data: Any) -> tuple[list[Any], list[tf.Tensor]]:
-        """Returns a replica's share of a step: what is added up over replicas.
-
-        Args:
-            data: The replica's part of a batch.
-
-        Returns:
-            Gradients of the trainable variables, and each metric's sum and count, `[2]`
-            (`[2, member]` for a group).
-
-        Raises:
-            ValueError: A trainable variable has no gradient.
-        """
-        gradients, measured = self._loss_gradients(data)
-        if any(gradient is None for gradient in gradients):
-            raise ValueError("a trainable variable has no influence on the loss")
-        return gradients, self._metric_sums(measured)
-
-    def apply_gradients(self, gradients: Sequence[Any]) -> None:
-        """Takes a step of the optimizer with gradients of all trainable variables."""
-        self.optimizer.apply(gradients, self.trainable_variables)
-
-    def _loss_gradients(self, data: Any) -> tuple[list[Any], _Measured]:
-        """Returns gradients of the loss, and what metrics are made of."""
-        step = self._batches_seen()
-        kl_weight = self.kl_weight(step) if callable(self.kl_weight) else self.kl_weight
-        data, targets = self._completed(data, step)
-        told = {} if targets is None else {"targets": targets}
-        seed = self._step_seed(step)
-        with tf.GradientTape() as tape:
-            elbo = self.elbo(data, kl_weight=kl_weight, seed=seed, training=True, **told)
-            loss = elbo.loss + tf.add_n([tf.zeros([]), *self.losses])
-            replicas = tf.distribute.get_strategy().num_replicas_in_sync
-            scaled = self.optimizer.scale_loss(loss / replicas)
-        gradients = tape.gradient(scaled, [v.value for v in self.trainable_variables])
-        # Of a sparse gradient (an embedding's) optimizers square each row by itself: those of one
-        # class would not be added up first, and other numbers of replicas would do other steps.
-        dense = [None if g is None else tf.convert_to_tensor(g) for g in gradients]
-        return dense, _Measured(loss, elbo, example_weight(data), targets is not None)
-
-    def _completed(self, data: Any, step: tf.Tensor) -> tuple[Any, dict[str, tf.Tensor] | None]:
-        """Returns a training batch, and targets for `elbo` where these are not just its masks."""
-        return data, None
-
-    def test_step(self, data: Any) -> dict[str, tf.Tensor]:
-        """Evaluates one batch, at a KL weight of 1; Keras calls it."""
-        return self._update_metrics(self._evaluate_batch(data))
-
-    def evaluation_sums(self, data: Any) -> list[tf.Tensor]:
-        """Evaluates one batch as `test_step`: each metric's sum and count."""
-        return self._metric_sums(self._evaluate_batch(data))
-
-    def _evaluate_batch(self, data: Any) -> _Measured:
-        elbo = self.elbo(data, seed=tf.constant([self.seed, _EVALUATION_STREAM]))
-        loss = elbo.loss + tf.add_n([tf.zeros([]), *self.losses])
-        return _Measured(loss, elbo, example_weight(data), False)
-
-    def predict_step(self, data: Any) -> dict[str, tf.Tensor]:
-        """Reconstructs and completes one batch; Keras calls it."""
-        return self(data, training=False)
-
-    @property
-    def metrics(self) -> list[keras.metrics.Metric]:
-        """The metrics of training and evaluation, in nats an example.
-
-        `loss`, the training objective; of the term that sees everything: `elbo`, all
-        weights 1, its `kl`, and each modality's log-likelihood over the examples that
-        have it: of a group the sum over the members that an example has, and each member's.
-        """
-        return list(self._trackers.values())
-
     def get_config(self) -> dict[str, Any]:
         """Returns the arguments that make this model again."""
         weight = self.kl_weight
@@ -423,15 +203,6 @@ class BaseVAE(GenerativeModel):
         with layers_compute_in(policy):  # those that the model makes itself, too
             return cls(**{**config, "dtype": policy, "modalities": modalities, "kl_weight": weight})
 
-    def _batches_seen(self) -> tf.Tensor:
-        """Returns how many batches the optimizer has been given."""
-        # `iterations` counts updates where gradients of several batches make one.
-        return tf.cast(self._optimizer()._iterations.value, tf.int32)
-
-    def _optimizer(self) -> keras.optimizers.Optimizer:
-        """Returns the optimizer, the inner one where a float16 model's loss is scaled."""
-        return getattr(self.optimizer, "inner_optimizer", self.optimizer)
-
     def _step_seed(self, step: tf.Tensor) -> tf.Tensor:
         return random.fold_in(tf.constant([self.seed, 0]), step)
 
@@ -441,60 +212,3 @@ class BaseVAE(GenerativeModel):
         if replica is not None and replica.num_replicas_in_sync > 1:
             return random.fold_in(seed, replica.replica_id_in_sync_group)
         return seed
-
-    def _warn_of_incomplete(self, mask: Mapping[str, np.ndarray]) -> None:
-        columns = [np.asarray(mask[name]) for name in self._names]
-        table = np.concatenate([c.reshape(len(c), -1) for c in columns], axis=1)
-        incomplete = int(np.sum(table.min(axis=1) == 0))
-        if incomplete:
-            logging.warning(
-                "%s learns from whole examples alone: %d of these %d lack something, and count "
-                "for nothing",
-                type(self).__name__,
-                incomplete,
-                len(table),
-            )
-
-    def _update_metrics(self, measured: _Measured) -> dict[str, tf.Tensor]:
-        for name, (value, weight) in self._contributions(measured).items():
-            self._trackers[name].update_state(value, sample_weight=weight)
-        return self.metric_results()
-
-    def metric_results(self) -> dict[str, tf.Tensor]:
-        """Returns the metrics' values by name."""
-        results = {}
-        for name, tracker in self._trackers.items():
-            result = tracker.result()
-            results |= result if isinstance(result, dict) else {name: result}
-        return results
-
-    def _metric_sums(self, measured: _Measured) -> list[tf.Tensor]:
-        sums = []
-        for value, weight in self._contributions(measured).values():
-            weight = tf.cast(weight, tf.float32)
-            parts = (value * weight, weight)
-            sums.append(tf.stack([tf.reduce_sum(p, 0) if p.shape.rank else p for p in parts]))
-        return sums
-
-    def _contributions(self, measured: _Measured) -> dict[str, tuple[tf.Tensor, tf.Tensor]]:
-        """Returns what a batch adds to each metric's weighted mean: values and weights."""
-        loss, elbo, weight, has_guesses = measured
-        everything = tf.reduce_max(elbo.subset[0], axis=1)  # whatever the term's weight
-        counts = everything if weight is None else everything * weight
-        columns = Columns(self.modalities).of
-        there = {m.name: elbo.present[:, columns[m.name]] for m in self.targets}
-        first = {name: value[0] for name, value in elbo.log_likelihood.items()}
-        known = first
-        if has_guesses:  # they count in the loss alone
-            known = {n: v * tf.reduce_max(there[n], axis=1) for n, v in first.items()}
-        found = {
-            "loss": (loss, share_of_rows(tf.shape(everything)[0])),
-            "elbo": (tf.add_n([known[m.name] for m in self.targets]) - elbo.kl[0], counts),
-            "kl": (elbo.kl[0], counts),
-        }
-        for name, has in there.items():
-            found[f"{name}_log_likelihood"] = (first[name], counts * tf.reduce_max(has, axis=1))
-            if name in elbo.members:
-                weighted = has if weight is None else has * weight[:, tf.newaxis]
-                found[name] = (elbo.members[name], weighted)
-        return {name: found[name] for name in self._trackers}

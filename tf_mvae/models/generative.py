@@ -1,119 +1,44 @@
 """Inference and generation: what a model does once it is trained."""
 
 import contextlib
-from collections.abc import Container, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-import keras
 import numpy as np
 import tensorflow as tf
 import tensorflow_probability as tfp
 
-from tf_mvae import checks
-from tf_mvae.batch import check_arrays, present_mask, unpack
-from tf_mvae.distributions.product_of_experts import standard_normal
+from tf_mvae.batch import check_arrays, unpack
 from tf_mvae.errors import UserError
-from tf_mvae.group import has_groups
 from tf_mvae.layers import unrolled
-from tf_mvae.modality import Modality
 from tf_mvae.models import arguments
-from tf_mvae.models.eager_calls import EagerCalls
-from tf_mvae.models.ownership import check_unowned, own
+from tf_mvae.models.networks import NetworkModel
 from tf_mvae.ops import random
 from tf_mvae.ops.custom_op import reference_only
 from tf_mvae.posteriors import (
-    DiagonalGaussian,
-    Encoded,
-    LatentSpace,
     Posterior,
-    PosteriorKind,
 )
 
 __all__ = ["GenerativeModel"]
 
 
-class GenerativeModel(keras.Model):
+class GenerativeModel(NetworkModel):
     """`p(z) prod_i p(x_i | z)` and `q(z | any of them)`: infers, decodes, generates.
 
-    How a subset of the modalities becomes `q(z | S)` is the posterior kind's
-    (`tf_mvae.posteriors`). `BaseVAE` adds how a model is trained.
+    `BaseVAE` adds how a model is trained.
 
     Data that are given to a method are checked: names, shapes and types always, values unless
     they are computed in a graph (`tf_mvae.batch`). Called eagerly, a method compiles the
     networks that it runs at its first call with these modalities, and the calls that follow
     take a tenth of the time or less; `predict` prepares a data pipeline each time and is for
     many batches.
-
-    Attributes:
-        posterior_kind: How experts become `q(z | S)`.
-        latent: The latent space.
-        min_modalities: The least number of modalities.
     """
-
-    min_modalities = 1
-
-    def __init__(
-        self,
-        modalities: Sequence[Modality],
-        latent_dim: int,
-        seed: int,
-        posterior_kind: PosteriorKind,
-        latent: LatentSpace | None = None,
-        **kwargs,
-    ):
-        """Creates all weights.
-
-        Args:
-            modalities: What an example may consist of; their names differ.
-            latent_dim: Size of the latent.
-            seed: Seed of what is drawn where no other is given.
-            posterior_kind: How experts become `q(z | S)`.
-            latent: The latent space; default: `latent_dim` shared numbers.
-            **kwargs: Keras' own arguments for a model.
-
-        Raises:
-            ValueError: No modality, two of one name, one that belongs to another model already,
-                or a size below 1.
-        """
-        super().__init__(**kwargs)
-        arguments.check_modalities(modalities)
-        self.posterior_kind = posterior_kind
-        self._check_number(modalities)
-        if has_groups(modalities):
-            self._check_groups(modalities)
-        self.latent_dim = checks.positive_integer("latent_dim", latent_dim)
-        self.seed = checks.integer("seed", seed)
-        self.latent = latent or LatentSpace(self.latent_dim)
-        self._eager_calls = EagerCalls(self)
-        self.modalities = list(modalities)
-        for modality in self.modalities:
-            what = f"modality {modality.name!r}"
-            check_unowned(modality, what)
-            self._connect(modality)
-            own(modality, what)
-        for name, layer in posterior_kind.make_layers(self.modalities, self.latent_dim).items():
-            setattr(self, name, layer)
 
     def __call__(self, inputs: Any, *args, **kwargs) -> Any:
         """Calls the model as Keras does; numpy masked arrays keep their masks."""
         if any(isinstance(value, np.ma.MaskedArray) for value in tf.nest.flatten(inputs)):
             inputs = check_arrays(inputs, self.modalities, partial=True)
         return super().__call__(inputs, *args, **kwargs)
-
-    @property
-    def targets(self) -> list[Modality]:
-        """The modalities that the model generates; mostly all."""
-        return self.modalities
-
-    @property
-    def conditions(self) -> tuple[str, ...]:
-        """Names of modalities that have to be given, whatever is asked; mostly none."""
-        return ()
-
-    @property
-    def prior(self) -> tfp.distributions.Distribution:
-        """The prior `N(0, I)`, with events `[latent]`."""
-        return standard_normal(self.latent_dim)
 
     def posterior(
         self, x: Mapping[str, Any], mask: Mapping[str, Any] | None = None, training: bool = False
@@ -240,33 +165,6 @@ class GenerativeModel(keras.Model):
         z, conditions = self._latents(z, given)
         return self._decoded(z, seed, names, conditions)
 
-    def likelihood_parameters(
-        self,
-        z: tf.Tensor,
-        names: Sequence[str] | None = None,
-        given: Mapping[str, Any] | None = None,
-        training: bool = False,
-    ) -> dict[str, tf.Tensor]:
-        """Decodes latents to the parameters of likelihoods.
-
-        Args:
-            z: Latents, `[..., latent]`.
-            names: The modalities to decode; all where left out.
-            given: See `decode`.
-            training: Whether layers such as dropout act as in training.
-
-        Returns:
-            Decoder outputs by name, `[..., *parameter_shape]`.
-        """
-        lead = tf.shape(z)[:-1]
-        rows = tf.reshape(z, [-1, self.latent_dim])
-        parameters = {}
-        for modality in self._given(self._names if names is None else names):
-            shape = tf.concat([lead, tf.constant(modality.likelihood.parameter_shape, tf.int32)], 0)
-            seen = self.latent.part(rows, modality.name)
-            parameters[modality.name] = tf.reshape(modality.decode(seen, training=training), shape)
-        return parameters
-
     def call(self, inputs: Any, training: bool = False) -> dict[str, tf.Tensor]:
         """Reconstructs and completes a batch from the posterior's mean.
 
@@ -313,18 +211,6 @@ class GenerativeModel(keras.Model):
             if name not in self.conditions:
                 mask[name] = tf.TensorSpec([None, *modality.mask_shape], tf.float32, f"mask_{own}")
         return {"x": x, "mask": mask}
-
-    @property
-    def _names(self) -> list[str]:
-        return [modality.name for modality in self.modalities]
-
-    @property
-    def _columns(self) -> list[str]:
-        """Names of everything that can be present by itself: groups' members one by one."""
-        return [name for modality in self.modalities for name in modality.column_names]
-
-    def _given(self, names: Container[str]) -> list[Modality]:
-        return [modality for modality in self.modalities if modality.name in names]
 
     def _unpacked(
         self, x: Mapping[str, Any], mask: Mapping[str, Any] | None
@@ -428,78 +314,3 @@ class GenerativeModel(keras.Model):
         if unknown:
             known = ", ".join(map(repr, known))
             raise UserError(f"names has {unknown[0]!r}; {self.name} generates {known} only")
-
-    def _encode_each(
-        self, x: Mapping[str, tf.Tensor], mask: Mapping[str, tf.Tensor], training: bool = False
-    ) -> dict[str, tuple[tf.Tensor, tf.Tensor]]:
-        """Returns the expert of each modality that is given, by name."""
-        return {
-            m.name: self._encode_one(m, x[m.name], mask[m.name], training) for m in self._given(x)
-        }
-
-    def _encoded(
-        self, x: Mapping[str, tf.Tensor], mask: Mapping[str, tf.Tensor], training: bool = False
-    ) -> Encoded:
-        """Encodes what is given, once for all subsets."""
-        joint = self.posterior_kind.joint(self, x, mask, training)
-        found = self._encode_each(x, mask, training)
-        rows = tf.shape(next(iter(found.values()))[0])[0]
-        experts = []
-        for modality in self.modalities:
-            shape = tf.stack([rows, modality.size, self.latent_dim])
-            expert = found.get(modality.name, (tf.zeros(shape),) * 2)
-            experts.append([p if p.shape.rank == 3 else p[:, tf.newaxis] for p in expert])
-        experts = DiagonalGaussian(*(tf.concat(p, axis=1) for p in zip(*experts, strict=True)))
-        return Encoded(experts, joint)
-
-    def _blank_batch(self) -> tuple[dict[str, tf.Tensor], dict[str, tf.Tensor]]:
-        """Returns one example of zeros, with its masks, to build networks on."""
-        x = {
-            m.name: tf.zeros([1, *m.likelihood.event_shape], m.likelihood.dtype)
-            for m in self.modalities
-        }
-        return x, {m.name: tf.ones([1, *m.mask_shape]) for m in self.modalities}
-
-    def _check_number(self, modalities: Sequence[Modality]) -> None:
-        """Refuses too few modalities."""
-        least = max(self.min_modalities, self.posterior_kind.min_modalities)
-        if len(modalities) < least:
-            raise ValueError(
-                f"{type(self).__name__} needs {least} modalities or more; it has {len(modalities)}"
-            )
-
-    def _check_groups(self, modalities: Sequence[Modality]) -> None:
-        """Refuses groups whose members' names are taken, or a model that cannot have groups."""
-        groups = [modality.name for modality in modalities if modality.mask_shape]
-        if not self.posterior_kind.takes_groups:
-            raise ValueError(
-                f"{type(self).__name__} takes single modalities only, not the group "
-                f"{groups[0]!r}; MVAE, MVAEQ and MVTCAE take groups"
-            )
-        names = [m.name for m in modalities]
-        names += [name for m in modalities if m.mask_shape for name in m.column_names]
-        twice = sorted({name for name in names if names.count(name) > 1})
-        if twice:
-            raise ValueError(f"the name {twice[0]!r} stands for two modalities; rename one")
-
-    def _connect(self, modality: Modality) -> None:
-        """Builds a modality's networks."""
-        modality.connect(self.latent.size_of(modality))
-
-    def _encode_one(
-        self, modality: Modality, value: tf.Tensor, mask: tf.Tensor, training: bool
-    ) -> tuple[tf.Tensor, tf.Tensor]:
-        """Returns one modality's expert, `loc` and `log_variance`, `[batch, latent]`."""
-        expert = self.posterior_kind.expert(*modality.encode(value, mask, training))
-        return tuple(self.latent.spread(modality.name, part) for part in expert)
-
-    def _infer(
-        self, x: Mapping[str, tf.Tensor], mask: Mapping[str, tf.Tensor], training: bool = False
-    ) -> Posterior:
-        """Returns `q(z | what is present)`, `[batch]`."""
-        encoded = self._encoded(x, mask, training)
-        return self.posterior_kind.of(encoded, present_mask(mask, self.modalities))
-
-    def _seed(self, seed: int | Sequence[int] | tf.Tensor | None) -> tf.Tensor:
-        """Returns a seed of two integers; a missing one is the model's own."""
-        return arguments.seed_pair(self.seed if seed is None else seed)

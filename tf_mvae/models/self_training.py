@@ -11,7 +11,7 @@ from tf_mvae.distributions.likelihoods import Categorical
 from tf_mvae.modality import Modality
 
 if TYPE_CHECKING:
-    from tf_mvae.models.base import MultimodalVAE
+    from tf_mvae.models.base import BaseVAE
 
 __all__ = ["check_self_training", "guess_missing"]
 
@@ -29,7 +29,7 @@ def check_self_training(confidence: Mapping[str, float], modalities: Sequence[Mo
 
 
 def guess_missing(
-    model: "MultimodalVAE",
+    model: "BaseVAE",
     x: Mapping[str, tf.Tensor],
     mask: Mapping[str, tf.Tensor],
     confidence: Mapping[str, float],

@@ -6,6 +6,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from tf_mvae import checks
 from tf_mvae.modality import Modality
 from tf_mvae.objectives.engine import Reconstruction
 from tf_mvae.objectives.objective import Objective, Step, complete_examples
@@ -51,7 +52,7 @@ class JointElbo(_OneTerm):
         Args:
             alignment_weight: The weight of the divergences; 0 is the ELBO alone.
         """
-        self.alignment_weight = float(alignment_weight)
+        self.alignment_weight = checks.non_negative("alignment_weight", alignment_weight)
 
     def blocks(
         self, columns: Columns, present: tf.Tensor, seed: tf.Tensor | None
@@ -113,9 +114,7 @@ class TotalCorrelation(AnyElbo):
         Raises:
             ValueError: alpha is not in [0, 1].
         """
-        if not 0 <= alpha <= 1:
-            raise ValueError(f"alpha must be in [0, 1]; it is {alpha}")
-        self.alpha = float(alpha)
+        self.alpha = checks.fraction("alpha", alpha)
 
     def alignment(
         self,

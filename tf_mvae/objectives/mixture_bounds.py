@@ -7,6 +7,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from tf_mvae.errors import UserError
 from tf_mvae.modality import Modality
 from tf_mvae.names import BOUNDS
 from tf_mvae.objectives.engine import Batch, Reconstruction, reconstruct
@@ -68,7 +69,7 @@ class StratifiedBound(EachExplainsAll):
             ValueError: It is another.
         """
         if bound not in BOUNDS:
-            raise ValueError(f"bound must be one of {BOUNDS}, not {bound!r}")
+            raise UserError(f"bound must be one of {BOUNDS}, not {bound!r}")
         self.kind = bound
 
     def mixture(self, kind: PosteriorKind, encoded: Encoded, present: tf.Tensor) -> Posterior:

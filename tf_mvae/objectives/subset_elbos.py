@@ -7,6 +7,8 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from tf_mvae import checks
+from tf_mvae.errors import UserError
 from tf_mvae.modality import Modality
 from tf_mvae.objectives.objective import Objective
 from tf_mvae.objectives.subsets import (
@@ -125,12 +127,10 @@ class SubsetElbos(Objective):
                 f"subset_distribution must be one of {SUBSET_DISTRIBUTIONS}, "
                 f"not {subset_distribution!r}"
             )
-        if not alignment_weight >= 0:
-            raise ValueError(f"alignment_weight must not be negative; it is {alignment_weight}")
         self.num_random_subsets = num_random_subsets
         self.subset_distribution = subset_distribution
         self._given_weight = None if term_weight is None else dict(term_weight)
-        self.alignment_weight = float(alignment_weight)
+        self.alignment_weight = checks.non_negative("alignment_weight", alignment_weight)
 
     def check(self, modalities: Sequence[Modality]) -> None:
         """See `Objective.check`."""
@@ -142,13 +142,13 @@ class SubsetElbos(Objective):
         weights = self._given_weight
         if weights is None:
             weights = default_term_weight(modalities, self.alignment_weight)
-        self.term_weight = {name: float(weight) for name, weight in weights.items()}
-        for name, weight in self.term_weight.items():
-            if name not in known or not weight >= 0:
-                raise ValueError(
-                    f"term_weight holds a number of 0 or more for some of {known}, not "
-                    f"{name}={weight}"
-                )
+        for name in weights:
+            if name not in known:
+                raise UserError(f"term_weight names {name!r}; it is for some of {known}")
+        self.term_weight = {
+            name: checks.non_negative(f"term_weight[{name!r}]", weight)
+            for name, weight in weights.items()
+        }
         self._names = {modality.name: modality.column_names for modality in modalities}
 
     @property

@@ -7,6 +7,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from tf_mvae import checks
 from tf_mvae.posteriors.gaussian import DiagonalGaussian
 from tf_mvae.posteriors.kind import Encoded, ExpertKind, experts_as_posteriors
 from tf_mvae.posteriors.mixture import GaussianMixture
@@ -52,7 +53,8 @@ class MixtureOfProducts(ExpertKind):
                 modalities.
             subset_seed: Seed of their choice.
         """
-        self.num_subsets, self.subset_seed = int(num_subsets), int(subset_seed)
+        self.num_subsets = checks.non_negative_integer("num_subsets", num_subsets)
+        self.subset_seed = checks.non_negative_integer("subset_seed", subset_seed)
 
     def components(self, subset: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         """Returns the subsets that are components of `q(z | S)`, and which count.

@@ -116,8 +116,8 @@ class ImportanceSampler:
             raise ValueError("num_samples and max_rows must be at least 1")
         self.model = model
         self.num_samples = num_samples
-        self._max_rows = max_rows
-        self._rows = max(modality.likelihood.rows_per_example for modality in model.targets)
+        rows = max(modality.likelihood.rows_per_example for modality in model.targets)
+        self._max_rows = max(1, max_rows // rows)
         self._warned: set[Question] = set()
         self._names = [modality.name for modality in model.modalities]
         # Networks run outside XLA, whose matrix products and convolutions are slower on a
@@ -343,7 +343,7 @@ class ImportanceSampler:
         self, add: Callable, sums: Any, value: Callable, steps: int, rows: int
     ) -> tuple[Any, tf.Tensor, tf.Tensor]:
         """Adds up chunks of steps of so many rows; returns sums, estimates on the way, steps."""
-        chunk, number = (int(n) for n in chunk_sizes(steps, rows * self._rows, self._max_rows))
+        chunk, number = (int(n) for n in chunk_sizes(steps, rows, self._max_rows))
         path = []
 
         def add_chunk(index, sums):

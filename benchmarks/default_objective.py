@@ -63,7 +63,9 @@ def train_and_score(task: Task, setting: str, seed: int) -> dict[str, Any]:
     options = {"num_random_subsets": int(number)} if number else {}
     model = MVAE(modalities, int(task.training["latent_dim"]), term_weight=chosen, seed=seed,
                  **options)  # fmt: skip
-    model.compile(keras.optimizers.Adam(task.training["learning_rate"]), jit_compile=True)
+    # XLA would compile a hundred networks for minutes.
+    compiled = len(modalities) < 50
+    model.compile(keras.optimizers.Adam(task.training["learning_rate"]), jit_compile=compiled)
     begin, processor = time.perf_counter(), time.process_time()
     model.fit(
         task.train,

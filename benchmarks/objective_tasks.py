@@ -276,6 +276,36 @@ def sensors(number: int, seed: int, data_dir: str | None) -> Task:
     return task
 
 
+def columns(number: int, seed: int, data_dir: str | None) -> Task:
+    """Returns the first reading of each sensor, a `Modality` each, whose conditionals are known."""
+    source = LinearGaussianSensors(number)
+    train, test = (source.sample(size, [1, use])[..., :1] for size, use in ((3000, 1), (500, 0)))
+    task = table_task(
+        f"columns{number}", [f"column_{i}" for i in range(number)], train, test, False, seed,
+        units=(16,), latent_dim=3, epochs=20 if number < 50 else 5, batch_size=100,
+        learning_rate=5e-3,
+    )  # fmt: skip
+    mean, scale = train.mean(0), train.std(0)
+    rng = np.random.default_rng(seed)
+    Cells.hide(train, rng)
+    cells = Cells.hide((test - mean) / scale, rng)  # the same cells as the task's
+
+    def exact() -> Scores:
+        loading = source.weights[:, 0] / scale
+        covariance = loading @ loading.T + np.diag((source.scale / scale[:, 0]) ** 2)
+        shift = (source.biases[:, 0] - mean[:, 0]) / scale[:, 0]
+        imputed = np.zeros_like(cells.x)
+        for row, (x, observed) in enumerate(zip(cells.x[..., 0], cells.observed > 0, strict=True)):
+            known = np.linalg.solve(covariance[np.ix_(observed, observed)], (x - shift)[observed])
+            imputed[row, :, 0] = shift + covariance[:, observed] @ known
+        return hidden_errors(cells, imputed)
+
+    task.baselines["exact posterior"] = exact
+    if number > 20:
+        del task.baselines["IterativeImputer, ridge"]
+    return task
+
+
 def emoji(seed: int, data_dir: str | None) -> Task:
     """Returns small pictures and a group of their yes-or-no attributes (any TFDS directory).
 
@@ -417,5 +447,6 @@ TASKS: dict[str, Callable[[int, str | None], Task]] = {
     "randhie_group": functools.partial(randhie, group=True),
     "wine": wine,
     **{f"sensors{n}": functools.partial(sensors, n) for n in (8, 19, 100)},
+    **{f"columns{n}": functools.partial(columns, n) for n in (8, 19, 100)},
     "emoji": emoji,
 }

@@ -1,4 +1,4 @@
-"""Checks of what models and their methods are given beside data.
+"""Checks of the arguments of models and their methods, apart from data.
 
 A tensor that a graph has yet to compute passes every check of its value.
 """

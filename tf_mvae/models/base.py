@@ -151,7 +151,7 @@ class BaseVAE(TrainableModel):
 
     @property
     def learns_from_incomplete(self) -> bool:
-        """Whether an example that lacks a modality teaches the model something."""
+        """Whether an example with a modality missing teaches the model something."""
         return self.objective.learns_from_incomplete
 
     def expect(self, mask: Mapping[str, Any] | None) -> None:

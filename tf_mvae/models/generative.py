@@ -154,7 +154,7 @@ class GenerativeModel(NetworkModel):
         Args:
             z: Latents, `[..., latent]`.
             seed: Two integers; samples of the likelihoods are drawn where given.
-            names: The modalities to decode; all where left out.
+            names: The modalities to decode; default: all.
             given: See `decode`.
 
         Returns:

@@ -44,15 +44,8 @@ class JointPosteriorVAE(MultimodalVAE):
         given = default_trunks(modalities) if trunks is None else trunks
         super().__init__(modalities, latent_dim, JointNetwork(given), objective, **kwargs)
         for name, trunk in given.items():
-            check_unowned(trunk, f"the trunk of {name!r}")
-        self._build_joint_encoder()
-        for name, trunk in given.items():
-            check_unowned(trunk, f"the trunk of {name!r}")  # one for two modalities
+            check_unowned(trunk, f"the trunk of {name!r}")  # another model's or modality's
             own(trunk, f"the trunk of {name!r}")
-
-    def _build_joint_encoder(self) -> None:
-        x, mask = self._blank_batch()
-        self.posterior_kind.joint(self, x, mask, False)
 
     def get_config(self) -> dict[str, Any]:
         """Returns the arguments that make this model again."""

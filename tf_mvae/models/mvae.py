@@ -78,8 +78,8 @@ class MVAE(MultimodalVAE):
                 as everything is in the paper: `{}` has the paper's weights. Default:
                 `default_term_weight`, which depends on the number of modalities and on
                 `alignment_weight`.
-            self_training: By class modality, a probability: in training, an example that
-                lacks the class has the model's own guess to reconstruct if the model takes
+            self_training: By class modality, a probability: in training, an example whose
+                class is missing has the model's own guess to reconstruct if the model takes
                 it for more probable than that. See
                 `tf_mvae.models.self_training.guess_missing`.
             self_training_weight: What a guess counts, where a class that is there counts 1.

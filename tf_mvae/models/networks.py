@@ -81,6 +81,7 @@ class NetworkModel(keras.Model):
             own(modality, what)
         for name, layer in posterior_kind.make_layers(self.modalities, self.latent_dim).items():
             setattr(self, name, layer)
+        posterior_kind.joint(self, *self._blank_batch(), training=False)  # builds a joint network
 
     @property
     def targets(self) -> list[Modality]:

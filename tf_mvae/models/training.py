@@ -199,10 +199,9 @@ class TrainableModel(GenerativeModel):
         step = self._batches_seen()
         kl_weight = self.kl_weight(step) if callable(self.kl_weight) else self.kl_weight
         data, targets = self._completed(data, step)
-        told = {} if targets is None else {"targets": targets}
         seed = self._step_seed(step)
         with tf.GradientTape() as tape:
-            elbo = self.elbo(data, kl_weight=kl_weight, seed=seed, training=True, **told)
+            elbo = self.elbo(data, kl_weight=kl_weight, seed=seed, training=True, targets=targets)
             loss = elbo.loss + tf.add_n([tf.zeros([]), *self.losses])
             replicas = tf.distribute.get_strategy().num_replicas_in_sync
             scaled = self.optimizer.scale_loss(loss / replicas)

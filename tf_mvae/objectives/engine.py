@@ -7,7 +7,7 @@ import tensorflow as tf
 
 from tf_mvae.modality import Modality
 from tf_mvae.objectives.rows import RowPlan, log_likelihood_of
-from tf_mvae.objectives.terms import Block, Columns, Terms
+from tf_mvae.objectives.terms import RANDOM, Block, Columns, Terms
 
 __all__ = ["Batch", "Reconstruction", "reconstruct"]
 
@@ -42,7 +42,7 @@ class Reconstruction(NamedTuple):
     Attributes:
         weighted: The weighted sum over modalities, `[sample, term, batch]`.
         log_likelihood: By modality, without a weight, summed over a group's members,
-            `[sample, term, batch]`; 0 where an example lacks the modality, or the term is not
+            `[sample, term, batch]`; 0 where the modality is missing, or the term is not
             decoded to it, or (in training) need not be.
         members: By group, each member's in the first term, `[sample, batch, member]`.
     """
@@ -226,4 +226,4 @@ class _Rows:
 
 def _drawn(blocks: Sequence[Block]) -> int:
     """Returns how many of a modality's terms a step's draw decides."""
-    return sum(b.weight.shape[0] for b in blocks if b.name == "random")
+    return sum(b.weight.shape[0] for b in blocks if b.name == RANDOM)

@@ -41,7 +41,7 @@ class JointElbo(_OneTerm):
 
         ELBO(X) - alignment_weight sum_i KL(q(z | X) || q(z | x_i))
 
-    An example that lacks a modality counts for nothing.
+    An example with a modality missing counts for nothing.
     """
 
     learns_from_incomplete = False

@@ -31,8 +31,8 @@ class Elbo(NamedTuple):
         log_variance: Logarithms of their variances, the same shape.
         z: The samples that were decoded, `[sample, term, batch, latent]`.
         log_likelihood: By modality that the model generates, `E_q[log p(x_i | z)]` without a
-            weight, summed over a group's members, `[term, batch]`; 0 where the example lacks
-            the modality, or the term is not decoded to it, or (in training) does not count.
+            weight, summed over a group's members, `[term, batch]`; 0 where the modality
+            is missing, or the term is not decoded to it, or (in training) does not count.
         members: By group, its members' in the first term, `[batch, member]`.
         kl: `KL(q(z | subset) || p(z))`, `[term, batch]`.
         elbo: Each term's bound: for an ELBO weighted log-likelihoods minus the weighted
@@ -117,7 +117,7 @@ class Objective(abc.ABC):
     """Which subsets are terms, with which weights, and what becomes of their likelihoods.
 
     Attributes:
-        learns_from_incomplete: Whether an example that lacks a modality teaches a model
+        learns_from_incomplete: Whether an example with a modality missing teaches a model
             something.
         splits_seed: Whether subsets and noise take seeds of their own.
         takes_cross_weight: Whether a modality's `cross_weight` has a meaning.

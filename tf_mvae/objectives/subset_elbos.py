@@ -23,6 +23,7 @@ from tf_mvae.posteriors import DiagonalGaussian, Encoded, Posterior, PosteriorKi
 __all__ = ["SubsetElbos", "default_num_random_subsets", "default_term_weight"]
 
 _CLASS_ALONE = 0.1
+_RANDOM_WEIGHT = "random"  # of the block RANDOM, in term_weight
 
 
 def default_term_weight(
@@ -55,7 +56,7 @@ def default_term_weight(
     """
     if alignment_weight:
         columns = [name for modality in modalities for name in modality.column_names]
-        return dict.fromkeys([*columns, RANDOM], 0.0)
+        return dict.fromkeys([*columns, _RANDOM_WEIGHT], 0.0)
     if not any(np.any(m.cross_weight) for m in modalities):
         return {}
     singles = [modality for modality in modalities if not modality.mask_shape]
@@ -138,7 +139,7 @@ class SubsetElbos(Objective):
         if self.num_random_subsets is None:
             self.num_random_subsets = default_num_random_subsets(modalities)
         check_num_random(self.num_random_subsets, len(names))
-        known = [EVERYTHING, *names, RANDOM]
+        known = [EVERYTHING, *names, _RANDOM_WEIGHT]
         weights = self._given_weight
         if weights is None:
             weights = default_term_weight(modalities, self.alignment_weight)
@@ -180,7 +181,7 @@ class SubsetElbos(Objective):
         return block._replace(weight=block.weight * tf.where(several, weight, 1.0))
 
     def _block_weights(self, name: str) -> list[float]:
-        names = self._names.get(name, (name,))
+        names = self._names.get(name, (_RANDOM_WEIGHT if name == RANDOM else name,))
         return [self.term_weight.get(column, 1.0) for column in names]
 
     def decoded(self, modalities: Sequence[Modality]) -> dict[str, tuple[str, ...]]:

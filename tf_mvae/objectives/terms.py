@@ -10,8 +10,8 @@ from tf_mvae.posteriors import Posterior
 
 __all__ = ["EVERYTHING", "RANDOM", "Block", "Columns", "Terms", "Weights"]
 
-# Names of blocks that are not a modality's.
-EVERYTHING, RANDOM = "everything", "random"
+# Names of blocks that are not a modality's, and that no modality can have.
+EVERYTHING, RANDOM = "everything", "random subsets"
 _LISTED = 64
 
 

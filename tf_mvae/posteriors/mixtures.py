@@ -102,7 +102,7 @@ def component_subsets(columns: int, num_subsets: int, seed: int) -> np.ndarray:
 
     Args:
         columns: How many modalities there are.
-        num_subsets: Random subsets beside the single modalities, for more than 5 modalities.
+        num_subsets: Random subsets next to the single modalities, for more than 5 modalities.
         seed: Seed of the choice.
     """
     if columns <= _ENUMERATED:

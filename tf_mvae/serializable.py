@@ -31,6 +31,7 @@ CLASSES = {
     "tf_mvae.layers.dropout": ("SeededDropout",),
     "tf_mvae.layers.grouped": ("GroupedDense", "GroupedEmbedding"),
     "tf_mvae.layers.joint": ("JointEncoder",),
+    "tf_mvae.layers.mlp": ("LogCounts",),
     "tf_mvae.layers.product_of_experts": ("ProductOfExperts",),
     "tf_mvae.layers.recurrent": ("RecurrentDecoder", "RecurrentEncoder"),
     "tf_mvae.layers.sequential": ("MaskedSequential",),

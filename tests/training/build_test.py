@@ -19,6 +19,7 @@ from tf_mvae.training.config import MODELS
 STEPS = 6
 CLASSES = [
     models.MVAE, models.MVAEQ, models.VAE, models.CVAE, models.BiVCCA, models.JMVAE, models.TELBO,
+    models.MoPoE, models.MVTCAE, models.MMVAE, models.MMVAEPlus,
 ]  # fmt: skip
 
 
@@ -44,7 +45,7 @@ def binary_experiment(monkeypatch):
 def test_every_name_builds_its_model_with_the_common_settings(name, make):
     model = build(name, num_samples=2, seed=5, annealing_epochs=3, likelihood_weight={"image": 7.0})
     assert type(model) is make and model.name == name
-    assert (model.latent_dim, model.num_samples, model.seed) == (3, 2, 5)
+    assert (model.latent.shared, model.num_samples, model.seed) == (3, 2, 5)
     assert model.modalities[0].likelihood_weight == 7
     assert model.kl_weight.num_steps == 3 * STEPS
 

@@ -51,6 +51,11 @@ class JMVAE(JointPosteriorVAE):
         alpha = checks.non_negative("alpha", alpha)
         super().__init__(modalities, latent_dim, JointElbo(alpha), **kwargs)
 
+    @property
+    def alpha(self) -> float:
+        """Weight of the divergences from the single modalities' posteriors."""
+        return self.objective.alignment_weight
+
     def get_config(self) -> dict[str, Any]:
         """Returns the arguments that make this model again."""
-        return {**super().get_config(), "alpha": self.objective.alignment_weight}
+        return {**super().get_config(), "alpha": self.alpha}

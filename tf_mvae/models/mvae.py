@@ -114,6 +114,11 @@ class MVAE(MultimodalVAE):
         return self.objective.num_random_subsets
 
     @property
+    def subset_distribution(self) -> str:
+        """How random subsets are drawn."""
+        return self.objective.subset_distribution
+
+    @property
     def term_weight(self) -> dict[str, float]:
         """The weights of whole terms."""
         return self.objective.term_weight

@@ -47,7 +47,8 @@ class Product(ExpertKind):
             return experts_as_posteriors(encoded, present)
         columns, latent = encoded.experts.loc.shape[1:]
         one_each = (tf.reshape(part, [-1, 1, latent]) for part in encoded.experts)
-        products = gaussian_product(*one_each, tf.reshape(present, [-1, 1]))
+        with tf.name_scope("product_of_experts"):
+            products = gaussian_product(*one_each, tf.reshape(present, [-1, 1]))
         return DiagonalGaussian(
             *(tf.transpose(tf.reshape(p, [-1, columns, latent]), [1, 0, 2]) for p in products)
         )

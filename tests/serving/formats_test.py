@@ -11,7 +11,7 @@ import tensorflow as tf
 from tests import tiny
 from tests.models import sequences_test
 from tests.serving.conftest import CARD
-from tf_mvae import MVAE, BiVCCA, Modality, likelihoods
+from tf_mvae import MVAE, BiVCCA, Modality, MoPoE, likelihoods
 from tf_mvae.errors import UserError
 from tf_mvae.layers import mlp_decoder
 from tf_mvae.serving import export_format, formats
@@ -140,3 +140,10 @@ def test_what_cannot_be_converted_is_one_line(format_name, tmp_path):
     if format_name == "tflite":
         assert "does not have the operations MatrixSolve" in str(caught.value)
     assert list((tmp_path / "out").iterdir()) == []
+
+
+@pytest.mark.parametrize("format_name", ["onnx", "tflite"])
+def test_a_mixture_is_refused(format_name, tmp_path):
+    with pytest.raises(UserError, match="a MoPoE has a mixture as its posterior.*saved_model"):
+        export_format(tiny.make_any(MoPoE), tmp_path, format_name)
+    assert not list(tmp_path.iterdir())

@@ -38,10 +38,12 @@ class PosteriorKind(abc.ABC):
     Attributes:
         takes_groups: Whether a `ModalityGroup` may be among the modalities.
         min_modalities: The least number of modalities.
+        is_mixture: Whether `q(z | S)` is a mixture.
     """
 
     takes_groups = False
     min_modalities = 1
+    is_mixture = False
 
     def make_layers(
         self, modalities: Sequence[Modality], latent_dim: int

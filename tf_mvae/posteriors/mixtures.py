@@ -26,6 +26,8 @@ class MixtureOfExperts(ExpertKind):
     multi-modal deep generative models*, NeurIPS 2019, equation 2.)
     """
 
+    is_mixture = True
+
     def of(self, encoded: Encoded, subset: tf.Tensor) -> GaussianMixture:
         """See `PosteriorKind.of`."""
         return GaussianMixture.of_components(encoded.experts, subset)
@@ -44,6 +46,8 @@ class MixtureOfProducts(ExpertKind):
     they are S itself, its single modalities, and those of `num_subsets` subsets, drawn once
     from `subset_seed`, that S contains.
     """
+
+    is_mixture = True
 
     def __init__(self, num_subsets: int = 16, subset_seed: int = 0):
         """Creates the kind.

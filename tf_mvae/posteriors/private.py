@@ -22,6 +22,7 @@ class PrivateMixtureOfExperts(ExpertKind):
     """  # noqa: E501
 
     min_modalities = 2
+    is_mixture = True
 
     def __init__(self, latent: LatentSpace):
         """Creates the kind.

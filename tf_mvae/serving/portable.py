@@ -3,6 +3,7 @@
 import tensorflow as tf
 
 from tf_mvae.batch import unpack
+from tf_mvae.errors import UserError
 from tf_mvae.models import BaseVAE
 from tf_mvae.serving import inputs as named
 from tf_mvae.serving.tracing import trace
@@ -45,7 +46,15 @@ def portable_functions(
 
     Args:
         model: The model to export.
+
+    Raises:
+        UserError: The posterior is a mixture.
     """
+    if model.posterior_kind.is_mixture:
+        raise UserError(
+            f"a {type(model).__name__} has a mixture as its posterior, of which one noise cannot "
+            "be made a sample; export it as saved_model or keras"
+        )
     values, masks = named.value_specs(model), named.mask_specs(model)
     conditions = [spec for spec in values if spec.name in model.conditions]
     latent = tf.TensorSpec([None, model.latent_dim], name="z")

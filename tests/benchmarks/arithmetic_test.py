@@ -152,18 +152,20 @@ def test_a_cross_weight_takes_every_term_and_samples_multiply_decodings():
 
 
 def test_a_random_subset_needs_what_it_contains():
-    modalities = [
-        Modality(
-            name,
-            likelihoods.Bernoulli([2]),
-            mlp_encoder([3]),
-            mlp_decoder([2], [3]),
-            cross_weight=0,
-        )
-        for name in "abcd"
-    ]
-    model = model_of(modalities, num_random_subsets=2)
-    uniform = model_of(modalities, num_random_subsets=2, subset_distribution="uniform_subsets")
+    def modalities():
+        return [
+            Modality(
+                name,
+                likelihoods.Bernoulli([2]),
+                mlp_encoder([3]),
+                mlp_decoder([2], [3]),
+                cross_weight=0,
+            )
+            for name in "abcd"
+        ]
+
+    model = model_of(modalities(), num_random_subsets=2)
+    uniform = model_of(modalities(), num_random_subsets=2, subset_distribution="uniform_subsets")
     assert arithmetic.mean_subset_size(model) == 2.5  # 2 or 3
     assert arithmetic.mean_subset_size(uniform) == pytest.approx((6 * 2 + 4 * 3) / 10)
     decoder = 3 * 2 * (2 * 3 + 3 * 2)

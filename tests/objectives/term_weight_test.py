@@ -180,5 +180,5 @@ def test_a_group_has_random_subsets_by_default():
 
 @pytest.mark.parametrize("term_weight", [{"sound": 1.0}, {"label": -1.0}, {"label": np.nan}])
 def test_mistakes_are_named(term_weight):
-    with pytest.raises(ValueError, match="term_weight.*not"):
+    with pytest.raises(ValueError, match="term_weight"):
         tiny.make_model(term_weight=term_weight)

@@ -36,9 +36,13 @@ class BaseVAE(TrainableModel):
     step alone, so a run that goes on from a checkpoint repeats none and skips none.
 
     Attributes:
+        learns_from_incomplete: Whether an example with a modality missing teaches the model
+            something; a preset's is known before it is made.
         objective: What is maximised.
         plan: For how many rows decoders run in training; see `expect`.
     """
+
+    learns_from_incomplete = True
 
     def __init__(
         self,
@@ -82,6 +86,7 @@ class BaseVAE(TrainableModel):
         objective.check(modalities)
         super().__init__(modalities, latent_dim, seed, posterior_kind, latent, **kwargs)
         self.objective = objective
+        self.learns_from_incomplete = objective.learns_from_incomplete
         self.kl_weight = kl_weight
         self.num_samples = num_samples
         self.free_bits = free_bits
@@ -148,11 +153,6 @@ class BaseVAE(TrainableModel):
     def _log_likelihood_of(self, x: Mapping[str, tf.Tensor], mask: Mapping[str, tf.Tensor]) -> Any:
         """Returns how modalities are decoded, if not from z alone; see `Step`."""
         return None
-
-    @property
-    def learns_from_incomplete(self) -> bool:
-        """Whether an example with a modality missing teaches the model something."""
-        return self.objective.learns_from_incomplete
 
     def expect(self, mask: Mapping[str, Any] | None) -> None:
         """Says which modalities the rows of every training batch have, so that work is saved.

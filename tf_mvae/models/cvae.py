@@ -45,6 +45,7 @@ class CVAE(BaseVAE):
     """
 
     min_modalities = 2
+    learns_from_incomplete = False
 
     def __init__(
         self,

@@ -34,6 +34,8 @@ class JMVAE(JointPosteriorVAE):
     ```
     """
 
+    learns_from_incomplete = False
+
     def __init__(
         self, modalities: Sequence[Modality], latent_dim: int = 64, alpha: float = 0.1, **kwargs
     ):

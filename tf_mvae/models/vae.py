@@ -28,6 +28,8 @@ class VAE(MultimodalVAE):
     ```
     """
 
+    learns_from_incomplete = False
+
     def __init__(self, modalities: Sequence[Modality], latent_dim: int = 64, **kwargs):
         """Creates the model and all its weights.
 

@@ -93,10 +93,11 @@ def resolved(config: RunConfig, before: RunConfig | None = None) -> RunConfig:
         config = dataclasses.replace(config, **found)
     if not issubclass(model_class(config), models.MVAE):
         return config
+    # Modalities are made in any case: layers count those made before for their names, which are
+    # a part of checkpoints.
+    weights = models.default_term_weight(make_modalities(config), config.alignment_weight)
     if before is not None and before.model == config.model:
         weights = before.term_weight
-    else:
-        weights = models.default_term_weight(make_modalities(config), config.alignment_weight)
     return dataclasses.replace(config, term_weight=weights | config.term_weight)
 
 

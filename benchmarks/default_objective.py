@@ -204,7 +204,7 @@ def main() -> None:
     """Measures what the command line asks for."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--settings", default=",".join(SETTINGS))
-    parser.add_argument("--sets", default="randhie,randhie_group,wine,sensors")
+    parser.add_argument("--sets", default="randhie,randhie_group,wine,sensors,columns19")
     parser.add_argument("--data_dir", help="where TFDS has prepared emoji_attributes")
     parser.add_argument("--seeds", default="0,1")
     parser.add_argument("--tables_only", action="store_true", help="train nothing")

@@ -109,7 +109,7 @@ class NetworkModel(keras.Model):
 
         Args:
             z: Latents, `[..., latent]`.
-            names: The modalities to decode; all where left out.
+            names: The modalities to decode (default: all).
             given: See `decode`.
             training: Whether layers such as dropout act as in training.
 

@@ -4,7 +4,7 @@ import keras
 import tensorflow as tf
 
 from tf_mvae.posteriors.gaussian import DiagonalGaussian
-from tf_mvae.posteriors.kind import Encoded, ExpertKind, experts_as_posteriors
+from tf_mvae.posteriors.kind import Encoded, ExpertKind
 
 __all__ = ["FirstExpert"]
 
@@ -23,7 +23,3 @@ class FirstExpert(ExpertKind):
         first = subset * tf.cast(before < 1, subset.dtype)
         choose = first[..., tf.newaxis]
         return DiagonalGaussian(*(tf.reduce_sum(p * choose, axis=-2) for p in encoded.experts))
-
-    def alone(self, encoded: Encoded, present: tf.Tensor) -> DiagonalGaussian:
-        """See `ExpertKind.alone`."""
-        return experts_as_posteriors(encoded, present)

@@ -9,7 +9,7 @@ import tensorflow as tf
 from tf_mvae.layers.joint import JointEncoder
 from tf_mvae.modality import Modality, default_encoder
 from tf_mvae.posteriors.gaussian import DiagonalGaussian
-from tf_mvae.posteriors.kind import Encoded, ExpertKind, bounded, experts_as_posteriors
+from tf_mvae.posteriors.kind import Encoded, ExpertKind, bounded
 from tf_mvae.posteriors.product import product_without_prior
 
 __all__ = ["JointNetwork", "default_trunks"]
@@ -77,10 +77,6 @@ class JointNetwork(ExpertKind):
     def everything(self, encoded: Encoded, present: tf.Tensor) -> DiagonalGaussian:
         """Returns the joint network's posterior, for complete examples, `[1, batch]`."""
         return DiagonalGaussian(*(part[tf.newaxis] for part in encoded.joint))
-
-    def alone(self, encoded: Encoded, present: tf.Tensor) -> DiagonalGaussian:
-        """See `ExpertKind.alone`."""
-        return experts_as_posteriors(encoded, present)
 
     def get_config(self) -> dict[str, Any]:
         """See `PosteriorKind.get_config`."""

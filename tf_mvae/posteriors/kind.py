@@ -104,9 +104,12 @@ class ExpertKind(PosteriorKind):
         """Returns the public form of an expert; the same, for most kinds."""
         return expert
 
-    @abc.abstractmethod
     def alone(self, encoded: Encoded, present: tf.Tensor) -> Posterior:
-        """Returns each `q(z | x_i)`, `[column, batch]`; see `everything` for the arguments."""
+        """Returns each `q(z | x_i)`, `[column, batch]`; see `everything` for the arguments.
+
+        For most kinds it is the modality's own expert.
+        """
+        return experts_as_posteriors(encoded, present)
 
 
 def bounded(log_variance: tf.Tensor) -> tf.Tensor:

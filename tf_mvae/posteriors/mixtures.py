@@ -9,7 +9,7 @@ import tensorflow as tf
 
 from tf_mvae import checks
 from tf_mvae.posteriors.gaussian import DiagonalGaussian
-from tf_mvae.posteriors.kind import Encoded, ExpertKind, experts_as_posteriors
+from tf_mvae.posteriors.kind import Encoded, ExpertKind
 from tf_mvae.posteriors.mixture import GaussianMixture
 from tf_mvae.posteriors.product import product_without_prior
 
@@ -31,10 +31,6 @@ class MixtureOfExperts(ExpertKind):
     def of(self, encoded: Encoded, subset: tf.Tensor) -> GaussianMixture:
         """See `PosteriorKind.of`."""
         return GaussianMixture.of_components(encoded.experts, subset)
-
-    def alone(self, encoded: Encoded, present: tf.Tensor) -> DiagonalGaussian:
-        """See `ExpertKind.alone`."""
-        return experts_as_posteriors(encoded, present)
 
 
 @keras.saving.register_keras_serializable("tf_mvae")
@@ -91,10 +87,6 @@ class MixtureOfProducts(ExpertKind):
         products = product_without_prior(encoded.experts, subsets)
         components = DiagonalGaussian(*(tf.transpose(p, [1, 0, 2]) for p in products))
         return GaussianMixture.of_components(components, tf.transpose(counts))
-
-    def alone(self, encoded: Encoded, present: tf.Tensor) -> DiagonalGaussian:
-        """See `ExpertKind.alone`."""
-        return experts_as_posteriors(encoded, present)
 
     def get_config(self) -> dict[str, Any]:
         """See `PosteriorKind.get_config`."""

@@ -19,7 +19,9 @@ def quiet_tensorflow() -> None:
 
 
 def run(
-    main: Callable[[Sequence[str]], int | None], check: Callable[[], object] | None = None
+    main: Callable[[Sequence[str]], int | None],
+    check: Callable[[], object] | None = None,
+    define: Callable[[Sequence[str]], object] | None = None,
 ) -> None:
     """Runs a command's `main` with parsed flags and exits with its status.
 
@@ -30,19 +32,29 @@ def run(
     Args:
         main: The command.
         check: Raises `UserError` for a wrong flag, before TensorFlow is imported (seconds).
+        define: Defines flags that depend on others, given the command line.
     """
     quiet_tensorflow()
     logging.set_verbosity(logging.WARNING)
-    app.run(lambda arguments: _guarded(main, check, arguments), flags_parser=_parse)
+    app.run(
+        lambda arguments: _guarded(main, check, arguments),
+        flags_parser=lambda arguments: _parse(arguments, define),
+    )
 
 
-def _parse(arguments: Sequence[str]) -> Sequence[str]:
+def _parse(
+    arguments: Sequence[str], define: Callable[[Sequence[str]], object] | None
+) -> Sequence[str]:
     # Not a flag: `export` has one of this name that takes a number.
     if arguments[-1] == "--version":
         print(f"tf_mvae {tf_mvae.__version__}")
         sys.exit(0)
     try:
+        if define is not None:
+            define(arguments)
         rest = flags.FLAGS(arguments)
+    except UserError as error:
+        _fail(" ".join(str(error).split()))
     except (flags.Error, OSError) as error:
         message = str(error).removeprefix("FATAL Flags parsing error:").strip()
         _fail(f"{message.splitlines()[0]} (--help lists the flags)")

@@ -8,10 +8,12 @@ from tf_mvae.modality import Modality
 from tf_mvae.models.multimodal import MultimodalVAE
 from tf_mvae.objectives import EachExplainsAll
 from tf_mvae.posteriors import FirstExpert
+from tf_mvae.models.registry import preset
 
 __all__ = ["BiVCCA"]
 
 
+@preset("bivcca")
 @keras.saving.register_keras_serializable("tf_mvae")
 class BiVCCA(MultimodalVAE):
     """One posterior a view, each of which explains all views (Wang, Yan, Lee and Livescu, 2016).

@@ -9,10 +9,12 @@ from tf_mvae.modality import Modality
 from tf_mvae.models.multimodal import MultimodalVAE
 from tf_mvae.objectives import MixtureElbo
 from tf_mvae.posteriors import MixtureOfProducts
+from tf_mvae.models.registry import preset
 
 __all__ = ["MoPoE"]
 
 
+@preset("mopoe")
 @keras.saving.register_keras_serializable("tf_mvae")
 class MoPoE(MultimodalVAE):
     """A mixture, over the subsets of what an example has, of products of experts.

@@ -1,0 +1,86 @@
+"""The flags of settings: defined from their declarations, and read back."""
+
+import os
+from collections.abc import Sequence
+from typing import Any
+
+from absl import flags
+
+from tf_mvae.settings import Setting, parse_weights
+
+__all__ = ["define", "peek", "values"]
+
+_SETTINGS: dict[str, Setting] = {}
+_DEFINE = {
+    bool: flags.DEFINE_bool,
+    int: flags.DEFINE_integer,
+    float: flags.DEFINE_float,
+    str: flags.DEFINE_string,
+}
+flags.disclaim_key_flags()  # they are the command's that calls `define`
+
+
+def define(settings: Sequence[Setting], override: bool = False) -> None:
+    """Defines a flag for each setting.
+
+    Args:
+        settings: The settings. One that has a flag already is passed over.
+        override: Whether a flag of another setting is replaced.
+    """
+    for setting in settings:
+        known = _SETTINGS.get(setting.name)
+        if known == setting or (known is not None and not override):
+            continue
+        _SETTINGS[setting.name] = setting
+        usual = {"allow_override": True} if override else {}
+        default = setting.default
+        if setting.choices:
+            texts = [setting.text(one) for one in setting.choices]
+            default = setting.text(default)
+            flags.DEFINE_enum(setting.name, default, texts, setting.help, **usual)
+        elif setting.type in _DEFINE:
+            _DEFINE[setting.type](setting.name, default, setting.help, **usual)
+        else:
+            items = setting.text(default).split(",") if default else []
+            flags.DEFINE_list(setting.name, items, setting.help, **usual)
+
+
+def peek(arguments: Sequence[str], **defaults: str) -> dict[str, str]:
+    """Reads string flags, flagfiles included, before all flags are defined.
+
+    Args:
+        arguments: The command line.
+        **defaults: What the flags are if they are not given.
+    """
+    found = flags.FlagValues()
+    found.set_gnu_getopt(True)
+    for name, default in defaults.items():
+        flags.DEFINE_string(name, default, "", flag_values=found)
+    try:
+        found(list(arguments), known_only=True)
+    except (flags.Error, OSError):
+        return defaults  # the flags are parsed again, which says what is wrong
+    return {name: found[name].value for name in defaults}
+
+
+def values() -> list[tuple[Setting, Any]]:
+    """Returns the settings that have flags, with the flags' values.
+
+    Raises:
+        UserError: Weights are not written as `image=1,label=50`.
+    """
+    return [(setting, _value(setting)) for setting in _SETTINGS.values()]
+
+
+def _value(setting: Setting) -> Any:
+    value = flags.FLAGS[setting.name].value
+    if setting.choices:
+        return setting.parse(value)
+    if setting.type is dict:
+        return parse_weights(value)
+    if setting.type is tuple:
+        return tuple(value)
+    # From wherever a run is evaluated later, its data are where they are.
+    if setting.is_place and value and "://" not in value:
+        return os.path.abspath(os.path.expanduser(value))
+    return value

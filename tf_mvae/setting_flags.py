@@ -8,7 +8,7 @@ from absl import flags
 
 from tf_mvae.settings import Setting, parse_weights
 
-__all__ = ["define", "peek", "values"]
+__all__ = ["checked", "define", "peek", "values"]
 
 _SETTINGS: dict[str, Setting] = {}
 _DEFINE = {
@@ -70,6 +70,15 @@ def values() -> list[tuple[Setting, Any]]:
         UserError: Weights are not written as `image=1,label=50`.
     """
     return [(setting, _value(setting)) for setting in _SETTINGS.values()]
+
+
+def checked(settings: Sequence[Setting]) -> dict[str, Any]:
+    """Returns the checked values of settings that have flags, by name.
+
+    Raises:
+        UserError: A value is not allowed.
+    """
+    return {setting.name: setting.checked(_value(setting)) for setting in settings}
 
 
 def _value(setting: Setting) -> Any:

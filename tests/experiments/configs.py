@@ -1,6 +1,5 @@
 """The configs of this repository, as tests read them."""
 
-import dataclasses
 import pathlib
 import tempfile
 from typing import Any
@@ -21,4 +20,4 @@ def config_of(flags: dict[str, str], **changes: Any) -> RunConfig:
     with tempfile.TemporaryDirectory() as folder:
         path = pathlib.Path(folder) / "flags.cfg"
         path.write_text("".join(f"--{name}={value}\n" for name, value in flags.items()))
-        return dataclasses.replace(RunConfig.read(path), **changes)
+        return RunConfig.read(path).replace(**changes)

@@ -6,9 +6,9 @@ import keras
 
 from tf_mvae.modality import Modality
 from tf_mvae.models.multimodal import MultimodalVAE
+from tf_mvae.models.registry import preset
 from tf_mvae.objectives import EachExplainsAll
 from tf_mvae.posteriors import FirstExpert
-from tf_mvae.models.registry import preset
 
 __all__ = ["BiVCCA"]
 

@@ -13,11 +13,11 @@ from tf_mvae.modality import Modality
 from tf_mvae.models.arguments import check_modalities
 from tf_mvae.models.base import BaseVAE
 from tf_mvae.models.ownership import check_unowned, own
+from tf_mvae.models.registry import preset
+from tf_mvae.models.vae import MODALITY
 from tf_mvae.objectives import JointElbo
 from tf_mvae.posteriors import DiagonalGaussian, Encoded, PosteriorKind
 from tf_mvae.posteriors.kind import bounded
-from tf_mvae.models.registry import preset
-from tf_mvae.models.vae import MODALITY
 
 __all__ = ["CVAE"]
 

@@ -8,8 +8,8 @@ import keras
 from tf_mvae import checks
 from tf_mvae.modality import Modality
 from tf_mvae.models.joint_posterior import JointPosteriorVAE
-from tf_mvae.objectives import JointElbo
 from tf_mvae.models.registry import preset
+from tf_mvae.objectives import JointElbo
 from tf_mvae.settings import Setting
 
 __all__ = ["JMVAE"]

@@ -9,10 +9,10 @@ from tf_mvae import checks
 from tf_mvae.errors import UserError
 from tf_mvae.modality import Modality
 from tf_mvae.models.multimodal import MultimodalVAE
+from tf_mvae.models.registry import preset
 from tf_mvae.objectives import PrivateStratifiedBound, StratifiedBound
 from tf_mvae.objectives.mixture_bounds import BOUNDS
 from tf_mvae.posteriors import LatentSpace, MixtureOfExperts, PrivateMixtureOfExperts
-from tf_mvae.models.registry import preset
 from tf_mvae.settings import Setting
 
 __all__ = ["MMVAE", "MMVAEPlus"]

@@ -7,9 +7,9 @@ import keras
 
 from tf_mvae.modality import Modality
 from tf_mvae.models.multimodal import MultimodalVAE
+from tf_mvae.models.registry import preset
 from tf_mvae.objectives import MixtureElbo
 from tf_mvae.posteriors import MixtureOfProducts
-from tf_mvae.models.registry import preset
 
 __all__ = ["MoPoE"]
 

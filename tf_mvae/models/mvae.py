@@ -1,6 +1,6 @@
 """The multimodal variational autoencoder of Wu and Goodman."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import keras
@@ -11,10 +11,10 @@ from tf_mvae.batch import example_weight, unpack
 from tf_mvae.modality import Modality
 from tf_mvae.models.arguments import check_modalities
 from tf_mvae.models.multimodal import MultimodalVAE
+from tf_mvae.models.registry import preset
 from tf_mvae.models.self_training import check_self_training, guess_missing
 from tf_mvae.objectives import SubsetElbos, default_term_weight
 from tf_mvae.posteriors import Product
-from tf_mvae.models.registry import preset
 from tf_mvae.settings import Setting
 
 __all__ = ["MVAE"]
@@ -165,7 +165,12 @@ class MVAE(MultimodalVAE):
         self.self_training_start = start
 
     @classmethod
-    def resolve(cls, make_modalities, settings, before=None):
+    def resolve(
+        cls,
+        make_modalities: Callable[[], list[Modality]],
+        settings: Mapping[str, Any],
+        before: Mapping[str, Any] | None = None,
+    ) -> dict[str, Any]:
         """Fills in the weights of terms; a run that is taken up keeps its own."""
         # Modalities are made in any case: layers count those made before for their names, which
         # are a part of checkpoints.

@@ -3,8 +3,8 @@
 import keras
 
 from tf_mvae.models.mvae import MVAE, MVAE_SETTINGS
-from tf_mvae.posteriors import Quotient
 from tf_mvae.models.registry import preset
+from tf_mvae.posteriors import Quotient
 
 __all__ = ["MVAEQ"]
 

@@ -8,9 +8,9 @@ import keras
 from tf_mvae import checks
 from tf_mvae.modality import Modality
 from tf_mvae.models.multimodal import MultimodalVAE
+from tf_mvae.models.registry import preset
 from tf_mvae.objectives import TotalCorrelation
 from tf_mvae.posteriors import Product
-from tf_mvae.models.registry import preset
 from tf_mvae.settings import Setting
 
 __all__ = ["MVTCAE"]

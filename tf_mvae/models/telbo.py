@@ -6,8 +6,8 @@ import keras
 
 from tf_mvae.modality import Modality
 from tf_mvae.models.joint_posterior import JointPosteriorVAE
-from tf_mvae.objectives import JointAndUnimodalElbos
 from tf_mvae.models.registry import preset
+from tf_mvae.objectives import JointAndUnimodalElbos
 
 __all__ = ["TELBO"]
 

@@ -7,9 +7,9 @@ import keras
 from tf_mvae.modality import Modality
 from tf_mvae.models.arguments import check_modalities
 from tf_mvae.models.multimodal import MultimodalVAE
+from tf_mvae.models.registry import preset
 from tf_mvae.objectives import JointElbo
 from tf_mvae.posteriors import FirstExpert
-from tf_mvae.models.registry import preset
 from tf_mvae.settings import Setting
 
 __all__ = ["VAE"]

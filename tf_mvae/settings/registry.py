@@ -2,8 +2,7 @@
 
 import functools
 import importlib
-import importlib.metadata
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Protocol
 
 from tf_mvae.errors import UserError
@@ -103,7 +102,9 @@ class Registry(Mapping[str, Registered]):
         found = (d for m in source.modules_in(self.package) for d in source.declarations(m))
         return {one.name: one for one in found if one.kind == self.kind}
 
-    def _entry_points(self) -> importlib.metadata.EntryPoints:
+    def _entry_points(self) -> Iterable[Any]:
+        import importlib.metadata  # not needed by a command whose names are this package's
+
         return importlib.metadata.entry_points(group=self.package)
 
     def _in_module(self, module: str, symbol: str) -> Declaration:

@@ -21,7 +21,8 @@ SETTINGS = (
     Setting(
         "jit_compile",
         True,
-        "Whether XLA compiles the step; auto measures which way is quicker before a new run begins.",
+        "Whether XLA compiles the step; auto measures which way is quicker "
+        "before a new run begins.",
         choices=(True, False, "auto"),
     ),
     Setting(

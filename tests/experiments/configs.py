@@ -4,14 +4,15 @@ import pathlib
 import tempfile
 from typing import Any
 
+from tf_mvae import command
 from tf_mvae.training import RunConfig
 
 CONFIGS = pathlib.Path(__file__).parents[2] / "configs"
 
 
 def read_flags(path: pathlib.Path) -> dict[str, str]:
-    """Reads a config's flags: own-line comments, one flag a line."""
-    lines = [line for line in path.read_text().splitlines() if not line.startswith("#")]
+    """Reads a config's flags, those of the flagfiles that it includes too."""
+    lines = command.expand_flagfiles([f"--flagfile={path}"])
     return dict(line.removeprefix("--").split("=", 1) for line in lines)
 
 

@@ -1,5 +1,7 @@
 """Experiments: the paper's networks, and their configs."""
 
+import json
+
 import numpy as np
 import pytest
 
@@ -24,7 +26,9 @@ WITHOUT = {
 }
 
 SWEEPS = sorted(p for p in CONFIGS.rglob("*.cfg") if "--methods=" in p.read_text())
-RUNS = sorted(set(CONFIGS.rglob("*.cfg")) - set(SWEEPS))
+BASES = set(CONFIGS.rglob("base.cfg"))
+RUNS = sorted(set(CONFIGS.rglob("*.cfg")) - set(SWEEPS) - BASES)
+RECORDED = CONFIGS.parent / "tests" / "experiments" / "settings_of_configs.json"
 
 # Wu and Goodman, NeurIPS 2018, Table 1: parameters of the inference network.
 _MNIST = {
@@ -161,6 +165,27 @@ def test_there_is_a_config_of_every_model_that_an_experiment_can_be_built_with(t
         with pytest.raises(UserError):
             built(RunConfig(name, model=kind, latent_dim=4), tmp_path)
             pytest.fail(f"configs/{name}/{kind}.cfg is missing")
+
+
+def test_a_config_has_the_settings_that_it_had_by_itself():
+    """They were recorded when each config was a file of its own."""
+    found = {}
+    for path in RUNS:
+        flags = {"experiment": "digits", **read_flags(path)}
+        extra = {"run_dir": flags.pop("run_dir")} if "run_dir" in flags else {}
+        config = config_of(flags)
+        values = {s.name: v for s, v in config.items() if v != s.default}
+        names = {"experiment": config.experiment, "model": config.model}
+        found[str(path.relative_to(CONFIGS))] = {**names, **values, **extra}
+    assert json.loads(json.dumps(found)) == json.loads(RECORDED.read_text())
+
+
+def test_a_config_says_what_is_its_models_own():
+    recipes = {"configs", "weak_supervision"}  # of one run and of sweeps
+    for path in RUNS:
+        lines = [line for line in path.read_text().splitlines() if not line.startswith("#")]
+        own = lines[0] == "--flagfile=base.cfg" and len(lines) <= 7
+        assert own or path.parent.name in recipes, path
 
 
 @pytest.mark.parametrize("path", RUNS, ids=lambda path: f"{path.parent.stem}-{path.stem}")

@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 
 from tests.training import tiny_experiment  # noqa: F401  registers the experiment
-from tf_mvae import models
 from tf_mvae.data import evaluation_batches
 from tf_mvae.data.binarization import binarize
 from tf_mvae.errors import UserError
@@ -17,10 +16,6 @@ from tf_mvae.training import RunConfig
 from tf_mvae.training.build import build_model, load_split, resolved
 
 STEPS = 6
-CLASSES = [
-    models.BiVCCA, models.CVAE, models.JMVAE, models.MMVAE, models.MMVAEPlus, models.MoPoE,
-    models.MVAE, models.MVAEQ, models.MVTCAE, models.TELBO, models.VAE,
-]  # fmt: skip
 
 
 def config_of(model, **kwargs):
@@ -41,10 +36,10 @@ def binary_experiment(monkeypatch):
     monkeypatch.setitem(EXPERIMENTS._items, "tiny", binary)
 
 
-@pytest.mark.parametrize(("name", "make"), zip(MODELS, CLASSES, strict=True))
-def test_every_name_builds_its_model_with_the_common_settings(name, make):
+@pytest.mark.parametrize("name", MODELS.own_names())
+def test_every_name_builds_its_model_with_the_common_settings(name):
     model = build(name, num_samples=2, seed=5, annealing_epochs=3, likelihood_weight={"image": 7.0})
-    assert type(model) is make and model.name == name
+    assert type(model) is MODELS[name].make and model.name == name
     assert (model.latent.shared, model.num_samples, model.seed) == (3, 2, 5)
     assert model.modalities[0].likelihood_weight == 7
     assert model.kl_weight.num_steps == 3 * STEPS

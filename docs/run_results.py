@@ -19,7 +19,7 @@ import tensorflow as tf
 from result_runs import OTHER_DATA, RUNS, SAME_NETWORKS, evaluations
 from result_tables.sentence_files import keep_sentences
 
-from tf_mvae.training.config import data_name
+from tf_mvae.training.places import data_name
 
 HERE = pathlib.Path(__file__).parent
 ROOT = HERE.parent

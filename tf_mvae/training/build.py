@@ -16,6 +16,7 @@ from tf_mvae.modality import Modality
 from tf_mvae.models.precision import layers_compute_in
 from tf_mvae.models.registry import Preset
 from tf_mvae.settings import MODELS, Setting
+from tf_mvae.training.compilation import steps_per_program
 from tf_mvae.training.config import RunConfig
 from tf_mvae.training.optimizer import make_optimizer
 
@@ -29,7 +30,6 @@ __all__ = [
     "model_class",
     "options_of",
     "resolved",
-    "steps_per_program",
 ]
 
 SETTINGS = (
@@ -85,16 +85,6 @@ def build_model(config: RunConfig, steps_per_epoch: int) -> models.BaseVAE:
     )
     model.optimizer.build(model.trainable_variables)
     return model
-
-
-def steps_per_program(config: RunConfig, steps: int, compiled: bool) -> int:
-    """Returns the configuration's `steps_per_execution`, or the next fewer that divide `steps`.
-
-    Keras would go on past the end of an epoch otherwise. Steps that XLA does not compile would
-    gain nothing, and are one by one.
-    """
-    most = config.steps_per_execution if compiled else 1
-    return max(n for n in range(1, min(steps, most) + 1) if steps % n == 0)
 
 
 def resolved(config: RunConfig, before: RunConfig | None = None) -> RunConfig:

@@ -15,7 +15,7 @@ from tf_mvae.settings import Setting
 from tf_mvae.training.config import RunConfig
 from tf_mvae.training.run_directory import RunDirectory
 
-__all__ = ["SETTINGS", "needs_no_xla", "with_jit_chosen"]
+__all__ = ["SETTINGS", "needs_no_xla", "steps_per_program", "with_jit_chosen"]
 
 SETTINGS = (
     Setting(
@@ -81,6 +81,16 @@ def with_jit_chosen(
             f"{1000 * seconds[False]:.0f} ms without: --jit_compile={str(chosen).lower()}"
         )
     return config.replace(jit_compile=chosen)
+
+
+def steps_per_program(config: RunConfig, steps: int, compiled: bool) -> int:
+    """Returns the configuration's `steps_per_execution`, or the next fewer that divide `steps`.
+
+    Keras would go on past the end of an epoch otherwise. Steps that XLA does not compile would
+    gain nothing, and are one by one.
+    """
+    most = config.steps_per_execution if compiled else 1
+    return max(n for n in range(1, min(steps, most) + 1) if steps % n == 0)
 
 
 def needs_no_xla(model: BaseVAE) -> bool:

@@ -1,15 +1,15 @@
 """What a run computes: its settings by name, and the flagfile that keeps them."""
 
 import pathlib
-import re
 from collections.abc import Iterator
 from typing import Any
 
 from tf_mvae import files
 from tf_mvae.errors import UserError
 from tf_mvae.settings import EXPERIMENTS, MODELS, Setting, shared_settings
+from tf_mvae.training.places import may_be_one
 
-__all__ = ["RunConfig", "data_name"]
+__all__ = ["RunConfig"]
 
 
 class RunConfig:
@@ -188,22 +188,3 @@ def _compared(config: RunConfig) -> dict[str, Any]:
         weights = settings["term_weight"].items()
         settings["term_weight"] = {name: weight for name, weight in weights if weight != 1}
     return settings
-
-
-def data_name(directory: str) -> str:
-    """Returns what a data set is called wherever it lies: NAME/VERSION in TFDS's way, or NAME.
-
-    Of a relative path of less than that it is empty.
-    """
-    parts = pathlib.PurePath(directory).parts
-    if not re.fullmatch(r"\d+\.\d+\.\d+", "".join(parts[-1:])):
-        return "".join(parts[-1:])
-    return "/".join(parts[-2:]) if len(parts) > 1 else ""
-
-
-def may_be_one(one: str | None, other: str | None) -> bool:
-    """Says whether two directories may hold one data set, of which one was moved."""
-    if one is None or other is None:
-        return one is other
-    names = {data_name(one), data_name(other)} - {""}
-    return len(names) < 2

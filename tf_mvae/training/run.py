@@ -17,8 +17,9 @@ from tf_mvae.models.precision import layers_compute_in
 from tf_mvae.training.assets import with_assets
 from tf_mvae.training.build import build_model, load_split, make_modalities
 from tf_mvae.training.checkpoints import Checkpoints
-from tf_mvae.training.config import RunConfig, may_be_one
+from tf_mvae.training.config import RunConfig
 from tf_mvae.training.incomplete import incomplete_split
+from tf_mvae.training.places import may_be_one
 from tf_mvae.training.run_directory import RunDirectory
 
 __all__ = ["Run", "load_run"]

@@ -19,10 +19,10 @@ from tf_mvae.settings import Setting
 from tf_mvae.training.agreement import check_agreement, of_chief, settings_that_matter
 from tf_mvae.training.assets import keep_assets, run_assets
 from tf_mvae.training.averages import AveragedWeights
-from tf_mvae.training.build import build_model, load_split, resolved, steps_per_program
+from tf_mvae.training.build import build_model, load_split, resolved
 from tf_mvae.training.callbacks import CheckpointWriter, MetricsWriter, Progress
 from tf_mvae.training.checkpoints import Checkpoints, Position
-from tf_mvae.training.compilation import with_jit_chosen
+from tf_mvae.training.compilation import steps_per_program, with_jit_chosen
 from tf_mvae.training.config import RunConfig
 from tf_mvae.training.feeding import Feed
 from tf_mvae.training.finishing import draw, finish, tell

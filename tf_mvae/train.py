@@ -1,15 +1,12 @@
 """Trains a model: `python -m tf_mvae.train --flagfile=configs/quickstart.cfg`."""
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 from absl import flags
 
 from tf_mvae import command, setting_flags
 from tf_mvae.settings import EXPERIMENTS, MODELS, shared_settings
-
-if TYPE_CHECKING:
-    from tf_mvae.training import RunConfig
+from tf_mvae.training.config import RunConfig
 
 __all__ = ["check_flags", "config_of_flags", "define_flags", "main"]
 
@@ -44,14 +41,12 @@ def define_flags(arguments: Sequence[str]) -> None:
             setting_flags.define(registry.declaration(name).settings, override=True)
 
 
-def config_of_flags() -> "RunConfig":
+def config_of_flags() -> RunConfig:
     """Returns the `RunConfig` that the flags describe.
 
     Raises:
         UserError: A flag's value is not possible.
     """
-    from tf_mvae.training.config import RunConfig
-
     values = setting_flags.values()
     recorded = {setting.name: value for setting, value in values if setting.is_recorded}
     return RunConfig(FLAGS.experiment, FLAGS.model, **recorded)
@@ -69,7 +64,7 @@ def check_flags() -> None:
         RunDirectory(_run_dir(config)).check_usable()
 
 
-def _run_dir(config: "RunConfig") -> str:
+def _run_dir(config: RunConfig) -> str:
     own = (name.rpartition(":")[2] for name in (config.experiment, config.model))
     return FLAGS.run_dir or f"runs/{'-'.join(own)}"
 

@@ -75,8 +75,7 @@ class RunConfig:
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, RunConfig):
             return NotImplemented
-        own, others = (dict(vars(one)) for one in (self, other))
-        return all(own[name] == others[name] for name in own if name != "_settings")
+        return all(value == vars(other)[name] for name, value in vars(self).items())
 
     __hash__ = None
 
@@ -99,7 +98,7 @@ class RunConfig:
         Raises:
             UserError: See the constructor.
         """
-        same = {"experiment": self.experiment, "model": self.model, "assets_dir": self.assets_dir}
+        same = {name: getattr(self, name) for name in ("experiment", "model", "assets_dir")}
         return RunConfig(**{**same, **self._values, **changes})
 
     def write(self, path: pathlib.Path) -> None:

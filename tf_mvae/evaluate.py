@@ -64,7 +64,7 @@ flags.DEFINE_integer(
 flags.DEFINE_integer("seed", 0, "Seed of all samples, and of what is random about the data.", 0)
 flags.DEFINE_enum("checkpoint", "best", ["best", "last"], "Which checkpoint's weights.")
 for _declared in ANALYSES.own():
-    setting_flags.define(_declared.settings)
+    setting_flags.define(_declared.settings, ANALYSES.users_of)
 
 
 def define_flags(arguments: Sequence[str]) -> None:
@@ -83,7 +83,7 @@ def check_flags() -> None:
     from tf_mvae.training.run_directory import RunDirectory
 
     for name in FLAGS.analysis or ():
-        ANALYSES.declaration(name)
+        setting_flags.checked(ANALYSES.declaration(name).settings)
     if (FLAGS.given or FLAGS.proposal) and not FLAGS.target:
         raise UserError("--given and --proposal go with --target; name one")
     RunDirectory(FLAGS.run_dir).config()

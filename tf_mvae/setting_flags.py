@@ -1,7 +1,7 @@
 """The flags of settings: defined from their declarations, and read back."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from absl import flags
@@ -20,11 +20,16 @@ _DEFINE = {
 flags.disclaim_key_flags()  # they are the command's that calls `define`
 
 
-def define(settings: Sequence[Setting], override: bool = False) -> None:
+def define(
+    settings: Sequence[Setting],
+    users_of: Callable[[str], str] = lambda name: "",
+    override: bool = False,
+) -> None:
     """Defines a flag for each setting.
 
     Args:
         settings: The settings. One that has a flag already is passed over.
+        users_of: From a setting's name to who has it, for the end of the help.
         override: Whether a flag of another setting is replaced.
     """
     for setting in settings:
@@ -33,16 +38,17 @@ def define(settings: Sequence[Setting], override: bool = False) -> None:
             continue
         _SETTINGS[setting.name] = setting
         usual = {"allow_override": True} if override else {}
-        default = setting.default
+        default, users = setting.default, users_of(setting.name)
+        told = f"{setting.help} ({users})" if users else setting.help
         if setting.choices:
             texts = [setting.text(one) for one in setting.choices]
             default = setting.text(default)
-            flags.DEFINE_enum(setting.name, default, texts, setting.help, **usual)
+            flags.DEFINE_enum(setting.name, default, texts, told, **usual)
         elif setting.type in _DEFINE:
-            _DEFINE[setting.type](setting.name, default, setting.help, **usual)
+            _DEFINE[setting.type](setting.name, default, told, **usual)
         else:
             items = setting.text(default).split(",") if default else []
-            flags.DEFINE_list(setting.name, items, setting.help, **usual)
+            flags.DEFINE_list(setting.name, items, told, **usual)
 
 
 def peek(arguments: Sequence[str], **defaults: str) -> dict[str, str]:

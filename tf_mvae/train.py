@@ -25,7 +25,7 @@ flags.DEFINE_bool("resume", True, "Whether a run that is in run_dir may be taken
 setting_flags.define(shared_settings())
 for _registry in (MODELS, EXPERIMENTS):
     for _declared in _registry.own():
-        setting_flags.define(_declared.settings)
+        setting_flags.define(_declared.settings, _registry.users_of)
 
 
 def define_flags(arguments: Sequence[str]) -> None:

@@ -43,7 +43,7 @@ Weights = Mapping[str, float]
 ATTRIBUTES = Setting(
     "attributes",
     (),
-    "Attributes of celeba and celeba19, or all (of the data set's); the paper's 18 if omitted.",
+    "Attributes, or all (of the data set's); the paper's 18 if omitted.",
 )
 
 

@@ -20,7 +20,7 @@ __all__ = ["JMVAE"]
     Setting(
         "alpha",
         0.1,
-        "A jmvae's weight of the divergences from unimodal posteriors.",
+        "Weight of the divergences from unimodal posteriors.",
         checks.non_negative,
     ),
 )

@@ -20,7 +20,7 @@ __all__ = ["MMVAE", "MMVAEPlus"]
 BOUND = Setting(
     "bound",
     "dreg",
-    "What an mmvae or mmvae_plus maximises, of --num_samples.",
+    "What is maximised, of --num_samples.",
     choices=BOUNDS,
 )
 
@@ -78,7 +78,7 @@ class MMVAE(MultimodalVAE):
     Setting(
         "private_dim",
         32,
-        "Size of each modality's own latent (mmvae_plus).",
+        "Size of each modality's own latent.",
         checks.positive_integer,
     ),
     BOUND,

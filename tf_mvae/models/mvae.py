@@ -37,7 +37,7 @@ MVAE_SETTINGS = (
     Setting(
         "alignment_weight",
         0.0,
-        "Weight of the divergences KL(q(z | all) || q(z | subset)) of an mvae; they replace the "
+        "Weight of the divergences KL(q(z | all) || q(z | subset)); they replace the "
         "ELBOs of subsets and cost no decoding. 0 is none.",
         checks.non_negative,
     ),

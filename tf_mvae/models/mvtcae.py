@@ -21,7 +21,7 @@ __all__ = ["MVTCAE"]
     Setting(
         "correlation_alpha",
         0.9,
-        "An mvtcae's weight of the divergences from unimodal posteriors, 0 to 1.",
+        "Weight of the divergences from unimodal posteriors, 0 to 1.",
         checks.fraction,
         argument="alpha",
     ),

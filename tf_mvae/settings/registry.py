@@ -81,6 +81,11 @@ class Registry(Mapping[str, Registered]):
         """Returns what this package declares, by name."""
         return [self._declared[name] for name in self.own_names()]
 
+    def users_of(self, setting: str) -> str:
+        """Returns who of this package has a setting: `--model=mvae and mvae_q`; empty: nobody."""
+        users = [one.name for one in self.own() if setting in {s.name for s in one.settings}]
+        return f"--{self.kind}={' and '.join(users)}" if users else ""
+
     def __getitem__(self, name: str) -> Registered:
         if name not in self._items:
             declared = self.declaration(name)

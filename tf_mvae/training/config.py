@@ -166,14 +166,12 @@ def _all_settings() -> dict[str, Setting]:
 def _refuse_foreign(name: str, value: Any, experiment: str, model: str) -> None:
     """Refuses a setting that the run would not heed, unless its value is the default."""
     for registry, chosen in ((MODELS, model), (EXPERIMENTS, experiment)):
-        users = [d for d in registry.own() if name in {s.name for s in d.settings}]
-        defaults = [s.default for d in users for s in d.settings if s.name == name]
-        if users and value in defaults:
+        declared = [s for one in registry.own() for s in one.settings if s.name == name]
+        if value in [setting.default for setting in declared]:
             return
-        if users:
-            flags = " and ".join(d.name for d in users)
+        if declared:
             raise UserError(
-                f"--{name} is for --{registry.kind}={flags}; --{registry.kind}={chosen} has no use "
+                f"--{name} is for {registry.users_of(name)}; --{registry.kind}={chosen} has no use "
                 "for it"
             )
     raise UserError(f"there is no setting {name!r}")

@@ -18,7 +18,7 @@ from tf_mvae.models.sentences import said
 from tf_mvae.ops.tokens import END
 from tf_mvae.training import RunConfig, load_run, train
 from tf_mvae.training.assets import run_assets
-from tf_mvae.training.build import build_model, load_split
+from tf_mvae.training.build import build_model, load_split, options_of
 from tf_mvae.training.incomplete import batch_composition, incomplete_split
 from tf_mvae.training.run_directory import RunDirectory
 
@@ -168,7 +168,7 @@ def test_evaluate_scores_every_direction_beside_the_baseline(run_dir):
 def test_the_vocabulary_is_made_of_what_the_run_may_see_alone(corpus, tmp_path, monkeypatch):
     experiment = registry.get("translation")
     config = config_of(corpus, paired_fraction=0.1)
-    options = {name: getattr(config, name) for name in experiment.options}
+    options = options_of(config, experiment)
     original, seen = Vocabulary.train, []
 
     def record(sentences, size):
@@ -267,7 +267,7 @@ def test_a_missing_sentence_is_a_missing_part(corpus, run_dir):
 def test_what_is_missing_or_damaged_is_told_in_one_line(corpus, run_dir, tmp_path, monkeypatch):
     with pytest.raises(UserError, match="in a run's assets/"):
         build_model(config_of(corpus), 10)
-    with pytest.raises(UserError, match="--languages is not for --experiment=mnist"):
+    with pytest.raises(UserError, match="--languages is for --experiment=translation; "):
         build_model(RunConfig("mnist", languages=("en", "de")), 10)
     with pytest.raises(UserError, match="language 'en': a vocabulary of 5 cannot be made"):
         train(config_of(corpus, vocabulary_size=5), tmp_path / "run")

@@ -144,7 +144,7 @@ def test_the_configuration_is_filled_in_from_the_data_and_weights_may_name_what_
     with pytest.raises(UserError, match="--cross_weight names 'sketch'"):
         build.build_model(make_config(plain, cross_weight={"sketch": 0.0}), 2)
     assert build.resolved(RunConfig("mnist")).get("transformations") is None
-    with pytest.raises(UserError, match="--transformations is not for --experiment=mnist"):
+    with pytest.raises(UserError, match="--transformations is for --experiment=celeba_transf"):
         build.build_model(RunConfig("mnist", transformations=("image",)), 2)
 
 

@@ -93,6 +93,11 @@ def test_differences_name_the_flags_but_not_where_the_data_are():
     assert RunConfig("digits").differences(weighed) == ["--term_weight=label=0.1 (was left out)"]
 
 
+def test_another_model_is_a_difference_and_its_settings_are_not_one_more():
+    (words,) = RunConfig("digits", model="jmvae").differences(RunConfig("digits"))
+    assert words == "--model=mvae (was jmvae)"
+
+
 def test_a_data_set_may_move_but_not_be_another():
     config = RunConfig("celeba19", dataset_dir="/home/me/faces/1.0.0")
     moved = RunConfig("celeba19", dataset_dir="elsewhere/faces/1.0.0")

@@ -133,17 +133,16 @@ class RunConfig:
         A run may go on for another number of epochs, unless `may_change_epochs` is False.
         """
         own, others = _compared(self), _compared(other)
-        settings = _all_settings() | self._settings | other._settings
         found = []
-        for name in own | others:
-            setting, was, now = settings.get(name), own.get(name), others.get(name)
+        for name in own.keys() & others.keys():  # of other models and experiments these two tell
+            setting, was, now = self._settings.get(name), own[name], others[name]
             if was == now or (name == "epochs" and self.may_change_epochs):
                 continue
             if setting and (setting.is_free or (setting.is_place and may_be_one(was, now))):
                 continue
             text = setting.text if setting else str
             found.append(f"--{name}={text(now)} (was {text(was) or 'left out'})")
-        return found
+        return sorted(found)
 
     @property
     def may_change_epochs(self) -> bool:

@@ -8,8 +8,7 @@ from tf_mvae import Modality, checks, likelihoods
 from tf_mvae.data.pipeline import Split
 from tf_mvae.experiments import Experiment, register
 from tf_mvae.layers import mlp_decoder, mlp_encoder
-from tf_mvae.models import MultimodalVAE
-from tf_mvae.models.registry import preset
+from tf_mvae.models import MultimodalVAE, preset
 from tf_mvae.objectives import JointElbo
 from tf_mvae.posteriors import Product
 from tf_mvae.settings import Setting

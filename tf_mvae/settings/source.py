@@ -23,7 +23,7 @@ __all__ = ["Declaration", "declarations", "modules_in", "shared"]
 # What declares a thing of a kind: a decorator, or a call whose keywords are its fields.
 _DECORATORS = {"preset": "model", "analysis": "analysis"}
 _CALLS = {"Experiment": "experiment"}
-_WORDS = ("@preset(", "@analysis(", "Experiment(", "SETTINGS = ")
+_WORDS = (b"@preset(", b"@analysis(", b"Experiment(", b"SETTINGS = ")
 # Quick to import, and so not read but used.
 _PLAIN = ("tf_mvae.settings", "tf_mvae.checks")
 # A class or a function at the top of a module: its header, and its body.
@@ -55,13 +55,15 @@ class Declaration:
     settings: tuple[Any, ...]
 
 
-def modules_in(package: str) -> Iterator[str]:
-    """Yields the modules of a package, this one's subpackages aside, that declare something."""
-    folder = _path(package).parent
-    for path in sorted(folder.glob("*.py")):
-        text = path.read_text(encoding="utf-8")
+@functools.cache
+def modules_in(package: str) -> tuple[str, ...]:
+    """Returns the modules of a package, subpackages aside, that declare something."""
+    found = []
+    for path in sorted(_path(package).parent.glob("*.py")):
+        text = path.read_bytes()
         if any(word in text for word in _WORDS):
-            yield package if path.stem == "__init__" else f"{package}.{path.stem}"
+            found.append(package if path.stem == "__init__" else f"{package}.{path.stem}")
+    return tuple(found)
 
 
 def declarations(module: str) -> list[Declaration]:

@@ -84,7 +84,8 @@ class Registry(Mapping[str, Registered]):
     def users_of(self, setting: str) -> str:
         """Returns who of this package has a setting: `--model=mvae and mvae_q`; empty: nobody."""
         users = [one.name for one in self.own() if setting in {s.name for s in one.settings}]
-        return f"--{self.kind}={' and '.join(users)}" if users else ""
+        listed = " and ".join(filter(None, [", ".join(users[:-1]), *users[-1:]]))
+        return f"--{self.kind}={listed}" if users else ""
 
     def __getitem__(self, name: str) -> Registered:
         if name not in self._items:

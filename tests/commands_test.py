@@ -225,8 +225,8 @@ def test_evaluate_answers_one_question(finished):
 def test_places_of_data_are_kept_absolute():
     """A run is evaluated from wherever one is."""
     code = (
-        "from tf_mvae import train; train.FLAGS(['train', '--experiment=celeba19', '--data_dir=gs://b/data', "
-        "'--dataset_dir=faces/1.0.0']); found = train.config_of_flags(); "
+        "from tf_mvae import train; train.FLAGS(['train', '--experiment=celeba19', "
+        "'--data_dir=gs://b/data', '--dataset_dir=faces/1.0.0']); found = train.config_of_flags(); "
         "print(found.data_dir, found.dataset_dir)"
     )
     printed = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)

@@ -55,7 +55,7 @@ class RunConfig:
         own = _settings_of(experiment, model)
         for name in values.keys() - own.keys():
             _refuse_foreign(name, values[name], experiment, model)
-        found = {n: s.checked(values[n]) if n in values else s.default for n, s in own.items()}
+        found = {name: s.checked(values.get(name, s.default)) for name, s in own.items()}
         for name, setting in own.items():
             other = setting.excludes
             if other and found[name] is not None and found[other] is not None:

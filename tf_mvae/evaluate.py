@@ -129,11 +129,12 @@ def main(_) -> int:
     place = {"checkpoint": FLAGS.checkpoint, "step": run.checkpoint_step}
     path, analyses = run.directory / "evaluation.json", {}
     for name in FLAGS.analysis or usual_analyses(run):
-        number = FLAGS.num_samples or ANALYSES[name].num_samples
-        told = dataclasses.replace(settings, num_samples=number)
-        told = dataclasses.replace(told, own=setting_flags.checked(ANALYSES[name].settings))
-        results = ANALYSES[name].analyze(run, told)
-        trained = {"baseline_steps": told.baseline_steps_of(run)} if ANALYSES[name].trains else {}
+        analysis = ANALYSES[name]
+        number = FLAGS.num_samples or analysis.num_samples
+        own = setting_flags.checked(analysis.settings)
+        told = dataclasses.replace(settings, num_samples=number, own=own)
+        results = analysis.analyze(run, told)
+        trained = {"baseline_steps": told.baseline_steps_of(run)} if analysis.trains else {}
         analyses[name] = {"settings": {**told.recorded(), **trained, **place}, "results": results}
         update_report(path, {name: analyses[name]})  # kept, whatever becomes of the next one
     print(table(analyses))

@@ -79,12 +79,13 @@ def values() -> list[tuple[Setting, Any]]:
 
 
 def checked(settings: Sequence[Setting]) -> dict[str, Any]:
-    """Returns the checked values of settings that have flags, by name.
+    """Returns the checked values of settings by name; the default of one that has no flag.
 
     Raises:
         UserError: A value is not allowed.
     """
-    return {setting.name: setting.checked(_value(setting)) for setting in settings}
+    values = {s.name: _value(s) if s.name in _SETTINGS else s.default for s in settings}
+    return {setting.name: setting.checked(values[setting.name]) for setting in settings}
 
 
 def _value(setting: Setting) -> Any:

@@ -34,12 +34,12 @@ def measure(command_line: str, rounds: int) -> dict:
     """Measures a run's input and its step in this process."""
     from absl import flags
 
-    from tf_mvae import train
+    from tf_mvae import command, train
     from tf_mvae.training.assets import run_assets
     from tf_mvae.training.build import resolved
     from tf_mvae.training.run_directory import RunDirectory
 
-    flags.FLAGS(["train", *shlex.split(command_line)])
+    flags.FLAGS(command.expand_flagfiles(["train", *shlex.split(command_line)]))
     with tempfile.TemporaryDirectory() as folder:
         directory = RunDirectory(pathlib.Path(folder) / "run")
         with run_assets(train.config_of_flags(), directory) as config:

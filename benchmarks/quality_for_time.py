@@ -10,7 +10,6 @@ compilation is. It writes `quality_for_time.{json,md,png}` into `benchmarks/resu
 """
 
 import argparse
-import dataclasses
 import json
 import os
 import pathlib
@@ -62,8 +61,7 @@ class Race:
     def __init__(self, options: argparse.Namespace, folder: pathlib.Path):
         """Prepares data and weights, and starts both."""
         self._epochs, self._folder = options.epochs, folder
-        self._config = dataclasses.replace(
-            step_setups.SETUPS["mnist"].config,
+        self._config = step_setups.SETUPS["mnist"].config.replace(
             experiment="digits" if options.digits else "binary_mnist_threshold",
             data_dir=options.data_dir,
             epochs=options.epochs,

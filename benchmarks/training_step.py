@@ -9,7 +9,6 @@ counted. It prints a table and writes `benchmarks/results/training_step.{json,md
 """
 
 import argparse
-import dataclasses
 import json
 import os
 import pathlib
@@ -69,7 +68,7 @@ def measure(options: argparse.Namespace, name: str, folder: pathlib.Path) -> dic
     setup = step_setups.SETUPS[name]
     config = setup.config
     if options.batch_size:
-        config = dataclasses.replace(config, batch_size=options.batch_size)
+        config = config.replace(batch_size=options.batch_size)
     model = step_setups.write(name, folder, config)
     mean_size = arithmetic.mean_subset_size(model)
     record: dict[str, Any] = {

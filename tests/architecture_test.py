@@ -14,6 +14,7 @@ ROOT = pathlib.Path(tf_mvae.__file__).parent
 RANKS = [
     ["errors", "serializable"],
     ["checks", "failures", "files", "names"],
+    ["settings"],
     ["ops"],
     ["distributions", "layers"],
     ["modality"],
@@ -28,10 +29,10 @@ RANKS = [
     ["evaluation", "serving", "visualization"],
     ["experiments"],
     ["training"],
-    ["command"],
+    ["command", "setting_flags"],
     ["train", "evaluate", "generate", "export", "sweep", "serve", "data_service", "__main__"],
 ]
-COMMANDS = {"command", *RANKS[-1]}
+COMMANDS = {*RANKS[-2], *RANKS[-1]}
 RANK = {unit: rank for rank, units in enumerate(RANKS) for unit in units}
 MODULES = sorted(path.relative_to(ROOT) for path in ROOT.rglob("*.py"))
 

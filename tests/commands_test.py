@@ -12,6 +12,8 @@ import tensorflow as tf
 
 import tf_mvae
 from tests.training import tiny_experiment  # noqa: F401  registers the experiment
+from tf_mvae import command
+from tf_mvae.errors import UserError
 from tf_mvae.training import RunConfig, train, trainer
 
 ROOT = pathlib.Path(__file__).parents[1]
@@ -99,6 +101,22 @@ def test_a_wrong_value_is_refused_without_tensorflow(flags, words):
     assert imports and not [line for line in imports if "tensorflow" in line or "keras" in line]
     result.stderr = "\n".join(line for line in result.stderr.splitlines() if line not in imports)
     assert_one_line(result, *words)
+
+
+def test_a_flagfile_names_another_one_next_to_it(tmp_path, monkeypatch):
+    (tmp_path / "own.cfg").write_text("# A comment.\n\n--flagfile=base.cfg\n--seed=2\n")
+    (tmp_path / "base.cfg").write_text("--seed=1\n--model=vae\n  // Another.\n")
+    own = str(tmp_path / "own.cfg")
+    for flags in ([f"--flagfile={own}"], ["-flagfile", own]):
+        found = command.expand_flagfiles(["train", *flags, "--epochs=3"])
+        assert found == ["train", "--seed=1", "--model=vae", "--seed=2", "--epochs=3"]
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "elsewhere" / "own.cfg").write_text("--flagfile=base.cfg\n")
+    assert "--model=vae" in command.expand_flagfiles(["--flagfile=elsewhere/own.cfg"])
+    (tmp_path / "base.cfg").write_text("--flagfile=own.cfg\n")
+    with pytest.raises(UserError, match="includes itself"):
+        command.expand_flagfiles(["--flagfile=own.cfg"])
 
 
 @pytest.mark.parametrize("name", COMMANDS)
@@ -207,8 +225,8 @@ def test_evaluate_answers_one_question(finished):
 def test_places_of_data_are_kept_absolute():
     """A run is evaluated from wherever one is."""
     code = (
-        "from tf_mvae import train; train.FLAGS(['train', '--data_dir=gs://b/data', "
-        "'--dataset_dir=faces/1.0.0']); found = train.config_of_flags(); "
+        "from tf_mvae import train; train.FLAGS(['train', '--experiment=celeba19', "
+        "'--data_dir=gs://b/data', '--dataset_dir=faces/1.0.0']); found = train.config_of_flags(); "
         "print(found.data_dir, found.dataset_dir)"
     )
     printed = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)

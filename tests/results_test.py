@@ -9,12 +9,12 @@ import pytest
 
 from tf_mvae.training import RunConfig
 
-DOCS = pathlib.Path(__file__).parents[1] / "docs"
+RESULTS = pathlib.Path(__file__).parents[1] / "results"
 
 
 @pytest.fixture(autouse=True)
 def _scripts(monkeypatch):
-    monkeypatch.syspath_prepend(DOCS)
+    monkeypatch.syspath_prepend(RESULTS)
 
 
 def script(name):
@@ -186,7 +186,7 @@ def test_runs_of_another_length_are_no_seeds_of_a_run(tmp_path):
         (folder / "evaluation.json").write_text(json.dumps(report))
     written = script("result_tables.digits")
     results = [written.Result(folder) for folder in sorted(tmp_path.iterdir())]
-    paper = json.loads((DOCS / "paper.json").read_text())
+    paper = json.loads((RESULTS / "paper.json").read_text())
     text = written.variance_table(results, paper, ["mnist"])
     assert "| mvae | 3.00 (sd 1.41) |" in text and "| mvae_q | 8.00 ± 0.50 |" in text
 

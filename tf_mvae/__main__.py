@@ -6,7 +6,7 @@ import sys
 import textwrap
 
 import tf_mvae
-from tf_mvae import names
+from tf_mvae.settings import ANALYSES, EXPERIMENTS, MODELS
 
 __all__ = ["COMMANDS", "main"]
 
@@ -38,9 +38,9 @@ def main(arguments: list[str]) -> int:
     for name in COMMANDS:
         print(f"  python -m tf_mvae.{name:{width}}  {_summary(name).partition(':')[0]}.")
     for title, known in (
-        ("experiments (--experiment)", names.EXPERIMENTS),
-        ("models (--model)", names.MODELS),
-        ("analyses (evaluate --analysis)", names.ANALYSES),
+        ("experiments (--experiment)", EXPERIMENTS.names()),
+        ("models (--model)", MODELS.names()),
+        ("analyses (evaluate --analysis)", ANALYSES.names()),
     ):
         print(f"\n{title}:\n{textwrap.fill(', '.join(known), 96, **_INDENT)}")
     return 0

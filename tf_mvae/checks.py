@@ -13,12 +13,14 @@ from typing import Any
 from tf_mvae.errors import UserError
 
 __all__ = [
+    "below_one",
     "finite",
     "fraction",
     "integer",
     "non_negative",
     "non_negative_integer",
     "positive",
+    "positive_fraction",
     "positive_integer",
     "shape",
 ]
@@ -92,6 +94,16 @@ def positive(name: str, value: Any) -> float:
 def fraction(name: str, value: Any) -> float:
     """Returns a number in [0, 1]; see `finite`."""
     return _real(name, value, "a number in [0, 1]", lambda found: 0 <= found <= 1)
+
+
+def positive_fraction(name: str, value: Any) -> float:
+    """Returns a number in (0, 1]; see `finite`."""
+    return _real(name, value, "a number in (0, 1]", lambda found: 0 < found <= 1)
+
+
+def below_one(name: str, value: Any) -> float:
+    """Returns a number in [0, 1); see `finite`."""
+    return _real(name, value, "a number below 1, 0 or more", lambda found: 0 <= found < 1)
 
 
 def _integer_of(value: Any) -> int | None:

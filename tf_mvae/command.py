@@ -10,7 +10,7 @@ import tf_mvae
 from tf_mvae import failures
 from tf_mvae.errors import UserError
 
-__all__ = ["quiet_tensorflow", "run"]
+__all__ = ["expand_flagfiles", "quiet_tensorflow", "run"]
 
 
 def quiet_tensorflow() -> None:
@@ -18,8 +18,44 @@ def quiet_tensorflow() -> None:
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 
+def expand_flagfiles(
+    arguments: Sequence[str], folder: str = "", above: Sequence[str] = ()
+) -> list[str]:
+    """Returns a command line with what its flagfiles hold in their place.
+
+    A flagfile within a flagfile is looked for next to it, and then where the command runs.
+
+    Args:
+        arguments: The command line.
+        folder: Where flagfiles are looked for first.
+        above: The flagfiles that these arguments come from.
+
+    Raises:
+        UserError: A flagfile includes itself.
+        OSError: One cannot be read.
+    """
+    found, rest = [], iter(arguments)
+    for argument in rest:
+        name, equals, path = argument.lstrip("-").partition("=")
+        if name != "flagfile" or not argument.startswith("-"):
+            found.append(argument)
+            continue
+        path = os.path.expanduser(path if equals else next(rest, ""))
+        beside = os.path.join(folder, path)
+        path = beside if os.path.exists(beside) else path
+        if path in above:
+            raise UserError(f"--flagfile={path} includes itself")
+        with open(path, encoding="utf-8") as file:
+            lines = [line.strip() for line in file]
+        lines = [line for line in lines if line and not line.startswith(("#", "//"))]
+        found += expand_flagfiles(lines, os.path.dirname(path), (*above, path))
+    return found
+
+
 def run(
-    main: Callable[[Sequence[str]], int | None], check: Callable[[], object] | None = None
+    main: Callable[[Sequence[str]], int | None],
+    check: Callable[[], object] | None = None,
+    define: Callable[[Sequence[str]], object] | None = None,
 ) -> None:
     """Runs a command's `main` with parsed flags and exits with its status.
 
@@ -30,19 +66,30 @@ def run(
     Args:
         main: The command.
         check: Raises `UserError` for a wrong flag, before TensorFlow is imported (seconds).
+        define: Defines flags that depend on others, given the command line.
     """
     quiet_tensorflow()
     logging.set_verbosity(logging.WARNING)
-    app.run(lambda arguments: _guarded(main, check, arguments), flags_parser=_parse)
+    app.run(
+        lambda arguments: _guarded(main, check, arguments),
+        flags_parser=lambda arguments: _parse(arguments, define),
+    )
 
 
-def _parse(arguments: Sequence[str]) -> Sequence[str]:
+def _parse(
+    arguments: Sequence[str], define: Callable[[Sequence[str]], object] | None
+) -> Sequence[str]:
     # Not a flag: `export` has one of this name that takes a number.
     if arguments[-1] == "--version":
         print(f"tf_mvae {tf_mvae.__version__}")
         sys.exit(0)
     try:
+        arguments = expand_flagfiles(arguments)
+        if define is not None:
+            define(arguments)
         rest = flags.FLAGS(arguments)
+    except UserError as error:
+        _fail(" ".join(str(error).split()))
     except (flags.Error, OSError) as error:
         message = str(error).removeprefix("FATAL Flags parsing error:").strip()
         _fail(f"{message.splitlines()[0]} (--help lists the flags)")

@@ -1,11 +1,14 @@
 """Evaluates a run: `python -m tf_mvae.evaluate --run_dir=… --analysis=log_likelihood,accuracy`."""
 
+from collections.abc import Sequence
+
 from absl import flags
 
-from tf_mvae import command, names
+from tf_mvae import command, setting_flags
 from tf_mvae.errors import UserError
+from tf_mvae.settings import ANALYSES
 
-__all__ = ["check_flags", "main"]
+__all__ = ["check_flags", "define_flags", "main"]
 
 FLAGS = flags.FLAGS
 
@@ -13,13 +16,9 @@ flags.DEFINE_string("run_dir", None, "The run.", required=True)
 flags.DEFINE_list(
     "analysis",
     None,
-    "Analyses: accuracy (classes read off other modalities), coherence (generated images named "
-    "by a classifier), log_likelihood (by importance sampling), weight_variance (of the log "
-    "importance weights), attributes (read off images, beside a supervised classifier), "
-    "transcription (sequences read off images), transformations (pictures had from other "
-    "pictures, beside simple guesses and supervised networks), translation (BLEU and chrF in "
-    "every direction), translation_baseline (the same of a supervised model, trained on the "
-    "run's pairs). Where left out, those of the run's experiment.",
+    "Analyses: "
+    + ", ".join(f"{declared.name} ({declared.description})" for declared in ANALYSES.own())
+    + "; or package.module:name. Default: those of the run's experiment.",
 )
 flags.DEFINE_enum("split", "test", ["train", "validation", "test"], "The split to evaluate on.")
 flags.DEFINE_string("data_dir", None, "Where the data are, if not where the run had them.")
@@ -29,8 +28,7 @@ flags.DEFINE_string(
 flags.DEFINE_integer(
     "num_samples",
     None,
-    "Samples of the latent for an example; where left out, 1000 for likelihoods, 8 for "
-    "translation, 4 for transcription, 16 for the others.",
+    "Samples of the latent for an example; default: as many as each analysis has by itself.",
     1,
 )
 flags.DEFINE_list(
@@ -64,9 +62,20 @@ flags.DEFINE_integer(
     0,
 )
 flags.DEFINE_integer("seed", 0, "Seed of all samples, and of what is random about the data.", 0)
-flags.DEFINE_enum("decoding", "greedy", ["greedy", "beam"], "How translations are said.")
-flags.DEFINE_integer("beam_width", 5, "How many sentences a beam search keeps.", 1, 1000)
 flags.DEFINE_enum("checkpoint", "best", ["best", "last"], "Which checkpoint's weights.")
+for _declared in ANALYSES.own():
+    setting_flags.define(_declared.settings, ANALYSES.users_of)
+
+
+def define_flags(arguments: Sequence[str]) -> None:
+    """Defines the flags of analyses that are not this package's own.
+
+    Args:
+        arguments: The command line, of which `--analysis` is read.
+    """
+    names = setting_flags.peek(arguments, analysis="")["analysis"].split(",")
+    for name in {*names} - {"", *ANALYSES.own_names()}:
+        setting_flags.define(ANALYSES.declaration(name).settings, override=True)
 
 
 def check_flags() -> None:
@@ -74,7 +83,7 @@ def check_flags() -> None:
     from tf_mvae.training.run_directory import RunDirectory
 
     for name in FLAGS.analysis or ():
-        names.check_name("analysis", name, names.ANALYSES)
+        setting_flags.checked(ANALYSES.declaration(name).settings)
     if (FLAGS.given or FLAGS.proposal) and not FLAGS.target:
         raise UserError("--given and --proposal go with --target; name one")
     RunDirectory(FLAGS.run_dir).config()
@@ -89,7 +98,6 @@ def main(_) -> int:
     import tqdm
 
     from tf_mvae.evaluation import (
-        ANALYSES,
         Question,
         Settings,
         table,
@@ -121,13 +129,12 @@ def main(_) -> int:
     place = {"checkpoint": FLAGS.checkpoint, "step": run.checkpoint_step}
     path, analyses = run.directory / "evaluation.json", {}
     for name in FLAGS.analysis or usual_analyses(run):
-        number = FLAGS.num_samples or ANALYSES[name].num_samples
-        told = dataclasses.replace(settings, num_samples=number)
-        if name == "translation":
-            how = {"decoding": FLAGS.decoding, "beam_width": FLAGS.beam_width}
-            told = dataclasses.replace(told, **how)
-        results = ANALYSES[name].analyze(run, told)
-        trained = {"baseline_steps": told.baseline_steps_of(run)} if ANALYSES[name].trains else {}
+        analysis = ANALYSES[name]
+        number = FLAGS.num_samples or analysis.num_samples
+        own = setting_flags.checked(analysis.settings)
+        told = dataclasses.replace(settings, num_samples=number, own=own)
+        results = analysis.analyze(run, told)
+        trained = {"baseline_steps": told.baseline_steps_of(run)} if analysis.trains else {}
         analyses[name] = {"settings": {**told.recorded(), **trained, **place}, "results": results}
         update_report(path, {name: analyses[name]})  # kept, whatever becomes of the next one
     print(table(analyses))
@@ -140,4 +147,4 @@ def main(_) -> int:
 
 
 if __name__ == "__main__":
-    command.run(main, check_flags)
+    command.run(main, check_flags, define_flags)

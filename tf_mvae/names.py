@@ -1,72 +1,23 @@
-"""What can be named on a command line, known without importing TensorFlow.
-
-A test compares these with what is registered.
-"""
+"""Names on a command line, and how a wrong one is refused; no TensorFlow."""
 
 import difflib
-import sys
 from collections.abc import Sequence
 
 from tf_mvae.errors import UserError
 
-__all__ = [
-    "ANALYSES",
-    "BASELINES",
-    "BOUNDS",
-    "EXPERIMENTS",
-    "MODELS",
-    "check_experiment",
-    "check_name",
-]
+__all__ = ["BASELINES", "check_name"]
 
-EXPERIMENTS = (
-    "binary_mnist",
-    "binary_mnist_threshold",
-    "celeba",
-    "celeba19",
-    "celeba_transformations",
-    "digits",
-    "fashion_mnist",
-    "mnist",
-    "multi_mnist",
-    "sensors",
-    "translation",
-)
-MODELS = (
-    "mvae",
-    "mvae_q",
-    "vae",
-    "cvae",
-    "bivcca",
-    "jmvae",
-    "telbo",
-    "mopoe",
-    "mvtcae",
-    "mmvae",
-    "mmvae_plus",
-)
-BOUNDS = ("elbo", "iwae", "dreg")
-ANALYSES = (
-    "accuracy",
-    "attributes",
-    "coherence",
-    "log_likelihood",
-    "transcription",
-    "transformations",
-    "translation",
-    "translation_baseline",
-    "weight_variance",
-)
 BASELINES = ("logistic_regression", "supervised_network", "autoencoder", "vae", "rbm")
 
 
-def check_name(flag: str, name: str, known: Sequence[str]) -> None:
+def check_name(flag: str, name: str, known: Sequence[str], more: str = "") -> None:
     """Refuses a flag's value that is not a known name.
 
     Args:
         flag: The flag, without dashes.
         name: Its value.
         known: The names.
+        more: What else can be given, for the end of the message.
 
     Raises:
         UserError: It is none of them.
@@ -75,14 +26,5 @@ def check_name(flag: str, name: str, known: Sequence[str]) -> None:
         return
     close = difflib.get_close_matches(name, known, 1)
     hint = f" (did you mean {close[0]}?)" if close else ""
-    raise UserError(f"--{flag}={name} is not known{hint}; there are {', '.join(known)}")
-
-
-def check_experiment(name: str) -> None:
-    """Refuses a name that is neither an experiment of this package nor registered by now.
-
-    Raises:
-        UserError: It is not known.
-    """
-    registry = sys.modules.get("tf_mvae.experiments.registry")
-    check_name("experiment", name, EXPERIMENTS if registry is None else registry.names())
+    more = f" ({more})" if more else ""
+    raise UserError(f"--{flag}={name} is not known{hint}; there are {', '.join(known)}{more}")

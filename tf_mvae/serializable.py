@@ -6,59 +6,36 @@ imports no module of that kind, so that the commands' `--help` needs no TensorFl
 `register` enters a stand-in for each class, which imports the class when Keras asks for it.
 """
 
+import functools
 import importlib
 import importlib.abc
 import importlib.machinery
+import pathlib
+import re
 import sys
 from typing import Any
 
-__all__ = ["CLASSES", "register"]
+__all__ = ["classes", "register"]
 
-# The classes that a saved model can contain, by the module that defines them.
-CLASSES = {
-    "tf_mvae.distributions.likelihoods": (
-        "Bernoulli",
-        "CallableLikelihood",
-        "Categorical",
-        "Laplace",
-        "Normal",
-        "Poisson",
-    ),
-    "tf_mvae.distributions.members": ("MemberLikelihood",),
-    "tf_mvae.distributions.sequences": ("TokenSequence",),
-    "tf_mvae.group": ("ModalityGroup",),
-    "tf_mvae.layers.batch_normalization": ("MaskedBatchNormalization",),
-    "tf_mvae.layers.dropout": ("SeededDropout",),
-    "tf_mvae.layers.grouped": ("GroupedDense", "GroupedEmbedding"),
-    "tf_mvae.layers.joint": ("JointEncoder",),
-    "tf_mvae.layers.mlp": ("LogCounts",),
-    "tf_mvae.layers.product_of_experts": ("ProductOfExperts",),
-    "tf_mvae.layers.recurrent": ("RecurrentDecoder", "RecurrentEncoder"),
-    "tf_mvae.layers.sequential": ("MaskedSequential",),
-    "tf_mvae.modality": ("Modality",),
-    "tf_mvae.models.adam": ("FusedAdam",),
-    "tf_mvae.models.annealing": ("LinearAnnealing",),
-    "tf_mvae.models.bivcca": ("BiVCCA",),
-    "tf_mvae.models.cvae": ("CVAE",),
-    "tf_mvae.models.jmvae": ("JMVAE",),
-    "tf_mvae.models.mmvae": ("MMVAE", "MMVAEPlus"),
-    "tf_mvae.models.mopoe": ("MoPoE",),
-    "tf_mvae.models.multimodal": ("MultimodalVAE",),
-    "tf_mvae.models.mvae": ("MVAE",),
-    "tf_mvae.models.mvae_q": ("MVAEQ",),
-    "tf_mvae.models.mvtcae": ("MVTCAE",),
-    "tf_mvae.models.telbo": ("TELBO",),
-    "tf_mvae.models.vae": ("VAE",),
-    "tf_mvae.objectives.joint_elbo": ("JointElbo", "TotalCorrelation"),
-    "tf_mvae.objectives.mixture_bounds": ("MixtureElbo", "StratifiedBound"),
-    "tf_mvae.objectives.subset_elbos": ("SubsetElbos",),
-    "tf_mvae.objectives.unimodal": ("EachExplainsAll", "JointAndUnimodalElbos"),
-    "tf_mvae.posteriors.first_expert": ("FirstExpert",),
-    "tf_mvae.posteriors.joint_network": ("JointNetwork",),
-    "tf_mvae.posteriors.latent": ("PrivatePriors",),
-    "tf_mvae.posteriors.mixtures": ("MixtureOfExperts", "MixtureOfProducts"),
-    "tf_mvae.posteriors.product": ("Product", "Quotient"),
-}
+_DECLARED = re.compile(
+    r'^@keras\.saving\.register_keras_serializable\((?:"tf_mvae"|_PACKAGE)\)\n'
+    r"(?:@.*\n)*class (\w+)",
+    re.MULTILINE,
+)
+
+
+@functools.cache
+def classes() -> dict[str, str]:
+    """Returns the classes that a saved model can contain, each with its module.
+
+    They are read from the package's source, which has the decorator at each definition.
+    """
+    root = pathlib.Path(__file__).parent
+    found = {}
+    for path in sorted(root.rglob("*.py")):
+        module = ".".join([root.name, *path.relative_to(root).with_suffix("").parts])
+        found |= dict.fromkeys(_DECLARED.findall(path.read_text(encoding="utf-8")), module)
+    return found
 
 
 def register() -> None:
@@ -118,6 +95,5 @@ class _AfterKeras(importlib.abc.MetaPathFinder):
 
 def _add_stand_ins(keras: Any) -> None:
     registered = keras.saving.get_custom_objects()
-    for module, names in CLASSES.items():
-        for name in names:
-            registered.setdefault(f"tf_mvae>{name}", _StandIn(module, name))
+    for name, module in classes().items():
+        registered.setdefault(f"tf_mvae>{name}", _StandIn(module, name))

@@ -2,8 +2,9 @@
 
 from absl import flags
 
-from tf_mvae import command, names
+from tf_mvae import command
 from tf_mvae.errors import UserError
+from tf_mvae.settings import EXPERIMENTS
 
 __all__ = ["check_flags", "main"]
 
@@ -29,7 +30,7 @@ def check_flags() -> None:
     """Raises `UserError` for a wrong flag, without importing TensorFlow."""
     from tf_mvae.training.sweep_flags import parse_methods, parse_numbers
 
-    names.check_experiment(FLAGS.experiment)
+    EXPERIMENTS.declaration(FLAGS.experiment)
     parse_methods(FLAGS.methods)
     for fraction in parse_numbers("fractions", FLAGS.fractions, float):
         if not 0 <= fraction <= 1:

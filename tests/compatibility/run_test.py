@@ -36,7 +36,7 @@ def test_it_goes_on_for_another_epoch(run_dir):
     before = json.loads((run_dir / "finished.json").read_text())
     rows = (run_dir / "metrics.jsonl").read_text().splitlines()
     config = RunConfig.read(run_dir / "flags.cfg")
-    summary = train(RunConfig(**{**vars(config), "epochs": 3}), run_dir)
+    summary = train(config.replace(epochs=3), run_dir)
     assert summary["epochs"] == 3 and summary["steps"] == 3 * before["steps"] // 2
     again = (run_dir / "metrics.jsonl").read_text().splitlines()
     assert again[:2] == rows and len(again) == 3

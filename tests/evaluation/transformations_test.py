@@ -52,7 +52,7 @@ class FakeRun:
     experiment: types.SimpleNamespace
     absent: bool = False
     config: RunConfig = dataclasses.field(
-        default_factory=lambda: RunConfig("tiny", latent_dim=3, batch_size=8)
+        default_factory=lambda: RunConfig("celeba_transformations", latent_dim=3, batch_size=8)
     )
     checkpoint_step: int = 5
 

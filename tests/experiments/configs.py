@@ -1,18 +1,18 @@
 """The configs of this repository, as tests read them."""
 
-import dataclasses
 import pathlib
 import tempfile
 from typing import Any
 
+from tf_mvae import command
 from tf_mvae.training import RunConfig
 
 CONFIGS = pathlib.Path(__file__).parents[2] / "configs"
 
 
 def read_flags(path: pathlib.Path) -> dict[str, str]:
-    """Reads a config's flags: own-line comments, one flag a line."""
-    lines = [line for line in path.read_text().splitlines() if not line.startswith("#")]
+    """Reads a config's flags, those of the flagfiles that it includes too."""
+    lines = command.expand_flagfiles([f"--flagfile={path}"])
     return dict(line.removeprefix("--").split("=", 1) for line in lines)
 
 
@@ -21,4 +21,4 @@ def config_of(flags: dict[str, str], **changes: Any) -> RunConfig:
     with tempfile.TemporaryDirectory() as folder:
         path = pathlib.Path(folder) / "flags.cfg"
         path.write_text("".join(f"--{name}={value}\n" for name, value in flags.items()))
-        return dataclasses.replace(RunConfig.read(path), **changes)
+        return RunConfig.read(path).replace(**changes)

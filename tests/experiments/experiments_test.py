@@ -1,6 +1,7 @@
 """Experiments: the paper's networks, and their configs."""
 
-import dataclasses
+import json
+from collections import Counter
 
 import numpy as np
 import pytest
@@ -9,9 +10,10 @@ from tests.experiments.configs import CONFIGS, config_of, read_flags
 from tf_mvae import experiments
 from tf_mvae.data.parallel_text import text_split
 from tf_mvae.errors import UserError
+from tf_mvae.experiments import translation
+from tf_mvae.settings import parse_weights
 from tf_mvae.training import RunConfig
 from tf_mvae.training.build import build_model
-from tf_mvae.training.config import MODELS, parse_weights
 from tf_mvae.training.sweep_flags import parse_methods, parse_numbers
 
 # An experiment has a config of every model that it can be built with, but for
@@ -25,7 +27,9 @@ WITHOUT = {
 }
 
 SWEEPS = sorted(p for p in CONFIGS.rglob("*.cfg") if "--methods=" in p.read_text())
-RUNS = sorted(set(CONFIGS.rglob("*.cfg")) - set(SWEEPS))
+BASES = set(CONFIGS.rglob("base.cfg"))
+RUNS = sorted(set(CONFIGS.rglob("*.cfg")) - set(SWEEPS) - BASES)
+RECORDED = CONFIGS.parent / "tests" / "experiments" / "settings_of_configs.json"
 
 # Wu and Goodman, NeurIPS 2018, Table 1: parameters of the inference network.
 _MNIST = {
@@ -105,7 +109,7 @@ def test_celeba19_has_the_papers_parameters_but_for_what_its_table_counts():
 
 
 def test_settings_of_other_experiments_and_unknown_members_are_refused():
-    with pytest.raises(UserError, match="--attributes is not for --experiment=mnist"):
+    with pytest.raises(UserError, match="--attributes is for .* --experiment=mnist has no use"):
         build_model(RunConfig(experiment="mnist", attributes=("Bald",)), 10)
     with pytest.raises(UserError, match="--likelihood_weight names 'Balding'"):
         build_model(RunConfig(experiment="celeba19", likelihood_weight={"Balding": 2.0}), 10)
@@ -145,23 +149,53 @@ def test_every_config_of_a_sweep_names_what_there_is(path, monkeypatch):
 def built(config, folder):
     if config.experiment == "translation":
         text = text_split({name: ["a few words", "and some others"] for name in config.languages})
-        experiments.translation.prepare(text, folder, config.languages, 30)
-        config = dataclasses.replace(config, assets_dir=str(folder))
+        translation.prepare(text, folder, config.languages, 30)
+        config = config.replace(assets_dir=str(folder))
     return build_model(config, steps_per_epoch=10)
 
 
 def test_there_is_a_config_of_every_model_that_an_experiment_can_be_built_with(tmp_path):
-    """Whatever has no config is tried, and has to be refused."""
+    """Whatever has no config is tried, and has to be refused.
+
+    A model or an experiment with one config alone begins with that: others are the experiment's
+    base.cfg and --model.
+    """
     have = {(path.parent.name, read_flags(path).get("model", "mvae")) for path in RUNS}
     declared = [experiments.get(name) for name in experiments.names()]  # tests declare some too
     own = {e.name for e in declared if e.modalities.__module__.startswith("tf_mvae.")}
     names = own - {*AS_ANOTHER}
-    missing = {(name, kind) for name in names for kind in MODELS} - have
+    many = [
+        {one for one, number in Counter(part).items() if number > 1}
+        for part in zip(*have, strict=True)
+    ]
+    missing = {(name, kind) for name in names & many[0] for kind in many[1]} - have
     assert WITHOUT <= missing
     for name, kind in sorted(missing - WITHOUT):
         with pytest.raises(UserError):
             built(RunConfig(name, model=kind, latent_dim=4), tmp_path)
             pytest.fail(f"configs/{name}/{kind}.cfg is missing")
+
+
+def test_a_config_has_the_settings_that_it_had_by_itself():
+    """They were recorded when each config was a file of its own."""
+    found = {}
+    for path in RUNS:
+        flags = {"experiment": "digits", **read_flags(path)}
+        extra = {"run_dir": flags.pop("run_dir")} if "run_dir" in flags else {}
+        config = config_of(flags)
+        values = {s.name: v for s, v in config.items() if v != s.default}
+        names = {"experiment": config.experiment, "model": config.model}
+        found[str(path.relative_to(CONFIGS))] = {**names, **values, **extra}
+    recorded = json.loads(RECORDED.read_text())
+    assert {name: json.loads(json.dumps(found[name])) for name in recorded} == recorded
+
+
+def test_a_config_says_what_is_its_models_own():
+    recipes = {"configs", "weak_supervision"}  # of one run and of sweeps
+    for path in RUNS:
+        lines = [line for line in path.read_text().splitlines() if not line.startswith("#")]
+        own = lines[0] == "--flagfile=base.cfg" and len(lines) <= 7
+        assert own or path.parent.name in recipes, path
 
 
 @pytest.mark.parametrize("path", RUNS, ids=lambda path: f"{path.parent.stem}-{path.stem}")

@@ -1,6 +1,5 @@
 """Sentences in two languages, from text files to translations."""
 
-import dataclasses
 import json
 import pathlib
 import shutil
@@ -19,7 +18,7 @@ from tf_mvae.models.sentences import said
 from tf_mvae.ops.tokens import END
 from tf_mvae.training import RunConfig, load_run, train
 from tf_mvae.training.assets import run_assets
-from tf_mvae.training.build import build_model, load_split
+from tf_mvae.training.build import build_model, load_split, options_of
 from tf_mvae.training.incomplete import batch_composition, incomplete_split
 from tf_mvae.training.run_directory import RunDirectory
 
@@ -169,7 +168,7 @@ def test_evaluate_scores_every_direction_beside_the_baseline(run_dir):
 def test_the_vocabulary_is_made_of_what_the_run_may_see_alone(corpus, tmp_path, monkeypatch):
     experiment = registry.get("translation")
     config = config_of(corpus, paired_fraction=0.1)
-    options = {name: getattr(config, name) for name in experiment.options}
+    options = options_of(config, experiment)
     original, seen = Vocabulary.train, []
 
     def record(sentences, size):
@@ -180,7 +179,7 @@ def test_the_vocabulary_is_made_of_what_the_run_may_see_alone(corpus, tmp_path, 
     experiment.prepare(incomplete_split(config, "train"), tmp_path, **options)
     # 6 of 60 pairs stay whole; of the other 54 each keeps one language.
     assert [len(texts) for texts in seen] == [6 + 27, 6 + 27]
-    split = incomplete_split(dataclasses.replace(config, assets_dir=str(tmp_path)), "train")
+    split = incomplete_split(config.replace(assets_dir=str(tmp_path)), "train")
     vocabularies = translation.vocabularies(str(tmp_path), ["en", "vi"])
     for (name, vocabulary), texts in zip(vocabularies.items(), seen, strict=True):
         rows = [example["x"][name] for example in split.dataset.as_numpy_iterator()]
@@ -193,7 +192,7 @@ def test_a_vae_of_one_language_has_a_vocabulary_of_it_alone(corpus, tmp_path):
     config = config_of(corpus, model="vae", modality="vi", epochs=1, paired_fraction=0.1)
     with pytest.raises(UserError, match="--model=vae learns from whole .* 60 .* 33 are: add"):
         train(config, tmp_path / "run")
-    train(dataclasses.replace(config, drop_incomplete=True), tmp_path / "run")
+    train(config.replace(drop_incomplete=True), tmp_path / "run")
     run = load_run(tmp_path / "run")
     assert [modality.name for modality in run.model.modalities] == ["vi"]
     assert [path.name for path in (tmp_path / "run" / "assets").iterdir()] == ["vi.model"]
@@ -268,7 +267,7 @@ def test_a_missing_sentence_is_a_missing_part(corpus, run_dir):
 def test_what_is_missing_or_damaged_is_told_in_one_line(corpus, run_dir, tmp_path, monkeypatch):
     with pytest.raises(UserError, match="in a run's assets/"):
         build_model(config_of(corpus), 10)
-    with pytest.raises(UserError, match="--languages is not for --experiment=mnist"):
+    with pytest.raises(UserError, match="--languages is for --experiment=translation; "):
         build_model(RunConfig("mnist", languages=("en", "de")), 10)
     with pytest.raises(UserError, match="language 'en': a vocabulary of 5 cannot be made"):
         train(config_of(corpus, vocabulary_size=5), tmp_path / "run")
@@ -283,7 +282,7 @@ def test_what_is_missing_or_damaged_is_told_in_one_line(corpus, run_dir, tmp_pat
 
 
 def test_longer_sentences_are_cut_and_counted(corpus, run_dir, caplog):
-    config = dataclasses.replace(load_run(run_dir).config, max_length=4)
+    config = load_run(run_dir).config.replace(max_length=4)
     caplog.clear()
     (example, *_) = load_split(config, "train").dataset.as_numpy_iterator()
     assert example["x"]["vi"].shape == (4,) and END not in example["x"]["vi"]

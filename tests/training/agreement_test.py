@@ -1,6 +1,5 @@
 """Processes that train together compare what matters before they begin."""
 
-import dataclasses
 import json
 import os
 import subprocess
@@ -29,9 +28,9 @@ def test_what_decides_the_result_is_compared(tmp_path):
     config = RunConfig("digits", assets_dir=str(tmp_path))
     (tmp_path / "en.model").write_bytes(b"words")
     base = settings_that_matter(config, splits(), 100)
-    again = dataclasses.replace(config, data_dir="/elsewhere", steps_per_execution=3)
+    again = config.replace(data_dir="/elsewhere", steps_per_execution=3)
     assert settings_that_matter(again, splits(), 100) == base
-    weighed = dataclasses.replace(config, likelihood_weight={"label": 2.0}, seed=1)
+    weighed = config.replace(likelihood_weight={"label": 2.0}, seed=1)
     changed = settings_that_matter(weighed, splits(), 7)
     assert differing(base, changed) == {"--likelihood_weight", "--seed", "--checkpoint_steps"}
     for other in (splits(first=1.0), splits(text=b"b")):

@@ -1,6 +1,5 @@
 """Whether XLA is to compile a step: measured for a new run, kept for an old one."""
 
-import dataclasses
 import time
 import types
 
@@ -89,7 +88,7 @@ def test_a_run_goes_on_as_it_began_and_says_how(tmp_path, monkeypatch):
     flags = RunDirectory(tmp_path / "run").flags
     began = RunConfig.read(flags)
     assert began.jit_compile in (True, False)
-    other = dataclasses.replace(began, jit_compile=not began.jit_compile)
+    other = began.replace(jit_compile=not began.jit_compile)
     other.write(flags)
     chosen = with_jit_chosen(AUTO, RunDirectory(tmp_path / "run"), None, None)
     assert chosen.jit_compile is other.jit_compile

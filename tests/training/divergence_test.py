@@ -1,6 +1,5 @@
 """A run that diverges: noticed before a checkpoint holds it, and what it leaves."""
 
-import dataclasses
 import json
 import math
 
@@ -117,7 +116,7 @@ def test_nan_of_validation_alone_never_becomes_the_best(tmp_path, monkeypatch):
 )
 def test_what_the_optimizer_keeps_is_checked_too(tmp_path, poison, flags):
     poison(9)
-    config = dataclasses.replace(CONFIG, **flags)
+    config = CONFIG.replace(**flags)
     with pytest.raises(Diverged, match="at step 10"):
         train(config, tmp_path, checkpoint_steps=2)
     # Of 10 batches accumulated by fours, the tenth is in the accumulators and in no weight.
@@ -133,7 +132,7 @@ def test_replicas_notice_it_too(tmp_path, poison):
 
 def test_loss_scaling_skips_such_steps_by_design(tmp_path, poison):
     poison(9)
-    config = dataclasses.replace(CONFIG, mixed_precision="mixed_float16", epochs=2)
+    config = CONFIG.replace(mixed_precision="mixed_float16", epochs=2)
     train(config, tmp_path, checkpoint_steps=2)
     assert checkpoints_of(tmp_path)[-1] == "step-00000012"
     assert all(np.isfinite(w).all() for w in weights(tmp_path))

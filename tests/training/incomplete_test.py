@@ -12,9 +12,9 @@ from tf_mvae.data.pairing import with_masks
 from tf_mvae.data.split import Split
 from tf_mvae.errors import UserError
 from tf_mvae.experiments import registry
+from tf_mvae.settings import EXPERIMENTS, MODELS
 from tf_mvae.training import RunConfig, load_run, train
 from tf_mvae.training.build import build_model, load_split
-from tf_mvae.training.config import MODELS
 from tf_mvae.training.incomplete import batch_composition, incomplete_split, mask_of_batch
 
 WHOLE_ONLY = ("cvae", "jmvae", "vae")
@@ -70,7 +70,7 @@ def test_no_data_are_read_to_know_what_they_lack(monkeypatch):
     spec = tiny.load("train", None).dataset.element_spec
     split = Split(tf.data.Dataset.from_generator(unread, output_signature=spec), 60)
     found = dataclasses.replace(tiny, load=lambda name, data_dir: split)
-    monkeypatch.setitem(registry._EXPERIMENTS, "tiny", found)
+    monkeypatch.setitem(EXPERIMENTS._items, "tiny", found)
     assert incomplete_split(config_of("jmvae", paired_examples=None), "train") is split
     with pytest.raises(UserError, match="--drop_incomplete is for data"):
         incomplete_split(config_of(paired_examples=None, drop_incomplete=True), "train")
@@ -89,7 +89,7 @@ def gaps(monkeypatch):
         return with_masks(split, {part: mask[:number] for part, mask in masks.items()})
 
     found = dataclasses.replace(tiny, load=load)
-    monkeypatch.setitem(registry._EXPERIMENTS, "tiny", found)
+    monkeypatch.setitem(EXPERIMENTS._items, "tiny", found)
     return masks
 
 
@@ -138,8 +138,8 @@ def test_settings_that_make_no_sense_are_refused(settings, what):
     ("settings", "what"),
     [
         ({"paired_fraction": 0.1}, "one of --paired_fraction and --paired_examples"),
-        ({"paired_share": 2.0}, "--paired_share is 0 to 1"),
-        ({"missing_rate": {"label": 1.5}}, "--missing_rate is 0 to 1"),
+        ({"paired_share": 2.0}, "--paired_share must be a number in"),
+        ({"missing_rate": {"label": 1.5}}, "--missing_rate of .label. must be a number in"),
     ],
 )
 def test_numbers_out_of_range_are_refused(settings, what):

@@ -1,6 +1,5 @@
 """Runs: what they leave, how they resume, and what they refuse."""
 
-import dataclasses
 import json
 import pathlib
 import random
@@ -79,7 +78,7 @@ def test_a_run_leaves_everything(finished):
         "label_given_image.png",
     }  # fmt: skip
     assert [row["epoch"] for row in metric_rows(finished)] == [1, 2, 3]
-    told = dataclasses.replace(CONFIG, term_weight={"label": 0.1})  # the default, filled in
+    told = CONFIG.replace(term_weight={"label": 0.1})  # the default, filled in
     assert RunConfig.read(finished / "flags.cfg") == told
 
 
@@ -128,7 +127,7 @@ def test_a_finished_run_started_again_does_no_harm(finished, capsys):
 
 def test_a_finished_run_goes_on_for_more_epochs(finished, tmp_path, capsys):
     """What was exported is made anew; a run of fewer epochs is refused."""
-    longer = dataclasses.replace(CONFIG, epochs=4)
+    longer = CONFIG.replace(epochs=4)
     run_dir = shutil.copytree(finished, tmp_path / "run")
     exported = (run_dir / "saved_model" / "saved_model.pb").stat().st_ino
     train(longer, run_dir)
@@ -140,7 +139,7 @@ def test_a_finished_run_goes_on_for_more_epochs(finished, tmp_path, capsys):
     assert (run_dir / "saved_model" / "saved_model.pb").stat().st_ino != exported
     assert not list(run_dir.glob(".saved_model*"))
     with pytest.raises(UserError, match="--epochs=2 is fewer than the 4 that the run in .* has"):
-        train(dataclasses.replace(CONFIG, epochs=2), run_dir)
+        train(CONFIG.replace(epochs=2), run_dir)
     assert json.loads((run_dir / "finished.json").read_text())["epochs"] == 4
 
 
@@ -148,8 +147,7 @@ def test_one_epoch_and_then_two_end_as_two_at_once_to_the_bit(tmp_path, monkeypa
     """With moving averages, a warmup and gathered gradients as well."""
     monkeypatch.setattr(trainer, "draw", lambda *_: {})
     monkeypatch.setattr(trainer, "finish", lambda *_: {})
-    config = dataclasses.replace(
-        CONFIG,
+    config = CONFIG.replace(
         epochs=2,
         ema=0.9,
         warmup_steps=9,
@@ -157,7 +155,7 @@ def test_one_epoch_and_then_two_end_as_two_at_once_to_the_bit(tmp_path, monkeypa
         jit_compile=False,
     )
     train(config, tmp_path / "whole")
-    train(dataclasses.replace(config, epochs=1), tmp_path / "run")
+    train(config.replace(epochs=1), tmp_path / "run")
     train(config, tmp_path / "run")
     assert last_state(tmp_path / "run") == last_state(tmp_path / "whole")
     assert metric_rows(tmp_path / "run") == metric_rows(tmp_path / "whole")
@@ -316,7 +314,7 @@ def test_several_steps_a_program_end_and_resume_as_single_ones(tmp_path, monkeyp
     with monkeypatch.context() as patch:
         patch.setattr(trainer.CheckpointWriter, "_save", stop_at(7))
         with pytest.raises(KeyboardInterrupt):
-            single = dataclasses.replace(config, steps_per_execution=1)
+            single = config.replace(steps_per_execution=1)
             train(single, tmp_path / "odd", checkpoint_steps=1)
     train(config, tmp_path / "odd", checkpoint_steps=2)
     train(config, tmp_path / "whole")

@@ -9,6 +9,8 @@ from tf_mvae.batch import unpack
 from tf_mvae.distributions.likelihoods import Categorical
 from tf_mvae.errors import UserError
 from tf_mvae.evaluation.prediction import mean_prediction
+from tf_mvae.evaluation.registry import analysis
+from tf_mvae.evaluation.run import Run
 from tf_mvae.evaluation.settings import Settings
 from tf_mvae.evaluation.statistics import share
 from tf_mvae.models import BaseVAE
@@ -48,7 +50,8 @@ def cross_modal_accuracy(
     return {f"{t} | {', '.join(given)}": share(*totals[t, given]) for t, given in questions}
 
 
-def analyze(run: Any, settings: Settings) -> dict[str, Any]:
+@analysis("accuracy", "classes predicted from other modalities")
+def analyze(run: Run, settings: Settings) -> dict[str, Any]:
     """Runs `cross_modal_accuracy` on a run's split; the `accuracy` analysis.
 
     Raises:

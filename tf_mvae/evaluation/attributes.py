@@ -12,6 +12,8 @@ from tf_mvae.batch import unpack
 from tf_mvae.data.pipeline import Split
 from tf_mvae.errors import UserError
 from tf_mvae.evaluation.prediction import mean_prediction
+from tf_mvae.evaluation.registry import analysis
+from tf_mvae.evaluation.run import Run
 from tf_mvae.evaluation.settings import Settings
 from tf_mvae.evaluation.statistics import ratio_and_error, share
 from tf_mvae.evaluation.supervised import kept_supervised, reader
@@ -87,7 +89,10 @@ def prevalence(split: Split, group: ModalityGroup) -> np.ndarray:
     return there / np.maximum(known, 1)
 
 
-def analyze(run: Any, settings: Settings) -> dict[str, Any]:
+@analysis(
+    "attributes", "attributes predicted from images, next to a supervised classifier", trains=True
+)
+def analyze(run: Run, settings: Settings) -> dict[str, Any]:
     """Measures every group of attributes given every single modality; the `attributes` analysis.
 
     Beside the model stands a classifier that is trained for this alone: the modality's own
@@ -153,7 +158,7 @@ def _reader(model: BaseVAE, group: ModalityGroup, given: Modality, settings: Set
 
 
 def _supervised(
-    run: Any, split: Split, group: ModalityGroup, given: Modality, settings: Settings
+    run: Run, split: Split, group: ModalityGroup, given: Modality, settings: Settings
 ) -> Predictor:
     network = kept_supervised(
         run, settings, given, group, lambda: reader(given, group), lambda: split

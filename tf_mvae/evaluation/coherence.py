@@ -9,6 +9,8 @@ from tf_mvae.data.pipeline import training_batches
 from tf_mvae.distributions.likelihoods import Categorical
 from tf_mvae.errors import UserError
 from tf_mvae.evaluation.classifier import judge_accuracy, load_or_train
+from tf_mvae.evaluation.registry import analysis
+from tf_mvae.evaluation.run import Run
 from tf_mvae.evaluation.settings import Settings
 from tf_mvae.evaluation.statistics import share
 from tf_mvae.modality import Modality
@@ -71,7 +73,8 @@ def joint_coherence(
     return share(right, number)
 
 
-def analyze(run: Any, settings: Settings) -> dict[str, Any]:
+@analysis("coherence", "generated images, named by a classifier", num_samples=1)
+def analyze(run: Run, settings: Settings) -> dict[str, Any]:
     """Measures coherence for every pair of an image and a class; the `coherence` analysis.
 
     The judge is trained on the real training split, kept in the run's directory, and its

@@ -14,6 +14,8 @@ from tf_mvae.evaluation.importance_sampling import (
     ImportanceSampler,
 )
 from tf_mvae.evaluation.questions import Question, check_known, check_question, default_questions
+from tf_mvae.evaluation.registry import analysis
+from tf_mvae.evaluation.run import Run
 from tf_mvae.evaluation.settings import Settings
 from tf_mvae.evaluation.statistics import mean_and_error
 from tf_mvae.models import BaseVAE
@@ -105,12 +107,14 @@ def estimate(
     }
 
 
-def analyze(run: Any, settings: Settings) -> dict[str, Any]:
+@analysis("log_likelihood", "log-likelihoods by importance sampling", num_samples=1000)
+def analyze(run: Run, settings: Settings) -> dict[str, Any]:
     """Estimates log-likelihoods on a run's split; the `log_likelihood` analysis."""
     return {str(question): result for question, result in _estimates(run, settings).items()}
 
 
-def analyze_variance(run: Any, settings: Settings) -> dict[str, Any]:
+@analysis("weight_variance", "variances of the log importance weights", num_samples=1000)
+def analyze_variance(run: Run, settings: Settings) -> dict[str, Any]:
     """Returns the variance of the log importance weights; the `weight_variance` analysis.
 
     Of each marginal and the joint likelihood (of a model with conditions, the conditional
@@ -135,7 +139,7 @@ def analyze_variance(run: Any, settings: Settings) -> dict[str, Any]:
     }
 
 
-def _estimates(run: Any, settings: Settings) -> dict[Question, dict[str, Any]]:
+def _estimates(run: Run, settings: Settings) -> dict[Question, dict[str, Any]]:
     """Estimates once what both analyses look at."""
     if _MEMORY not in settings.memory:
         model = run.model

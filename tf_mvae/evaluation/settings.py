@@ -1,10 +1,13 @@
 """What every analysis is told."""
 
 import dataclasses
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import tensorflow as tf
+
+from tf_mvae.evaluation.run import Run
+from tf_mvae.settings import Setting
 
 __all__ = ["Settings"]
 
@@ -30,8 +33,7 @@ class Settings:
             or `('prior',)`.
         baseline_steps: Steps of networks that are trained to compare with; as many as the
             evaluated weights have had where None, no such networks where 0.
-        decoding: How sentences are said, `'greedy'` or `'beam'`; greedily where None.
-        beam_width: Sentences that a beam search keeps.
+        own: The values of the analysis's own settings, by name.
         progress: Wraps an iterable, to show progress; takes `desc` and `total`.
         memory: What analyses of one run, under the same settings, leave for each other.
     """
@@ -44,12 +46,15 @@ class Settings:
     questions: tuple[Any, ...] = ()
     given_proposal: tuple[str, ...] | None = None
     baseline_steps: int | None = None
-    decoding: str | None = None
-    beam_width: int = 5
+    own: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     progress: Callable[..., Iterable] = _as_it_is
     memory: dict[str, Any] = dataclasses.field(default_factory=dict, compare=False, repr=False)
 
-    def batches(self, run: Any, split: str | None = None) -> tuple[tf.data.Dataset, int]:
+    def value(self, setting: Setting) -> Any:
+        """Returns the value of one of the analysis's own settings."""
+        return self.own.get(setting.name, setting.default)
+
+    def batches(self, run: Run, split: str | None = None) -> tuple[tf.data.Dataset, int]:
         """Returns a run's examples that count, in batches, and how many batches.
 
         Args:
@@ -64,22 +69,20 @@ class Settings:
             batches = batches.unbatch().take(number).batch(self.batch_size)
         return batches, -(-number // self.batch_size)
 
-    def shown_batches(self, run: Any, what: str, split: str | None = None) -> Iterable:
+    def shown_batches(self, run: Run, what: str, split: str | None = None) -> Iterable:
         """Returns the examples that count, in batches, with progress under a name."""
         batches, total = self.batches(run, split)
         return self.progress(batches, desc=what, total=total)
 
-    def baseline_steps_of(self, run: Any) -> int:
+    def baseline_steps_of(self, run: Run) -> int:
         """Returns the steps of networks that are trained to compare a run with."""
         return run.checkpoint_step if self.baseline_steps is None else self.baseline_steps
 
     def recorded(self) -> dict[str, Any]:
         """Returns what decides the figures, for the report."""
-        beam = {"beam_width": self.beam_width} if self.decoding == "beam" else {}
         asked = {"questions": [str(q) for q in self.questions]} if self.questions else {}
         if self.given_proposal is not None:
             asked["given_proposal"] = list(self.given_proposal)
-        decoding = {} if self.decoding is None else {"decoding": self.decoding, **beam}
         return {
             "split": self.split,
             "num_samples": self.num_samples,
@@ -87,5 +90,5 @@ class Settings:
             "batch_size": self.batch_size,
             "max_examples": self.max_examples,
             **asked,
-            **decoding,
+            **self.own,
         }

@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Callable, Iterable
-from typing import Any
 
 import keras
 import numpy as np
@@ -13,6 +12,7 @@ from tf_mvae.data.pipeline import Split, evaluation_batches, training_batches
 from tf_mvae.errors import UserError
 from tf_mvae.evaluation.baselines import bottleneck_networks
 from tf_mvae.evaluation.kept import kept_network
+from tf_mvae.evaluation.run import Run
 from tf_mvae.evaluation.settings import Settings
 from tf_mvae.layers.dropout import layer_seeds
 from tf_mvae.modality import Modality
@@ -57,7 +57,7 @@ def reader(given: Modality, target: Modality) -> keras.Model:
 
 
 def kept_supervised(
-    run: Any,
+    run: Run,
     settings: Settings,
     given: Modality,
     target: Modality,

@@ -9,6 +9,8 @@ import tensorflow as tf
 from tf_mvae.batch import unpack
 from tf_mvae.distributions.likelihoods import TokenSequence
 from tf_mvae.errors import UserError
+from tf_mvae.evaluation.registry import analysis
+from tf_mvae.evaluation.run import Run
 from tf_mvae.evaluation.settings import Settings
 from tf_mvae.evaluation.statistics import ratio_and_error, share
 from tf_mvae.models import BaseVAE
@@ -59,7 +61,8 @@ def transcription_accuracy(
     return found
 
 
-def analyze(run: Any, settings: Settings) -> dict[str, Any]:
+@analysis("transcription", "sequences predicted from images", num_samples=4)
+def analyze(run: Run, settings: Settings) -> dict[str, Any]:
     """Runs `transcription_accuracy` on a run's split; the `transcription` analysis.
 
     Raises:

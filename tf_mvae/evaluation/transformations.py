@@ -12,6 +12,8 @@ from tf_mvae.data.tasks import Task, possible
 from tf_mvae.errors import UserError
 from tf_mvae.evaluation import picture_metrics as metrics
 from tf_mvae.evaluation.prediction import mean_prediction
+from tf_mvae.evaluation.registry import analysis
+from tf_mvae.evaluation.run import Run
 from tf_mvae.evaluation.settings import Settings
 from tf_mvae.evaluation.statistics import mean_and_error, ratio_and_error
 from tf_mvae.evaluation.supervised import kept_supervised, translator
@@ -40,7 +42,12 @@ class Pairs(NamedTuple):
     target: np.ndarray
 
 
-def analyze(run: Any, settings: Settings) -> dict[str, Any]:
+@analysis(
+    "transformations",
+    "pictures generated from other pictures, next to simple guesses and supervised networks",
+    trains=True,
+)
+def analyze(run: Run, settings: Settings) -> dict[str, Any]:
     """Measures every task of a run's experiment; the `transformations` analysis.
 
     What is chosen (thresholds of binary pictures, the better one of two guesses) is chosen
@@ -129,7 +136,7 @@ def model_predictor(model: BaseVAE, task: Task, num_samples: int, seed: int = 0)
     return predictor
 
 
-def _tasks(run: Any) -> list[Task]:
+def _tasks(run: Run) -> list[Task]:
     model = run.model
     names = [m.name for m in model.modalities if m in model.targets or m.name in model.conditions]
     tasks = [
@@ -146,7 +153,7 @@ def _tasks(run: Any) -> list[Task]:
 
 
 def _predictors(
-    run: Any,
+    run: Run,
     task: Task,
     settings: Settings,
     validation: Callable[[], Iterator[Pairs]],
@@ -172,7 +179,7 @@ def _predictors(
     yield "guess", name, guesses[name]
 
 
-def _supervised(run: Any, task: Task, settings: Settings) -> Predictor:
+def _supervised(run: Run, task: Task, settings: Settings) -> Predictor:
     modalities = {m.name: m for m in run.model.modalities}
     given, target = modalities[task.given], modalities[task.target]
     network = kept_supervised(
@@ -190,7 +197,7 @@ def _supervised(run: Any, task: Task, settings: Settings) -> Predictor:
     return predictor
 
 
-def _training_mean(run: Any, name: str) -> np.ndarray:
+def _training_mean(run: Run, name: str) -> np.ndarray:
     """Returns the mean picture of the training split, `[height, width, channels]` in [0, 1]."""
     modality = next(m for m in run.model.modalities if m.name == name)
     total, number = 0.0, 0

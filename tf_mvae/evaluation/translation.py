@@ -7,15 +7,24 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from tf_mvae import checks
 from tf_mvae.batch import unpack
 from tf_mvae.errors import UserError
+from tf_mvae.evaluation.registry import analysis
+from tf_mvae.evaluation.run import Run
 from tf_mvae.evaluation.settings import Settings
 from tf_mvae.evaluation.statistics import block_jackknife
 from tf_mvae.models import BaseVAE
 from tf_mvae.models.sentences import say, text_modalities
 from tf_mvae.ops import random
+from tf_mvae.settings import Setting
 
 __all__ = ["analyze", "direction_scores", "languages_of", "scores", "translations"]
+
+DECODING = Setting("decoding", "greedy", "How translations are chosen.", choices=("greedy", "beam"))
+BEAM_WIDTH = Setting(
+    "beam_width", 5, "How many sentences a beam search keeps.", checks.positive_integer
+)
 
 _BLOCKS = 20
 _SHOWN = 50
@@ -107,7 +116,7 @@ def scores(hypotheses: Sequence[str], references: Sequence[str]) -> dict[str, di
     return found
 
 
-def languages_of(run: Any) -> list[str]:
+def languages_of(run: Run) -> list[str]:
     """Returns the names of a run's languages.
 
     Raises:
@@ -123,7 +132,7 @@ def languages_of(run: Any) -> list[str]:
 
 
 def direction_scores(
-    run: Any,
+    run: Run,
     settings: Settings,
     translate: Callable[[str, str], Sequence[str]],
 ) -> tuple[dict[str, Any], list[str]]:
@@ -172,7 +181,13 @@ def direction_scores(
     return results, lines
 
 
-def analyze(run: Any, settings: Settings) -> dict[str, Any]:
+@analysis(
+    "translation",
+    "BLEU and chrF in every direction",
+    num_samples=8,
+    settings=(DECODING, BEAM_WIDTH),
+)
+def analyze(run: Run, settings: Settings) -> dict[str, Any]:
     """Translates a run's split in every direction; the `translation` analysis.
 
     Sentences to look at are written to `evaluation/translation.txt` in the run directory.
@@ -183,8 +198,8 @@ def analyze(run: Any, settings: Settings) -> dict[str, Any]:
 
     def translate(source: str, target: str) -> list[str]:
         batches = settings.shown_batches(run, f"{source} to {target}")
-        decoding = settings.decoding or "greedy"
-        how = (settings.num_samples, decoding, settings.beam_width, settings.seed)
+        decoding, beam_width = settings.value(DECODING), settings.value(BEAM_WIDTH)
+        how = (settings.num_samples, decoding, beam_width, settings.seed)
         return translations(run.model, batches, source, target, *how)
 
     results, lines = direction_scores(run, settings, translate)

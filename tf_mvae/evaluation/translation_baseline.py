@@ -10,6 +10,8 @@ import tensorflow as tf
 from tf_mvae.data.pairing import keep_paired
 from tf_mvae.data.pipeline import Split
 from tf_mvae.errors import UserError
+from tf_mvae.evaluation.registry import analysis
+from tf_mvae.evaluation.run import Run
 from tf_mvae.evaluation.settings import Settings
 from tf_mvae.evaluation.translation import direction_scores, languages_of, write_lines
 from tf_mvae.layers.dropout import layer_seeds
@@ -92,7 +94,13 @@ class SequenceToSequence(keras.Model):
         return -tf.reduce_mean(self.likelihood.log_prob(parameters, value, training=training))
 
 
-def analyze(run: Any, settings: Settings) -> dict[str, Any]:
+@analysis(
+    "translation_baseline",
+    "the same of a supervised model, trained on the run's pairs",
+    num_samples=1,
+    trains=True,
+)
+def analyze(run: Run, settings: Settings) -> dict[str, Any]:
     """Trains a model for each direction on a run's pairs; the `translation_baseline` analysis.
 
     It has the run's networks, tokeniser, batch size, learning rate and word dropout, sees the
@@ -191,7 +199,7 @@ class _Progress(keras.callbacks.Callback):
         next(self.items, None)
 
 
-def _compiled(run: Any, source: str, target: str) -> SequenceToSequence:
+def _compiled(run: Run, source: str, target: str) -> SequenceToSequence:
     config = run.config
     keras.utils.set_random_seed(config.seed)
     by_name = {m.name: m for m in run.fresh_modalities()}

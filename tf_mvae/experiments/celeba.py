@@ -12,7 +12,7 @@ from tf_mvae.data.attributes import (
 )
 from tf_mvae.data.pipeline import Split
 from tf_mvae.distributions import likelihoods
-from tf_mvae.experiments.registry import Experiment, register
+from tf_mvae.experiments.registry import DATASET_DIR, Experiment, register
 from tf_mvae.group import ModalityGroup
 from tf_mvae.layers import (
     MaskedBatchNormalization,
@@ -24,6 +24,7 @@ from tf_mvae.layers import (
     mlp_encoder,
 )
 from tf_mvae.modality import Modality
+from tf_mvae.settings import Setting
 
 __all__ = [
     "CELEBA_LICENCE",
@@ -39,6 +40,11 @@ CELEBA_LICENCE = (
     "non-commercial research only. Another --dataset_dir has its own licence."
 )
 Weights = Mapping[str, float]
+ATTRIBUTES = Setting(
+    "attributes",
+    (),
+    "Attributes, or all (of the data set's); the paper's 18 if omitted.",
+)
 
 
 def celeba_modalities(
@@ -187,7 +193,7 @@ register(
         joint_trunks=_joint_trunks,
         conditional_encoders={"image": _image_given_attributes},
         licence=CELEBA_LICENCE,
-        options=("dataset_dir", "attributes"),
+        settings=(DATASET_DIR, ATTRIBUTES),
         resolve=_resolve,
     )
 )
@@ -199,7 +205,16 @@ register(
         load=_load,
         modalities=celeba19_modalities,
         licence=CELEBA_LICENCE,
-        options=("dataset_dir", "attributes", "absent_attributes"),
+        settings=(
+            DATASET_DIR,
+            ATTRIBUTES,
+            Setting(
+                "absent_attributes",
+                False,
+                "Whether attributes that the data set does not have are masked; an error "
+                "otherwise.",
+            ),
+        ),
         resolve=_resolve,
     )
 )

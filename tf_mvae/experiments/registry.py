@@ -1,4 +1,4 @@
-"""What an experiment declares, and the list of experiments."""
+"""What an experiment declares, and how it is registered."""
 
 import dataclasses
 from collections.abc import Callable, Mapping
@@ -8,12 +8,39 @@ import keras
 
 from tf_mvae.data.pipeline import Split
 from tf_mvae.data.tasks import Task
-from tf_mvae.errors import UserError
 from tf_mvae.modality import Modality
+from tf_mvae.settings import EXPERIMENTS, Setting
 
-__all__ = ["Experiment", "get", "names", "register"]
+__all__ = ["DATASET_DIR", "SETTINGS", "Experiment", "get", "names", "register"]
 
-_EXPERIMENTS: dict[str, "Experiment"] = {}
+# Of every run.
+SETTINGS = (
+    Setting(
+        "data_dir",
+        None,
+        "Where TFDS keeps data; TFDS's own default if omitted.",
+        kind=str,
+        is_place=True,
+        is_free=True,
+    ),
+    Setting(
+        "likelihood_weight",
+        {},
+        "Weights of log-likelihoods in the terms whose subset contains the modality: "
+        "image=1,label=50. 1 if omitted.",
+        argument="",
+    ),
+)
+# Of those experiments that read any data set of their kind.
+DATASET_DIR = Setting(
+    "dataset_dir",
+    None,
+    "A prepared TFDS directory (DIR/NAME/VERSION) to read instead of celeb_a: of an image and a "
+    "dict of booleans, or for celeba_transformations of any image. For translation a directory of "
+    "aligned text (train.en and train.vi, or train.tsv), or a prepared one of texts.",
+    kind=str,
+    is_place=True,
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -24,29 +51,29 @@ class Experiment:
         name: What `--experiment` says.
         description: One line.
         load: From a split's name (`train`, `validation`, `test`) and a data directory to
-            its examples; keyword arguments are the experiment's `options`.
+            its examples; keyword arguments are the experiment's `settings`.
         modalities: Makes the modalities, with the paper's networks; keyword arguments
-            `likelihood_weight` and `cross_weight`, by name, and the `options`.
+            `likelihood_weight` and `cross_weight`, by name, and the `settings`.
         joint_trunks: Makes the trunks of a joint network (JMVAE, TELBO), by modality; the
             models' own where None.
         conditional_encoders: By target, makes the trunk and gives the widths of a CVAE's
             encoder; the model's own where left out.
-        defaults: Values of flags that this experiment sets itself.
         licence: Of the data, a sentence for model cards; nothing where it is not known.
         prepare: Where a model needs something made of the training data before it can be
             built (a vocabulary): from the examples that a run may see of its training split
-            (as `load` gives them without `assets_dir`) and a directory, with the `options` as
+            (as `load` gives them without `assets_dir`) and a directory, with the `settings` as
             keyword arguments, writes it there. The run keeps the directory as `assets/`, and
-            `assets_dir` is one of the `options`.
-        named_by: With `prepare`, the option that lists the modalities' names, so that they are
+            `load`, `modalities` and `prepare` have its path as `assets_dir`, too (None before
+            it is made).
+        named_by: With `prepare`, the setting that lists the modalities' names, so that they are
             known before a modality can be made. `prepare` makes what a vae needs for its one
             modality only, and `modalities` is then given this one name.
         tokenizers: From that directory (None where nothing is prepared) and the names of
             modalities to what turns text into the ids of those that are text: objects with
             `encode(sentences, length)`, as `tf_mvae.data.vocabulary.Vocabulary`.
-        options: Names of settings that are this experiment's own, such as a list of
-            attributes; other experiments refuse them.
-        resolve: From a data directory and the `options` to those of them that depend on
+        settings: This experiment's own settings, such as a list of attributes; other
+            experiments refuse them. They are written literally (`tf_mvae.settings.source`).
+        resolve: From a data directory and the `settings` to those of them that depend on
             the data, by name: what a run finds when it begins and keeps in its flags.
         optional: Modalities that a run may lack, and that weights may name nevertheless.
         tasks: One modality from another, as pictures show and evaluations measure it.
@@ -62,9 +89,8 @@ class Experiment:
     conditional_encoders: Mapping[str, Callable[[], tuple[keras.layers.Layer, list[int]]]] = (
         dataclasses.field(default_factory=dict)
     )
-    defaults: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     licence: str = ""
-    options: tuple[str, ...] = ()
+    settings: tuple[Setting, ...] = ()
     resolve: Callable[..., dict[str, Any]] | None = None
     optional: tuple[str, ...] = ()
     tasks: tuple[Task, ...] = ()
@@ -75,22 +101,20 @@ class Experiment:
 
 
 def register(experiment: Experiment) -> Experiment:
-    """Puts an experiment on the list."""
-    _EXPERIMENTS[experiment.name] = experiment
+    """Registers an experiment, for `--experiment`; the call stands at the definition."""
+    EXPERIMENTS.add(experiment)
     return experiment
 
 
 def names() -> list[str]:
     """Returns the experiments' names."""
-    return sorted(_EXPERIMENTS)
+    return EXPERIMENTS.names()
 
 
 def get(name: str) -> Experiment:
-    """Returns an experiment.
+    """Returns an experiment, by its name or as `package.module:name`.
 
     Raises:
         UserError: There is none of that name.
     """
-    if name not in _EXPERIMENTS:
-        raise UserError(f"--experiment={name} is not known; there are {', '.join(names())}")
-    return _EXPERIMENTS[name]
+    return EXPERIMENTS[name]

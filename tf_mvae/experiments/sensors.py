@@ -4,6 +4,7 @@ from collections.abc import Mapping
 
 import keras
 
+from tf_mvae import checks
 from tf_mvae.data.pipeline import Split
 from tf_mvae.data.sensors import LinearGaussianSensors
 from tf_mvae.distributions import likelihoods
@@ -11,6 +12,7 @@ from tf_mvae.experiments.registry import Experiment, register
 from tf_mvae.group import ModalityGroup
 from tf_mvae.layers import GroupedDense
 from tf_mvae.modality import Modality
+from tf_mvae.settings import Setting
 
 __all__ = ["sensor_modalities"]
 
@@ -58,7 +60,9 @@ register(
         description="synthetic sensors with an exact posterior, --num_modalities of them",
         load=_load,
         modalities=sensor_modalities,
-        options=("num_modalities",),
+        settings=(
+            Setting("num_modalities", 10, "How many sensors there are.", checks.positive_integer),
+        ),
         licence="Synthetic data of this package.",
     )
 )

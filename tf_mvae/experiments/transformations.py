@@ -14,8 +14,9 @@ from tf_mvae.data.transformations import (
 )
 from tf_mvae.distributions import likelihoods
 from tf_mvae.experiments.celeba import CELEBA_LICENCE, image_decoder, image_encoder
-from tf_mvae.experiments.registry import Experiment, register
+from tf_mvae.experiments.registry import DATASET_DIR, Experiment, register
 from tf_mvae.modality import Modality
+from tf_mvae.settings import Setting
 
 __all__ = ["transformation_modalities"]
 
@@ -77,12 +78,31 @@ register(
         load=_load,
         modalities=transformation_modalities,
         licence=CELEBA_LICENCE,
-        options=(
-            "dataset_dir",
-            "transformations",
-            "absent_segmentation",
-            "mask_feature",
-            "mask_values",
+        settings=(
+            DATASET_DIR,
+            Setting(
+                "transformations",
+                (),
+                "The modalities: image, grayscale, edges, segmentation, obscured, watermarked; all "
+                "that the data set has if omitted.",
+            ),
+            Setting(
+                "absent_segmentation",
+                False,
+                "Whether the segmentation is masked if the data set has no mask.",
+            ),
+            Setting(
+                "mask_feature",
+                None,
+                "Feature of one channel that is the segmentation; if omitted `mask`, the image's "
+                "alpha or CelebA's landmarks (`tf_mvae.data.segmentation.mask_maker`).",
+                kind=str,
+            ),
+            Setting(
+                "mask_values",
+                (),
+                "Numbers in that feature that are inside: 1, or 1,3; all but 0 if omitted.",
+            ),
         ),
         resolve=_resolve,
         optional=tuple(CHANNELS),

@@ -10,14 +10,16 @@ from typing import Any
 
 from absl import logging
 
+from tf_mvae import checks
 from tf_mvae.data.parallel_text import read_parallel_text, text_split
 from tf_mvae.data.pipeline import Split
 from tf_mvae.data.vocabulary import Vocabulary
 from tf_mvae.distributions import likelihoods
 from tf_mvae.errors import UserError
-from tf_mvae.experiments.registry import Experiment, register
+from tf_mvae.experiments.registry import DATASET_DIR, Experiment, register
 from tf_mvae.layers import RecurrentDecoder, RecurrentEncoder, mlp_decoder
 from tf_mvae.modality import Modality
+from tf_mvae.settings import Setting
 
 __all__ = ["load", "modalities", "prepare", "vocabularies"]
 
@@ -145,13 +147,27 @@ register(
         prepare=prepare,
         named_by="languages",
         tokenizers=vocabularies,
-        options=(
-            "dataset_dir",
-            "languages",
-            "vocabulary_size",
-            "max_length",
-            "word_dropout",
-            "assets_dir",
+        settings=(
+            DATASET_DIR,
+            Setting("languages", ("en", "vi"), "The languages, a modality each."),
+            Setting(
+                "vocabulary_size",
+                4000,
+                "The most sub-words of a language, the symbols among them.",
+                checks.positive_integer,
+            ),
+            Setting(
+                "max_length",
+                32,
+                "The most sub-words of a sentence, its end among them.",
+                checks.positive_integer,
+            ),
+            Setting(
+                "word_dropout",
+                0.0,
+                "Fraction of words that training hides from the decoder.",
+                checks.fraction,
+            ),
         ),
     )
 )

@@ -12,6 +12,7 @@ from tf_mvae.models.multimodal import MultimodalVAE
 from tf_mvae.models.mvae import MVAE
 from tf_mvae.models.mvae_q import MVAEQ
 from tf_mvae.models.mvtcae import MVTCAE
+from tf_mvae.models.registry import Preset, preset
 from tf_mvae.models.telbo import TELBO
 from tf_mvae.models.vae import VAE
 from tf_mvae.objectives import Elbo, default_term_weight
@@ -31,7 +32,9 @@ __all__ = [
     "MVTCAE",
     "MoPoE",
     "MultimodalVAE",
+    "Preset",
     "TELBO",
     "VAE",
     "default_term_weight",
+    "preset",
 ]

@@ -1,6 +1,6 @@
 """What every multimodal VAE offers beside inference: an objective, training, saving."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import keras
@@ -18,8 +18,27 @@ from tf_mvae.objectives import Batch, Elbo, Objective, RowPlan, Step
 from tf_mvae.objectives.objective import complete_examples
 from tf_mvae.ops import random
 from tf_mvae.posteriors import LatentSpace, PosteriorKind
+from tf_mvae.settings import Setting
 
-__all__ = ["BaseVAE"]
+__all__ = ["SETTINGS", "BaseVAE"]
+
+# Of every run, whatever its model is.
+SETTINGS = (
+    Setting("latent_dim", 64, "Size of the latent.", checks.positive_integer),
+    Setting(
+        "num_samples",
+        1,
+        "Samples of the latent for each term of a step.",
+        checks.positive_integer,
+    ),
+    Setting(
+        "free_bits",
+        0.0,
+        "Nats of each latent dimension's divergence that training charges whether used or not "
+        "(Kingma et al., 2016); 0 is none.",
+        checks.non_negative,
+    ),
+)
 
 
 class BaseVAE(TrainableModel):
@@ -36,13 +55,41 @@ class BaseVAE(TrainableModel):
     step alone, so a run that goes on from a checkpoint repeats none and skips none.
 
     Attributes:
+        max_modalities: The greatest number of modalities; None: any.
         learns_from_incomplete: Whether an example with a modality missing teaches the model
             something; a preset's is known before it is made.
         objective: What is maximised.
         plan: For how many rows decoders run in training; see `expect`.
     """
 
+    max_modalities: int | None = None
     learns_from_incomplete = True
+
+    @classmethod
+    def resolve(
+        cls,
+        make_modalities: Callable[[], list[Modality]],
+        settings: Mapping[str, Any],
+        before: Mapping[str, Any] | None = None,
+    ) -> dict[str, Any]:
+        """Returns those settings of a preset that depend on the modalities, by name.
+
+        Args:
+            make_modalities: Makes those of the run.
+            settings: The preset's settings, by name.
+            before: Those of the run that is taken up, if it is one of the same preset.
+        """
+        return {}
+
+    @classmethod
+    def experiment_arguments(cls, experiment: Any, modalities: Sequence[Modality]) -> dict:
+        """Returns those arguments of the constructor that an experiment has for a preset.
+
+        Args:
+            experiment: A `tf_mvae.experiments.Experiment`.
+            modalities: Those of the model, in its order.
+        """
+        return {}
 
     def __init__(
         self,

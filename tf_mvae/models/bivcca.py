@@ -6,12 +6,14 @@ import keras
 
 from tf_mvae.modality import Modality
 from tf_mvae.models.multimodal import MultimodalVAE
+from tf_mvae.models.registry import preset
 from tf_mvae.objectives import EachExplainsAll
 from tf_mvae.posteriors import FirstExpert
 
 __all__ = ["BiVCCA"]
 
 
+@preset("bivcca")
 @keras.saving.register_keras_serializable("tf_mvae")
 class BiVCCA(MultimodalVAE):
     """One posterior a view, each of which explains all views (Wang, Yan, Lee and Livescu, 2016).

@@ -13,6 +13,8 @@ from tf_mvae.modality import Modality
 from tf_mvae.models.arguments import check_modalities
 from tf_mvae.models.base import BaseVAE
 from tf_mvae.models.ownership import check_unowned, own
+from tf_mvae.models.registry import preset
+from tf_mvae.models.vae import MODALITY
 from tf_mvae.objectives import JointElbo
 from tf_mvae.posteriors import DiagonalGaussian, Encoded, PosteriorKind
 from tf_mvae.posteriors.kind import bounded
@@ -20,6 +22,7 @@ from tf_mvae.posteriors.kind import bounded
 __all__ = ["CVAE"]
 
 
+@preset("cvae", MODALITY)
 @keras.saving.register_keras_serializable("tf_mvae")
 class CVAE(BaseVAE):
     """One modality given the others (Sohn, Lee and Yan, NeurIPS 2015).
@@ -106,6 +109,12 @@ class CVAE(BaseVAE):
     def _connect(self, modality: Modality) -> None:
         """The model's own networks stand in for the modalities' encoders."""
         modality.built = True
+
+    @classmethod
+    def experiment_arguments(cls, experiment: Any, modalities: Sequence[Modality]) -> dict:
+        """Returns the experiment's encoder of the target, if it has one."""
+        make = experiment.conditional_encoders.get(modalities[0].name)
+        return {} if make is None else dict(zip(("trunk", "units"), make(), strict=True))
 
     @property
     def targets(self) -> list[Modality]:

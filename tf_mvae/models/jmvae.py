@@ -8,11 +8,22 @@ import keras
 from tf_mvae import checks
 from tf_mvae.modality import Modality
 from tf_mvae.models.joint_posterior import JointPosteriorVAE
+from tf_mvae.models.registry import preset
 from tf_mvae.objectives import JointElbo
+from tf_mvae.settings import Setting
 
 __all__ = ["JMVAE"]
 
 
+@preset(
+    "jmvae",
+    Setting(
+        "alpha",
+        0.1,
+        "Weight of the divergences from unimodal posteriors.",
+        checks.non_negative,
+    ),
+)
 @keras.saving.register_keras_serializable("tf_mvae")
 class JMVAE(JointPosteriorVAE):
     """A joint posterior, and posteriors of single modalities that follow it.

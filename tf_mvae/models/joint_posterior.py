@@ -47,6 +47,11 @@ class JointPosteriorVAE(MultimodalVAE):
             check_unowned(trunk, f"the trunk of {name!r}")  # another model's or modality's
             own(trunk, f"the trunk of {name!r}")
 
+    @classmethod
+    def experiment_arguments(cls, experiment: Any, modalities: Sequence[Modality]) -> dict:
+        """Returns the experiment's trunks, or None for the model's own."""
+        return {"trunks": experiment.joint_trunks and experiment.joint_trunks()}
+
     def get_config(self) -> dict[str, Any]:
         """Returns the arguments that make this model again."""
         return {**super().get_config(), **self.posterior_kind.get_config()}

@@ -9,12 +9,23 @@ from tf_mvae import checks
 from tf_mvae.errors import UserError
 from tf_mvae.modality import Modality
 from tf_mvae.models.multimodal import MultimodalVAE
+from tf_mvae.models.registry import preset
 from tf_mvae.objectives import PrivateStratifiedBound, StratifiedBound
+from tf_mvae.objectives.mixture_bounds import BOUNDS
 from tf_mvae.posteriors import LatentSpace, MixtureOfExperts, PrivateMixtureOfExperts
+from tf_mvae.settings import Setting
 
 __all__ = ["MMVAE", "MMVAEPlus"]
 
+BOUND = Setting(
+    "bound",
+    "dreg",
+    "What is maximised, of --num_samples.",
+    choices=BOUNDS,
+)
 
+
+@preset("mmvae", BOUND)
 @keras.saving.register_keras_serializable("tf_mvae")
 class MMVAE(MultimodalVAE):
     """A mixture of experts, trained with samples from each of its components.
@@ -62,6 +73,16 @@ class MMVAE(MultimodalVAE):
         return {**super().get_config(), **self.objective.get_config()}
 
 
+@preset(
+    "mmvae_plus",
+    Setting(
+        "private_dim",
+        32,
+        "Size of each modality's own latent.",
+        checks.positive_integer,
+    ),
+    BOUND,
+)
 @keras.saving.register_keras_serializable("tf_mvae")
 class MMVAEPlus(MultimodalVAE):
     """`MMVAE` with a latent of each modality's own next to the shared one.

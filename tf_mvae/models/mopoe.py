@@ -7,12 +7,14 @@ import keras
 
 from tf_mvae.modality import Modality
 from tf_mvae.models.multimodal import MultimodalVAE
+from tf_mvae.models.registry import preset
 from tf_mvae.objectives import MixtureElbo
 from tf_mvae.posteriors import MixtureOfProducts
 
 __all__ = ["MoPoE"]
 
 
+@preset("mopoe")
 @keras.saving.register_keras_serializable("tf_mvae")
 class MoPoE(MultimodalVAE):
     """A mixture, over the subsets of what an example has, of products of experts.

@@ -1,6 +1,6 @@
 """The multimodal variational autoencoder of Wu and Goodman."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import keras
@@ -11,13 +11,70 @@ from tf_mvae.batch import example_weight, unpack
 from tf_mvae.modality import Modality
 from tf_mvae.models.arguments import check_modalities
 from tf_mvae.models.multimodal import MultimodalVAE
+from tf_mvae.models.registry import preset
 from tf_mvae.models.self_training import check_self_training, guess_missing
-from tf_mvae.objectives import SubsetElbos
+from tf_mvae.objectives import SubsetElbos, default_term_weight
 from tf_mvae.posteriors import Product
+from tf_mvae.settings import Setting
 
 __all__ = ["MVAE"]
 
+MVAE_SETTINGS = (
+    Setting(
+        "cross_weight",
+        {},
+        "Weights of log-likelihoods in the terms whose subset does not contain the modality; the "
+        "likelihood weight if omitted, 0 in the paper's objective.",
+        argument="",
+    ),
+    Setting(
+        "term_weight",
+        {},
+        "Weights of whole terms, for examples with several modalities: label=0.1 is that of the "
+        "ELBO of the label alone, everything=0.5 of the joint one. If omitted, 0.1 for a class "
+        "that other things are reconstructed from, else 1, as in the paper.",
+    ),
+    Setting(
+        "alignment_weight",
+        0.0,
+        "Weight of the divergences KL(q(z | all) || q(z | subset)); they replace the "
+        "ELBOs of subsets and cost no decoding. 0 is none.",
+        checks.non_negative,
+    ),
+    Setting(
+        "num_random_subsets",
+        0,
+        "Random subsets a step, the paper's k.",
+        checks.non_negative_integer,
+    ),
+    Setting(
+        "subset_distribution",
+        "uniform_sizes",
+        "How random subsets are drawn.",
+        choices=("uniform_sizes", "uniform_subsets"),
+    ),
+    Setting(
+        "self_training",
+        {},
+        "If an example is missing a class, the model's own guess is a target if its probability is "
+        "above this: label=0.95.",
+    ),
+    Setting(
+        "self_training_weight",
+        1.0,
+        "What a guess counts, where an observed class counts 1.",
+        checks.positive_fraction,
+    ),
+    Setting(
+        "self_training_start",
+        1000,
+        "Steps before self-training begins.",
+        checks.non_negative_integer,
+    ),
+)
 
+
+@preset("mvae", *MVAE_SETTINGS)
 @keras.saving.register_keras_serializable("tf_mvae")
 class MVAE(MultimodalVAE):
     """A product-of-experts posterior, trained on the ELBOs of many subsets at once.
@@ -97,8 +154,7 @@ class MVAE(MultimodalVAE):
         check_modalities(modalities)
         self_training = dict(self_training or {})
         check_self_training(self_training, modalities)
-        weight = checks.fraction("self_training_weight", self_training_weight)
-        weight = checks.positive("self_training_weight", weight)
+        weight = checks.positive_fraction("self_training_weight", self_training_weight)
         start = checks.non_negative_integer("self_training_start", self_training_start)
         objective = SubsetElbos(
             num_random_subsets, subset_distribution, term_weight, alignment_weight
@@ -107,6 +163,21 @@ class MVAE(MultimodalVAE):
         self.self_training = {name: float(c) for name, c in self_training.items()}
         self.self_training_weight = weight
         self.self_training_start = start
+
+    @classmethod
+    def resolve(
+        cls,
+        make_modalities: Callable[[], list[Modality]],
+        settings: Mapping[str, Any],
+        before: Mapping[str, Any] | None = None,
+    ) -> dict[str, Any]:
+        """Fills in the weights of terms; a run that is taken up keeps its own."""
+        # Modalities are made in any case: layers count those made before for their names, which
+        # are a part of checkpoints.
+        found = default_term_weight(make_modalities(), settings["alignment_weight"])
+        if before is not None:
+            found = before["term_weight"]
+        return {"term_weight": found | settings["term_weight"]}
 
     @property
     def num_random_subsets(self) -> int:

@@ -2,12 +2,14 @@
 
 import keras
 
-from tf_mvae.models.mvae import MVAE
+from tf_mvae.models.mvae import MVAE, MVAE_SETTINGS
+from tf_mvae.models.registry import preset
 from tf_mvae.posteriors import Quotient
 
 __all__ = ["MVAEQ"]
 
 
+@preset("mvae_q", *MVAE_SETTINGS)
 @keras.saving.register_keras_serializable("tf_mvae")
 class MVAEQ(MVAE):
     """The MVAE-Q of Wu and Goodman (NeurIPS 2018, section 2.1): a quotient of posteriors.

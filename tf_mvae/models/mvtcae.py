@@ -5,14 +5,27 @@ from typing import Any
 
 import keras
 
+from tf_mvae import checks
 from tf_mvae.modality import Modality
 from tf_mvae.models.multimodal import MultimodalVAE
+from tf_mvae.models.registry import preset
 from tf_mvae.objectives import TotalCorrelation
 from tf_mvae.posteriors import Product
+from tf_mvae.settings import Setting
 
 __all__ = ["MVTCAE"]
 
 
+@preset(
+    "mvtcae",
+    Setting(
+        "correlation_alpha",
+        0.9,
+        "Weight of the divergences from unimodal posteriors, 0 to 1.",
+        checks.fraction,
+        argument="alpha",
+    ),
+)
 @keras.saving.register_keras_serializable("tf_mvae")
 class MVTCAE(MultimodalVAE):
     """A product of experts whose factors follow it, by a bound on total correlation.

@@ -6,11 +6,13 @@ import keras
 
 from tf_mvae.modality import Modality
 from tf_mvae.models.joint_posterior import JointPosteriorVAE
+from tf_mvae.models.registry import preset
 from tf_mvae.objectives import JointAndUnimodalElbos
 
 __all__ = ["TELBO"]
 
 
+@preset("telbo")
 @keras.saving.register_keras_serializable("tf_mvae")
 class TELBO(JointPosteriorVAE):
     """The ELBO of all modalities under a joint posterior, and each modality's own ELBO.

@@ -7,12 +7,23 @@ import keras
 from tf_mvae.modality import Modality
 from tf_mvae.models.arguments import check_modalities
 from tf_mvae.models.multimodal import MultimodalVAE
+from tf_mvae.models.registry import preset
 from tf_mvae.objectives import JointElbo
 from tf_mvae.posteriors import FirstExpert
+from tf_mvae.settings import Setting
 
 __all__ = ["VAE"]
 
+MODALITY = Setting(
+    "modality",
+    None,
+    "What a vae models and a cvae generates; the experiment's first modality if omitted.",
+    kind=str,
+    argument="",
+)
 
+
+@preset("vae", MODALITY)
 @keras.saving.register_keras_serializable("tf_mvae")
 class VAE(MultimodalVAE):
     """A variational autoencoder (Kingma and Welling, ICLR 2014) of one modality.
@@ -28,6 +39,7 @@ class VAE(MultimodalVAE):
     ```
     """
 
+    max_modalities = 1
     learns_from_incomplete = False
 
     def __init__(self, modalities: Sequence[Modality], latent_dim: int = 64, **kwargs):

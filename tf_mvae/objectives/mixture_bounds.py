@@ -9,7 +9,6 @@ import tensorflow as tf
 
 from tf_mvae.errors import UserError
 from tf_mvae.modality import Modality
-from tf_mvae.names import BOUNDS
 from tf_mvae.objectives.engine import Batch, Reconstruction, reconstruct
 from tf_mvae.objectives.joint_elbo import AnyElbo
 from tf_mvae.objectives.objective import Elbo, Step
@@ -18,7 +17,9 @@ from tf_mvae.objectives.unimodal import EachExplainsAll
 from tf_mvae.posteriors import Encoded, LatentSpace, Posterior, PosteriorKind
 from tf_mvae.posteriors.posterior import standard_normal_log_prob
 
-__all__ = ["MixtureElbo", "PrivateStratifiedBound", "StratifiedBound"]
+__all__ = ["BOUNDS", "MixtureElbo", "PrivateStratifiedBound", "StratifiedBound"]
+
+BOUNDS = ("elbo", "iwae", "dreg")
 
 
 @keras.saving.register_keras_serializable("tf_mvae")

@@ -1,6 +1,5 @@
 """Processes that train together have to train the same run."""
 
-import dataclasses
 import hashlib
 import json
 import pathlib
@@ -16,9 +15,6 @@ from tf_mvae.training.config import RunConfig
 
 __all__ = ["check_agreement", "of_chief", "settings_that_matter"]
 
-# Where a process finds its data, and what several replicas do not use.
-_OWN = ("data_dir", "dataset_dir", "assets_dir", "steps_per_execution")
-
 
 def settings_that_matter(
     config: RunConfig, splits: Mapping[str, Split], checkpoint_steps: int
@@ -33,7 +29,8 @@ def settings_that_matter(
         splits: Its `train` and `validation` examples.
         checkpoint_steps: Steps between checkpoints.
     """
-    flags = {n: v for n, v in dataclasses.asdict(config).items() if n not in _OWN}
+    flags = {"experiment": config.experiment, "model": config.model}
+    flags |= {s.name: v for s, v in config.items() if not (s.is_place or s.is_free)}
     flags["checkpoint_steps"] = checkpoint_steps
     found = {f"--{name}": json.dumps(value, sort_keys=True) for name, value in flags.items()}
     found["version of tf_mvae"] = tf_mvae.__version__

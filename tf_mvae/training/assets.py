@@ -1,13 +1,13 @@
 """What a run makes of its training data before its model, and keeps beside its weights."""
 
 import contextlib
-import dataclasses
 import pathlib
 import shutil
 import tempfile
 from collections.abc import Iterator
 
 from tf_mvae.experiments import registry
+from tf_mvae.training.build import options_of
 from tf_mvae.training.config import RunConfig
 from tf_mvae.training.incomplete import incomplete_split
 from tf_mvae.training.run_directory import RunDirectory
@@ -19,7 +19,7 @@ def with_assets(config: RunConfig, directory: RunDirectory) -> RunConfig:
     """Returns a run's configuration with the place of its assets, if its experiment has some."""
     if registry.get(config.experiment).prepare is None:
         return config
-    return dataclasses.replace(config, assets_dir=str(directory.assets))
+    return config.replace(assets_dir=str(directory.assets))
 
 
 @contextlib.contextmanager
@@ -44,9 +44,9 @@ def run_assets(config: RunConfig, directory: RunDirectory) -> Iterator[RunConfig
         yield with_assets(config, directory)
         return
     with tempfile.TemporaryDirectory() as folder:
-        options = {name: getattr(config, name) for name in experiment.options}
-        experiment.prepare(incomplete_split(config, "train"), pathlib.Path(folder), **options)
-        yield dataclasses.replace(config, assets_dir=folder)
+        split, options = incomplete_split(config, "train"), options_of(config, experiment)
+        experiment.prepare(split, pathlib.Path(folder), **options)
+        yield config.replace(assets_dir=folder)
 
 
 def keep_assets(config: RunConfig, directory: RunDirectory) -> None:

@@ -1,6 +1,5 @@
 """The model card of a run."""
 
-import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
@@ -28,9 +27,8 @@ def run_card(
         step: The optimizer step of the checkpoint.
     """
     experiment = registry.get(config.experiment)
-    flags = dataclasses.asdict(config)
-    for place in ("data_dir", "dataset_dir", "assets_dir"):
-        flags.pop(place)
+    flags = {setting.name: value for setting, value in config.items() if not setting.is_place}
+    flags = {"experiment": config.experiment, "model": config.model, **flags}
     measured = {_metric(name): value for name, value in sorted(metrics.items())}
     return ModelCard(
         data={

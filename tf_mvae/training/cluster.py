@@ -9,11 +9,30 @@ import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
 
+from tf_mvae import checks
 from tf_mvae.errors import UserError
+from tf_mvae.settings import Setting
 
-__all__ = ["STRATEGIES", "Cluster", "check_strategy"]
+__all__ = ["SETTINGS", "STRATEGIES", "Cluster", "check_strategy"]
 
 STRATEGIES = ("default", "mirrored", "multi_worker", "tpu", "parameter_server")
+SETTINGS = (
+    Setting(
+        "strategy",
+        "default",
+        "Where to train: on one device, on all of this machine, or with the processes that "
+        "TF_CONFIG names. tpu and parameter_server are not supported yet.",
+        choices=STRATEGIES,
+        is_recorded=False,
+    ),
+    Setting(
+        "num_logical_cpus",
+        0,
+        "As how many devices the CPU counts, to try a strategy; 0 as it is.",
+        checks.non_negative_integer,
+        is_recorded=False,
+    ),
+)
 _UNSUPPORTED = {
     "tpu": "no step of this package has run on a TPU",
     "parameter_server": "its workers take steps on weights of different ages, so that a run would "

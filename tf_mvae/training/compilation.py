@@ -1,6 +1,5 @@
 """Whether XLA is to compile a run's step: measured, where the user leaves it open."""
 
-import dataclasses
 import math
 import time
 from collections.abc import Callable
@@ -9,12 +8,33 @@ from typing import Any
 import tensorflow as tf
 from absl import logging
 
+from tf_mvae import checks
 from tf_mvae.layers import MaskedBatchNormalization
 from tf_mvae.models import BaseVAE
+from tf_mvae.settings import Setting
 from tf_mvae.training.config import RunConfig
 from tf_mvae.training.run_directory import RunDirectory
 
-__all__ = ["needs_no_xla", "with_jit_chosen"]
+__all__ = ["SETTINGS", "needs_no_xla", "steps_per_program", "with_jit_chosen"]
+
+SETTINGS = (
+    Setting(
+        "jit_compile",
+        True,
+        "Whether XLA compiles the step; auto measures which way is quicker "
+        "before a new run begins.",
+        choices=(True, False, "auto"),
+    ),
+    Setting(
+        "steps_per_execution",
+        1,
+        "Steps that are one program, if as many divide an epoch, else the next fewer that do. "
+        "If XLA compiles a short step, 10 save the time that starting a program takes. Replicas "
+        "ignore it.",
+        checks.positive_integer,
+        is_free=True,
+    ),
+)
 
 _ROUNDS = 3
 
@@ -53,14 +73,24 @@ def with_jit_chosen(
     else:
         first, seconds = batch(), {}
         for compiled in (False, True):
-            model = make_model(dataclasses.replace(config, jit_compile=compiled))
+            model = make_model(config.replace(jit_compile=compiled))
             seconds[compiled] = _seconds_of_step(model, first, compiled, seconds.get(False))
         chosen = seconds[True] <= seconds[False]
         print(
             f"a step takes {1000 * seconds[True]:.0f} ms compiled by XLA and "
             f"{1000 * seconds[False]:.0f} ms without: --jit_compile={str(chosen).lower()}"
         )
-    return dataclasses.replace(config, jit_compile=chosen)
+    return config.replace(jit_compile=chosen)
+
+
+def steps_per_program(config: RunConfig, steps: int, compiled: bool) -> int:
+    """Returns the configuration's `steps_per_execution`, or the next fewer that divide `steps`.
+
+    Keras would go on past the end of an epoch otherwise. Steps that XLA does not compile would
+    gain nothing, and are one by one.
+    """
+    most = config.steps_per_execution if compiled else 1
+    return max(n for n in range(1, min(steps, most) + 1) if steps % n == 0)
 
 
 def needs_no_xla(model: BaseVAE) -> bool:

@@ -6,17 +6,52 @@ from typing import Any
 
 import tensorflow as tf
 
+from tf_mvae import checks
 from tf_mvae.data.buckets import Buckets
 from tf_mvae.data.pipeline import CACHE_BYTES, Split, evaluation_batches, training_batches
 from tf_mvae.data.sharding import WHOLE, Part
 from tf_mvae.distributions.likelihoods import TokenSequence
 from tf_mvae.errors import UserError
+from tf_mvae.settings import Setting
 from tf_mvae.training.build import make_modalities
 from tf_mvae.training.checkpoints import Position
 from tf_mvae.training.config import RunConfig
 from tf_mvae.training.incomplete import batch_composition
 
-__all__ = ["Feed"]
+__all__ = ["SETTINGS", "Feed"]
+
+SETTINGS = (
+    Setting("batch_size", 100, "Examples a step.", checks.positive_integer),
+    Setting("shuffle_buffer", 100_000, "Examples held for shuffling.", checks.positive_integer),
+    Setting(
+        "input_streams",
+        1,
+        "Into how many streams the training data are cut, each read and shuffled by itself: a "
+        "process of several reads its own files only. A multiple of the number of replicas, or 1.",
+        checks.positive_integer,
+    ),
+    Setting(
+        "bucket_batches",
+        0,
+        "Batches that are made together, of sentences of like length; 0: each is random and as "
+        "long as --max_length.",
+        checks.non_negative_integer,
+    ),
+    Setting(
+        "cache_gb",
+        2.0,
+        "Examples are kept in memory up to this, and read every epoch above it.",
+        checks.non_negative,
+        is_recorded=False,
+    ),
+    Setting(
+        "data_service",
+        (),
+        "tf.data services (grpc://HOST:PORT, `python -m tf_mvae.data_service`) that make the "
+        "training batches; processes take them in turn.",
+        is_recorded=False,
+    ),
+)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -5,14 +5,55 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from tf_mvae import checks
 from tf_mvae.data import pairing, strata
 from tf_mvae.data.pipeline import Split
 from tf_mvae.errors import UserError
 from tf_mvae.experiments import registry
+from tf_mvae.settings import Setting
 from tf_mvae.training.build import load_split, make_modalities, model_class
 from tf_mvae.training.config import RunConfig
 
-__all__ = ["batch_composition", "incomplete_split", "mask_of_batch"]
+__all__ = ["SETTINGS", "batch_composition", "incomplete_split", "mask_of_batch"]
+
+SETTINGS = (
+    Setting(
+        "paired_fraction",
+        None,
+        "Fraction of the training examples that stay whole; of the others each keeps one "
+        "modality, the same one throughout. All stay whole if omitted.",
+        checks.fraction,
+        kind=float,
+    ),
+    Setting(
+        "paired_examples",
+        None,
+        "The same as a number.",
+        checks.non_negative_integer,
+        kind=int,
+        excludes="paired_fraction",
+    ),
+    Setting(
+        "paired_share",
+        None,
+        "Fraction of each batch that is whole examples, which then come round more often than "
+        "others; their fraction of the data if omitted.",
+        checks.fraction,
+        kind=float,
+    ),
+    Setting(
+        "missing_rate",
+        {},
+        "Fraction of the training examples that are missing a modality, at random: label=0.9.",
+        checks.fraction,
+    ),
+    Setting(
+        "drop_incomplete",
+        False,
+        "Whether training omits examples that are missing a modality, for models that need them "
+        "whole. An epoch has the same number of steps.",
+    ),
+)
 
 
 def incomplete_split(config: RunConfig, name: str, refuse: bool = True) -> Split:
@@ -32,7 +73,7 @@ def incomplete_split(config: RunConfig, name: str, refuse: bool = True) -> Split
         UserError: The data are not there, nothing is left, or the model cannot learn from
             examples that lack something and is not told to leave them out.
     """
-    if config.is_incomplete:
+    if _takes_away(config):
         split = load_split(config, name, lambda split: _masks(config, split, name))
     else:
         split = load_split(config, name)
@@ -64,6 +105,12 @@ def incomplete_split(config: RunConfig, name: str, refuse: bool = True) -> Split
             f"{name!r} {complete.num_examples} are: {mends}"
         )
     return split
+
+
+def _takes_away(config: RunConfig) -> bool:
+    """Whether the settings take anything away from the training data."""
+    fraction, examples = config.paired_fraction, config.paired_examples
+    return fraction is not None or examples is not None or bool(config.missing_rate)
 
 
 def _lacks(split: Split) -> bool:

@@ -2,10 +2,47 @@
 
 import keras
 
+from tf_mvae import checks
 from tf_mvae.models import FusedAdam
+from tf_mvae.settings import Setting
 from tf_mvae.training.config import RunConfig
 
-__all__ = ["make_optimizer"]
+__all__ = ["SETTINGS", "make_optimizer"]
+
+SETTINGS = (
+    Setting("learning_rate", 1e-3, "Adam's learning rate.", checks.positive),
+    Setting(
+        "learning_rate_schedule",
+        "constant",
+        "How the learning rate changes: cosine lets it fall to 0 over the run.",
+        choices=("constant", "cosine"),
+    ),
+    Setting(
+        "warmup_steps",
+        0,
+        "Batches over which the learning rate rises from 0.",
+        checks.non_negative_integer,
+    ),
+    Setting(
+        "gradient_accumulation_steps",
+        1,
+        "Batches whose gradients are averaged for one update.",
+        checks.positive_integer,
+    ),
+    Setting(
+        "clip_norm",
+        0.0,
+        "Bound of the norm of all gradients together; 0 is none.",
+        checks.non_negative,
+    ),
+    Setting(
+        "ema",
+        0.0,
+        "Decay, a batch, of the moving average of the weights that is evaluated and exported "
+        "(0.999, say); 0 is none.",
+        checks.below_one,
+    ),
+)
 
 
 def make_optimizer(config: RunConfig, steps_per_epoch: int) -> FusedAdam:

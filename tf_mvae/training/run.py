@@ -17,8 +17,9 @@ from tf_mvae.models.precision import layers_compute_in
 from tf_mvae.training.assets import with_assets
 from tf_mvae.training.build import build_model, load_split, make_modalities
 from tf_mvae.training.checkpoints import Checkpoints
-from tf_mvae.training.config import RunConfig, may_be_one
+from tf_mvae.training.config import RunConfig
 from tf_mvae.training.incomplete import incomplete_split
+from tf_mvae.training.places import may_be_one
 from tf_mvae.training.run_directory import RunDirectory
 
 __all__ = ["Run", "load_run"]
@@ -66,7 +67,7 @@ class Run:
 
     def text(self, name: str) -> dict[str, list[str]]:
         """Returns a split's sentences as they were written, by modality, `""` where missing."""
-        split = load_split(dataclasses.replace(self.config, assets_dir=None), name)
+        split = load_split(self.config.replace(assets_dir=None), name)
         columns: dict[str, list[str]] = {m.name: [] for m in self.model.modalities}
         for batch in split.dataset.batch(1000).as_numpy_iterator():
             for column, found in columns.items():
@@ -113,14 +114,15 @@ def load_run(
     directory = RunDirectory(run_dir)
     config = with_assets(directory.config(), directory)
     if data_dir:
-        config = dataclasses.replace(config, data_dir=data_dir)
+        config = config.replace(data_dir=data_dir)
     if dataset_dir:
-        if not may_be_one(config.dataset_dir, dataset_dir):
+        own = config.get("dataset_dir")
+        if not may_be_one(own, dataset_dir):
             raise UserError(
                 f"--dataset_dir={dataset_dir} is not what run {directory.path} read: "
-                f"{config.dataset_dir or 'it took none, leave the flag out'}"
+                f"{own or 'it took none, leave the flag out'}"
             )
-        config = dataclasses.replace(config, dataset_dir=dataset_dir)
+        config = config.replace(dataset_dir=dataset_dir)
     model = build_model(config, steps_per_epoch=1)
     position = Checkpoints(directory.checkpoints, model).restore(checkpoint, model_only=True)
     if position is None:

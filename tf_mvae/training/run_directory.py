@@ -1,6 +1,5 @@
 """The directory of a run: what is in it, and who may write there."""
 
-import dataclasses
 import fcntl
 import json
 import pathlib
@@ -118,7 +117,7 @@ class RunDirectory:
         self.finished.unlink(missing_ok=True)
         if config.epochs != was.epochs:
             print(f"the run had --epochs={was.epochs}; it goes on to --epochs={config.epochs}")
-            dataclasses.replace(was, epochs=config.epochs).write(self.flags)
+            was.replace(epochs=config.epochs).write(self.flags)
 
     def summary(self) -> dict[str, Any] | None:
         """Reads `finished.json`; None if the run is not finished or the file is damaged."""

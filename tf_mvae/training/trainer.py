@@ -9,19 +9,20 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from tf_mvae import failures
+from tf_mvae import checks, failures
 from tf_mvae.batch import out_of_range
 from tf_mvae.data.pipeline import CACHE_BYTES, Split, evaluation_batches
 from tf_mvae.data.sharding import WHOLE
 from tf_mvae.errors import UserError
 from tf_mvae.models import BaseVAE
+from tf_mvae.settings import Setting
 from tf_mvae.training.agreement import check_agreement, of_chief, settings_that_matter
 from tf_mvae.training.assets import keep_assets, run_assets
 from tf_mvae.training.averages import AveragedWeights
-from tf_mvae.training.build import build_model, load_split, resolved, steps_per_program
+from tf_mvae.training.build import build_model, load_split, resolved
 from tf_mvae.training.callbacks import CheckpointWriter, MetricsWriter, Progress
 from tf_mvae.training.checkpoints import Checkpoints, Position
-from tf_mvae.training.compilation import with_jit_chosen
+from tf_mvae.training.compilation import steps_per_program, with_jit_chosen
 from tf_mvae.training.config import RunConfig
 from tf_mvae.training.feeding import Feed
 from tf_mvae.training.finishing import draw, finish, tell
@@ -29,7 +30,32 @@ from tf_mvae.training.incomplete import batch_composition, incomplete_split, mas
 from tf_mvae.training.replicas import Replicas, lost_workers_named
 from tf_mvae.training.run_directory import RunDirectory
 
-__all__ = ["train"]
+__all__ = ["SETTINGS", "train"]
+
+SETTINGS = (
+    Setting("epochs", 20, "Passes over the training split.", checks.positive_integer),
+    Setting(
+        "checkpoint_steps",
+        1000,
+        "Steps between checkpoints within an epoch.",
+        checks.positive_integer,
+        is_recorded=False,
+    ),
+    Setting(
+        "picture_epochs",
+        10,
+        "Epochs between pictures in TensorBoard.",
+        checks.positive_integer,
+        is_recorded=False,
+    ),
+    Setting(
+        "keep_checkpoints",
+        2,
+        "Newest checkpoints to keep, next to the best.",
+        checks.positive_integer,
+        is_recorded=False,
+    ),
+)
 
 
 def train(
@@ -113,7 +139,7 @@ def _train(
     config = with_jit_chosen(config, directory, make_model, feed.first, strategy is not None)
     if _has_processes(strategy):  # the chief's run may have chosen it before
         (compiled,) = of_chief(strategy, [int(config.jit_compile)])
-        config = dataclasses.replace(config, jit_compile=bool(compiled))
+        config = config.replace(jit_compile=bool(compiled))
     _make_repeatable(config)
     if strategy is None:
         trained = model = make_model(config)

@@ -172,8 +172,8 @@ def weak_trials(results: list[Result]) -> str:
 
 
 def weak_supervision(folder: pathlib.Path) -> str:
-    """The table of a sweep in `docs/results/`, and where its plot is, which is drawn too."""
+    """The table of a sweep in `results/runs/`, and where its plot is, which is drawn too."""
     rows = list(Rows(folder / "rows.csv"))
     write_accuracy_curves(average(rows), folder / "accuracy.png")
-    plot = f"![accuracy by share of paired examples](results/{folder.name}/accuracy.png)"
+    plot = f"![accuracy by share of paired examples](runs/{folder.name}/accuracy.png)"
     return f"{accuracy_table(rows)}\n\n{plot}"

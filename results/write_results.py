@@ -1,10 +1,10 @@
-"""Writes the tables of results from the files that runs left, into README.md and docs/.
+"""Writes the tables of results from the files that runs left, into README.md, results/ and docs/.
 
-`python docs/write_results.py` fills what stands between the markers `<!-- NAME -->` and
-`<!-- /NAME -->` in README.md, docs/results.md, docs/objectives.md, docs/performance.md and
-docs/weak_supervision.md, from `flags.cfg` and `evaluation.json` of every run in `docs/results/`
-(`docs/run_results.py` makes these), from `rows.csv` of every sweep there
-(`python -m tf_mvae.sweep` makes these), the paper's own numbers in `docs/paper.json`, and the
+`python results/write_results.py` fills what stands between the markers `<!-- NAME -->` and
+`<!-- /NAME -->` in README.md, results/results.md, docs/objectives.md, docs/performance.md and
+docs/weak_supervision.md, from `flags.cfg` and `evaluation.json` of every run in `results/runs/`
+(`results/run_results.py` makes these), from `rows.csv` of every sweep there
+(`python -m tf_mvae.sweep` makes these), the paper's own numbers in `results/paper.json`, and the
 tables that `benchmarks/training_step.py`, `step_profile.py` and `quality_for_time.py` left.
 """
 
@@ -16,6 +16,7 @@ from result_tables import digits, pictures, sentences
 from result_tables.kept import Result
 
 HERE = pathlib.Path(__file__).parent
+DOCS = HERE.parent / "docs"
 
 
 def benchmark(name: str) -> str:
@@ -35,7 +36,7 @@ def fill(path: pathlib.Path, name: str, text: str) -> None:
 
 def main() -> None:
     """Writes every table."""
-    folders = sorted((HERE / "results").iterdir())
+    folders = sorted((HERE / "runs").iterdir())
     results = [Result(folder) for folder in folders if (folder / "flags.cfg").exists()]
     paper = json.loads((HERE / "paper.json").read_text())
     fill(HERE.parent / "README.md", "results", digits.coherence_table(results))
@@ -48,15 +49,15 @@ def main() -> None:
     for folder in folders:
         if folder.name.startswith("weak_supervision-"):
             fill(page, folder.name, digits.weak_supervision(folder))
-    fill(HERE / "weak_supervision.md", "trials", digits.weak_trials(results))
+    fill(DOCS / "weak_supervision.md", "trials", digits.weak_trials(results))
     fill(page, "transformations", pictures.transformations_tables(results))
     fill(page, "attributes", pictures.attributes_tables(results))
     fill(page, "multi_mnist", sentences.transcription_table(results))
     fill(page, "translation", sentences.translation_table(results))
     fill(page, "sentences", sentences.sentence_tables(results))
-    fill(HERE / "objectives.md", "objectives", digits.objective_table(results))
+    fill(DOCS / "objectives.md", "objectives", digits.objective_table(results))
     for name in ("training_step", "step_profile", "quality_for_time"):
-        fill(HERE / "performance.md", name, benchmark(name))
+        fill(DOCS / "performance.md", name, benchmark(name))
 
 
 if __name__ == "__main__":

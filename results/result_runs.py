@@ -1,4 +1,4 @@
-"""The runs behind docs/results.md: how each is trained, and what is measured of it."""
+"""The runs behind results/results.md: how each is trained, and what is measured of it."""
 
 # What is trained: name -> flags of tf_mvae.train, beside where data and run are.
 _SHORT = "--flagfile=configs/short.cfg"
@@ -62,7 +62,7 @@ RUNS |= {
     ],
     "objective-everything0.1-label0.1": [*_TRIAL, "--term_weight=everything=0.1,label=0.1"],
 }
-# The same at the length of docs/results.md.
+# The same at the length of results/results.md.
 _LONG = ["--experiment=mnist", _SHORT, "--steps_per_execution=10"]
 RUNS |= {
     "objective-long-paper": [*_LONG, *_PAPER],
@@ -162,7 +162,7 @@ SAME_NETWORKS = {
 OTHER_DATA = ("transformations", "attributes", "translation")
 
 # The tables' log p(a | b) is the difference of log p(a, b) and log p(b), the latter with
-# q(z | b), as docs/results.md says.
+# q(z | b), as results/results.md says.
 _DIFFERENCE = "--given_proposal=given"
 _LIKELIHOOD = ["--analysis=log_likelihood,weight_variance", "--max_examples=2000", _DIFFERENCE]
 _COHERENCE = ["--analysis=accuracy,coherence"]

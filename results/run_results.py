@@ -1,11 +1,11 @@
-"""Trains and evaluates the runs behind docs/results.md, one after another.
+"""Trains and evaluates the runs behind results/results.md, one after another.
 
-`python docs/run_results.py --data_dir=DIR --runs_dir=RUNS [NAME …]` takes up whatever is
+`python results/run_results.py --data_dir=DIR --runs_dir=RUNS [NAME …]` takes up whatever is
 not finished yet; without names all runs are made, in the order below, but for those of
 `transformations-`, `attributes-` and `translation-`, which take `--dataset_dir` (or TFDS's celeb_a
-and ted_multi_translate), whose name is put behind the run's. Each leaves `docs/results/NAME/`:
+and ted_multi_translate), whose name is put behind the run's. Each leaves `results/runs/NAME/`:
 `flags.cfg` and `evaluation.json`, and a picture or some sentences of some.
-Then `python docs/write_results.py` writes the tables.
+Then `python results/write_results.py` writes the tables.
 """
 
 import argparse
@@ -19,7 +19,7 @@ import tensorflow as tf
 from result_runs import OTHER_DATA, RUNS, SAME_NETWORKS, evaluations
 from result_tables.sentence_files import keep_sentences
 
-from tf_mvae.training.config import data_name
+from tf_mvae.training.places import data_name
 
 HERE = pathlib.Path(__file__).parent
 ROOT = HERE.parent
@@ -118,7 +118,7 @@ def main() -> None:
             ]
             for flags in wanted:
                 run("evaluate", *flags, data, f"--run_dir={run_dir}")
-            keep(run_dir, HERE / "results" / called)
+            keep(run_dir, HERE / "runs" / called)
 
 
 if __name__ == "__main__":

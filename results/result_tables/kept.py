@@ -10,7 +10,7 @@ class Result:
     """What is kept of a run."""
 
     def __init__(self, folder: pathlib.Path):
-        """Reads `docs/results/NAME`."""
+        """Reads `results/runs/NAME`."""
         self.name, self.folder = folder.name, folder
         self.config = RunConfig.read(folder / "flags.cfg")
         self.report = json.loads((folder / "evaluation.json").read_text())
@@ -57,7 +57,7 @@ def reported(results: list[Result], analysis: str) -> list[tuple[Result, dict]]:
 def picture(result: Result, name: str, what: str) -> list[str]:
     """A line that shows a picture of a run, if it is kept."""
     there = (result.folder / name).exists()
-    return [f"![{what}](results/{result.name}/{name})"] if there else []
+    return [f"![{what}](runs/{result.name}/{name})"] if there else []
 
 
 def counted(result: Result, analysis: str) -> str:

@@ -1,0 +1,1 @@
+"""Tests with a package that is not installed and not this one."""

@@ -1,0 +1,71 @@
+"""What an analysis looks at in a run."""
+
+import pathlib
+from typing import Any, Protocol
+
+import tensorflow as tf
+
+from tf_mvae.data.pipeline import Split
+from tf_mvae.data.tasks import Task
+from tf_mvae.modality import Modality
+from tf_mvae.models import BaseVAE
+
+__all__ = ["Run", "RunExperiment", "RunSettings"]
+
+
+class RunSettings(Protocol):
+    """The settings of a run that analyses read."""
+
+    experiment: str
+    model: str
+    latent_dim: int
+    batch_size: int
+    shuffle_buffer: int
+    learning_rate: float
+    clip_norm: float
+    jit_compile: bool | str
+    seed: int
+
+
+class RunExperiment(Protocol):
+    """What analyses read of a run's experiment."""
+
+    name: str
+    tasks: tuple[Task, ...]
+    analyses: tuple[str, ...]
+
+
+class Run(Protocol):
+    """A trained run; `tf_mvae.training.load_run` returns one.
+
+    Attributes:
+        directory: The run directory's path.
+        config: Its settings.
+        experiment: Its experiment.
+        model: Its model, with a checkpoint's weights.
+        checkpoint_step: The optimizer step of that checkpoint.
+    """
+
+    directory: pathlib.Path
+    config: RunSettings
+    experiment: RunExperiment
+    model: BaseVAE
+    checkpoint_step: int
+
+    def split(self, name: str) -> Split:
+        """Returns the examples of `train`, `validation` or `test`."""
+
+    def seen_split(self, name: str) -> Split:
+        """Returns the examples of `train` or `validation` without what the run is not to see."""
+
+    def fresh_modalities(self) -> list[Modality]:
+        """Returns the run's modalities with networks that are not trained."""
+
+    def text(self, name: str) -> dict[str, list[str]]:
+        """Returns a split's sentences as they were written, by modality, `""` where missing."""
+
+    def batches(self, split: str, batch_size: int, seed: int = 0) -> tf.data.Dataset:
+        """Returns checked batches of a split in a fixed order; the last may be smaller."""
+
+    def tokenizers(self) -> Any:
+        """Returns what turns text into ids, by modality; nothing where there is no text."""

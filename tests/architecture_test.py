@@ -24,6 +24,7 @@ RANKS = [
     ["posteriors"],
     ["objectives"],
     ["models"],
+    ["samplers"],
     ["api"],
     ["evaluation", "serving", "visualization"],
     ["experiments"],

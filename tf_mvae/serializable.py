@@ -58,6 +58,8 @@ CLASSES = {
     "tf_mvae.posteriors.latent": ("PrivatePriors",),
     "tf_mvae.posteriors.mixtures": ("MixtureOfExperts", "MixtureOfProducts"),
     "tf_mvae.posteriors.product": ("Product", "Quotient"),
+    "tf_mvae.samplers.coupling_flow": ("CouplingFlow",),
+    "tf_mvae.samplers.mixture_density": ("MixtureDensity",),
 }
 
 

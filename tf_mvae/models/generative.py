@@ -18,6 +18,8 @@ from tf_mvae.ops.custom_op import reference_only
 
 __all__ = ["GenerativeModel"]
 
+_COMPLETION_SAMPLES = 16
+
 
 class GenerativeModel(LatentModel):
     """`p(z) prod_i p(x_i | z)` and `q(z | any of them)`: infers, decodes, generates.
@@ -142,6 +144,9 @@ class GenerativeModel(LatentModel):
     def call(self, inputs: Any, training: bool = False) -> dict[str, tf.Tensor]:
         """Reconstructs and completes a batch from the posterior's mean.
 
+        If the model has a sampler, what is missing is its expected value over 16 samples of
+        `p(z | S)`, drawn with the model's seed.
+
         Args:
             inputs: A batch; any modalities may be left out.
             training: Whether layers such as dropout act as in training.
@@ -152,7 +157,10 @@ class GenerativeModel(LatentModel):
         x, mask = unpack(inputs, self.modalities, partial=True)
         found = self._infer(x, mask, training) if training else self._inferred(x, mask)
         z = found.mean()
-        return {"z": z, **self._decoded(z, None, None, self._present_conditions(x, mask))}
+        values = self._decoded(z, None, None, self._present_conditions(x, mask))
+        if self.sampler is not None and not training:
+            values = self._eager_calls("complete", self._with_missing, values, x, mask)
+        return {"z": z, **values}
 
     def export(self, *args, **kwargs) -> Any:
         """Exports as `keras.Model.export`, with TensorFlow's own ops alone in the graph.
@@ -185,6 +193,32 @@ class GenerativeModel(LatentModel):
             if name not in self.conditions:
                 mask[name] = tf.TensorSpec([None, *modality.mask_shape], tf.float32, f"mask_{own}")
         return {"x": x, "mask": mask}
+
+    def _with_missing(
+        self,
+        values: Mapping[str, tf.Tensor],
+        x: Mapping[str, tf.Tensor],
+        mask: Mapping[str, tf.Tensor],
+    ) -> dict[str, tf.Tensor]:
+        """Returns values with those of missing modalities replaced; see `call`."""
+        missing = {m.name: mask[m.name] <= 0 for m in self.targets if m.name in x}
+
+        def complete():
+            posterior = self.sampler.of(self._context(x, mask))
+            z = posterior.sample(_COMPLETION_SAMPLES, self._seed(None))
+            z = tf.ensure_shape(z, [None, None, self.latent_dim])
+            drawn = self._decoded(z, None, None, {})
+            found = {name: tf.reduce_mean(drawn[name], axis=0) for name in values}
+            for name, there in missing.items():
+                axes = [1] * (values[name].shape.rank - there.shape.rank)
+                choose = tf.reshape(there, tf.concat([tf.shape(there), axes], 0))
+                found[name] = tf.where(choose, found[name], values[name])
+            return found
+
+        if len(missing) < len(self.targets):
+            return complete()
+        some = tf.reduce_any([tf.reduce_any(there) for there in missing.values()])
+        return tf.cond(some, complete, lambda: dict(values))
 
     def _decoded(
         self,

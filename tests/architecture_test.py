@@ -30,7 +30,17 @@ RANKS = [
     ["experiments"],
     ["training"],
     ["command"],
-    ["train", "evaluate", "generate", "export", "sweep", "serve", "data_service", "__main__"],
+    [
+        "train",
+        "fit_sampler",
+        "evaluate",
+        "generate",
+        "export",
+        "sweep",
+        "serve",
+        "data_service",
+        "__main__",
+    ],
 ]
 COMMANDS = {"command", *RANKS[-1]}
 RANK = {unit: rank for rank, units in enumerate(RANKS) for unit in units}

@@ -67,6 +67,12 @@ flags.DEFINE_integer("seed", 0, "Seed of all samples, and of what is random abou
 flags.DEFINE_enum("decoding", "greedy", ["greedy", "beam"], "How translations are said.")
 flags.DEFINE_integer("beam_width", 5, "How many sentences a beam search keeps.", 1, 1000)
 flags.DEFINE_enum("checkpoint", "best", ["best", "last"], "Which checkpoint's weights.")
+flags.DEFINE_enum(
+    "latents",
+    "sampler",
+    ["sampler", "posterior"],
+    "What latents are drawn from: the run's sampler if it has one, or q(z | what is given).",
+)
 
 
 def check_flags() -> None:
@@ -107,7 +113,9 @@ def main(_) -> int:
     # A GPU multiplies with 10 bits of a float32's 23 unless told otherwise; models are compared
     # by hundredths of a nat.
     tf.config.experimental.enable_tensor_float_32_execution(False)
-    run = load_run(FLAGS.run_dir, FLAGS.checkpoint, FLAGS.data_dir, FLAGS.dataset_dir)
+    run = load_run(
+        FLAGS.run_dir, FLAGS.checkpoint, FLAGS.data_dir, FLAGS.dataset_dir, FLAGS.latents
+    )
     settings = Settings(
         split=FLAGS.split,
         seed=FLAGS.seed,

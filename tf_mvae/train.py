@@ -217,6 +217,12 @@ flags.DEFINE_integer(
 flags.DEFINE_float(
     "word_dropout", 0.0, "Share of words that training hides from the decoder (translation)."
 )
+flags.DEFINE_integer(
+    "sampler_epochs",
+    0,
+    "Passes over the training split that fit a sampler p(z | S) to the trained model, from which "
+    "it generates then; 0 is none.",
+)
 flags.DEFINE_integer("checkpoint_steps", 1000, "Steps between checkpoints within an epoch.", 1)
 flags.DEFINE_integer("picture_epochs", 10, "Epochs between pictures in TensorBoard.", 1)
 flags.DEFINE_integer("keep_checkpoints", 2, "Newest checkpoints to keep, beside the best.", 1)

@@ -114,7 +114,9 @@ class GenerativeModel(LatentModel):
             z = self._drawn(x, mask, num_samples, seeds[0], temperature, latents)
             return self._decoded(z, own, None, conditions)
         if not tf.is_tensor(temperature) and temperature != 1:
-            raise UserError("resample draws from the model's own p(z | given); leave temperature out")
+            raise UserError(
+                "resample draws from the model's own p(z | given); leave temperature out"
+            )
         z, size = self._resampled(x, mask, num_samples, resample, seeds[0], latents)
         return {**self._decoded(z, own, None, conditions), "effective_sample_size": size}
 

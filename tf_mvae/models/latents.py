@@ -236,9 +236,7 @@ class LatentModel(NetworkModel):
             z = tf.ensure_shape(z, [None, None, self.latent_dim])
             log_weight += self._log_likelihood_given(x, mask, z)
             weight = tf.nn.softmax(log_weight, axis=0)  # [candidate, batch]
-            uniform = random.stateless_uniform(
-                tf.stack([number, tf.shape(weight)[1]]), choice_seed
-            )
+            uniform = random.stateless_uniform(tf.stack([number, tf.shape(weight)[1]]), choice_seed)
             index = tf.searchsorted(
                 tf.transpose(tf.cumsum(weight, axis=0)), tf.transpose(uniform), side="right"
             )

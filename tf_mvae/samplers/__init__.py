@@ -1,7 +1,7 @@
 """Conditional densities `p(z | S)` of the latent, fitted to a trained model's posteriors."""
 
 from tf_mvae.samplers.coupling_flow import CouplingFlow
-from tf_mvae.samplers.fitting import SamplerTrainer, fit
+from tf_mvae.samplers.fitting import SamplerTrainer, fit, make_optimizer
 from tf_mvae.samplers.mixture_density import MixtureDensity
 from tf_mvae.samplers.sampler import LatentSampler
 from tf_mvae.samplers.subset_draws import draw_subsets
@@ -13,4 +13,5 @@ __all__ = [
     "SamplerTrainer",
     "draw_subsets",
     "fit",
+    "make_optimizer",
 ]

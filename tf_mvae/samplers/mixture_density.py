@@ -22,7 +22,12 @@ class MixtureDensity(LatentSampler):
     """
 
     def __init__(
-        self, latent_dim: int, num_columns: int, num_components: int = 32, width: int = 256, **kwargs
+        self,
+        latent_dim: int,
+        num_columns: int,
+        num_components: int = 32,
+        width: int = 256,
+        **kwargs,
     ):
         """Creates the network and all its weights.
 

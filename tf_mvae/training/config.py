@@ -103,6 +103,8 @@ class RunConfig:
         bucket_batches: Batches that are made together, of sequences of like length; 0, and
             every batch is of chance and as long as `max_length` (translation).
         max_length: The most sub-words of a sentence, its end among them (translation).
+        sampler_epochs: Passes over the training split that fit a sampler of the latent to the
+            trained model (`tf_mvae.samplers`); 0 is none.
         word_dropout: Share of words that training hides from the decoder (translation).
         assets_dir: Where the run keeps what was made of its training data, such as
             vocabularies. No flag, and no part of the flagfile: the run directory's own.
@@ -161,6 +163,7 @@ class RunConfig:
     bucket_batches: int = 0
     max_length: int = 32
     word_dropout: float = 0.0
+    sampler_epochs: int = 0
     assets_dir: str | None = None
 
     def __post_init__(self):
@@ -188,6 +191,7 @@ class RunConfig:
             "warmup_steps",
             "self_training_start",
             "bucket_batches",
+            "sampler_epochs",
         ):
             if getattr(self, name) < 0:
                 raise UserError(f"--{name} must not be negative; it is {getattr(self, name)}")

@@ -38,7 +38,7 @@ class Parts:
         return self.model._infer(x, mask)
 
     def _conditional(self, x: Tensors, mask: Tensors) -> Posterior:
-        """Returns what latents are drawn from, `[batch]`: the sampler's density, or the posterior."""
+        """Returns what latents are drawn from, `[batch]`."""
         return self.model._conditional(x, mask)
 
     def _complete(self, x: Tensors, mask: Tensors) -> dict[str, tf.Tensor]:

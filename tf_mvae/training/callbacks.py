@@ -190,9 +190,10 @@ class Progress(_StepCounter):
             return
         rate = (self._done - self._start) / (time.monotonic() - self._begun)
         left = int((self._total - self._done) / rate)
+        validation = logs[f"val_{self._key}"]
         print(
             f"epoch {epoch + 1}/{self._epochs}: {self._title} {logs[self._key]:.2f}, validation "
-            f"{logs[f'val_{self._key}']:.2f} nats; {rate:.1f} steps/s, ETA {left // 60}:{left % 60:02d}",
+            f"{validation:.2f} nats; {rate:.1f} steps/s, ETA {left // 60}:{left % 60:02d}",
             file=sys.stderr,
             flush=True,
         )

@@ -131,10 +131,12 @@ def _print_summary(directory: RunDirectory, best: Position, model: BaseVAE) -> N
         (directory.metrics, "metrics, a line an epoch"),
         (directory.tensorboard, "tensorboard --logdir of this"),
         (directory.checkpoints, "the newest checkpoints and the best"),
+        (directory.sampler, "the sampler that latents are drawn from, with its checkpoints"),
         (directory.keras_model, "keras.models.load_model (after import tf_mvae)"),
         (directory.saved_model, "tf.saved_model.load, TensorFlow Serving; needs no tf_mvae"),
     ]:
-        print(f"  {path.name:14s} {meaning}")
+        if path != directory.sampler or model.sampler is not None:
+            print(f"  {path.name:14s} {meaning}")
     classes = [m for m in model.modalities if isinstance(m.likelihood, Categorical)]
     run_dir = f"--run_dir={directory.path}"
     flags = [run_dir, *(f"--condition={m.name}={_one_class(m)}" for m in classes[:1])]

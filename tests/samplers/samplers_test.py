@@ -21,7 +21,7 @@ KINDS = {
 }
 
 
-def shaken(sampler, scale=0.5, seed=0):
+def shaken(sampler, scale=0.25, seed=0):
     """Returns a sampler with random weights: at first it is q(z | S), or near."""
     rng = np.random.default_rng(seed)
     for weight in sampler.weights:
@@ -140,10 +140,11 @@ def test_the_flow_is_invertible_and_its_volume_is_that_of_the_jacobian(latent):
     flow = shaken(KINDS["coupling_flow"](latent))
     posterior = flow.of(make_context(latent))
     noise = tf.random.stateless_normal([8, latent], SEED)
-    with tf.GradientTape() as tape:
+    with tf.GradientTape(persistent=True) as tape:
         tape.watch(noise)
         z, log_volume = posterior.forward(noise)
-    jacobian = tape.batch_jacobian(z, noise).numpy().astype(np.float64)
+        each = tf.unstack(z, axis=1)
+    jacobian = np.stack([tape.gradient(part, noise) for part in each], axis=1).astype(np.float64)
     np.testing.assert_allclose(log_volume, np.linalg.slogdet(jacobian)[1], rtol=1e-3, atol=1e-3)
     back, log_inverse = posterior.inverse(z)
     np.testing.assert_allclose(back, noise, atol=1e-3)
@@ -162,7 +163,7 @@ def test_a_flow_that_is_not_fitted_is_the_posterior():
 
 def test_a_model_refuses_a_sampler_that_does_not_fit():
     model = tiny.make_model()
-    with pytest.raises(UserError, match="is for a latent of 2 and 3 modalities; mvae has"):
+    with pytest.raises(UserError, match="is for a latent of 2 and 3 modalities; mvae"):
         model.set_sampler(KINDS["coupling_flow"]())
     with pytest.raises(UserError, match="must be of tf_mvae.samplers"):
         model.set_sampler(MVAE)

@@ -40,6 +40,7 @@ class AffineCoupling(keras.layers.Layer):
         self.of_features = dense(units, "of_features")
         self.hidden = dense(units, "hidden", activation="silu")
         self.output_map = dense(2 * len(self._changed), "output", kernel_initializer="zeros")
+        self.built = True  # the layers inside build themselves
 
     def forward(self, value: tf.Tensor, features: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         """Returns what becomes of `[..., batch, size]`, and the log-volume `[..., batch]`."""

@@ -83,7 +83,7 @@ class SamplerTrainer(keras.Model):
         self.sampler = sampler
         sampler.trainable = True
         self._trackers = {name: keras.metrics.Mean(name=name) for name in ("loss", "kl")}
-        self._compiled: Any = None
+        self._take_gradients: Any = None
         self.built = True
 
     def compile(self, optimizer: Any = "adam", jit_compile: bool = True, **kwargs) -> None:
@@ -91,14 +91,14 @@ class SamplerTrainer(keras.Model):
 
         Args:
             optimizer: See `keras.Model.compile`.
-            jit_compile: Whether XLA compiles the sampler's part of a step. The model's
-                encoders run outside XLA, whose convolutions are slow on a CPU.
+            jit_compile: Whether XLA compiles the sampler's part of a step, on one replica. The
+                model's encoders run outside XLA, whose convolutions are slow on a CPU.
             **kwargs: Keras' own arguments.
         """
         super().compile(optimizer=optimizer, jit_compile=False, **kwargs)
-        self._compiled = tf.function(
-            self._gradients, autograph=False, jit_compile=True if jit_compile else None
-        )
+        self._take_gradients = self._gradients
+        if jit_compile and self.distribute_strategy.num_replicas_in_sync == 1:
+            self._take_gradients = tf.function(self._gradients, autograph=False, jit_compile=True)
         self.optimizer.build(self.trainable_variables)
 
     def fit(self, x: Any = None, validation_data: Any = None, **kwargs) -> keras.callbacks.History:
@@ -124,7 +124,7 @@ class SamplerTrainer(keras.Model):
         """Takes one step of the optimizer; Keras calls it."""
         step = tf.cast(self._optimizer()._iterations.value, tf.int32)
         seed = random.fold_in(tf.constant([self.seed, _TRAINING_STREAM]), step)
-        gradients, nats, log_q = self._compiled(*self._targets(data, seed))
+        gradients, nats, log_q = self._take_gradients(*self._targets(data, seed))
         self.optimizer.apply(gradients, self.trainable_variables)
         return self._update_metrics(data, nats, log_q)
 

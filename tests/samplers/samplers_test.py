@@ -16,7 +16,6 @@ LATENT, COLUMNS = 2, 3
 SEED = tf.constant([3, 4])
 KINDS = {
     "coupling_flow": lambda latent=LATENT: CouplingFlow(latent, COLUMNS, 3, units=8, width=8),
-    "one_layer": lambda latent=LATENT: CouplingFlow(latent, COLUMNS, 1, units=8, width=8),
     "mixture_density": lambda latent=LATENT: MixtureDensity(latent, COLUMNS, 4, width=8),
 }
 

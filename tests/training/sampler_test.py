@@ -5,6 +5,7 @@ import shutil
 
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from tests.training import tiny_experiment  # noqa: F401  registers the experiment
 from tf_mvae.errors import UserError
@@ -23,39 +24,42 @@ def run_dir(tmp_path_factory):
     patch = pytest.MonkeyPatch()
     small = lambda latent, columns: CouplingFlow(latent, columns, 2, 8, 8)  # noqa: E731
     patch.setitem(sampler_module.KINDS, "coupling_flow", small)
+    for module in ("finishing", "run_sampler"):  # pictures and exports take long
+        patch.setattr(f"tf_mvae.training.{module}.write_results", lambda *args: None)
     path = tmp_path_factory.mktemp("runs") / "run"
     train(CONFIG, path)
     yield path
     patch.undo()
 
 
-def weights(path):
-    return load_run(path).model.sampler.get_weights()
+def last_state(path):
+    """Returns the numbers of the sampler's newest checkpoint, by name."""
+    folder = max((path / "sampler" / "checkpoints").glob("step-*"))
+    reader = tf.train.load_checkpoint(str(folder / "variables"))
+    names = sorted(set(reader.get_variable_to_shape_map()) - {"_CHECKPOINTABLE_OBJECT_GRAPH"})
+    return folder.name, {name: np.asarray(reader.get_tensor(name)).tobytes() for name in names}
 
 
 def test_training_leaves_a_sampler_that_is_loaded_unless_refused(run_dir):
     model = load_run(run_dir).model
-    assert model.sampler is not None and not model.sampler.trainable
+    assert len(model.sampler.weights) > 0 and not model.sampler.trainable
     assert load_run(run_dir, latents="posterior").model.sampler is None
     record = json.loads((run_dir / "sampler" / "sampler.json").read_text())
     assert record["settings"]["epochs"] == 1 and record["metrics"]["val_loss"] > 0
 
 
-def test_one_that_was_interrupted_ends_with_the_same_weights(run_dir, tmp_path, monkeypatch):
+def test_one_that_was_interrupted_ends_with_the_same_weights(run_dir, tmp_path):
     whole, cut = tmp_path / "whole", tmp_path / "cut"
     for path in (whole, cut):
         shutil.copytree(run_dir, path)
-    monkeypatch.setattr("tf_mvae.training.run_sampler.write_results", lambda *args: None)
     fit_sampler_of_run(whole, SETTINGS)
     shutil.rmtree(cut / "sampler")
     shutil.copytree(whole / "sampler", cut / "sampler")
     (last,) = (cut / "sampler" / "checkpoints").glob("step-*6")
     shutil.rmtree(last)
     fit_sampler_of_run(cut, SETTINGS)
-    for one, other in zip(weights(whole), weights(cut), strict=True):
-        np.testing.assert_array_equal(one, other)
-    differ = [np.any(a != b) for a, b in zip(weights(whole), weights(run_dir), strict=True)]
-    assert any(differ)
+    assert last_state(whole)[0] == "step-00000006"
+    assert last_state(whole) == last_state(cut)
 
 
 def test_the_sampler_of_another_checkpoint_is_not_used(run_dir, tmp_path, caplog):

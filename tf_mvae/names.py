@@ -50,6 +50,7 @@ ANALYSES = (
     "accuracy",
     "attributes",
     "coherence",
+    "generation",
     "log_likelihood",
     "transcription",
     "transformations",

@@ -36,7 +36,7 @@ class Known(NamedTuple):
 
     Attributes:
         test: Of the evaluated split.
-        training: Random ones of the training split, as many as are generated, or all.
+        training: Random ones of the training split.
         reconstructed: The former's reconstructions, by name.
     """
 
@@ -68,7 +68,7 @@ def analyze(run: Any, settings: Settings) -> dict[str, Any]:
         )
     test = examples_.real_examples(run, settings, _MOST_EXAMPLES)
     generated = test.number * settings.num_samples
-    training = examples_.training_examples(run, generated, settings.seed)
+    training = examples_.training_examples(run, _MOST_EXAMPLES, settings.seed)
     names = [image.name for image in images]
     known = Known(test, training, examples_.reconstruct(model, test, names, settings))
     judged = [_judged(run, settings, known, i, c, concepts) for i in images for c in concepts]
@@ -79,7 +79,7 @@ def analyze(run: Any, settings: Settings) -> dict[str, Any]:
     if not model.conditions:
         results |= _from_prior(model, judged, generated, settings)
     for one in judged:
-        results |= _scale(one, known, settings.seed)
+        results |= _scale(one, known, generated, settings.seed)
     for concept in concepts:
         if concept.name in {modality.name for modality in model.targets}:
             results |= _useless_values(concept, known, settings.seed)
@@ -152,7 +152,7 @@ def _from_prior(
     return results
 
 
-def _scale(one: Judged, known: Known, seed: int) -> dict[str, Any]:
+def _scale(one: Judged, known: Known, generated: int, seed: int) -> dict[str, Any]:
     """Measures real and reconstructed examples, and useless models."""
     concept, reference = one.concept, one.reference
     test, training = (
@@ -164,7 +164,8 @@ def _scale(one: Judged, known: Known, seed: int) -> dict[str, Any]:
     times = len(reconstructed) // known.test.number
     repeated = [np.repeat(part, times, axis=0) for part in test]
     results = _cells(one, ", reconstructions", reference.measure(reconstructed, *repeated))
-    results |= _cells(one, ", real training examples", reference.measure(pixels, *training))
+    some = [part[:generated] for part in (pixels, *training)]
+    results |= _cells(one, ", real training examples", reference.measure(*some))
     results |= _cells(one, ", real examples", reference.of_real())
     useless = useless_images(concept, *repeated, pixels, *training, seed)
     for name, values in useless.items():

@@ -8,38 +8,62 @@ from typing import NamedTuple
 
 import numpy as np
 
-__all__ = ["Neighbourhoods", "frechet_distance", "within_class_variance"]
+__all__ = ["GaussianFit", "Neighbourhoods", "within_class_variance"]
 
 _BLOCK = 1000
 
 
-def frechet_distance(first: np.ndarray, second: np.ndarray) -> float:
-    """Returns the Frechet distance of two samples, as if both were of Gaussians.
+class GaussianFit(NamedTuple):
+    """A Gaussian with the moments of a sample, to measure other samples' distance from.
+
+    The Frechet distance of two Gaussians with means m and covariances C is
 
         |m_1 - m_2|^2 + tr(C_1 + C_2 - 2 (C_1 C_2)^(1/2))
 
-    with means m and covariances C. 0 is best. Finite samples have a positive bias, which grows
-    with the number of features and falls with the number of examples: compare only distances of
-    equally many. Heusel et al., *GANs Trained by a Two Time-Scale Update Rule* (NeurIPS 2017).
+    0 is best. Of finite samples it has a positive bias, which grows with the number of features
+    and falls with that of examples: compare only distances of equally many. Heusel et al.,
+    *GANs Trained by a Two Time-Scale Update Rule* (NeurIPS 2017).
 
-    Args:
-        first: `[examples, features]`, two examples at least.
-        second: The same of the other sample.
+    Attributes:
+        mean: `[features]`.
+        covariance: `[features, features]`.
+        root: The covariance's square root.
 
     Example:
     ```python
     rng = np.random.default_rng(0)
-    frechet_distance(rng.normal(size=[50_000, 2]), rng.normal(3, 1, size=[50_000, 2]))  # 18
+    real = GaussianFit.of(rng.normal(size=[50_000, 2]))
+    real.frechet_distance(rng.normal(3, 1, size=[50_000, 2]))  # about 18
     ```
     """
-    first, second = (np.asarray(part, np.float64) for part in (first, second))
-    means = first.mean(axis=0) - second.mean(axis=0)
-    one, other = (np.atleast_2d(np.cov(part, rowvar=False)) for part in (first, second))
-    values, vectors = np.linalg.eigh(one)
-    root = (vectors * np.sqrt(np.maximum(values, 0))) @ vectors.T
-    # C_1 C_2 has the eigenvalues of the symmetric C_1^(1/2) C_2 C_1^(1/2).
-    shared = np.sqrt(np.maximum(np.linalg.eigvalsh(root @ other @ root), 0)).sum()
-    return float(means @ means + np.trace(one) + np.trace(other) - 2 * shared)
+
+    mean: np.ndarray
+    covariance: np.ndarray
+    root: np.ndarray
+
+    @classmethod
+    def of(cls, features: np.ndarray) -> "GaussianFit":
+        """Fits a Gaussian.
+
+        Args:
+            features: `[examples, features]`, two examples at least.
+        """
+        mean, covariance = _moments(features)
+        values, vectors = np.linalg.eigh(covariance)
+        return cls(mean, covariance, (vectors * np.sqrt(np.maximum(values, 0))) @ vectors.T)
+
+    def frechet_distance(self, features: np.ndarray) -> float:
+        """Returns the distance of another sample, as if it were of a Gaussian as well.
+
+        Args:
+            features: `[examples, features]`, two examples at least.
+        """
+        mean, covariance = _moments(features)
+        # C_1 C_2 has the eigenvalues of the symmetric C_1^(1/2) C_2 C_1^(1/2).
+        shared = np.linalg.eigvalsh(self.root @ covariance @ self.root)
+        traces = np.trace(self.covariance) + np.trace(covariance)
+        means = np.square(self.mean - mean).sum()
+        return float(means + traces - 2 * np.sqrt(np.maximum(shared, 0)).sum())
 
 
 class Neighbourhoods(NamedTuple):
@@ -137,3 +161,10 @@ def within_class_variance(values: np.ndarray, members: np.ndarray) -> float:
 def _squared_distances(first: np.ndarray, second: np.ndarray) -> np.ndarray:
     squares = [np.einsum("ij,ij->i", part, part) for part in (first, second)]
     return np.maximum(squares[0][:, np.newaxis] + squares[1] - 2 * first @ second.T, 0)
+
+
+def _moments(features: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    features = np.asarray(features, np.float64)
+    mean = features.mean(axis=0)
+    centred = features - mean
+    return mean, centred.T @ centred / (len(features) - 1)

@@ -8,8 +8,8 @@ import numpy as np
 
 from tf_mvae.evaluation.concepts import Concept
 from tf_mvae.evaluation.generation_metrics import (
+    GaussianFit,
     Neighbourhoods,
-    frechet_distance,
     within_class_variance,
 )
 from tf_mvae.evaluation.judges import Judge
@@ -54,6 +54,7 @@ class Reference:
         self._real, self._reconstructed = real, reconstructed
         self._true, self._asked = true, asked
         self._said, self._features = judge(real)
+        self._fit = GaussianFit.of(self._features)
 
     def of_real(self) -> dict[str, Any]:
         """Returns the judge's own score on the real examples."""
@@ -106,10 +107,10 @@ class Reference:
 
     def _pair(self, verdict: Any, true: np.ndarray, asked: np.ndarray) -> dict[str, Any]:
         features, number = verdict.features, len(verdict.features)
-        distance = frechet_distance(self._features, features)
+        distance = self._fit.frechet_distance(features)
 
         def of_some(rows: np.ndarray) -> float:
-            return frechet_distance(self._features, features[rows])
+            return self._fit.frechet_distance(features[rows])
 
         error = block_jackknife(of_some, number, _BLOCKS)
         return {

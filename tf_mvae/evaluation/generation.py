@@ -83,8 +83,10 @@ def analyze(run: Any, settings: Settings) -> dict[str, Any]:
     for concept in concepts:
         if concept.name in {modality.name for modality in model.targets}:
             results |= _useless_values(concept, known, settings.seed)
-    tables = list(dict.fromkeys(result["cell"][0] for result in results.values()))
-    return dict(sorted(results.items(), key=lambda pair: tables.index(pair[1]["cell"][0])))
+    # A report's keys are sorted: `place` keeps the order.
+    return {
+        name: {**result, "place": place} for place, (name, result) in enumerate(results.items())
+    }
 
 
 def _judged(

@@ -1,11 +1,12 @@
 """Writes the tables of results from the files that runs left, into README.md and docs/.
 
-`python docs/write_results.py` fills what stands between the markers `<!-- NAME -->` and
-`<!-- /NAME -->` in README.md, docs/results.md, docs/objectives.md, docs/generation.md,
-docs/performance.md and docs/weak_supervision.md, from `flags.cfg` and `evaluation.json` of every run in `docs/results/`
-(`docs/run_results.py` makes these), from `rows.csv` of every sweep there
-(`python -m tf_mvae.sweep` makes these), the paper's own numbers in `docs/paper.json`, and the
-tables that `benchmarks/training_step.py`, `step_profile.py` and `quality_for_time.py` left.
+`python docs/write_results.py` fills what stands between the markers `<!-- NAME -->` and `<!--
+/NAME -->` in README.md, docs/results.md, docs/objectives.md, docs/generation.md,
+docs/performance.md and docs/weak_supervision.md, from `flags.cfg` and `evaluation.json` of
+every run in `docs/results/` (`docs/run_results.py` makes these), from `rows.csv` of every
+sweep there (`python -m tf_mvae.sweep` makes these), the paper's own numbers in
+`docs/paper.json`, and the tables that `benchmarks/training_step.py`, `step_profile.py` and
+`quality_for_time.py` left.
 """
 
 import json

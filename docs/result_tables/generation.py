@@ -20,7 +20,7 @@ def figure(result: dict | None) -> str:
     if result is None:
         return "-"
     unit = result.get("unit", "%")
-    scale, digits = (100, 1) if unit == "%" else (1, 2)
+    scale, digits = (100, 1) if unit == "%" else (1, 3 if abs(result["value"]) < 10 else 1)
     value, error = scale * result["value"], scale * result["standard_error"]
     return f"{value:.{digits}f} ± {error:.{digits}f} {unit}".strip()
 

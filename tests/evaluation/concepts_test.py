@@ -5,7 +5,7 @@ import pytest
 
 from tests import tiny
 from tests.evaluation import attributes_test
-from tf_mvae import Modality, likelihoods
+from tf_mvae import MVAE, Modality, likelihoods
 from tf_mvae.evaluation.concepts import AttributeConcept, Concept, StringConcept, concepts_of
 from tf_mvae.evaluation.statistics import share
 from tf_mvae.layers import RecurrentDecoder
@@ -16,6 +16,12 @@ def test_a_model_is_judged_by_its_classes_and_its_attributes():
     assert (type(label), label.name) == (Concept, "label")
     (attributes,) = concepts_of(attributes_test.make_model())
     assert (type(attributes), attributes.name) == (AttributeConcept, "attributes")
+    vector = Modality("traits", likelihoods.Bernoulli([3]))
+    (attributes,) = concepts_of(MVAE([tiny.make_modalities()[0], vector], latent_dim=2))
+    assert (type(attributes), attributes.name) == (AttributeConcept, "traits")
+    true = attributes.true({"traits": [[0, 1, 1], [1, 0, 0]]})
+    asked = attributes.asked(np.array([1.0, 0.0]), true)
+    np.testing.assert_array_equal(asked, [[True] * 3, [False] * 3])
 
 
 def test_classes_are_right_or_wrong():

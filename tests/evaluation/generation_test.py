@@ -181,6 +181,25 @@ def test_attributes_are_judged_by_their_classifier(tmp_path):
         ANALYSES["generation"].analyze(run, Settings(num_samples=1, baseline_steps=0))
 
 
+def test_a_vector_of_attributes_is_judged_like_a_group(tmp_path):
+    image, _ = attributes_test.make_model().modalities
+    image = Modality.from_config(image.get_config())
+    vector = Modality("attributes", likelihoods.Bernoulli([3]))
+
+    class Run(attributes_test.FakeRun):
+        def split(self, name):
+            split = attributes_test.make_split(200, missing=0)
+            return split.map(lambda example: {"x": example["x"]})
+
+        seen_split = split
+
+    run = Run(MVAE([image, vector], latent_dim=4), tmp_path, 30)
+    run.config.seed = 0
+    results = ANALYSES["generation"].analyze(run, Settings(num_samples=1, batch_size=200))
+    assert set(row(results, "image | attributes")) == COLUMNS
+    assert results["image, real examples: coherence"]["value"] > 0.7
+
+
 def test_a_model_without_a_judged_image_is_refused():
     model = MVAE([Modality("reading", likelihoods.Normal([3]))], latent_dim=2)
     run = types.SimpleNamespace(model=model)

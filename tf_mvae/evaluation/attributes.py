@@ -141,15 +141,24 @@ def predicted_attributes(
     batches: Iterable[Any],
     model: BaseVAE,
     given: Modality,
-    group: ModalityGroup,
+    group: Modality,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Returns probabilities, what is there, and what is known of it, `[picture, member]` each."""
+    """Returns probabilities, what is there, and what is known of it, `[picture, member]` each.
+
+    Args:
+        predictor: What predicts them.
+        batches: Batches of `{"x": ..., "mask": ...}`.
+        model: The model, for its modalities.
+        given: What is given.
+        group: The attributes, a group or a vector.
+    """
     parts = []
     for place, batch in enumerate(batches):
         x, mask = unpack(batch, model.modalities)
-        counts = (mask[group.name] * mask[given.name][:, tf.newaxis]).numpy() > 0
+        true, there = x[group.name].numpy() > 0.5, mask[given.name].numpy()[:, np.newaxis]
+        counts = there * np.reshape(mask[group.name], [len(true), -1]) > 0
         probabilities = predictor(x[given.name], mask[given.name], place)
-        parts.append((probabilities, x[group.name].numpy() > 0.5, counts))
+        parts.append((probabilities, true, np.broadcast_to(counts, true.shape)))
     return tuple(np.concatenate(part) for part in zip(*parts, strict=True))
 
 
@@ -164,14 +173,14 @@ def _reader(model: BaseVAE, group: ModalityGroup, given: Modality, settings: Set
 
 
 def attribute_classifier(
-    run: Any, split: Split, group: ModalityGroup, given: Modality, settings: Settings
+    run: Any, split: Split, group: Modality, given: Modality, settings: Settings
 ) -> keras.Model:
     """Returns the supervised classifier that a run directory keeps, trained if it is not there.
 
     Args:
         run: The run.
         split: The training examples.
-        group: The attributes.
+        group: The attributes, a group or a vector.
         given: What they are predicted from.
         settings: How to evaluate; `baseline_steps` are the classifier's.
 
@@ -181,7 +190,7 @@ def attribute_classifier(
     return kept_supervised(run, settings, given, group, lambda: reader(given, group), lambda: split)
 
 
-def network_predictor(network: keras.Model, given: Modality, group: ModalityGroup) -> Predictor:
+def network_predictor(network: keras.Model, given: Modality, group: Modality) -> Predictor:
     """Returns a predictor of attributes by a network of `attribute_classifier`."""
 
     @tf.function(autograph=False, reduce_retracing=True)

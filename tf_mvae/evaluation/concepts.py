@@ -4,19 +4,19 @@ A concept is something that an image shows and that another modality says. It kn
 value of an example, the value that a generated modality says, and how values are compared.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
+from tf_mvae.distributions.likelihoods import Bernoulli
 from tf_mvae.errors import UserError
 from tf_mvae.evaluation.attributes import (
     attribute_classifier,
     mean_over_attributes,
     network_predictor,
     predicted_attributes,
-    prevalence,
 )
 from tf_mvae.evaluation.classifier import kept_classifier
 from tf_mvae.evaluation.judges import Judge
@@ -29,6 +29,8 @@ from tf_mvae.models import BaseVAE
 from tf_mvae.ops.tokens import blank_rest
 
 __all__ = ["AttributeConcept", "Concept", "StringConcept", "concepts_of"]
+
+_MOST_ATTRIBUTES = 100  # a vector of more is no list of attributes
 
 
 class Concept:
@@ -67,11 +69,12 @@ class Concept:
         """
         return np.argmax(generated, axis=-1)
 
-    def asked(self, known: np.ndarray) -> np.ndarray:
-        """Returns which examples count, booleans `[examples, ...]` that broadcast to values.
+    def asked(self, known: np.ndarray, true: np.ndarray) -> np.ndarray:
+        """Returns what counts of values, booleans `[examples]`, or of attributes their shape.
 
         Args:
-            known: The modality's mask, `[examples, ...]`.
+            known: The modality's mask, `[examples]`, a group's `[examples, member]`.
+            true: The values, `[examples, ...]`.
         """
         return known > 0
 
@@ -134,7 +137,8 @@ class AttributeConcept(Concept):
     """Attributes, each there or not: balanced accuracy, the mean over attributes.
 
     Balanced, since most attributes are rare: a random image has few of them, too. A class is an
-    attribute that is there, or one that is not; an example belongs to many.
+    attribute that is there, or one that is not; an example belongs to many. They are a group's,
+    or those of a vector of zeros and ones.
     """
 
     score_name = "balanced accuracy"
@@ -157,7 +161,7 @@ class AttributeConcept(Concept):
         predictor = network_predictor(network, image, group)
         batches = settings.shown_batches(run, "thresholds", "validation")
         checked = predicted_attributes(predictor, batches, run.model, image, group)
-        thresholds = balanced_thresholds(*checked, otherwise=prevalence(seen, group))
+        thresholds = balanced_thresholds(*checked, otherwise=checked[1].mean(axis=0))
         return Judge(network, _above(group, thresholds))
 
     def true(self, x: Mapping[str, Any]) -> np.ndarray:
@@ -167,6 +171,10 @@ class AttributeConcept(Concept):
     def said(self, generated: np.ndarray) -> np.ndarray:
         """See `Concept`."""
         return np.asarray(generated) > 0.5
+
+    def asked(self, known: np.ndarray, true: np.ndarray) -> np.ndarray:
+        """See `Concept`; `[examples, attribute]`."""
+        return np.broadcast_to(np.reshape(known, [len(true), -1]) > 0, true.shape)
 
     def score(self, said: np.ndarray, true: np.ndarray, asked: np.ndarray) -> dict[str, Any]:
         """See `Concept`; NaN where no attribute is asked for both ways."""
@@ -191,7 +199,19 @@ def concepts_of(model: BaseVAE) -> list[Concept]:
             found.append(Concept(modality))
         elif modality.likelihood.is_sequence:
             found.append(StringConcept(modality))
-    return found + [AttributeConcept(group) for group in attribute_groups(model.modalities)]
+    attributes = attribute_groups(model.modalities) + _vectors(model.modalities)
+    return found + [AttributeConcept(modality) for modality in attributes]
+
+
+def _vectors(modalities: Sequence[Modality]) -> list[Modality]:
+    """Returns vectors of zeros and ones that are few enough to be attributes."""
+    return [
+        m
+        for m in modalities
+        if isinstance(m.likelihood, Bernoulli)
+        and len(m.likelihood.event_shape) == 1
+        and m.likelihood.event_shape[0] <= _MOST_ATTRIBUTES
+    ]
 
 
 def _above(group: Modality, thresholds: np.ndarray) -> Callable[[np.ndarray], np.ndarray]:

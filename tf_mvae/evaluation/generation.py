@@ -102,8 +102,7 @@ def _judged(
         concept.judge(run, settings, image),
         concept,
         test.prepared(image),
-        concept.true(test.x),
-        concept.asked(test.mask[concept.name]),
+        *_truth(concept, test),
         known.reconstructed[image.name],
     )
     table = image.name if len(concepts) == 1 else f"{image.name} judged by {concept.name}"
@@ -126,8 +125,7 @@ def _given(
     generated, given = examples_.generate(model, known.test, subset, settings)
     times, test, results = settings.num_samples, known.test, {}
     for concept in concepts:
-        true, mask = concept.true(test.x), given.get(concept.name, test.mask[concept.name])
-        asked_of_real = concept.asked(mask)
+        true, asked_of_real = _truth(concept, test._replace(mask=test.mask | given))
         repeated = np.repeat(true, times, 0), np.repeat(asked_of_real, times, 0)
         if concept.name in targets:
             score = concept.score(concept.said(generated[concept.name]), *repeated)
@@ -148,7 +146,7 @@ def _from_prior(
     results = {}
     for one in judged:
         true = one.concept.said(generated[one.concept.name])
-        asked = one.concept.asked(np.ones([number, *one.concept.modality.mask_shape]))
+        asked = one.concept.asked(np.ones([number, *one.concept.modality.mask_shape]), true)
         found = one.reference.measure(generated[one.image.name], true, asked)
         results |= _cells(one, " from the prior", found)
     return results
@@ -157,10 +155,7 @@ def _from_prior(
 def _scale(one: Judged, known: Known, generated: int, seed: int) -> dict[str, Any]:
     """Measures real and reconstructed examples, and useless models."""
     concept, reference = one.concept, one.reference
-    test, training = (
-        (concept.true(part.x), concept.asked(part.mask[concept.name]))
-        for part in (known.test, known.training)
-    )
+    test, training = (_truth(concept, part) for part in (known.test, known.training))
     pixels = known.training.prepared(one.image)
     reconstructed = known.reconstructed[one.image.name]
     times = len(reconstructed) // known.test.number
@@ -177,7 +172,7 @@ def _scale(one: Judged, known: Known, generated: int, seed: int) -> dict[str, An
 
 def _useless_values(concept: Concept, known: Known, seed: int) -> dict[str, Any]:
     """Measures a concept's values that take no notice of what is given."""
-    true, asked = concept.true(known.test.x), concept.asked(known.test.mask[concept.name])
+    true, asked = _truth(concept, known.test)
     training = concept.true(known.training.x)
     rows = np.random.default_rng([seed, 46]).integers(len(training), size=len(true))
     usual = np.broadcast_to(concept.most_frequent(training), true.shape)
@@ -186,6 +181,12 @@ def _useless_values(concept: Concept, known: Known, seed: int) -> dict[str, Any]
         score = {"coherence": concept.score(said, true, asked)}
         results |= cells(concept.name, f", useless: {name}", score, _titles(concept))
     return results
+
+
+def _truth(concept: Concept, examples: Examples) -> tuple[np.ndarray, np.ndarray]:
+    """Returns a concept's values of examples, and what counts of them."""
+    true = concept.true(examples.x)
+    return true, concept.asked(examples.mask[concept.name], true)
 
 
 def _titles(concept: Concept) -> dict[str, str]:

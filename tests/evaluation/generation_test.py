@@ -8,7 +8,7 @@ import tensorflow as tf
 
 from tests import tiny
 from tests.evaluation import attributes_test
-from tf_mvae import MVAE, Modality, likelihoods
+from tf_mvae import CVAE, MVAE, Modality, likelihoods
 from tf_mvae.data.pipeline import Split, evaluation_batches
 from tf_mvae.errors import UserError
 from tf_mvae.evaluation import ANALYSES, Settings, table
@@ -162,6 +162,15 @@ def test_coherence_stands_next_to_the_distance(directory):
         " | label", ", reconstructions"
     )]  # fmt: skip
     assert distances[0] > 3 and distances[1] < 0.01
+
+
+def test_a_model_with_a_condition_is_measured_given_it_alone(directory):
+    model = CVAE(Generator(None).modalities, latent_dim=2, units=[8])
+    results = ANALYSES["generation"].analyze(FakeRun(model, directory), Settings(num_samples=1))
+    assert (
+        set(row(results, "image | label")) == set(row(results, "image, reconstructions")) == COLUMNS
+    )
+    assert not [name for name in results if "prior" in name or name.startswith("label")]
 
 
 def test_attributes_are_judged_by_their_classifier(tmp_path):

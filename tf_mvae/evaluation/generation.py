@@ -119,7 +119,7 @@ def _given(
 ) -> dict[str, Any]:
     """Measures what is generated from one subset of each example."""
     targets = {modality.name for modality in model.targets} - set(subset.names)
-    if not targets & {one.image.name for one in judged} | {c.name for c in concepts}:
+    if not targets & {*(one.image.name for one in judged), *(c.name for c in concepts)}:
         return {}
     words = subset.describe([group.name for group in attribute_groups(model.modalities)])
     generated, given = examples_.generate(model, known.test, subset, settings)

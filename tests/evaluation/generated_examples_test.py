@@ -75,7 +75,7 @@ def test_reconstructions_see_everything():
     model, examples = tiny.make_model(), make_examples(5)
     settings = Settings(num_samples=2, seed=1)
     found = reconstruct(model, examples, ["image"], settings)
-    z = model.latent_samples(examples.x, 2, examples.mask, [1, 0])
+    z = model.posterior(examples.x, examples.mask).sample(2, seed=[1, 0])
     expected = model.from_latent(z)["image"].numpy()
     assert set(found) == {"image"}
     np.testing.assert_allclose(found["image"][::2], expected[0], atol=1e-6)

@@ -35,10 +35,11 @@ def images_of_classes(
         in turn.
     """
     classes = np.arange(label.likelihood.num_classes, dtype=np.int32)
-    parts = []
+    given, parts = {label.name: classes}, []
     for start in range(0, images_of_a_class, _CHUNK):
         number = min(_CHUNK, images_of_a_class - start)
-        drawn = model.generate({label.name: classes}, number, seed=[seed, start])[image.name]
+        z = model.latent_samples(given, number, seed=[seed, start])
+        drawn = model.from_latent(z, None, [image.name], given)[image.name]
         parts.append(drawn.numpy().reshape(-1, *image.likelihood.event_shape))
     return np.concatenate(parts), np.tile(classes, images_of_a_class)
 

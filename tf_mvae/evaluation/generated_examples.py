@@ -204,7 +204,8 @@ def reconstruct(
     for place, rows in _rows(examples.number, settings.batch_size):
         given = {name: value[rows] for name, value in examples.x.items()}
         there = {name: value[rows] for name, value in examples.mask.items()}
-        z = model.latent_samples(given, settings.num_samples, there, [settings.seed, place])
+        posterior = model.posterior(given, there)  # also of a model that draws z otherwise
+        z = posterior.sample(settings.num_samples, seed=[settings.seed, place])
         drawn = model.from_latent(z, None, names, given)
         parts.append({name: _by_example(value.numpy()) for name, value in drawn.items()})
     return _joined(parts)

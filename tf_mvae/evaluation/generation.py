@@ -3,6 +3,7 @@
 What each figure says, and what useless models score: docs/generation.md.
 """
 
+import math
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -20,6 +21,7 @@ from tf_mvae.models import BaseVAE
 __all__ = ["analyze"]
 
 _MOST_EXAMPLES = 10_000
+_MOST_NUMBERS = 2**26  # of all images of one kind, a float32 each: several are held at a time
 
 
 class Judged(NamedTuple):
@@ -48,11 +50,12 @@ class Known(NamedTuple):
 def analyze(run: Any, settings: Settings) -> dict[str, Any]:
     """Measures what is generated from each subset and from nothing; the `generation` analysis.
 
-    From every example of the split (10,000 at most), and each subset of what it has, all other
-    modalities are generated as the model does by default. Of images: coherence (a judge sees what
-    was asked for), the Frechet distance in the judge's features, the variance of pixels within
-    a class, density and coverage. Of classes, strings and attributes: coherence. The same of
-    reconstructions and of real training examples, for scale, and of useless models.
+    From every example of the split (10,000 at most, of large images fewer), and each subset of
+    what it has, all other modalities are generated as the model does by default. Of images:
+    coherence (a judge sees what was asked for), the Frechet distance in the judge's features, the
+    variance of pixels within a class, density and coverage. Of classes, strings and attributes:
+    coherence. The same of reconstructions and of real training examples, for scale, and of
+    useless models.
 
     Raises:
         UserError: The model has no image that something else says the class, attributes or
@@ -66,9 +69,11 @@ def analyze(run: Any, settings: Settings) -> dict[str, Any]:
             "--analysis=generation needs an image and a class, a string or attributes to judge it "
             "by; leave it out"
         )
-    test = examples_.real_examples(run, settings, _MOST_EXAMPLES)
+    largest = max(math.prod(image.likelihood.event_shape) for image in images)
+    most = min(_MOST_EXAMPLES, _MOST_NUMBERS // largest)
+    test = examples_.real_examples(run, settings, most)
     generated = test.number * settings.num_samples
-    training = examples_.training_examples(run, _MOST_EXAMPLES, settings.seed)
+    training = examples_.training_examples(run, most, settings.seed)
     names = [image.name for image in images]
     known = Known(test, training, examples_.reconstruct(model, test, names, settings))
     judged = [_judged(run, settings, known, i, c, concepts) for i in images for c in concepts]

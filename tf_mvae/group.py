@@ -10,6 +10,7 @@ import tensorflow as tf
 
 from tf_mvae.distributions.likelihoods import Bernoulli, Likelihood
 from tf_mvae.distributions.members import MemberLikelihood
+from tf_mvae.errors import UserError
 from tf_mvae.layers import (
     GroupedDense,
     MaskedBatchNormalization,
@@ -125,6 +126,10 @@ class ModalityGroup(Modality):
         decoder = _default_decoder(likelihood) if decoder is None else decoder
         for argument, network in (("encoder", encoder), ("decoder", decoder)):
             _refuse_batch_norm(name, check_network(f"group {name!r}: {argument}", network))
+        if kwargs.get("element_mask"):
+            raise UserError(
+                f"group {name!r}: members are missing as a whole; element_mask is for a Modality"
+            )
         joint = MemberLikelihood(likelihood, len(members))
         super().__init__(name, joint, encoder, decoder, **kwargs)
         self.members = members

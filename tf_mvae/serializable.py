@@ -16,16 +16,26 @@ __all__ = ["CLASSES", "register"]
 
 # The classes that a saved model can contain, by the module that defines them.
 CLASSES = {
+    "tf_mvae.distributions.beta": ("Beta",),
+    "tf_mvae.distributions.categorical": ("Categorical",),
+    "tf_mvae.distributions.columns": ("Columns",),
+    "tf_mvae.distributions.gamma": ("Gamma",),
     "tf_mvae.distributions.likelihoods": (
         "Bernoulli",
         "CallableLikelihood",
-        "Categorical",
         "Laplace",
         "Normal",
         "Poisson",
     ),
+    "tf_mvae.distributions.log_normal": ("LogNormal",),
     "tf_mvae.distributions.members": ("MemberLikelihood",),
+    "tf_mvae.distributions.negative_binomial": (
+        "NegativeBinomial",
+        "ZeroInflatedNegativeBinomial",
+    ),
+    "tf_mvae.distributions.ordinal": ("Ordinal",),
     "tf_mvae.distributions.sequences": ("TokenSequence",),
+    "tf_mvae.distributions.student_t": ("StudentT",),
     "tf_mvae.group": ("ModalityGroup",),
     "tf_mvae.layers.batch_normalization": ("MaskedBatchNormalization",),
     "tf_mvae.layers.dropout": ("SeededDropout",),

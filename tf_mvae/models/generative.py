@@ -209,7 +209,8 @@ class GenerativeModel(NetworkModel):
             shape = [None, *likelihood.event_shape]
             x[name] = tf.TensorSpec(shape, likelihood.dtype, f"x_{own}")
             if name not in self.conditions:
-                mask[name] = tf.TensorSpec([None, *modality.mask_shape], tf.float32, f"mask_{own}")
+                shape = [None, *modality.given_mask_shape]
+                mask[name] = tf.TensorSpec(shape, tf.float32, f"mask_{own}")
         return {"x": x, "mask": mask}
 
     def _unpacked(

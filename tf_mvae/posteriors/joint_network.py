@@ -60,7 +60,8 @@ class JointNetwork(ExpertKind):
         """See `PosteriorKind.joint`; it means something for complete examples only."""
         if len(x) < len(model.modalities):
             return None
-        values = {m.name: m.prepare(x[m.name], mask[m.name]) for m in model.modalities}
+        prepared = {m.name: m.prepare(x[m.name], mask[m.name]) for m in model.modalities}
+        values = {m.name: m.network_input(prepared[m.name]) for m in model.modalities}
         complete = tf.reduce_prod(tf.stack(list(mask.values())), axis=0)
         loc, log_variance = model.joint_encoder(values, complete, training=training)
         return DiagonalGaussian(loc, bounded(log_variance))

@@ -8,10 +8,13 @@ import numpy as np
 import tensorflow as tf
 import tensorflow_probability as tfp
 
+from tf_mvae import checks
 from tf_mvae.batch import check_arrays, unpack
 from tf_mvae.errors import UserError
 from tf_mvae.layers import unrolled
 from tf_mvae.models import arguments
+from tf_mvae.models.imputation import impute_arrays
+from tf_mvae.models.imputed_table import ImputedTable
 from tf_mvae.models.networks import NetworkModel
 from tf_mvae.ops import random
 from tf_mvae.ops.custom_op import reference_only
@@ -125,6 +128,37 @@ class GenerativeModel(NetworkModel):
         seeds = tf.unstack(random.split(self._seed(seed), 2), num=2)
         z = self._drawn(x, mask, num_samples, seeds[0], temperature)
         return self._decoded(z, seeds[1] if return_samples else None, None, conditions)
+
+    def impute(
+        self,
+        data: Any,
+        num_samples: int = 100,
+        quantiles: Sequence[float] = (0.05, 0.5, 0.95),
+        seed: int | Sequence[int] | tf.Tensor | None = None,
+        importance: bool = False,
+    ) -> Any:
+        """Fills what is missing, and says how sure that is; see `tf_mvae.models.imputation`.
+
+        Args:
+            data: A batch, or a table (`tf_mvae.data.from_frame`).
+            num_samples: Samples of the latent for each example.
+            quantiles: Probabilities above 0 and below 1.
+            seed: A number (or two); the model's own if omitted.
+            importance: Whether samples of the latent are weighed by what is observed.
+
+        Returns:
+            For a batch an `Imputation` by modality, for a table an `ImputedTable`, in the
+            table's units.
+
+        Raises:
+            UserError: The data or an argument do not fit.
+        """
+        number = checks.positive_integer("num_samples", num_samples)
+        batch = getattr(data, "batch", data)
+        x, mask = unpack(batch, self.modalities, partial=True)
+        seed = self._seed(seed)
+        found = impute_arrays(self, x, mask, number, tuple(quantiles), seed, importance)
+        return ImputedTable.of(data, found) if hasattr(data, "schema") else found
 
     def latent_samples(
         self,

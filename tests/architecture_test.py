@@ -29,7 +29,10 @@ RANKS = [
     ["experiments"],
     ["training"],
     ["command"],
-    ["train", "evaluate", "generate", "export", "sweep", "serve", "data_service", "__main__"],
+    [
+        *("train", "evaluate", "generate", "impute", "export", "sweep", "serve"),
+        *("inspect_table", "data_service", "__main__"),
+    ],
 ]
 COMMANDS = {"command", *RANKS[-1]}
 RANK = {unit: rank for rank, units in enumerate(RANKS) for unit in units}

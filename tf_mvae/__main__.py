@@ -10,7 +10,17 @@ from tf_mvae import names
 
 __all__ = ["COMMANDS", "main"]
 
-COMMANDS = ("train", "evaluate", "generate", "export", "serve", "sweep", "data_service")
+COMMANDS = (
+    "train",
+    "evaluate",
+    "generate",
+    "impute",
+    "export",
+    "serve",
+    "sweep",
+    "inspect_table",
+    "data_service",
+)
 
 
 def main(arguments: list[str]) -> int:

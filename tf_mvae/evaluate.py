@@ -16,10 +16,11 @@ flags.DEFINE_list(
     "Analyses: accuracy (classes read off other modalities), coherence (generated images named "
     "by a classifier), log_likelihood (by importance sampling), weight_variance (of the log "
     "importance weights), attributes (read off images, beside a supervised classifier), "
-    "transcription (sequences read off images), transformations (pictures had from other "
-    "pictures, beside simple guesses and supervised networks), translation (BLEU and chrF in "
-    "every direction), translation_baseline (the same of a supervised model, trained on the "
-    "run's pairs). Where left out, those of the run's experiment.",
+    "imputation (cells of a table that are held out, compared with simple guesses and "
+    "scikit-learn's imputers), transcription (sequences read off images), transformations "
+    "(pictures had from other pictures, beside simple guesses and supervised networks), "
+    "translation (BLEU and chrF in every direction), translation_baseline (the same of a "
+    "supervised model, trained on the run's pairs). Where left out, those of the run's experiment.",
 )
 flags.DEFINE_enum("split", "test", ["train", "validation", "test"], "The split to evaluate on.")
 flags.DEFINE_string("data_dir", None, "Where the data are, if not where the run had them.")

@@ -30,6 +30,7 @@ EXPERIMENTS = (
     "mnist",
     "multi_mnist",
     "sensors",
+    "table",
     "translation",
 )
 MODELS = (
@@ -50,6 +51,7 @@ ANALYSES = (
     "accuracy",
     "attributes",
     "coherence",
+    "imputation",
     "log_likelihood",
     "transcription",
     "transformations",

@@ -217,6 +217,18 @@ flags.DEFINE_integer(
 flags.DEFINE_float(
     "word_dropout", 0.0, "Share of words that training hides from the decoder (translation)."
 )
+flags.DEFINE_string("table", None, "A CSV, TSV or Parquet file, a row an example (table).")
+flags.DEFINE_string(
+    "schema",
+    None,
+    "What its columns are, as python -m tf_mvae.inspect_table writes it; inferred if omitted "
+    "(table).",
+)
+flags.DEFINE_float(
+    "element_dropout",
+    0.5,
+    "The largest fraction of a row's observed cells that training hides from an encoder (table).",
+)
 flags.DEFINE_integer("checkpoint_steps", 1000, "Steps between checkpoints within an epoch.", 1)
 flags.DEFINE_integer("picture_epochs", 10, "Epochs between pictures in TensorBoard.", 1)
 flags.DEFINE_integer("keep_checkpoints", 2, "Newest checkpoints to keep, beside the best.", 1)
@@ -251,7 +263,7 @@ def config_of_flags() -> "RunConfig":
         elif hint == tuple[str, ...]:
             given[name] = tuple(given[name])
     # From wherever a run is evaluated later, its data are where they are.
-    for name in ("data_dir", "dataset_dir"):
+    for name in ("data_dir", "dataset_dir", "table", "schema"):
         if given.get(name) and "://" not in given[name]:
             given[name] = os.path.abspath(os.path.expanduser(given[name]))
     given["jit_compile"] = {"true": True, "false": False, "auto": "auto"}[FLAGS.jit_compile]

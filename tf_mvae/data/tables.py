@@ -1,17 +1,23 @@
 """Data frames as batches, and what a model says of them as data frames again."""
 
 import os
+import pathlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
+from tf_mvae import files
 from tf_mvae.data.schema import Schema
 from tf_mvae.data.schema_inference import describe_schema, infer_schema
 from tf_mvae.errors import UserError
 from tf_mvae.modality import Modality
 
-__all__ = ["Table", "from_frame", "read_table", "split_rows"]
+__all__ = ["Table", "from_frame", "read_table", "split_rows", "without_split", "write_table"]
+
+
+_SPLITS = ("train", "validation", "test")
+_SPLIT_COLUMN = "split"
 
 
 class Table:
@@ -32,6 +38,11 @@ class Table:
         """
         self.frame, self.schema = frame, schema
         self.batch = schema.encode(frame)
+
+    @property
+    def cells(self) -> int:
+        """How many cells the schema's columns have."""
+        return len(self.frame) * len(self.schema.columns)
 
     def modalities(self, **kwargs: Any) -> list[Modality]:
         """Returns new modalities for a model; see `Schema.make_modalities` for the arguments."""
@@ -102,6 +113,40 @@ def read_table(path: str | os.PathLike) -> Any:
         raise UserError(f"table {path} cannot be read: {error.strerror or error}") from error
     except (ValueError, UnicodeDecodeError) as error:
         raise UserError(f"table {path} cannot be read: {str(error).splitlines()[0]}") from error
+
+
+def write_table(frame: Any, path: str | os.PathLike) -> None:
+    """Writes a data frame as CSV, or as Parquet if the path ends so, whole or not at all.
+
+    The index is written if it has a name.
+
+    Raises:
+        UserError: The file cannot be written.
+    """
+    path = pathlib.Path(path).expanduser()
+    named = frame.index.name is not None
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with files.replacing(path) as temporary:
+            if path.suffix in (".parquet", ".pq"):
+                frame.to_parquet(temporary, index=named)
+            else:
+                frame.to_csv(temporary, index=named)
+    except OSError as error:
+        raise UserError(f"{path} cannot be written: {error.strerror or error}") from error
+    except ImportError as error:
+        raise UserError(f"{path} needs pyarrow: pip install pyarrow") from error
+
+
+def without_split(frame: Any) -> tuple[Any, Any]:
+    """Takes the column `split` off a data frame, if it says `train`, `validation` and `test`.
+
+    Returns:
+        The other columns, and that column or None.
+    """
+    if _SPLIT_COLUMN in frame.columns and set(frame[_SPLIT_COLUMN]) == set(_SPLITS):
+        return frame.drop(columns=_SPLIT_COLUMN), frame[_SPLIT_COLUMN]
+    return frame, None
 
 
 def split_rows(number: int, seed: int = 0) -> dict[str, np.ndarray]:

@@ -6,6 +6,7 @@ from tf_mvae.experiments import (
     mnist,
     multi_mnist,
     sensors,
+    table,
     transformations,
     translation,
 )
@@ -21,6 +22,7 @@ __all__ = [
     "names",
     "register",
     "sensors",
+    "table",
     "transformations",
     "translation",
 ]

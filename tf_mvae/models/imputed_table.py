@@ -73,6 +73,35 @@ class ImputedTable(NamedTuple):
             probabilities,
         )
 
+    def details(self, table: Table) -> Any:
+        """Returns a data frame with a row for each cell that was filled.
+
+        Args:
+            table: The table that was imputed.
+
+        Returns:
+            `row` (the index), `column`, `estimate`, `standard_deviation`, `probability` of the
+            class that was filled in, and `quantile_Q` of each quantile.
+        """
+        import pandas as pd
+
+        parts = []
+        for name in self.mean.columns:
+            gaps = np.asarray(table.frame[name].isna())
+            part = {
+                "row": table.frame.index[gaps],
+                "column": name,
+                "estimate": self.mean[name][gaps].to_numpy(),
+                "standard_deviation": self.standard_deviation[name][gaps].to_numpy(),
+                "probability": np.nan,
+            }
+            if name in self.probabilities:
+                part["probability"] = self.probabilities[name][gaps].max(axis=1).to_numpy()
+            part |= {f"quantile_{q:g}": v[name][gaps].to_numpy() for q, v in self.quantiles.items()}
+            if gaps.any():
+                parts.append(pd.DataFrame(part).astype({"estimate": object}))
+        return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame()
+
 
 def _column(array: np.ndarray, place: int) -> np.ndarray:
     """Returns one column of a modality's array, which may be one class a row."""

@@ -261,6 +261,9 @@ _OPTIONS = (
     "vocabulary_size",
     "max_length",
     "word_dropout",
+    "table",
+    "schema",
+    "element_dropout",
     "assets_dir",
 )
 

@@ -29,7 +29,7 @@ def run_card(
     """
     experiment = registry.get(config.experiment)
     flags = dataclasses.asdict(config)
-    for place in ("data_dir", "dataset_dir", "assets_dir"):
+    for place in ("data_dir", "dataset_dir", "assets_dir", "table", "schema"):
         flags.pop(place)
     measured = {_metric(name): value for name, value in sorted(metrics.items())}
     return ModelCard(

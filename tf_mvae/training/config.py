@@ -104,6 +104,10 @@ class RunConfig:
             every batch is of chance and as long as `max_length` (translation).
         max_length: The most sub-words of a sentence, its end among them (translation).
         word_dropout: Share of words that training hides from the decoder (translation).
+        table: The file of the rows (table).
+        schema: The file of their schema; inferred if None (table).
+        element_dropout: The largest fraction of a row's cells that training hides from an
+            encoder (table).
         assets_dir: Where the run keeps what was made of its training data, such as
             vocabularies. No flag, and no part of the flagfile: the run directory's own.
     """
@@ -161,6 +165,9 @@ class RunConfig:
     bucket_batches: int = 0
     max_length: int = 32
     word_dropout: float = 0.0
+    table: str | None = None
+    schema: str | None = None
+    element_dropout: float = 0.5
     assets_dir: str | None = None
 
     def __post_init__(self):
@@ -206,7 +213,13 @@ class RunConfig:
             raise UserError(f"--clip_norm must be positive, or 0; it is {self.clip_norm}")
         if not 0 <= self.ema < 1:
             raise UserError(f"--ema must be below 1 (0.999, say), or 0; it is {self.ema}")
-        for name in ("paired_fraction", "paired_share", "word_dropout", "correlation_alpha"):
+        for name in (
+            "paired_fraction",
+            "paired_share",
+            "word_dropout",
+            "correlation_alpha",
+            "element_dropout",
+        ):
             if getattr(self, name) is not None and not 0 <= getattr(self, name) <= 1:
                 raise UserError(f"--{name} is 0 to 1; it is {getattr(self, name)}")
         if self.paired_fraction is not None and self.paired_examples is not None:

@@ -13,7 +13,7 @@ __all__ = ["describe_schema", "infer_schema"]
 
 _MOST_GRADES = 10  # whole numbers of more values are counts or real
 _MOST_CATEGORIES = 50
-_SKEW = 2.0
+_SKEW = 1.0
 
 
 def infer_schema(
@@ -26,7 +26,7 @@ def infer_schema(
     Two values are binary; other text and pandas categories are categorical, ordered ones ordinal;
     whole numbers of at most ten values from 0 on are ordinal, of more with a least one of 0 or 1
     counts, otherwise real; other numbers are proportions if they lie between 0 and 1, positive if
-    they do and are skewed (skewness above 2), otherwise real. Left out are columns that are empty,
+    they do and are skewed (skewness above 1), otherwise real. Left out are columns that are empty,
     dates, text that differs in most rows, and whole numbers that count the rows.
 
     Args:

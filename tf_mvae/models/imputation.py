@@ -207,7 +207,7 @@ def _observed(
     """Returns prepared data and where they are observed, `[batch, *event_shape]`."""
     shape = (rows, *modality.likelihood.event_shape)
     if modality.name not in x:
-        return np.zeros(shape, np.float32), np.zeros(shape, bool)
+        return np.zeros(shape, modality.likelihood.dtype.as_numpy_dtype), np.zeros(shape, bool)
     there = mask[modality.name].numpy()
     value = modality.prepare(x[modality.name], mask[modality.name]).numpy()
     observed = np.broadcast_to(there.reshape(there.shape + (1,) * (value.ndim - there.ndim)), shape)

@@ -16,6 +16,7 @@ RANKS = [
     ["checks", "failures", "files", "names"],
     ["ops"],
     ["distributions", "layers"],
+    ["default_networks"],
     ["modality"],
     ["group"],
     ["batch_structure", "batch_values"],

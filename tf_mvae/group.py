@@ -8,6 +8,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from tf_mvae.default_networks import encoder_width, num_classes, with_log_counts
 from tf_mvae.distributions.likelihoods import Bernoulli, Likelihood
 from tf_mvae.distributions.members import MemberLikelihood
 from tf_mvae.errors import UserError
@@ -21,13 +22,7 @@ from tf_mvae.layers import (
 from tf_mvae.layers.lookup import once_an_input
 from tf_mvae.layers.mlp import default_width
 from tf_mvae.layers.sequential import call_network, check_network
-from tf_mvae.modality import (
-    Modality,
-    check_weight,
-    encoder_width,
-    num_classes,
-    with_log_counts,
-)
+from tf_mvae.modality import Modality, check_weight
 
 __all__ = ["ModalityGroup", "attribute_groups", "has_groups"]
 

@@ -16,9 +16,9 @@ flags.DEFINE_string(
 )
 flags.DEFINE_enum(
     "modalities",
-    "types",
-    ["types", "one", "columns"],
-    "What a modality is: the columns of one type, all columns, or each column.",
+    "one",
+    ["one", "types", "columns"],
+    "What a modality is: all columns, those of one type, or each column.",
 )
 
 

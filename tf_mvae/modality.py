@@ -2,7 +2,6 @@
 
 import math
 import re
-from collections.abc import Sequence
 from typing import Any
 
 import keras
@@ -11,18 +10,17 @@ import tensorflow as tf
 from absl import logging
 
 from tf_mvae import checks
+from tf_mvae.default_networks import default_decoder, default_encoder
 from tf_mvae.distributions import elements
-from tf_mvae.distributions.likelihoods import Categorical, Likelihood, TokenSequence
+from tf_mvae.distributions.likelihoods import Likelihood
 from tf_mvae.distributions.placeholder import choose_placeholder
 from tf_mvae.errors import UserError
-from tf_mvae.layers import RecurrentEncoder, mlp_decoder, mlp_encoder
 from tf_mvae.layers.dropout import next_seed
 from tf_mvae.layers.lookup import once_an_input
-from tf_mvae.layers.mlp import LogCounts, default_width
 from tf_mvae.layers.sequential import MaskedSequential, call_network, check_network, flat
 from tf_mvae.ops import random
 
-__all__ = ["Modality", "default_decoder", "default_encoder"]
+__all__ = ["Modality"]
 
 # Names of other tensors in what models give and in the signatures of exported ones.
 _RESERVED = (
@@ -318,47 +316,6 @@ class Modality(keras.layers.Layer):
         made = cls(**{**config, **parts})
         made._is_loaded = True
         return made
-
-
-def default_encoder(
-    likelihood: Likelihood, units: Sequence[int] | None = None
-) -> keras.layers.Layer:
-    """Returns the network from prepared data to features that a modality has by default.
-
-    It is `mlp_encoder`, for counts (`Poisson`) of their logarithms, `log(1 + x)`, and for
-    sequences a `RecurrentEncoder` instead.
-
-    Args:
-        likelihood: Of the modality.
-        units: Widths of the layers; default: two as wide as `tf_mvae.layers.mlp.default_width`
-            says of the numbers of an example, or of the number of classes.
-    """
-    if isinstance(likelihood, TokenSequence):
-        return RecurrentEncoder(likelihood.vocabulary_size)
-    units = [encoder_width(likelihood)] * 2 if units is None else units
-    encoder = mlp_encoder(units, num_classes(likelihood))
-    return with_log_counts(encoder) if likelihood.is_count else encoder
-
-
-def default_decoder(likelihood: Likelihood) -> keras.layers.Layer:
-    """Returns the network from a latent to a likelihood's parameters that is the default."""
-    shape = likelihood.parameter_shape
-    return mlp_decoder(shape, [default_width(math.prod(shape))] * 3)
-
-
-def encoder_width(likelihood: Likelihood) -> int:
-    """Returns the width of a default encoder's layers."""
-    return default_width(num_classes(likelihood) or math.prod(likelihood.event_shape))
-
-
-def num_classes(likelihood: Likelihood) -> int | None:
-    """Returns how many classes a likelihood has, None if it is not one of classes."""
-    return likelihood.num_classes if isinstance(likelihood, Categorical) else None
-
-
-def with_log_counts(encoder: MaskedSequential) -> MaskedSequential:
-    """Returns an encoder of counts that sees their logarithms."""
-    return MaskedSequential([LogCounts(), *encoder.layers])
 
 
 def check_weight(owner: str, argument: str, weight: Any) -> float:

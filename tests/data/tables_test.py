@@ -57,6 +57,8 @@ TYPES = {
 def test_types_are_inferred_and_printed(capsys):
     frame = make_frame()
     table = from_frame(frame)
+    assert set(table.schema.modalities) == {"table"}
+    table = from_frame(frame, modalities="types")
     assert {name: column.type for name, column in table.schema.columns.items()} == TYPES
     assert set(table.schema.modalities) == set(TYPES.values())
     assert table.schema.columns["grade"].categories == ("low", "mid", "high")
@@ -134,7 +136,7 @@ def test_what_does_not_fit_is_one_clear_line(change, message):
 
 def test_a_column_that_is_missing_everywhere_is_no_mistake():
     frame = make_frame()
-    schema, _ = infer_schema(frame)
+    schema, _ = infer_schema(frame, "types")
     batch = schema.encode(frame.assign(weight=None, site=np.nan))
     assert not batch["mask"]["categorical"].any() and not batch["mask"]["real"][:, 0].any()
 

@@ -84,7 +84,7 @@ def test_whole_modalities_classes_and_conditions_are_filled():
 
 def test_a_table_comes_back_in_its_units():
     frame = make_frame(30)
-    table = from_frame(frame, modalities="one", verbose=False)
+    table = from_frame(frame, verbose=False)
     model = MVAE(table.modalities(), latent_dim=2)
     found = model.impute(table, 10, (0.1, 0.9), seed=3)
     assert not found.filled.isna().any(axis=None)

@@ -18,7 +18,7 @@ _SKEW = 1.0
 
 def infer_schema(
     frame: Any,
-    modalities: str | Mapping[str, Sequence[Any]] = "types",
+    modalities: str | Mapping[str, Sequence[Any]] = "one",
     types: Mapping[Any, str] | None = None,
 ) -> tuple[Schema, dict[Any, str]]:
     """Returns a schema for a data frame, and the columns that it leaves out with the reasons.
@@ -31,8 +31,8 @@ def infer_schema(
 
     Args:
         frame: A pandas data frame.
-        modalities: `"types"`: the columns of one type are a modality. `"one"`: all of them are.
-            `"columns"`: each is one. Or by modality its columns; others are left out.
+        modalities: `"one"`: all columns are one modality, `table`. `"types"`: those of one type are
+            one. `"columns"`: each is one. Or by modality its columns; others are left out.
         types: By column, its type; guessed if omitted.
 
     Raises:

@@ -52,7 +52,7 @@ class Table:
 def from_frame(
     frame: Any,
     schema: Schema | str | os.PathLike | None = None,
-    modalities: str | Mapping[str, Sequence[Any]] = "types",
+    modalities: str | Mapping[str, Sequence[Any]] = "one",
     types: Mapping[Any, str] | None = None,
     verbose: bool = True,
 ) -> Table:

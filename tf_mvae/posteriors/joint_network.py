@@ -6,8 +6,9 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from tf_mvae.default_networks import default_encoder
 from tf_mvae.layers.joint import JointEncoder
-from tf_mvae.modality import Modality, default_encoder
+from tf_mvae.modality import Modality
 from tf_mvae.posteriors.gaussian import DiagonalGaussian
 from tf_mvae.posteriors.kind import Encoded, ExpertKind, bounded
 from tf_mvae.posteriors.product import product_without_prior

@@ -100,6 +100,7 @@ setup(
             "sacrebleu>=2.4,<3",  # BLEU and chrF as papers report them
             "tensorflow-text>=2.20,<2.22",  # sub-words inside a SavedModel; of TensorFlow's minor
         ],
+        "tables": ["pandas>=2"],  # data frames with gaps: from_frame, --experiment=table
         "sweep": ["scikit-learn>=1.5"],  # the baselines: logistic regression, RBM
         "onnx": [
             "tf2onnx>=1.17",  # the first whose dependencies allow numpy 2 and TensorFlow's protobuf

@@ -17,6 +17,7 @@ RANKS = [
     ["settings"],
     ["ops"],
     ["distributions", "layers"],
+    ["default_networks"],
     ["modality"],
     ["group"],
     ["batch_structure", "batch_values"],
@@ -31,8 +32,10 @@ RANKS = [
     ["experiments"],
     ["training"],
     ["command", "setting_flags"],
-    ["train", "fit_sampler", "evaluate", "generate", "export", "sweep", "serve", "data_service"]
-    + ["__main__"],
+    [
+        *("train", "fit_sampler", "evaluate", "generate", "impute", "export", "sweep", "serve"),
+        *("inspect_table", "data_service", "__main__"),
+    ],
 ]
 COMMANDS = {*RANKS[-2], *RANKS[-1]}
 RANK = {unit: rank for rank, units in enumerate(RANKS) for unit in units}

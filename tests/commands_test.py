@@ -17,8 +17,16 @@ from tf_mvae.errors import UserError
 from tf_mvae.training import RunConfig, train, trainer
 
 ROOT = pathlib.Path(__file__).parents[1]
-COMMANDS = ("train", "generate", "evaluate", "export", "serve", "sweep", "data_service")
-MAIN_FLAG = {"serve": "--model_dir", "sweep": "--sweep_dir", "data_service": "--port"}
+COMMANDS = (
+    *("train", "generate", "evaluate", "impute", "export", "serve", "sweep"),
+    *("inspect_table", "data_service"),
+)
+MAIN_FLAG = {
+    "serve": "--model_dir",
+    "sweep": "--sweep_dir",
+    "data_service": "--port",
+    "inspect_table": "--output",
+}
 
 
 def run(*arguments):

@@ -5,14 +5,17 @@ import re
 
 import numpy as np
 
+from tests.experiments.table_test import make_table
+
 ROOT = pathlib.Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
 
 
+PROGRAMS = re.findall(r"<!-- a test runs this -->\n```python\n(.*?)```", README, re.S)
+
+
 def test_the_program_trains_on_three_arrays_one_half_missing(tmp_path, monkeypatch):
-    program, likelihood = re.findall(
-        r"<!-- a test runs this -->\n```python\n(.*?)```", README, re.S
-    )
+    program, likelihood, _ = PROGRAMS
     lines = [line for line in program.splitlines() if line.strip()]
     assert len(lines) <= 25
     monkeypatch.chdir(tmp_path)
@@ -29,6 +32,18 @@ def test_the_program_trains_on_three_arrays_one_half_missing(tmp_path, monkeypat
     exec(compile(likelihood, "README.md", "exec"), names)
     assert names["estimate"].log_likelihood.shape == (1000,)
     assert np.mean(names["estimate"].effective_sample_size) > 10
+
+
+def test_the_program_for_tables_fills_a_csv_file(tmp_path, monkeypatch):
+    *_, program = PROGRAMS
+    assert len([line for line in program.splitlines() if line.strip()]) <= 20
+    monkeypatch.chdir(tmp_path)
+    make_table(tmp_path / "patients.csv", 60)
+    names = {}
+    exec(compile(program.replace("epochs=200", "epochs=2"), "README.md", "exec"), names)
+    assert not names["filled"].isna().any(axis=None)
+    assert (names["low"]["a"] < names["high"]["a"]).all()
+    assert list(names["chances"]["grade"].columns) == ["high", "low", "mid"]
 
 
 def test_the_program_of_the_guide_to_translation_says_sentences():

@@ -15,9 +15,11 @@ COMMANDS = (
     "fit_sampler",
     "evaluate",
     "generate",
+    "impute",
     "export",
     "serve",
     "sweep",
+    "inspect_table",
     "data_service",
 )
 

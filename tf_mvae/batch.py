@@ -2,7 +2,9 @@
 
 `mask` may be omitted, as a whole or by name: everything is present then. What stands in a
 masked entry is never looked at. A group of modalities is one array with a mask
-`[batch, member]`, or `[batch]` for all of its members alike. `weight` is optional: what each
+`[batch, member]`, or `[batch]` for all of its members alike. A modality with an `element_mask`
+may have a mask of the shape of its data, which says of each element whether it is observed; NaN in
+its data says that it is not. `weight` is optional: what each
 example counts in the loss and in the metrics.
 
 `unpack` checks names, shapes and types always, and values where they are known: of arrays, of
@@ -19,6 +21,7 @@ import tensorflow as tf
 
 from tf_mvae import batch_structure, batch_values
 from tf_mvae.batch_structure import split, to_tensor
+from tf_mvae.distributions import elements
 from tf_mvae.errors import UserError
 from tf_mvae.modality import Modality
 
@@ -49,7 +52,8 @@ def unpack(
         `(x, mask)`, tensors by name; masks are float32 `[batch]`, a group's
         `[batch, member]`, one for each name in x. With `partial`, members of a group may be
         given under their own names, and are put together here. What is masked in a numpy
-        masked array has a mask of 0.
+        masked array has a mask of 0. Of a modality with an `element_mask` x is prepared, float32
+        with NaN in the gaps, and its mask says which examples have an observed element.
 
     Raises:
         UserError: A key, shape, type, mask or known value does not fit the modalities.
@@ -80,7 +84,25 @@ def unpack(
         if mask is not None:
             batch_values.check_mask(name, mask)
         batch_values.check_value(by_name[name], value, mask)
+    for modality in modalities:
+        if modality.element_mask and modality.name in x:
+            name = modality.name
+            x[name], masks[name] = _gaps_marked(modality, x[name], masks[name])
     return x, masks
+
+
+def _gaps_marked(
+    modality: Modality, value: tf.Tensor, mask: tf.Tensor
+) -> tuple[tf.Tensor, tf.Tensor]:
+    """Returns prepared data with NaN in the gaps, and the mask of examples, `[batch]`.
+
+    What has gone through here once comes out the same a second time.
+    """
+    inner = [1] * (value.shape.rank - mask.shape.rank)
+    there = tf.reshape(mask > 0, tf.concat([tf.shape(mask), inner], 0)) if inner else mask > 0
+    value = elements.mark_gaps(modality.likelihood, value, there)
+    axes = list(range(1, value.shape.rank))
+    return value, tf.cast(tf.reduce_any(elements.observed(value), axes), tf.float32)
 
 
 def example_weight(batch: Any) -> tf.Tensor | None:

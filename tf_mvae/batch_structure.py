@@ -120,9 +120,12 @@ def check_value(modality: Modality, shape: tf.TensorShape, dtype: tf.DType) -> N
 
 def check_mask(modality: Modality, shape: tf.TensorShape, dtype: tf.DType) -> None:
     """Checks the shape and the type of a modality's mask."""
-    name, inner = modality.name, modality.mask_shape
-    if shape.rank != 1 and not (inner and shape.rank == 2 and shape[1] in (*inner, None)):
-        expected = f"[batch, {inner[0]}] or [batch]" if inner else "[batch]"
+    name, inner = modality.name, modality.given_mask_shape
+    if shape.rank != 1 and not (inner and shape.is_compatible_with([None, *inner])):
+        sizes = ", ".join(["batch", *map(str, inner)])
+        expected = f"[{sizes}] or [batch]" if inner else "[batch]"
+        if not inner and shape.is_compatible_with([None, *modality.likelihood.event_shape]):
+            expected += " (a mask of single elements: Modality(..., element_mask=True))"
         raise UserError(f"mask[{name!r}] must have shape {expected}, not {shape}")
     if not (dtype.is_floating or dtype.is_integer or dtype.is_bool):
         raise UserError(f"mask[{name!r}] must hold 0 and 1, not {dtype.name}")

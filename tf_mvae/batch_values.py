@@ -1,6 +1,7 @@
 """The values of a batch: which ones a modality, a mask and a weight may hold."""
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -28,7 +29,8 @@ def check_value(modality: Modality, value: tf.Tensor, mask: tf.Tensor | None) ->
         modality: The modality.
         value: Raw data, `[batch, *event_shape]`; a tensor that a graph has yet to compute
             passes.
-        mask: `[batch]`, a group's `[batch, member]`; None if everything is present.
+        mask: `[batch]`, a group's `[batch, member]`, or one of single elements; None if
+            everything is present.
 
     Raises:
         UserError: A value is out of range.
@@ -36,11 +38,17 @@ def check_value(modality: Modality, value: tf.Tensor, mask: tf.Tensor | None) ->
     known, there = _known(value), None if mask is None else _known(mask)
     if known is None or known.dtype == bool or (mask is not None and there is None):
         return
-    if there is not None and not there.all():
-        known = known[there > 0]
     low, high = _raw_bounds(modality, value.dtype)
-    # A NaN makes both comparisons false.
-    if known.size and not (known.min() >= low and known.max() <= high):
+    if modality.element_mask or np.ndim(low):
+        known, low, high = _observed(known, there, low, high, modality.element_mask)
+    elif there is not None and not there.all():
+        known = known[there > 0]
+    # A NaN makes every comparison false.
+    if np.ndim(low):
+        within = bool(np.all((known >= low) & (known <= high)))
+    else:
+        within = not known.size or (known.min() >= low and known.max() <= high)
+    if not within:
         bad = known[~((known >= low) & (known <= high))].flat[0]
         hint = " (tf_mvae.from_arrays turns NaN into a mask)" if bad != bad else ""
         raise UserError(f"{_range_message(modality)}; it holds {bad}{hint}")
@@ -89,6 +97,8 @@ def assertions(
         return checks
     low, high = _raw_bounds(modality, value.dtype)
     good = tf.logical_and(value >= tf.cast(low, value.dtype), value <= tf.cast(high, value.dtype))
+    if modality.element_mask and value.dtype.is_floating:
+        good |= tf.math.is_nan(value)
     inner = [1] * (value.shape.rank - mask.shape.rank)
     there = tf.reshape(mask > 0, [-1, *mask.shape[1:], *inner])
     checks.append(check(tf.reduce_all(good | ~there), _range_message(modality)))
@@ -99,12 +109,15 @@ def present_rows(modality: Modality, masked: np.ndarray) -> np.ndarray:
     """Returns a mask, float32 `[examples]`, from which entries of an array are missing.
 
     Args:
-        modality: The modality; a group's mask is `[examples, member]`.
+        modality: The modality; a group's mask is `[examples, member]`, one of single elements
+            has the shape of `masked`.
         masked: Where an entry is missing, bool `[examples, *event_shape]`.
 
     Raises:
         UserError: An example has some entries of the modality and not others.
     """
+    if modality.element_mask:
+        return (~masked).astype(np.float32)
     lead = masked.shape[: 1 + len(modality.mask_shape)]
     rows = masked.reshape(*lead, -1)
     whole = rows.all(axis=-1)
@@ -118,7 +131,8 @@ def partly_missing(name: str, example: int) -> str:
     """Says that an example has a part of a modality."""
     return (
         f"example {example} has some numbers of modality {name!r} and not others; make each part "
-        "that may be missing a modality of its own (many of one kind: tf_mvae.ModalityGroup)"
+        "that may be missing a modality of its own (many of one kind: tf_mvae.ModalityGroup), or "
+        "the modality one with Modality(..., element_mask=True), and name the model's modalities"
     )
 
 
@@ -126,6 +140,19 @@ def _known(tensor: tf.Tensor) -> np.ndarray | None:
     """Returns what a tensor holds, None if a graph has yet to compute it."""
     found = tf.get_static_value(tensor)
     return None if found is None else np.asarray(found)
+
+
+def _observed(
+    known: np.ndarray, there: np.ndarray | None, low: Any, high: Any, of_elements: bool
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Returns the observed elements with their bounds, each `[elements]`; NaN is a gap there."""
+    chosen = np.ones(known.shape, bool)
+    if there is not None:
+        chosen &= there.reshape(there.shape + (1,) * (known.ndim - there.ndim)) > 0
+    if of_elements:
+        chosen &= known == known
+    low, high = (np.broadcast_to(bound, known.shape)[chosen] for bound in (low, high))
+    return known[chosen], low, high
 
 
 def _mask_message(name: str) -> str:
@@ -136,11 +163,20 @@ def _range_message(modality: Modality) -> str:
     return f"modality {modality.name!r} must hold {modality.likelihood.describe_range()}"
 
 
-def _raw_bounds(modality: Modality, dtype: tf.DType) -> tuple[float, float]:
-    """Returns the bounds of raw values of a type: uint8 images run to 255."""
+def _raw_bounds(modality: Modality, dtype: tf.DType) -> tuple[Any, Any]:
+    """Returns the bounds of raw values of a type: uint8 images run to 255.
+
+    Each is a number, or an array of the shape of an example.
+    """
     likelihood = modality.likelihood
     if likelihood.dtype.is_floating and dtype == tf.uint8:
         return 0, 255
     if dtype.is_integer or dtype.is_floating:
-        return max(likelihood.low, dtype.min), min(likelihood.high, dtype.max)
+        return _most(likelihood.low, dtype.min, max), _most(likelihood.high, dtype.max, min)
     return likelihood.low, likelihood.high
+
+
+def _most(bound: Any, of_type: Any, choose: Callable) -> Any:
+    if not np.ndim(bound):
+        return choose(bound, of_type)
+    return np.vectorize(choose, otypes=[float])(bound, float(of_type))

@@ -8,8 +8,10 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from tf_mvae.default_networks import encoder_width, num_classes, with_log_counts
 from tf_mvae.distributions.likelihoods import Bernoulli, Likelihood
 from tf_mvae.distributions.members import MemberLikelihood
+from tf_mvae.errors import UserError
 from tf_mvae.layers import (
     GroupedDense,
     MaskedBatchNormalization,
@@ -20,13 +22,7 @@ from tf_mvae.layers import (
 from tf_mvae.layers.lookup import once_an_input
 from tf_mvae.layers.mlp import default_width
 from tf_mvae.layers.sequential import call_network, check_network
-from tf_mvae.modality import (
-    Modality,
-    check_weight,
-    encoder_width,
-    num_classes,
-    with_log_counts,
-)
+from tf_mvae.modality import Modality, check_weight
 
 __all__ = ["ModalityGroup", "attribute_groups", "has_groups"]
 
@@ -125,6 +121,10 @@ class ModalityGroup(Modality):
         decoder = _default_decoder(likelihood) if decoder is None else decoder
         for argument, network in (("encoder", encoder), ("decoder", decoder)):
             _refuse_batch_norm(name, check_network(f"group {name!r}: {argument}", network))
+        if kwargs.get("element_mask"):
+            raise UserError(
+                f"group {name!r}: members are missing as a whole; element_mask is for a Modality"
+            )
         joint = MemberLikelihood(likelihood, len(members))
         super().__init__(name, joint, encoder, decoder, **kwargs)
         self.members = members

@@ -2,7 +2,6 @@
 
 import math
 import re
-from collections.abc import Sequence
 from typing import Any
 
 import keras
@@ -11,15 +10,17 @@ import tensorflow as tf
 from absl import logging
 
 from tf_mvae import checks
-from tf_mvae.distributions.likelihoods import Categorical, Likelihood, TokenSequence
+from tf_mvae.default_networks import default_decoder, default_encoder
+from tf_mvae.distributions import elements
+from tf_mvae.distributions.likelihoods import Likelihood
 from tf_mvae.distributions.placeholder import choose_placeholder
 from tf_mvae.errors import UserError
-from tf_mvae.layers import RecurrentEncoder, mlp_decoder, mlp_encoder
+from tf_mvae.layers.dropout import next_seed
 from tf_mvae.layers.lookup import once_an_input
-from tf_mvae.layers.mlp import LogCounts, default_width
 from tf_mvae.layers.sequential import MaskedSequential, call_network, check_network, flat
+from tf_mvae.ops import random
 
-__all__ = ["Modality", "default_decoder", "default_encoder"]
+__all__ = ["Modality"]
 
 # Names of other tensors in what models give and in the signatures of exported ones.
 _RESERVED = (
@@ -39,11 +40,14 @@ class Modality(keras.layers.Layer):
         cross_weight: Its weight in the terms whose subset does not contain it, for an
             example that has it. 0 in the paper's objective; such terms are then not
             decoded at all.
+        element_mask: Whether elements may be missing one by one.
+        element_dropout: The largest fraction of an example's elements that training hides.
 
     Example:
     ```python
     image = Modality("image", likelihoods.Bernoulli([28, 28, 1]))
     label = Modality("label", likelihoods.Categorical(10), likelihood_weight=50, cross_weight=0)
+    blood = Modality("blood", likelihoods.Normal([12], scale=None), element_mask=True)
     ```
     """
 
@@ -55,6 +59,8 @@ class Modality(keras.layers.Layer):
         decoder: keras.layers.Layer | None = None,
         likelihood_weight: float = 1.0,
         cross_weight: float | None = None,
+        element_mask: bool = False,
+        element_dropout: float = 0.0,
         **kwargs,
     ):
         """Describes a modality; a model then builds its networks.
@@ -73,6 +79,16 @@ class Modality(keras.layers.Layer):
             cross_weight: See the attribute; `likelihood_weight` where left out, which
                 makes every term a bound on the log-likelihood of all that an example
                 has (Sutter et al., ICLR 2021).
+            element_mask: Whether single elements of an example may be missing. Then
+                `mask[name]` may have the shape `[batch, *event_shape]`, NaN in the data is a
+                missing element, the log-likelihood is the sum over the observed ones, and the
+                encoder sees zeros in the gaps and the mask behind the last axis
+                (`[batch, 28, 28, 2]` for an image of one channel). An example without an observed
+                element counts as one that lacks the modality.
+            element_dropout: For an `element_mask`: in training the encoder does not see random
+                elements, of each example a fraction between 0 and this; all observed ones are
+                reconstructed. The terms stay bounds on the log-likelihood of what is observed,
+                and the encoder learns to predict elements from each other.
             **kwargs: Keras' own arguments for a layer.
 
         Raises:
@@ -99,6 +115,12 @@ class Modality(keras.layers.Layer):
         self.likelihood_weight = own
         self.cross_weight = check_weight(f"modality {name!r}", "cross_weight", cross)
         self._is_loaded = False
+        self.element_mask = bool(element_mask)
+        self.element_dropout = checks.fraction("element_dropout", element_dropout)
+        if self.element_mask:
+            elements.check_elements(f"modality {name!r}", likelihood)
+        elif self.element_dropout:
+            raise UserError(f"modality {name!r}: element_dropout is for element_mask=True")
         # An attribute of a layer, so that Keras finds its weights.
         self.likelihood_network = likelihood.network
         self.encoder = default_encoder(likelihood) if encoder is None else encoder
@@ -135,6 +157,11 @@ class Modality(keras.layers.Layer):
         return ()
 
     @property
+    def given_mask_shape(self) -> tuple[int, ...]:
+        """Shape of the most detailed mask of one example that a batch may hold."""
+        return self.likelihood.event_shape if self.element_mask else self.mask_shape
+
+    @property
     def column_names(self) -> tuple[str, ...]:
         """The names of the modalities that this is: its own."""
         return (self.name,)
@@ -156,6 +183,8 @@ class Modality(keras.layers.Layer):
             training: Whether this is a training step.
         """
         run, prepared = self._expert_parameters, self.prepare(value, mask)
+        if training and self.element_dropout:
+            prepared = self._hidden(prepared)
         parameters = once_an_input(self.encoder, run, prepared, mask, training)
         loc, log_variance = tf.split(parameters, 2, axis=-1)
         return loc, log_variance
@@ -163,13 +192,16 @@ class Modality(keras.layers.Layer):
     def prepare(self, value: tf.Tensor, mask: tf.Tensor) -> tf.Tensor:
         """Returns prepared data, with the likelihood's placeholder where the modality is missing.
 
-        Whatever stands there (NaN, infinity, a class out of range) is gone from here on.
+        Whatever stands there (NaN, infinity, a class out of range) is gone from here on. With an
+        `element_mask` every gap is NaN instead, which `network_input` and `log_prob` understand.
         """
         there = tf.reshape(mask > 0, [-1] + [1] * len(self.likelihood.event_shape))
         return self._prepared(value, there)
 
     def _prepared(self, value: tf.Tensor, there: tf.Tensor) -> tf.Tensor:
         """Prepares data of which `there` says what counts; both broadcast."""
+        if self.element_mask:
+            return elements.mark_gaps(self.likelihood, value, there)
         value = tf.convert_to_tensor(value)
         # Zeros first: raw data may have another unit than prepared ones.
         prepared = self.likelihood.prepare(tf.where(there, value, tf.zeros([], value.dtype)))
@@ -225,11 +257,35 @@ class Modality(keras.layers.Layer):
             prepared: Prepared data, `[batch, *event_shape]`.
             mask: `[batch]`; a group's `[batch, member]`.
         """
-        return self.likelihood.log_prob(parameters, prepared) * mask
+        return self.log_prob_of_present(parameters, prepared) * mask
+
+    def log_prob_of_present(
+        self, parameters: tf.Tensor, prepared: tf.Tensor, training: bool = False
+    ) -> tf.Tensor:
+        """Returns `log p(x | z)` of examples that are not missing, see `log_prob`."""
+        if self.element_mask:
+            return elements.masked_log_prob(self.likelihood, parameters, prepared)
+        return self.likelihood.log_prob(parameters, prepared, training)
+
+    def network_input(self, prepared: tf.Tensor) -> tf.Tensor:
+        """Returns what an encoder sees of prepared data; with an `element_mask` the mask, too."""
+        if self.element_mask:
+            return elements.masked_input(self.likelihood, prepared)
+        return self.likelihood.network_input(prepared)
+
+    def _hidden(self, prepared: tf.Tensor) -> tf.Tensor:
+        """Returns prepared data with random elements turned into gaps."""
+        seeds = tf.unstack(random.split(next_seed(self.name), 2), num=2)
+        shape = tf.shape(prepared)
+        ones = tf.ones([prepared.shape.rank - 1], tf.int32)
+        share = random.stateless_uniform(tf.concat([shape[:1], ones], 0), seeds[0])
+        uniform = random.stateless_uniform(shape, seeds[1])
+        return elements.hide(prepared, self.element_dropout, uniform, share)
 
     def _expert_parameters(self, prepared: tf.Tensor, mask: tf.Tensor, training: bool) -> tf.Tensor:
         """Runs the encoder; returns `loc` and `log_variance` in one, `[batch, 2 latent]`."""
-        features = flat(call_network(self.encoder, prepared, mask, training))
+        inputs = self.network_input(prepared)
+        features = flat(call_network(self.encoder, inputs, mask, training))
         return tf.cast(self.expert_head(features), tf.float32)
 
     def _head(self, units: int) -> keras.layers.Layer:
@@ -239,8 +295,10 @@ class Modality(keras.layers.Layer):
     def get_config(self) -> dict[str, Any]:
         """Returns the arguments that make this modality again."""
         serialize = keras.saving.serialize_keras_object
+        elements_too = {"element_mask": True, "element_dropout": self.element_dropout}
         return {
             **super().get_config(),
+            **(elements_too if self.element_mask else {}),
             "likelihood": serialize(self.likelihood),
             "encoder": serialize(self.encoder),
             "decoder": serialize(self.decoder),
@@ -258,47 +316,6 @@ class Modality(keras.layers.Layer):
         made = cls(**{**config, **parts})
         made._is_loaded = True
         return made
-
-
-def default_encoder(
-    likelihood: Likelihood, units: Sequence[int] | None = None
-) -> keras.layers.Layer:
-    """Returns the network from prepared data to features that a modality has by default.
-
-    It is `mlp_encoder`, for counts (`Poisson`) of their logarithms, `log(1 + x)`, and for
-    sequences a `RecurrentEncoder` instead.
-
-    Args:
-        likelihood: Of the modality.
-        units: Widths of the layers; default: two as wide as `tf_mvae.layers.mlp.default_width`
-            says of the numbers of an example, or of the number of classes.
-    """
-    if isinstance(likelihood, TokenSequence):
-        return RecurrentEncoder(likelihood.vocabulary_size)
-    units = [encoder_width(likelihood)] * 2 if units is None else units
-    encoder = mlp_encoder(units, num_classes(likelihood))
-    return with_log_counts(encoder) if likelihood.is_count else encoder
-
-
-def default_decoder(likelihood: Likelihood) -> keras.layers.Layer:
-    """Returns the network from a latent to a likelihood's parameters that is the default."""
-    shape = likelihood.parameter_shape
-    return mlp_decoder(shape, [default_width(math.prod(shape))] * 3)
-
-
-def encoder_width(likelihood: Likelihood) -> int:
-    """Returns the width of a default encoder's layers."""
-    return default_width(num_classes(likelihood) or math.prod(likelihood.event_shape))
-
-
-def num_classes(likelihood: Likelihood) -> int | None:
-    """Returns how many classes a likelihood has, None if it is not one of classes."""
-    return likelihood.num_classes if isinstance(likelihood, Categorical) else None
-
-
-def with_log_counts(encoder: MaskedSequential) -> MaskedSequential:
-    """Returns an encoder of counts that sees their logarithms."""
-    return MaskedSequential([LogCounts(), *encoder.layers])
 
 
 def check_weight(owner: str, argument: str, weight: Any) -> float:

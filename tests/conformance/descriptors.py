@@ -78,13 +78,23 @@ def _data(*shape: int) -> np.ndarray:
     return np.random.default_rng(3).normal(size=[_BATCH, *shape]).astype(np.float32)
 
 
-def _likelihood(name: str, make: Callable[[], likelihoods.Likelihood], value: np.ndarray):
-    """A likelihood is checked as the only one of a model."""
+def _likelihood(
+    name: str,
+    make: Callable[[], likelihoods.Likelihood],
+    value: np.ndarray,
+    element_mask: bool = False,
+):
+    """A likelihood is checked as the only one of a model.
+
+    With an `element_mask` NaN in the data is a missing element.
+    """
 
     def make_model(likelihood: likelihoods.Likelihood) -> keras.Model:
         classes = getattr(likelihood, "num_classes", None)
         decoder = mlp_decoder(likelihood.parameter_shape, [4])
-        return MVAE([Modality("thing", likelihood, mlp_encoder([4], classes), decoder)], 2)
+        encoder = mlp_encoder([4], classes)
+        thing = Modality("thing", likelihood, encoder, decoder, element_mask=element_mask)
+        return MVAE([thing], 2)
 
     def loss(model: keras.Model) -> tf.Tensor:
         (modality,) = model.modalities
@@ -92,7 +102,7 @@ def _likelihood(name: str, make: Callable[[], likelihoods.Likelihood], value: np
         loc, log_variance = modality.encode(value, there)
         parameters = modality.decode(loc + tf.exp(log_variance / 2))
         prepared = modality.prepare(value, there)
-        return -tf.reduce_mean(modality.likelihood.log_prob(parameters, prepared))
+        return -tf.reduce_mean(modality.log_prob(parameters, prepared, there))
 
     return Descriptor(name, make, make_model, loss)
 
@@ -186,6 +196,16 @@ _WORDS = np.array(
 )
 _ONES = np.ones([_BATCH, 3], np.float32)
 
+_COUNTS = np.round(np.abs(3 * _data(3)))
+_HOLES = np.where(_data(3) > 0.3, np.nan, _COUNTS)
+_MIXED = np.concatenate([_data(2), _COUNTS[:, :1], np.arange(_BATCH)[:, np.newaxis] % 3], 1)
+
+
+def _columns() -> likelihoods.Columns:
+    parts = [likelihoods.Normal([2], scale=None), likelihoods.Poisson([1])]
+    return likelihoods.Columns([*parts, likelihoods.Categorical(3)])
+
+
 DESCRIPTORS = [
     _likelihood("Bernoulli", lambda: likelihoods.Bernoulli([2, 3]), _PIXELS),
     _likelihood("Categorical", lambda: likelihoods.Categorical(4), np.arange(_BATCH) % 4),
@@ -193,6 +213,16 @@ DESCRIPTORS = [
     _likelihood("NormalLearned", lambda: likelihoods.Normal([2, 3], scale=None), _data(2, 3)),
     _likelihood("Laplace", lambda: likelihoods.Laplace([3]), _data(3)),
     _likelihood("Poisson", lambda: likelihoods.Poisson([3]), np.round(np.abs(_data(3)))),
+    _likelihood("NegativeBinomial", lambda: likelihoods.NegativeBinomial([3], [1, 5, 2]), _COUNTS),
+    _likelihood("ZeroInflated", lambda: likelihoods.ZeroInflatedNegativeBinomial([3]), _COUNTS),
+    _likelihood("StudentT", lambda: likelihoods.StudentT([2, 3]), _data(2, 3)),
+    _likelihood("Beta", lambda: likelihoods.Beta([2, 3]), np.clip(_PIXELS, 0.01, 0.99)),
+    _likelihood("Gamma", lambda: likelihoods.Gamma([3]), np.exp(_data(3))),
+    _likelihood("LogNormal", lambda: likelihoods.LogNormal([3]), np.exp(_data(3))),
+    _likelihood("Ordinal", lambda: likelihoods.Ordinal(4), np.arange(_BATCH) % 4),
+    _likelihood("Columns", _columns, _MIXED),
+    _likelihood("Columns_holes", _columns, np.where(_data(4) > 0.5, np.nan, _MIXED), True),
+    _likelihood("Gamma_holes", lambda: likelihoods.Gamma([3]), _HOLES + 0.5, True),
     _likelihood(
         "CallableLikelihood",
         lambda: likelihoods.CallableLikelihood(conformance_logistic, [3]),

@@ -34,8 +34,9 @@ def from_arrays(
         class_names: By modality, its classes in their order: what stands in the data is
             then replaced by the number of its class, int32. A pandas category without them is
             numbered by its own order, or by itself if its categories are integers.
-        modalities: Those of the model (`model.modalities`), for groups and for classes: a
-            group's mask is `[examples, member]`.
+        modalities: Those of the model (`model.modalities`), for groups, for single elements and
+            for classes: a group's mask is `[examples, member]`, that of a modality with an
+            `element_mask` has the shape of its data.
 
     Returns:
         `{"x": {name: array}, "mask": {name: float32 [examples]}}`, for `fit`, `evaluate`
@@ -116,8 +117,10 @@ def _converted(
     if class_names is not None and hasattr(getattr(values, "dtype", None), "categories"):
         values = values.astype(object)
     array, missing = array_and_missing(name, values)
-    grouped = 1 if modality is not None and modality.mask_shape else 0
-    there = _present(name, missing, grouped)
+    if modality is not None and modality.element_mask:
+        there = ~missing
+    else:
+        there = _present(name, missing, len(modality.mask_shape) if modality is not None else 0)
     if class_names is not None:
         array = _classes(name, array, there, list(class_names))
     else:

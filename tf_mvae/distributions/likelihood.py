@@ -10,6 +10,8 @@ import tensorflow_probability as tfp
 from absl import logging
 
 from tf_mvae import checks
+from tf_mvae.distributions.quantiles import quantile
+from tf_mvae.errors import UserError
 
 __all__ = ["NUM_MEAN_SAMPLES", "Likelihood"]
 
@@ -97,6 +99,62 @@ class Likelihood:
             training: Whether this is a training step, for likelihoods that have a network.
         """
         return self.distribution(parameters).log_prob(value)
+
+    def element_log_prob(self, parameters: tf.Tensor, value: tf.Tensor) -> tf.Tensor:
+        """Returns the log-probability of each element by itself, in nats, `[..., *event_shape]`.
+
+        Args:
+            parameters: Decoder outputs, `[..., *parameter_shape]`.
+            value: Prepared data that broadcast against them, `[..., *event_shape]`.
+
+        Raises:
+            UserError: The elements are not independent given the latent.
+        """
+        return self._each(self.distribution(parameters)).log_prob(value)
+
+    def network_input(self, value: tf.Tensor, there: tf.Tensor | None = None) -> tf.Tensor:
+        """Returns what an encoder sees of prepared data, `[batch, ..., features]`.
+
+        Args:
+            value: Prepared data, `[batch, *event_shape]`.
+            there: Where elements are observed, bool, of the same shape; None for data without
+                gaps, which an encoder sees as they are.
+        """
+        if there is None:
+            return value
+        seen = tf.where(there, value, tf.zeros([], value.dtype))
+        return tf.concat([seen, tf.cast(there, value.dtype)], -1)
+
+    def quantile(self, parameters: tf.Tensor, probability: float | tf.Tensor) -> tf.Tensor:
+        """Returns the least value below which each element lies with a probability.
+
+        Args:
+            parameters: Decoder outputs, `[..., *parameter_shape]`.
+            probability: In (0, 1); broadcasts against `[..., *event_shape]`.
+
+        Returns:
+            `[..., *event_shape]`, float32.
+
+        Raises:
+            UserError: The elements are not independent, or their distribution has neither
+                quantiles nor a cumulative distribution function.
+        """
+        return quantile(self._each(self.distribution(parameters)), probability)
+
+    def _each(self, distribution: tfd.Distribution) -> tfd.Distribution:
+        """Returns the distribution of each element by itself."""
+        number = len(self.event_shape)
+        if isinstance(distribution, tfd.Independent):
+            inner = distribution.distribution
+            if distribution.event_shape.rank == number and inner.event_shape.rank == 0:
+                return inner
+        elif not number:
+            return distribution
+        raise UserError(
+            f"the elements of a {type(self).__name__} depend on each other, or it does not say "
+            "that they do not: its distribution has to be a tfd.Independent over all axes of an "
+            "example"
+        )
 
     def expected_value(self, parameters: tf.Tensor) -> tf.Tensor:
         """Returns the mean of `p(x | z)`, `[..., *event_shape]`.

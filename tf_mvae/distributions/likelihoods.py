@@ -14,24 +14,43 @@ import tensorflow as tf
 import tensorflow_probability as tfp
 
 from tf_mvae import checks
+from tf_mvae.distributions.beta import Beta
+from tf_mvae.distributions.categorical import Categorical
+from tf_mvae.distributions.columns import Columns
+from tf_mvae.distributions.gamma import Gamma
 from tf_mvae.distributions.likelihood import Likelihood
+from tf_mvae.distributions.log_normal import LogNormal
+from tf_mvae.distributions.negative_binomial import (
+    NegativeBinomial,
+    ZeroInflatedNegativeBinomial,
+)
+from tf_mvae.distributions.ordinal import Ordinal
+from tf_mvae.distributions.parameters import MAX_LOG_RATE, capped
 from tf_mvae.distributions.sequences import TokenSequence
+from tf_mvae.distributions.student_t import StudentT
 from tf_mvae.errors import UserError
 
 __all__ = [
     "Bernoulli",
+    "Beta",
     "CallableLikelihood",
     "Categorical",
+    "Columns",
+    "Gamma",
     "Laplace",
     "Likelihood",
+    "LogNormal",
+    "NegativeBinomial",
     "Normal",
+    "Ordinal",
     "Poisson",
+    "StudentT",
     "TokenSequence",
+    "ZeroInflatedNegativeBinomial",
 ]
 
 tfd = tfp.distributions
 _PACKAGE = "tf_mvae"
-_MAX_LOG_RATE = 30.0
 _MAX_SCALES = 1e9  # of data, in units of a scale that is given
 _MAX_LEARNED = 1e7  # of data whose scale a decoder puts out, which begins near 1
 
@@ -70,6 +89,10 @@ class Bernoulli(Likelihood):
         # One long axis: XLA does not vectorise along an image's single channel.
         value, parameters = self._flat(value), self._flat(parameters)
         return tf.reduce_sum(value * parameters - tf.math.softplus(parameters), axis=-1)
+
+    def element_log_prob(self, parameters: tf.Tensor, value: tf.Tensor) -> tf.Tensor:
+        """See `Likelihood.element_log_prob`."""
+        return value * parameters - tf.math.softplus(parameters)
 
     def _flat(self, tensor: tf.Tensor) -> tf.Tensor:
         """Returns `[..., *event_shape]` as `[..., size]`."""
@@ -159,7 +182,7 @@ class Poisson(Likelihood):
     that no rate overflows. Their gradient is that at 30: it leads back.
     """
 
-    low, high = 0.0, math.exp(_MAX_LOG_RATE)
+    low, high = 0.0, math.exp(MAX_LOG_RATE)
     placeholder = 0.0
 
     @property
@@ -169,8 +192,7 @@ class Poisson(Likelihood):
 
     def distribution(self, parameters: tf.Tensor) -> tfd.Distribution:
         """See `Likelihood.distribution`."""
-        excess = parameters - tf.minimum(parameters, _MAX_LOG_RATE)
-        return self._independent(tfd.Poisson(log_rate=parameters - tf.stop_gradient(excess)))
+        return self._independent(tfd.Poisson(log_rate=capped(parameters, MAX_LOG_RATE)))
 
     def prepare(self, value: tf.Tensor) -> tf.Tensor:
         """Casts counts, of any numeric type, to float32; nothing is scaled."""
@@ -179,80 +201,6 @@ class Poisson(Likelihood):
     def describe_range(self) -> str:
         """See `Likelihood.describe_range`."""
         return "counts, 0 or more (up to 1e13)"
-
-
-@keras.saving.register_keras_serializable(_PACKAGE)
-class Categorical(Likelihood):
-    """Categorical likelihood of integer classes; a decoder puts out logits.
-
-    Examples are scalars, 0 to `num_classes - 1`. `expected_value` gives the
-    probabilities, `[..., num_classes]`.
-    """
-
-    low = 0.0
-    dtype = tf.int32
-    placeholder = 0.0
-
-    def __init__(self, num_classes: int, class_names: Sequence[str] | None = None):
-        """Creates the likelihood.
-
-        Args:
-            num_classes: How many classes there are.
-            class_names: Their names, in order; their numbers where left out.
-
-        Raises:
-            ValueError: There is no class, or the names are not as many as the classes.
-        """
-        num_classes = checks.positive_integer("num_classes", num_classes)
-        super().__init__((), (num_classes,))
-        self.num_classes = num_classes
-        self.class_names = tuple(class_names or map(str, range(num_classes)))
-        if len(self.class_names) != num_classes:
-            raise ValueError(
-                f"class_names has {len(self.class_names)} names for {num_classes} classes"
-            )
-        self.high = float(num_classes - 1)
-
-    def get_config(self) -> dict[str, Any]:
-        """See `Likelihood.get_config`."""
-        return {"num_classes": self.num_classes, "class_names": list(self.class_names)}
-
-    def distribution(self, parameters: tf.Tensor) -> tfd.Distribution:
-        """See `Likelihood.distribution`."""
-        return tfd.Categorical(logits=parameters, dtype=self.dtype)
-
-    def log_prob(
-        self, parameters: tf.Tensor, value: tf.Tensor, training: bool = False
-    ) -> tf.Tensor:
-        """See `Likelihood.log_prob`.
-
-        Written with a one-hot product: TFP gathers, which XLA compiles to a slow
-        scatter in the gradient.
-        """
-        log_probabilities = tf.nn.log_softmax(parameters)
-        one_hot = tf.one_hot(value, self.num_classes, dtype=log_probabilities.dtype)
-        return tf.reduce_sum(one_hot * log_probabilities, axis=-1)
-
-    def expected_value(self, parameters: tf.Tensor) -> tf.Tensor:
-        """Returns the classes' probabilities, `[..., num_classes]`."""
-        return tf.nn.softmax(parameters)
-
-    def prepare(self, value: tf.Tensor) -> tf.Tensor:
-        """Casts class numbers to int32."""
-        return tf.cast(value, self.dtype)
-
-    @property
-    def is_categorical(self) -> bool:
-        """Yes."""
-        return True
-
-    def accepts(self, dtype: tf.DType) -> bool:
-        """Says yes to integers only."""
-        return dtype.is_integer
-
-    def describe_range(self) -> str:
-        """See `Likelihood.describe_range`."""
-        return f"integers in 0..{self.num_classes - 1}"
 
 
 @keras.saving.register_keras_serializable(_PACKAGE)

@@ -210,6 +210,8 @@ def _presence(model: BaseVAE, mask: dict[str, Any], size: int) -> dict[str, np.n
     found = {}
     for modality in model.modalities:
         there = np.asarray(mask.get(modality.name, np.ones(size))) > 0
+        if modality.element_mask:
+            there = there.reshape(size, -1).any(axis=1)
         if modality.mask_shape:
             there = np.broadcast_to(there.reshape(size, -1), [size, modality.size])
             found |= dict(zip(modality.column_names, there.T, strict=True))

@@ -6,6 +6,7 @@ from typing import Any, Protocol
 import tensorflow as tf
 
 from tf_mvae.data.pipeline import Split
+from tf_mvae.data.tables import Table
 from tf_mvae.data.tasks import Task
 from tf_mvae.modality import Modality
 from tf_mvae.models import BaseVAE
@@ -66,6 +67,9 @@ class Run(Protocol):
 
     def batches(self, split: str, batch_size: int, seed: int = 0) -> tf.data.Dataset:
         """Returns checked batches of a split in a fixed order; the last may be smaller."""
+
+    def table(self, name: str) -> Table:
+        """Returns the rows of a split of a table, with their schema."""
 
     def tokenizers(self) -> Any:
         """Returns what turns text into ids, by modality; nothing where there is no text."""

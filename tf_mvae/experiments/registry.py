@@ -7,6 +7,7 @@ from typing import Any
 import keras
 
 from tf_mvae.data.pipeline import Split
+from tf_mvae.data.tables import Table
 from tf_mvae.data.tasks import Task
 from tf_mvae.modality import Modality
 from tf_mvae.settings import EXPERIMENTS, Setting
@@ -71,6 +72,8 @@ class Experiment:
         tokenizers: From that directory (None where nothing is prepared) and the names of
             modalities to what turns text into the ids of those that are text: objects with
             `encode(sentences, length)`, as `tf_mvae.data.vocabulary.Vocabulary`.
+        table: Of data that are a table: from a split's name to its rows with their schema; keyword
+            arguments are the `settings`.
         settings: This experiment's own settings, such as a list of attributes; other
             experiments refuse them. They are written literally (`tf_mvae.settings.source`).
         resolve: From a data directory and the `settings` to those of them that depend on
@@ -98,6 +101,7 @@ class Experiment:
     prepare: Callable[..., None] | None = None
     named_by: str | None = None
     tokenizers: Callable[[str | None, Any], Mapping[str, Any]] | None = None
+    table: Callable[..., Table] | None = None
 
 
 def register(experiment: Experiment) -> Experiment:

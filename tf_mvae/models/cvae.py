@@ -155,7 +155,7 @@ class CVAE(BaseVAE):
 
         def log_likelihood(modality, value, z, counts, training):
             parameters = self._decode(z, condition, counts, training)
-            return modality.likelihood.log_prob(parameters, value, training)
+            return modality.log_prob_of_present(parameters, value, training)
 
         return log_likelihood
 
@@ -196,7 +196,8 @@ class CVAE(BaseVAE):
         if self.trunk is None:
             features = self._as_numbers(self.target, value)
         else:
-            features = flat(call_network(self.trunk, value, complete, training))
+            seen = self.target.network_input(value)
+            features = flat(call_network(self.trunk, seen, complete, training))
         inputs = tf.concat([tf.cast(features, tf.float32), condition], axis=-1)
         encoded = tf.cast(self.encoder(inputs, training=training), tf.float32)
         loc, log_variance = tf.split(encoded * complete[:, tf.newaxis], 2, axis=-1)
@@ -206,7 +207,7 @@ class CVAE(BaseVAE):
         """Returns prepared data as float32 `[batch, size]`, classes one-hot."""
         if modality.likelihood.is_categorical:
             return tf.one_hot(prepared, modality.likelihood.num_classes)
-        value = flat(tf.cast(prepared, tf.float32))
+        value = flat(tf.cast(modality.network_input(prepared), tf.float32))
         return tf.math.log1p(value) if modality.likelihood.is_count and self.log_counts else value
 
     def get_config(self) -> dict[str, Any]:

@@ -8,10 +8,13 @@ import numpy as np
 import tensorflow as tf
 import tensorflow_probability as tfp
 
+from tf_mvae import checks
 from tf_mvae.batch import check_arrays, unpack
 from tf_mvae.errors import UserError
 from tf_mvae.layers import unrolled
 from tf_mvae.models import arguments
+from tf_mvae.models.imputation import impute_arrays
+from tf_mvae.models.imputed_table import ImputedTable
 from tf_mvae.models.latents import LatentModel
 from tf_mvae.ops import random
 from tf_mvae.ops.custom_op import reference_only
@@ -120,6 +123,37 @@ class GenerativeModel(LatentModel):
         z, size = self._resampled(x, mask, num_samples, resample, seeds[0], latents)
         return {**self._decoded(z, own, None, conditions), "effective_sample_size": size}
 
+    def impute(
+        self,
+        data: Any,
+        num_samples: int = 100,
+        quantiles: Sequence[float] = (0.05, 0.5, 0.95),
+        seed: int | Sequence[int] | tf.Tensor | None = None,
+        importance: bool = False,
+    ) -> Any:
+        """Fills what is missing, and says how sure that is; see `tf_mvae.models.imputation`.
+
+        Args:
+            data: A batch, or a table (`tf_mvae.data.from_frame`).
+            num_samples: Samples of the latent for each example.
+            quantiles: Probabilities above 0 and below 1.
+            seed: A number (or two); the model's own if omitted.
+            importance: Whether samples of the latent are weighed by what is observed.
+
+        Returns:
+            For a batch an `Imputation` by modality, for a table an `ImputedTable`, in the
+            table's units.
+
+        Raises:
+            UserError: The data or an argument do not fit.
+        """
+        number = checks.positive_integer("num_samples", num_samples)
+        batch = getattr(data, "batch", data)
+        x, mask = unpack(batch, self.modalities, partial=True)
+        seed = self._seed(seed)
+        found = impute_arrays(self, x, mask, number, tuple(quantiles), seed, importance)
+        return ImputedTable.of(data, found) if hasattr(data, "schema") else found
+
     def from_latent(
         self,
         z: Any,
@@ -193,7 +227,8 @@ class GenerativeModel(LatentModel):
             shape = [None, *likelihood.event_shape]
             x[name] = tf.TensorSpec(shape, likelihood.dtype, f"x_{own}")
             if name not in self.conditions:
-                mask[name] = tf.TensorSpec([None, *modality.mask_shape], tf.float32, f"mask_{own}")
+                shape = [None, *modality.given_mask_shape]
+                mask[name] = tf.TensorSpec(shape, tf.float32, f"mask_{own}")
         return {"x": x, "mask": mask}
 
     def _with_missing(

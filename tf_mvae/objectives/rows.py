@@ -90,7 +90,7 @@ def log_likelihood_of(
     mask = tf.reshape(tf.broadcast_to(tf.cast(counts > 0, z.dtype), lead), [-1])
     parameters = modality.decode(rows, mask, training)
     shape = tf.concat([lead, modality.likelihood.parameter_shape], 0)
-    return modality.likelihood.log_prob(tf.reshape(parameters, shape), value, training)
+    return modality.log_prob_of_present(tf.reshape(parameters, shape), value, training)
 
 
 def _few_log_likelihoods(

@@ -6,8 +6,9 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from tf_mvae.default_networks import default_encoder
 from tf_mvae.layers.joint import JointEncoder
-from tf_mvae.modality import Modality, default_encoder
+from tf_mvae.modality import Modality
 from tf_mvae.posteriors.gaussian import DiagonalGaussian
 from tf_mvae.posteriors.kind import Encoded, ExpertKind, bounded
 from tf_mvae.posteriors.product import product_without_prior
@@ -60,7 +61,8 @@ class JointNetwork(ExpertKind):
         """See `PosteriorKind.joint`; it means something for complete examples only."""
         if len(x) < len(model.modalities):
             return None
-        values = {m.name: m.prepare(x[m.name], mask[m.name]) for m in model.modalities}
+        prepared = {m.name: m.prepare(x[m.name], mask[m.name]) for m in model.modalities}
+        values = {m.name: m.network_input(prepared[m.name]) for m in model.modalities}
         complete = tf.reduce_prod(tf.stack(list(mask.values())), axis=0)
         loc, log_variance = model.joint_encoder(values, complete, training=training)
         return DiagonalGaussian(loc, bounded(log_variance))

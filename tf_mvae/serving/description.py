@@ -11,7 +11,6 @@ from tf_mvae.distributions.likelihoods import (
     Bernoulli,
     Categorical,
     Likelihood,
-    Poisson,
     TokenSequence,
 )
 from tf_mvae.distributions.members import MemberLikelihood
@@ -47,7 +46,8 @@ def describe_modalities(model: BaseVAE) -> dict[str, Any]:
         what has to be given), and `modalities`: by name `likelihood`, `shape` of an example,
         `dtype`, `holds` (its range in words), `low` and `high` (null where there is no
         bound), `is_image`, `class_names` of classes, and the `members` of a group, whose
-        array has one entry a member.
+        array has one entry a member; `element_mask`, true where elements may be missing one by one,
+        and `columns`, the names of columns of several types.
     """
     modalities = {}
     for modality in model.modalities:
@@ -64,6 +64,10 @@ def describe_modalities(model: BaseVAE) -> dict[str, Any]:
             entry["class_names"] = list(likelihood.class_names)
         if modality.mask_shape:
             entry["members"] = list(modality.column_names)
+        if modality.element_mask:
+            entry["element_mask"] = True
+        if getattr(likelihood, "names", None):
+            entry["columns"] = list(likelihood.names)
         modalities[modality.name] = entry
     return {
         "model": type(model).__name__,
@@ -164,7 +168,10 @@ def _input(model: BaseVAE, signature: str, key: str) -> dict[str, Any]:
         return {**_bounds(likelihood), "meaning": meaning}
     if key.endswith("_mask"):
         name = key.removesuffix("_mask")
-        meaning = f"1 where an example has {name}, 0 where not: then its value does not matter."
+        has = "an element of" if by_name[name].element_mask else "an example has"
+        meaning = f"1 where {has} {name}, 0 where not: then its value does not matter."
+        if by_name[name].element_mask:
+            meaning = meaning.replace(f"{name}, 0", f"{name} is observed, 0")
         return {"low": 0, "high": 1, "meaning": meaning}
     if key == "num_samples":
         streamed = signature == "log_likelihood"
@@ -233,7 +240,7 @@ def _expected(name: str, likelihood: Likelihood) -> dict[str, Any]:
     meaning = f"Expected value of {name}."
     if isinstance(likelihood, Bernoulli):
         return {"low": 0, "high": 1, "meaning": meaning}
-    return {"low": 0 if isinstance(likelihood, Poisson) else None, "high": None, "meaning": meaning}
+    return {"low": 0 if np.min(likelihood.low) >= 0 else None, "high": None, "meaning": meaning}
 
 
 def _latent(meaning: str | None = None) -> dict[str, Any]:
@@ -252,7 +259,9 @@ def _range(likelihood: Likelihood) -> str:
 def _bounds(likelihood: Likelihood) -> dict[str, float | None]:
     """Returns the least and the largest value of prepared data, None where there is none."""
     number = int if likelihood.dtype.is_integer else float
-    return {
-        name: number(value) if abs(value) < _FLOAT_MAX else None
-        for name, value in (("low", likelihood.low), ("high", likelihood.high))
-    }
+    bounds = {}
+    for name in ("low", "high"):
+        values = np.unique(getattr(likelihood, name))  # of columns of several types they differ
+        known = len(values) == 1 and abs(values[0]) < _FLOAT_MAX
+        bounds[name] = number(values[0]) if known else None
+    return bounds

@@ -27,12 +27,12 @@ def value_specs(model: BaseVAE) -> list[tf.TensorSpec]:
 
 
 def mask_specs(model: BaseVAE) -> list[tf.TensorSpec]:
-    """Returns the masks, `[batch]`, a group's `[batch, member]`.
+    """Returns the masks, `[batch]`, a group's `[batch, member]`, one of elements like its data.
 
     Conditions have none, since they have to be given.
     """
     return [
-        tf.TensorSpec([None, *m.mask_shape], tf.float32, name=f"{m.name}_mask")
+        tf.TensorSpec([None, *m.given_mask_shape], tf.float32, name=f"{m.name}_mask")
         for m in model.modalities
         if m.name not in model.conditions
     ]

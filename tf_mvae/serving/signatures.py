@@ -32,7 +32,8 @@ def signatures(
 
     A modality is an input under its name, in its prepared type (float32, images in
     [0, 1]; int32 classes), and `NAME_mask`, float32 `[batch]`, says which examples have
-    it (of a group `[batch, member]`, which members); what stands where the mask is 0 does not
+    it (of a group `[batch, member]`, which members; of a modality with an `element_mask`, which
+    elements, in the shape of its data); what stands where the mask is 0 does not
     matter. The conditions of a model that has some have no mask: they have to be given.
 
     - `serving_default`: the posterior's mean `z` `[batch, latent]` and every modality's

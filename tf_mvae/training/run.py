@@ -9,13 +9,14 @@ import tensorflow as tf
 
 from tf_mvae.batch import check_dataset
 from tf_mvae.data.pipeline import Split, evaluation_batches
+from tf_mvae.data.tables import Table
 from tf_mvae.errors import UserError
 from tf_mvae.experiments import registry
 from tf_mvae.modality import Modality
 from tf_mvae.models import BaseVAE
 from tf_mvae.models.precision import layers_compute_in
 from tf_mvae.training.assets import with_assets
-from tf_mvae.training.build import build_model, load_split, make_modalities
+from tf_mvae.training.build import build_model, load_split, make_modalities, options_of
 from tf_mvae.training.checkpoints import Checkpoints
 from tf_mvae.training.config import RunConfig
 from tf_mvae.training.incomplete import incomplete_split
@@ -74,6 +75,16 @@ class Run:
             for column, found in columns.items():
                 found += [text.decode("utf-8") for text in batch["x"][column]]
         return columns
+
+    def table(self, name: str) -> Table:
+        """Returns the rows of a split of a table, with their schema.
+
+        Raises:
+            UserError: The run's data are not a table.
+        """
+        if self.experiment.table is None:
+            raise UserError(f"the data of --experiment={self.experiment.name} are not a table")
+        return self.experiment.table(name, **options_of(self.config, self.experiment))
 
     def batches(self, split: str, batch_size: int, seed: int = 0) -> tf.data.Dataset:
         """Returns checked batches of a split in a fixed order; the last may be smaller.

@@ -53,7 +53,9 @@ def check_values(signature: Signature, inputs: Mapping[str, np.ndarray]) -> None
         if not outside.any():
             continue
         mask = inputs.get(f"{name}_mask")
-        if mask is not None and mask.ndim and mask.shape[:1] == values.shape[:1]:
+        if mask is not None and mask.shape == values.shape:
+            outside &= mask != 0
+        elif mask is not None and mask.ndim and mask.shape[:1] == values.shape[:1]:
             outside = outside.reshape(len(mask), -1).any(1) & (mask != 0)
         if outside.any():
             raise RequestError(400, f"input {name!r} must lie in {low:g} to {high:g}")

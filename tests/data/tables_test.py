@@ -1,0 +1,176 @@
+"""Tests of data frames as batches: inferred schemas, round trips, and what does not fit."""
+
+import json
+
+import numpy as np
+import pytest
+
+from tf_mvae import MVAE, UserError
+from tf_mvae.data import Schema, from_frame
+from tf_mvae.data.schema_inference import infer_schema
+from tf_mvae.data.tables import read_table, split_rows, without_split, write_table
+
+pd = pytest.importorskip("pandas")
+
+
+GRADES = ["low", "mid", "high"]
+
+
+def make_frame(rows=60, seed=0):
+    rng = np.random.default_rng(seed)
+    frame = pd.DataFrame(
+        {
+            "weight": rng.normal(70, 10, rows),
+            "visits": pd.array(rng.poisson(9, rows), "Int64"),
+            "crp": rng.lognormal(1, 1.5, rows),
+            "share": rng.uniform(size=rows),
+            "smokes": rng.uniform(size=rows) < 0.4,
+            "stage": rng.integers(0, 4, rows),
+            "site": rng.choice(["A", "B", "C"], rows),
+            "sex": rng.choice(["f", "m"], rows),
+            "grade": pd.Categorical(
+                rng.choice(["low", "mid", "high"], rows), ["low", "mid", "high"], True
+            ),
+        },
+        index=[f"p{i}" for i in range(rows)],
+    )
+    frame.loc["p3", "share"] = 1.0
+    frame.loc["p0", "visits"] = 0
+    gaps = rng.uniform(size=frame.shape) < 0.2
+    gaps[0] = False
+    return frame.astype({"smokes": object, "stage": "Int64"}).mask(gaps)
+
+
+TYPES = {
+    "weight": "real",
+    "visits": "count",
+    "crp": "positive",
+    "share": "proportion",
+    "smokes": "binary",
+    "stage": "ordinal",
+    "site": "categorical",
+    "sex": "binary",
+    "grade": "ordinal",
+}
+
+
+def test_types_are_inferred_and_printed(capsys):
+    frame = make_frame()
+    table = from_frame(frame)
+    assert set(table.schema.modalities) == {"table"}
+    table = from_frame(frame, modalities="types")
+    assert {name: column.type for name, column in table.schema.columns.items()} == TYPES
+    assert set(table.schema.modalities) == set(TYPES.values())
+    assert table.schema.columns["grade"].categories == ("low", "mid", "high")
+    printed = capsys.readouterr().out
+    assert "weight: real" in printed and "site: categorical (A, B, C)" in printed
+    assert "% missing" in printed
+
+
+def test_what_cannot_be_modelled_is_left_out_with_a_reason():
+    frame = make_frame()
+    frame["id"] = np.arange(len(frame))
+    frame["note"] = [f"text {i}" for i in range(len(frame))]
+    frame["when"] = pd.Timestamp("2020-01-01")
+    frame["empty"] = np.nan
+    frame["same"] = "x"
+    schema, left_out = infer_schema(frame)
+    assert set(left_out) == {"id", "note", "when", "empty", "same"}
+    assert "dates" in left_out["when"] and "different values" in left_out["note"]
+    assert set(schema.columns) == set(TYPES)
+
+
+@pytest.mark.parametrize("modalities", ["types", "one", "columns"])
+def test_every_observed_cell_comes_back(modalities, tmp_path):
+    frame = make_frame()
+    table = from_frame(frame, modalities=modalities, verbose=False)
+    table.schema.save(tmp_path / "schema.json")
+    schema = Schema.load(tmp_path / "schema.json")
+    assert schema == table.schema
+    shuffled = frame[frame.columns[::-1]].assign(extra=1)
+    batch = schema.encode(shuffled)
+    for modality in schema.modalities:
+        np.testing.assert_array_equal(batch["x"][modality], table.batch["x"][modality])
+        values = batch["x"][modality].reshape(len(frame), -1)
+        there = batch["mask"][modality].reshape(len(frame), -1) > 0
+        for place, column in enumerate(schema.of(modality)):
+            observed = frame[column.name].notna().to_numpy()
+            np.testing.assert_array_equal(there[:, place], observed)
+            back = column.decode(values[:, place])[observed]
+            expected = frame[column.name][observed]
+            if column.is_class:
+                assert list(back) == list(expected)
+            else:
+                np.testing.assert_allclose(back, expected.to_numpy(float), rtol=1e-5)
+
+
+def test_types_and_modalities_can_be_given():
+    frame = make_frame()
+    groups = {"blood": ["crp", "weight", "site"], "person": ["sex"]}
+    table = from_frame(frame, modalities=groups, types={"crp": "real"}, verbose=False)
+    assert table.schema.modalities == {"blood": ("crp", "weight", "site"), "person": ("sex",)}
+    assert table.schema.columns["crp"].type == "real"
+    model = MVAE(table.modalities(), latent_dim=2)
+    assert np.isfinite(model.elbo(table.batch, seed=1).loss)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda f: f.assign(site="Z"), "none of its categories"),
+        (lambda f: f.assign(crp=-1.0), "is positive and holds -1 in row 0"),
+        (lambda f: f.assign(visits=-1), "is count and holds"),
+        (lambda f: f.assign(share=1.5), "is proportion and holds"),
+        (lambda f: f.assign(weight="heavy"), "column 'weight' is real"),
+        (lambda f: f.drop(columns="weight"), "'weight' of the schema is not in the table"),
+        (lambda f: f.iloc[:0], "has no rows"),
+    ],
+)
+def test_what_does_not_fit_is_one_clear_line(change, message):
+    frame = make_frame()
+    schema, _ = infer_schema(frame)
+    with pytest.raises(UserError, match=message) as found:
+        schema.encode(change(frame))
+    assert "\n" not in str(found.value)
+
+
+def test_a_column_that_is_missing_everywhere_is_no_mistake():
+    frame = make_frame()
+    schema, _ = infer_schema(frame, "types")
+    batch = schema.encode(frame.assign(weight=None, site=np.nan))
+    assert not batch["mask"]["categorical"].any() and not batch["mask"]["real"][:, 0].any()
+
+
+def test_damaged_schemas_and_tables_are_refused(tmp_path):
+    path = tmp_path / "schema.json"
+    for text, message in (
+        ("{", "is no JSON"),
+        ("{}", "inspect_table"),
+        (
+            json.dumps({"modalities": {"a": ["x"]}, "columns": [{"name": "x", "type": "odd"}]}),
+            "has the type 'odd'",
+        ),
+        (json.dumps({"modalities": {"a": ["x"]}, "columns": []}), "has no type"),
+    ):
+        path.write_text(text)
+        with pytest.raises(UserError, match=message):
+            Schema.load(path)
+    with pytest.raises(UserError, match="cannot be read"):
+        Schema.load(tmp_path / "none.json")
+    with pytest.raises(UserError, match="cannot be read"):
+        read_table(tmp_path / "none.csv")
+    with pytest.raises(UserError, match="is a pandas data frame"):
+        from_frame([1, 2])
+
+
+def test_files_are_read_and_written_and_rows_split(tmp_path):
+    frame = make_frame(20)
+    write_table(frame, tmp_path / "a.csv")
+    assert list(read_table(tmp_path / "a.csv").columns) == list(frame.columns)
+    rows = split_rows(100)
+    assert sorted(np.concatenate(list(rows.values()))) == list(range(100))
+    assert [len(rows[n]) for n in ("train", "validation", "test")] == [70, 15, 15]
+    named = frame.assign(split=["train", "validation", "test", "train"] * 5)
+    rest, names = without_split(named)
+    assert "split" not in rest and set(names) == {"train", "validation", "test"}
+    assert without_split(frame)[1] is None

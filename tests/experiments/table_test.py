@@ -1,0 +1,133 @@
+"""The whole path of a table without code: train, evaluate, impute, export, inspect."""
+
+import json
+import subprocess
+import sys
+import types
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from tests import tiny
+from tests.data.tables_test import GRADES
+from tf_mvae import UserError, inspect_table
+from tf_mvae.data import Schema, from_frame
+from tf_mvae.data.tables import read_table, write_table
+from tf_mvae.evaluation import Settings
+from tf_mvae.evaluation.imputation import analyze, held_out
+from tf_mvae.experiments.table import load_table
+from tf_mvae.serving.examples import example_inputs
+from tf_mvae.training import RunConfig, load_run, train
+
+pd = pytest.importorskip("pandas")
+
+
+def make_table(path, rows=80):
+    rng = np.random.default_rng(0)
+    z = rng.normal(size=rows)
+    frame = pd.DataFrame(
+        {
+            "a": 10 + 2 * z + 0.1 * rng.normal(size=rows),
+            "b": -z + 0.1 * rng.normal(size=rows),
+            "grade": np.array(GRADES)[np.digitize(z, [-0.5, 0.5])],
+        }
+    )
+    frame = frame.mask(rng.uniform(size=frame.shape) < 0.1)
+    frame.index.name = None
+    write_table(frame, path)
+    return frame
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("table")
+    make_table(folder / "data.csv")
+    config = RunConfig(
+        "table", table=str(folder / "data.csv"), latent_dim=2, epochs=2, annealing_epochs=1,
+        batch_size=8, jit_compile=False,
+    )  # fmt: skip
+    train(config, folder / "run")
+    return folder
+
+
+def command(name, *flags):
+    done = subprocess.run(
+        [sys.executable, "-m", f"tf_mvae.{name}", *map(str, flags)], capture_output=True, text=True
+    )
+    return done
+
+
+def test_a_run_keeps_its_schema_and_exports(finished):
+    run = load_run(finished / "run")
+    kept = Schema.load(finished / "run/assets/schema.json")
+    assert kept == run.table("train").schema == run.table("test").schema
+    assert len(run.table("train").frame) + 2 * len(run.table("test").frame) == 80
+    loaded = keras.models.load_model(finished / "run/model.keras")
+    batch = run.table("test").batch
+    tiny.assert_close(loaded.posterior(**batch).mean(), run.model.posterior(**batch).mean())
+    described = json.loads((finished / "run/saved_model/assets.extra/tf_mvae.json").read_text())
+    served = tf.saved_model.load(str(finished / "run/saved_model"))
+    given = {k: tf.constant(v) for k, v in example_inputs(described, "encode", 3).items()}
+    assert served.signatures["encode"](**given)["loc"].shape == (3, 2)
+
+
+def test_the_analysis_compares_with_other_imputers(finished):
+    pytest.importorskip("sklearn")
+    results = analyze(load_run(finished / "run"), Settings(num_samples=10))
+    assert {"error of numbers, model", "error of numbers, KNNImputer"} <= set(results)
+    assert results["error of numbers, IterativeImputer"]["value"] < 0.7  # columns that agree
+    assert 0.5 < results["error of numbers, mean or mode"]["value"] < 2
+    for level in (50, 90):
+        found = results[f"numbers inside the {level}% interval, model"]
+        assert 0 <= found["value"] <= 1 and found["examples"] > 20
+
+
+def test_cells_are_held_out_and_rows_keep_one(finished):
+    table = load_table("train", table=str(finished / "data.csv"))
+    holes, taken = held_out(table, 0.9, seed=1)
+    assert (holes.frame.notna().sum(axis=1) > 0)[table.frame.notna().any(axis=1)].all()
+    assert not (taken & table.frame.isna()).any(axis=None)
+    assert holes.frame[taken].isna().all(axis=None)
+    observed = table.frame.notna().sum().sum()
+    assert 0.4 < taken.sum().sum() / observed < 0.9
+
+
+def test_commands_fill_a_table_and_infer_a_schema(finished):
+    output, details = finished / "filled.csv", finished / "details.csv"
+    done = command(
+        "impute", f"--run_dir={finished / 'run'}", f"--input={finished / 'data.csv'}",
+        f"--output={output}", f"--details={details}", "--num_samples=5",
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    frame, filled = read_table(finished / "data.csv"), read_table(output)
+    assert not filled.isna().any(axis=None) and list(filled.columns) == list(frame.columns)
+    same = (filled == frame) | frame.isna()
+    assert same.all(axis=None)
+    gaps = int(frame.isna().sum().sum())
+    assert len(read_table(details)) == gaps and f"{gaps} of 240 cells" in done.stdout
+
+
+def test_inspect_table_prints_and_writes_a_schema(finished, capsys, monkeypatch):
+    path = str(finished / "data.csv")
+    flags = types.SimpleNamespace(table=path, output=None, modalities="types")
+    monkeypatch.setattr(inspect_table, "FLAGS", flags)
+    assert inspect_table.main([]) == 0
+    printed = capsys.readouterr().out
+    assert "a: real, 1" in printed and "grade: categorical (high, low, mid)" in printed
+    frame = read_table(finished / "data.csv")
+    assert from_frame(frame, f"{finished / 'data.csv'}.schema.json").schema.columns["b"].scale > 0
+
+
+def test_splits_and_mistakes(finished, tmp_path):
+    frame = make_table(tmp_path / "a.csv", 12)
+    frame["split"] = ["train"] * 6 + ["validation"] * 2 + ["test"] * 4
+    write_table(frame, tmp_path / "b.csv")
+    assert len(load_table("test", table=str(tmp_path / "b.csv")).frame) == 4
+    with pytest.raises(UserError, match="needs --table"):
+        load_table("train")
+    with pytest.raises(UserError, match="cannot be read"):
+        load_table("train", table="none.csv")
+    with pytest.raises(UserError, match="none of"):
+        load_table("all", table=str(tmp_path / "a.csv"))

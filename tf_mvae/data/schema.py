@@ -1,0 +1,289 @@
+"""What the columns of a table are: their types, modalities and units."""
+
+import dataclasses
+import json
+import math
+import os
+import pathlib
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from tf_mvae import files
+from tf_mvae.data.missing import is_missing
+from tf_mvae.distributions import likelihoods
+from tf_mvae.distributions.likelihoods import Likelihood
+from tf_mvae.errors import UserError
+from tf_mvae.modality import Modality
+
+__all__ = ["CLASS_TYPES", "TYPES", "Column", "Schema", "class_value"]
+
+_VERSION = 1
+
+# Types by name, in the order in which a modality's columns stand: from the columns of a type to
+# their likelihoods. Classes have one each.
+TYPES: dict[str, Callable[[Sequence["Column"]], list[Likelihood]]] = {
+    "real": lambda columns: [likelihoods.Normal([len(columns)], scale=None)],
+    "positive": lambda columns: [likelihoods.LogNormal([len(columns)])],
+    "count": lambda columns: [
+        likelihoods.NegativeBinomial([len(columns)], [max(c.mean, 1e-3) for c in columns])
+    ],
+    "proportion": lambda columns: [likelihoods.Beta([len(columns)])],
+    "binary": lambda columns: [likelihoods.Bernoulli([len(columns)])],
+    "ordinal": lambda columns: [
+        likelihoods.Ordinal(len(c.categories), [str(v) for v in c.categories]) for c in columns
+    ],
+    "categorical": lambda columns: [
+        likelihoods.Categorical(len(c.categories), [str(v) for v in c.categories]) for c in columns
+    ],
+}
+CLASS_TYPES = ("binary", "ordinal", "categorical")
+_RANGES = {"positive": (0.0, math.inf), "count": (0.0, math.inf), "proportion": (0.0, 1.0)}
+
+
+@dataclasses.dataclass(frozen=True)
+class Column:
+    """One column of a table.
+
+    Numbers are `(value - loc) / scale` inside a model; classes are their places in `categories`.
+
+    Attributes:
+        name: Its name in the table.
+        type: `real`, `positive`, `count`, `proportion`, `binary`, `ordinal` or `categorical`.
+        categories: Of classes, their values in the table, in order.
+        loc: See above.
+        scale: See above, above 0.
+        mean: Of counts, their mean in the training data.
+    """
+
+    name: Any
+    type: str
+    categories: tuple[Any, ...] = ()
+    loc: float = 0.0
+    scale: float = 1.0
+    mean: float = 1.0
+
+    def __post_init__(self):
+        """Checks the type."""
+        if self.type not in TYPES:
+            raise UserError(
+                f"column {self.name!r} has the type {self.type!r}; types are {', '.join(TYPES)}"
+            )
+        number = len(self.categories)
+        wrong = number != 2 if self.type == "binary" else number < 2
+        if self.type in CLASS_TYPES and wrong:
+            raise UserError(
+                f"column {self.name!r} is {self.type} and has the categories "
+                f"{list(self.categories)}; name {'two' if self.type == 'binary' else 'more'}"
+            )
+
+    @property
+    def is_class(self) -> bool:
+        """Whether a value is one of `categories`."""
+        return self.type in CLASS_TYPES
+
+    def encode(self, values: Any) -> np.ndarray:
+        """Returns a pandas series as float32 numbers of a model, NaN where it is missing.
+
+        Raises:
+            UserError: A value does not fit the type, or is an unknown category.
+        """
+        if self.is_class:
+            return self._codes(values)
+        try:
+            missing = np.asarray(values.isna())
+            numbers = np.asarray(values.astype(object).where(~missing, np.nan), np.float64)
+        except (TypeError, ValueError) as error:
+            raise UserError(f"column {self.name!r} is {self.type}: {error}") from error
+        low, high = _RANGES.get(self.type, (-math.inf, math.inf))
+        outside = (numbers < low) | (numbers > high) | np.isinf(numbers)
+        outside |= (self.type == "positive") & (numbers == 0)
+        if outside.any():
+            row = int(np.argmax(outside))
+            raise UserError(
+                f"column {self.name!r} is {self.type} and holds {numbers[row]:g} in row {row}; "
+                "correct it, or give the column another type in the schema"
+            )
+        return ((numbers - self.loc) / self.scale).astype(np.float32)
+
+    def decode(self, numbers: np.ndarray) -> np.ndarray:
+        """Returns numbers of a model in the column's units; of classes their values, objects."""
+        if not self.is_class:
+            return np.asarray(numbers, np.float64) * self.scale + self.loc
+        places = np.clip(np.nan_to_num(numbers), 0, len(self.categories) - 1)
+        found = np.empty(len(self.categories), object)
+        found[:] = self.categories
+        return found[np.round(places).astype(int)]
+
+    def _codes(self, values: Any) -> np.ndarray:
+        places = {value: float(place) for place, value in enumerate(self.categories)}
+        codes = np.full(len(values), np.nan, np.float32)
+        for row, value in enumerate(values):
+            if is_missing(value):
+                continue
+            value = class_value(value)
+            if value not in places:
+                raise UserError(
+                    f"column {self.name!r} holds {value!r} in row {row}, which is none of its "
+                    f"categories {list(self.categories)[:20]}; correct it, or make it empty"
+                )
+            codes[row] = places[value]
+        return codes
+
+
+@dataclasses.dataclass(frozen=True)
+class Schema:
+    """The columns of a table and the modalities that they form.
+
+    Attributes:
+        columns: By name.
+        modalities: By modality, the names of its columns, those of one type side by side.
+
+    Example:
+
+    ```python
+    schema = Schema.load("schema.json")
+    batch = schema.encode(frame)
+    model = MVAE(schema.make_modalities(), latent_dim=8)
+    ```
+    """
+
+    columns: Mapping[Any, Column]
+    modalities: Mapping[str, tuple[Any, ...]]
+
+    def __post_init__(self):
+        """Sorts each modality's columns by type and checks that there are no others."""
+        order = list(TYPES)
+        named = [name for names in self.modalities.values() for name in names]
+        for name in named:
+            if name not in self.columns:
+                raise UserError(f"a modality has the column {name!r}, which has no type")
+            if named.count(name) > 1:
+                raise UserError(f"column {name!r} is in two modalities; leave it in one")
+        if not named or not all(self.modalities.values()):
+            raise UserError("a schema needs a modality, and a modality a column")
+        sorted_ones = {
+            modality: tuple(sorted(names, key=lambda n: order.index(self.columns[n].type)))
+            for modality, names in self.modalities.items()
+        }
+        object.__setattr__(self, "modalities", sorted_ones)
+        object.__setattr__(self, "columns", {name: self.columns[name] for name in named})
+
+    def of(self, modality: str) -> list[Column]:
+        """Returns a modality's columns, in the order of its array."""
+        return [self.columns[name] for name in self.modalities[modality]]
+
+    def likelihood(self, modality: str) -> Likelihood:
+        """Returns the likelihood of a modality's columns."""
+        columns = self.of(modality)
+        parts = []
+        for kind, make in TYPES.items():
+            own = [column for column in columns if column.type == kind]
+            parts += make(own) if own else []
+        if len(parts) == 1:
+            return parts[0]
+        return likelihoods.Columns(parts, [str(column.name) for column in columns])
+
+    def is_one_class(self, modality: str) -> bool:
+        """Whether a modality is one class a row, `[rows]`, and not columns, `[rows, columns]`."""
+        (first, *rest) = self.of(modality)
+        return not rest and first.type in ("ordinal", "categorical")
+
+    def make_modalities(
+        self,
+        likelihood_weight: Mapping[str, float] | None = None,
+        cross_weight: Mapping[str, float] | None = None,
+        element_dropout: float = 0.5,
+    ) -> list[Modality]:
+        """Returns new modalities with default networks.
+
+        Args:
+            likelihood_weight: By modality; 1 if omitted.
+            cross_weight: By modality; the likelihood weight if omitted.
+            element_dropout: See `tf_mvae.Modality`; of modalities with several columns.
+        """
+        own, cross = likelihood_weight or {}, cross_weight or {}
+        return [
+            Modality(
+                name,
+                self.likelihood(name),
+                likelihood_weight=own.get(name, 1.0),
+                cross_weight=cross.get(name),
+                element_mask=not self.is_one_class(name),
+                element_dropout=element_dropout if len(self.modalities[name]) > 1 else 0.0,
+            )
+            for name in self.modalities
+        ]
+
+    def encode(self, frame: Any) -> dict[str, dict[str, np.ndarray]]:
+        """Returns a data frame as a batch, `{"x": ..., "mask": ...}`; other columns are ignored.
+
+        Raises:
+            UserError: A column is not there, has no rows, or holds what does not fit its type.
+        """
+        if not len(frame):
+            raise UserError("the table is empty: it has no rows")
+        if not frame.columns.is_unique:
+            raise UserError("two columns of the table have one name; rename one")
+        x, mask = {}, {}
+        for modality in self.modalities:
+            arrays = []
+            for column in self.of(modality):
+                if column.name not in frame.columns:
+                    raise UserError(
+                        f"column {column.name!r} of the schema is not in the table; add it, empty "
+                        f"if it is missing everywhere (the table has {list(frame.columns)[:20]})"
+                    )
+                arrays.append(column.encode(frame[column.name]))
+            array = np.stack(arrays, axis=1)
+            there = ~np.isnan(array)
+            array = np.where(there, array, 0.0).astype(np.float32)
+            if self.is_one_class(modality):
+                array, there = array[:, 0].astype(np.int32), there[:, 0]
+            x[modality], mask[modality] = array, there.astype(np.float32)
+        return {"x": x, "mask": mask}
+
+    def save(self, path: str | os.PathLike) -> None:
+        """Writes the schema as JSON, whole or not at all."""
+        columns = []
+        for column in self.columns.values():
+            entry = dataclasses.asdict(column)
+            entry["categories"] = list(column.categories)
+            columns.append(entry)
+        modalities = {name: list(names) for name, names in self.modalities.items()}
+        found = {"version": _VERSION, "modalities": modalities, "columns": columns}
+        files.write_text(pathlib.Path(path), json.dumps(found, indent=1, ensure_ascii=False))
+
+    @classmethod
+    def load(cls, path: str | os.PathLike) -> "Schema":
+        """Reads what `save` wrote.
+
+        Raises:
+            UserError: The file cannot be read, or is no schema.
+        """
+        try:
+            found = json.loads(pathlib.Path(path).read_text(encoding="utf-8"))
+        except OSError as error:
+            raise UserError(f"schema {path} cannot be read: {error.strerror}") from error
+        except ValueError as error:
+            raise UserError(f"schema {path} is no JSON: {error}") from error
+        try:
+            columns = [
+                Column(**{**entry, "categories": tuple(entry.get("categories", ()))})
+                for entry in found["columns"]
+            ]
+            modalities = {name: tuple(names) for name, names in found["modalities"].items()}
+        except UserError:
+            raise
+        except (KeyError, TypeError, AttributeError, ValueError) as error:
+            raise UserError(
+                f"schema {path} is not one that python -m tf_mvae.inspect_table writes: {error!r}"
+            ) from error
+        return cls({column.name: column for column in columns}, modalities)
+
+
+def class_value(value: Any) -> Any:
+    """Returns a class as Python has it: 1.0 is 1, a numpy string is a string."""
+    value = value.item() if hasattr(value, "item") else value
+    return int(value) if isinstance(value, float) and value.is_integer() else value

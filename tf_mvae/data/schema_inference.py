@@ -1,0 +1,190 @@
+"""Guesses what the columns of a table are, and says so."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from tf_mvae.data.missing import is_missing
+from tf_mvae.data.schema import Column, Schema, class_value
+from tf_mvae.errors import UserError
+
+__all__ = ["describe_schema", "infer_schema"]
+
+_MOST_GRADES = 10  # whole numbers of more values are counts or real
+_MOST_CATEGORIES = 50
+_SKEW = 1.0
+
+
+def infer_schema(
+    frame: Any,
+    modalities: str | Mapping[str, Sequence[Any]] = "one",
+    types: Mapping[Any, str] | None = None,
+) -> tuple[Schema, dict[Any, str]]:
+    """Returns a schema for a data frame, and the columns that it leaves out with the reasons.
+
+    Two values are binary; other text and pandas categories are categorical, ordered ones ordinal;
+    whole numbers of at most ten values from 0 on are ordinal, of more with a least one of 0 or 1
+    counts, otherwise real; other numbers are proportions if they lie between 0 and 1, positive if
+    they do and are skewed (skewness above 1), otherwise real. Left out are columns that are empty,
+    dates, text that differs in most rows, and whole numbers that count the rows.
+
+    Args:
+        frame: A pandas data frame.
+        modalities: `"one"`: all columns are one modality, `table`. `"types"`: those of one type are
+            one. `"columns"`: each is one. Or by modality its columns; others are left out.
+        types: By column, its type; guessed if omitted.
+
+    Raises:
+        UserError: A name is not a column's, or nothing is left.
+    """
+    if not hasattr(frame, "columns"):
+        raise UserError(f"a table is a pandas data frame; this is a {type(frame).__name__}")
+    types = dict(types or {})
+    wanted = list(frame.columns)
+    if isinstance(modalities, Mapping):
+        wanted = [name for names in modalities.values() for name in names]
+    elif modalities not in ("types", "one", "columns"):
+        raise UserError(f"modalities is 'types', 'one', 'columns' or a dict, not {modalities!r}")
+    for name in [*wanted, *types]:
+        if name not in frame.columns:
+            raise UserError(f"the table has no column {name!r}; it has {list(frame.columns)[:20]}")
+    columns, left_out = {}, {}
+    for name in wanted:
+        found = _column(name, frame[name], types.get(name))
+        if isinstance(found, str):
+            left_out[name] = found
+        else:
+            columns[name] = found
+    if not columns:
+        raise UserError(f"no column of the table can be modelled: {left_out}")
+    return Schema(columns, _grouped(columns, modalities)), left_out
+
+
+def describe_schema(schema: Schema, frame: Any, left_out: Mapping[Any, str]) -> str:
+    """Returns a schema as lines of text: a column each, with what is missing."""
+    lines = []
+    for modality in schema.modalities:
+        lines.append(f"modality {modality}:")
+        for column in schema.of(modality):
+            missing = float(frame[column.name].isna().mean())
+            known = f", {missing:.0%} missing" if missing else ""
+            detail = ""
+            if column.is_class:
+                shown = ", ".join(map(str, column.categories[:8]))
+                detail = f" ({shown}{', ...' if len(column.categories) > 8 else ''})"
+            lines.append(f"  {column.name}: {column.type}{detail}{known}")
+    lines += [f"left out: {name} ({reason})" for name, reason in left_out.items()]
+    return "\n".join(lines)
+
+
+def _grouped(
+    columns: Mapping[Any, Column], modalities: str | Mapping[str, Sequence[Any]]
+) -> dict[str, tuple[Any, ...]]:
+    """Returns by modality the names of its columns."""
+    if isinstance(modalities, Mapping):
+        kept = {m: tuple(n for n in names if n in columns) for m, names in modalities.items()}
+        return {modality: names for modality, names in kept.items() if names}
+    if modalities == "one":
+        return {"table": tuple(columns)}
+    found: dict[str, tuple[Any, ...]] = {}
+    for name, column in columns.items():
+        key = column.type if modalities == "types" else _identifier(name, found)
+        found[key] = (*found.get(key, ()), name)
+    return found
+
+
+def _identifier(name: Any, taken: Mapping[str, Any]) -> str:
+    """Returns a modality's name made of a column's."""
+    plain = "".join(c if c.isascii() and c.isalnum() else "_" for c in str(name))
+    plain = plain if plain[:1].isalpha() else f"column_{plain}"
+    if plain.endswith("_mask") or plain.lower() in ("z", "loc", "seed", "self", "everything"):
+        plain = f"{plain}_column"
+    while plain in taken:
+        plain += "_2"
+    return plain
+
+
+def _column(name: Any, values: Any, kind: str | None) -> Column | str:
+    """Returns a column, or why there is none."""
+    observed = values[~values.isna()]
+    if not len(observed):
+        return "it is empty"
+    dtype = getattr(values.dtype, "kind", "O")
+    if dtype in "mM":
+        return "it holds dates or times; turn them into numbers, such as days since a date"
+    categories = getattr(values.dtype, "categories", None)
+    if categories is not None:
+        ordered = bool(values.dtype.ordered)
+        return _classes(name, [class_value(v) for v in categories], ordered, kind, observed)
+    try:
+        numbers = np.asarray(observed, np.float64)
+    except (TypeError, ValueError):
+        distinct = sorted({class_value(v) for v in observed if not is_missing(v)}, key=str)
+        return _classes(name, distinct, False, kind, observed)
+    if not np.isfinite(numbers).all():
+        return "it holds infinite numbers"
+    kind = kind or _kind_of_numbers(numbers, dtype == "b")
+    if kind is None:
+        return "it numbers the rows"
+    if kind in ("binary", "ordinal", "categorical"):
+        distinct = sorted({class_value(v) for v in observed})
+        if kind == "binary" and set(distinct) <= {0, 1}:
+            distinct = [False, True] if dtype == "b" else [0, 1]
+        if len(distinct) < 2:
+            return f"it holds {distinct[0]!r} only"
+        return Column(name, kind, tuple(distinct))
+    return _number_column(name, numbers, kind)
+
+
+def _classes(
+    name: Any, distinct: list[Any], ordered: bool, kind: str | None, observed: Any
+) -> Column | str:
+    if len(distinct) < 2:
+        return f"it holds {distinct[0]!r} only"
+    usual = "binary" if len(distinct) == 2 else "ordinal" if ordered else "categorical"
+    many = len(distinct) > max(_MOST_GRADES, min(_MOST_CATEGORIES, len(observed) / 2))
+    if kind is None and many:
+        return f"it is text of {len(distinct)} different values"
+    return Column(name, kind or usual, tuple(distinct))
+
+
+def _kind_of_numbers(numbers: np.ndarray, is_bool: bool) -> str | None:
+    distinct = np.unique(numbers)
+    if is_bool or len(distinct) == 2 or set(distinct) <= {0.0, 1.0}:
+        return "binary"
+    if np.all(distinct == np.round(distinct)):
+        if len(distinct) == len(numbers) > 20 and np.ptp(distinct) == len(distinct) - 1:
+            return None
+        if distinct[0] < 0:
+            return "real"
+        if 2 < len(distinct) <= _MOST_GRADES:
+            return "ordinal"
+        return "count" if distinct[0] <= 1 else "real"
+    if distinct[0] >= 0 and distinct[-1] <= 1:
+        return "proportion"
+    return "positive" if distinct[0] > 0 and _skewness(numbers) > _SKEW else "real"
+
+
+def _number_column(name: Any, numbers: np.ndarray, kind: str) -> Column:
+    """Returns a column of numbers with its unit."""
+    if kind == "count":
+        return Column(name, kind, mean=float(numbers.mean()))
+    if kind == "positive":
+        middle = numbers[numbers > 0]
+        scale = float(np.exp(np.log(middle).mean())) if len(middle) else 1.0
+        return Column(name, kind, scale=scale)
+    if kind == "proportion":
+        if numbers.min() > 0 and numbers.max() < 1:
+            return Column(name, kind)
+        # (value (n - 1) + 1/2) / n moves 0 and 1 inside (Smithson and Verkuilen, 2006).
+        edge = 0.5 / len(numbers)
+        return Column(name, kind, loc=-edge / (1 - 2 * edge), scale=1 / (1 - 2 * edge))
+    spread = float(numbers.std())
+    return Column(name, kind, loc=float(numbers.mean()), scale=spread if spread > 0 else 1.0)
+
+
+def _skewness(numbers: np.ndarray) -> float:
+    centred = numbers - numbers.mean()
+    spread = centred.std()
+    return float((centred**3).mean() / spread**3) if spread > 0 else 0.0

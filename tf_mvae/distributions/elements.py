@@ -1,0 +1,100 @@
+"""Single missing elements of a modality: marked by NaN, left out of the likelihood.
+
+Inside a model a gap is NaN in the prepared data, so that masks of examples stay one number an
+example. Nothing ever computes with that NaN: networks see a zero and the mask, and a likelihood
+sees its placeholder, whose log-probability is then replaced by 0.
+
+    log p(x_observed | z) = sum over observed elements e of log p(x_e | z)
+"""
+
+import numpy as np
+import tensorflow as tf
+
+from tf_mvae.distributions.likelihood import Likelihood
+from tf_mvae.errors import UserError
+
+__all__ = ["check_elements", "hide", "mark_gaps", "masked_input", "masked_log_prob", "observed"]
+
+
+def check_elements(what: str, likelihood: Likelihood) -> None:
+    """Checks that elements of a likelihood's events can be missing one by one.
+
+    Raises:
+        UserError: An event is one number, an integer class or a sequence of symbols.
+    """
+    if not likelihood.event_shape or not likelihood.dtype.is_floating:
+        raise UserError(
+            f"{what}: element_mask is for several real numbers an example; a "
+            f"{type(likelihood).__name__} of shape {list(likelihood.event_shape)} is observed or "
+            "missing as a whole"
+        )
+
+
+def mark_gaps(likelihood: Likelihood, value: tf.Tensor, there: tf.Tensor) -> tf.Tensor:
+    """Returns prepared data with NaN in the gaps, float32 `[batch, *event_shape]`.
+
+    Args:
+        likelihood: Of the modality.
+        value: Raw data; NaN is a gap, too.
+        there: Where an element is observed, bool, broadcasts to `value`.
+    """
+    value = tf.convert_to_tensor(value)
+    there = tf.broadcast_to(there, tf.shape(value))
+    if value.dtype.is_floating:
+        there &= ~tf.math.is_nan(value)
+    prepared = likelihood.prepare(tf.where(there, value, tf.zeros([], value.dtype)))
+    return tf.where(there, prepared, tf.constant(np.nan, prepared.dtype))
+
+
+def observed(prepared: tf.Tensor) -> tf.Tensor:
+    """Returns where elements are observed, bool, given data that `mark_gaps` returned."""
+    return ~tf.math.is_nan(prepared)
+
+
+def hide(prepared: tf.Tensor, rate: float, uniform: tf.Tensor, share: tf.Tensor) -> tf.Tensor:
+    """Turns random elements into gaps.
+
+    Args:
+        prepared: `[batch, *event_shape]`.
+        rate: The largest fraction of an example's elements to hide.
+        uniform: Random numbers in [0, 1), of the shape of `prepared`.
+        share: Random numbers in [0, 1), one an example, `[batch, 1, ...]`: an example loses
+            the fraction `rate * share` on average.
+    """
+    return tf.where(uniform < rate * share, tf.constant(np.nan, prepared.dtype), prepared)
+
+
+def masked_input(likelihood: Likelihood, prepared: tf.Tensor) -> tf.Tensor:
+    """Returns what an encoder sees: zeros in the gaps, and the mask behind the last axis.
+
+    Args:
+        likelihood: Of the modality.
+        prepared: What `mark_gaps` returned.
+
+    Returns:
+        `[batch, ..., features + elements]`; twice the last size of the event for most
+        likelihoods: `[batch, 28, 28, 2]` for images of one channel.
+    """
+    there = observed(prepared)
+    safe = tf.where(there, prepared, _placeholder(likelihood, prepared))
+    return likelihood.network_input(safe, there)
+
+
+def masked_log_prob(likelihood: Likelihood, parameters: tf.Tensor, value: tf.Tensor) -> tf.Tensor:
+    """Returns the log-likelihood of the observed elements, in nats, `[...]`.
+
+    Args:
+        likelihood: Of the modality.
+        parameters: Decoder outputs, `[..., *parameter_shape]`.
+        value: What `mark_gaps` returned; broadcasts against them, `[..., *event_shape]`.
+    """
+    there = observed(value)
+    safe = tf.where(there, value, _placeholder(likelihood, value))
+    each = likelihood.element_log_prob(parameters, safe)
+    axes = list(range(-len(likelihood.event_shape), 0))
+    return tf.reduce_sum(tf.where(there, each, tf.zeros([], each.dtype)), axes)
+
+
+def _placeholder(likelihood: Likelihood, like: tf.Tensor) -> tf.Tensor:
+    value = 0.0 if likelihood.placeholder is None else likelihood.placeholder
+    return tf.cast(value, like.dtype)

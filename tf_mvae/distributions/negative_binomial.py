@@ -1,0 +1,136 @@
+"""Likelihoods of counts that vary more than a Poisson distribution allows."""
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+import tensorflow_probability as tfp
+
+from tf_mvae import checks
+from tf_mvae.distributions.likelihood import Likelihood
+from tf_mvae.distributions.parameters import MAX_LOG_RATE, capped, unstacked
+from tf_mvae.errors import UserError
+
+__all__ = ["NegativeBinomial", "ZeroInflatedNegativeBinomial"]
+
+tfd = tfp.distributions
+_NEVER = -80.0
+_MAX_LOG_COUNT = 10.0  # a variance of mean + mean^2 / 22026: Poisson's, nearly
+
+
+@keras.saving.register_keras_serializable("tf_mvae")
+class NegativeBinomial(Likelihood):
+    """Negative binomial likelihood of counts; a decoder puts out two numbers an entry.
+
+        p(x) = C(x + r - 1, x) (r / (r + m))^r (m / (r + m))^x,
+        m = scale exp(a),  r = exp(b)
+
+    for a decoder's `[a, b]`, `[2, *event_shape]`: the mean is m and the variance `m + m^2 / r`
+    (Hilbe, Negative Binomial Regression, 2011; the NB2 form). `a + log(scale)` above 30 and b
+    above 10 are taken for 30 and 10.
+
+    Attributes:
+        scale: The unit of the means.
+
+    Example:
+
+    ```python
+    likelihood = NegativeBinomial([3], scale=[10.0, 200.0, 1.0])   # of columns with these means
+    likelihood.expected_value(tf.zeros([4, 2, 3]))                  # [10, 200, 1] four times
+    ```
+    """
+
+    low, high = 0.0, math.exp(MAX_LOG_RATE)
+    placeholder = 0.0
+    _numbers = 2
+
+    def __init__(self, event_shape: Sequence[int], scale: float | Sequence[float] = 1.0):
+        """Creates the likelihood.
+
+        Args:
+            event_shape: Shape of one example.
+            scale: Factor of the means, a number or one an entry: with the means of the
+                training data a decoder begins at the right size.
+
+        Raises:
+            UserError: A scale is not a finite number above 0, or they do not fit the shape.
+        """
+        event_shape = checks.shape("event_shape", event_shape)
+        super().__init__(event_shape, (self._numbers, *event_shape))
+        try:
+            self.scale = np.asarray(scale, np.float32)
+            fits = np.broadcast_shapes(self.scale.shape, event_shape) == event_shape
+        except (TypeError, ValueError):
+            fits = False
+        if not (fits and np.all(np.isfinite(self.scale) & (self.scale > 0))):
+            raise UserError(
+                f"scale must be a finite number above 0, or such numbers of shape "
+                f"{list(event_shape)}; it is {scale!r}"
+            )
+
+    def get_config(self) -> dict[str, Any]:
+        """See `Likelihood.get_config`."""
+        return {**super().get_config(), "scale": self.scale.tolist()}
+
+    @property
+    def is_count(self) -> bool:
+        """Yes."""
+        return True
+
+    def distribution(self, parameters: tf.Tensor) -> tfd.Distribution:
+        """See `Likelihood.distribution`."""
+        return self._independent(self._counts(*self._parts(parameters)))
+
+    def expected_value(self, parameters: tf.Tensor) -> tf.Tensor:
+        """See `Likelihood.expected_value`."""
+        return tf.exp(self._parts(parameters)[0])
+
+    def prepare(self, value: tf.Tensor) -> tf.Tensor:
+        """Casts counts, of any numeric type, to float32; nothing is scaled."""
+        return tf.cast(value, self.dtype)
+
+    def describe_range(self) -> str:
+        """See `Likelihood.describe_range`."""
+        return "counts, 0 or more (up to 1e13)"
+
+    def _parts(self, parameters: tf.Tensor) -> list[tf.Tensor]:
+        """Returns the logarithms of m and r, and whatever else the decoder puts out."""
+        mean, count, *rest = unstacked(parameters, self._numbers, len(self.event_shape))
+        mean = capped(mean + tf.math.log(tf.constant(self.scale, mean.dtype)), MAX_LOG_RATE)
+        return [mean, capped(count, _MAX_LOG_COUNT), *rest]
+
+    def _counts(self, log_mean: tf.Tensor, log_count: tf.Tensor) -> tfd.Distribution:
+        return tfd.NegativeBinomial(tf.exp(log_count), logits=log_mean - log_count)
+
+
+@keras.saving.register_keras_serializable("tf_mvae")
+class ZeroInflatedNegativeBinomial(NegativeBinomial):
+    """Negative binomial likelihood with more zeros; a decoder puts out three numbers an entry.
+
+        p(x) = s [x = 0] + (1 - s) NB(x; m, r),   s = sigmoid(c)
+
+    for a decoder's `[a, b, c]`, with m and r as in `NegativeBinomial` (Lambert, Technometrics
+    1992; of single-cell counts Lopez et al., Nature Methods 2018).
+    """
+
+    _numbers = 3
+
+    def distribution(self, parameters: tf.Tensor) -> tfd.Distribution:
+        """See `Likelihood.distribution`."""
+        log_mean, log_count, zero = self._parts(parameters)
+        counts = tf.exp(log_count)
+        # The zeros are a negative binomial, too, whose mean is next to nothing.
+        never = tf.fill(tf.shape(log_mean), tf.constant(_NEVER, log_mean.dtype))
+        parts = tfd.NegativeBinomial(
+            tf.stack([counts, counts], -1), logits=tf.stack([never, log_mean - log_count], -1)
+        )
+        shares = tfd.Categorical(logits=tf.stack([zero, tf.zeros_like(zero)], -1))
+        return self._independent(tfd.MixtureSameFamily(shares, parts))
+
+    def expected_value(self, parameters: tf.Tensor) -> tf.Tensor:
+        """See `Likelihood.expected_value`."""
+        log_mean, _, zero = self._parts(parameters)
+        return tf.exp(log_mean) * tf.sigmoid(-zero)

@@ -1,0 +1,125 @@
+"""A table of the user's own: `--experiment=table --table=data.csv [--schema=schema.json]`."""
+
+import pathlib
+from collections.abc import Mapping
+
+import numpy as np
+import tensorflow as tf
+
+from tf_mvae import checks
+from tf_mvae.data.pipeline import Split
+from tf_mvae.data.schema import Schema
+from tf_mvae.data.schema_inference import infer_schema
+from tf_mvae.data.tables import Table, read_table, split_rows, without_split
+from tf_mvae.errors import UserError
+from tf_mvae.experiments.registry import Experiment, register
+from tf_mvae.modality import Modality
+from tf_mvae.settings import Setting
+
+__all__ = ["SCHEMA_FILE", "load_table", "table_modalities"]
+
+SCHEMA_FILE = "schema.json"
+
+
+def load_table(
+    split: str,
+    table: str | None = None,
+    schema: str | None = None,
+    assets_dir: str | None = None,
+    **_: object,
+) -> Table:
+    """Returns the rows of a split.
+
+    Rows are split at random, 70 % for training and 15 % each for validation and test, the same
+    ones each time; or as a column `split` says, which holds `train`, `validation` and `test`.
+
+    Args:
+        split: Its name.
+        table: Path of a CSV, TSV or Parquet file.
+        schema: Path of a schema; inferred from the training rows if omitted.
+        assets_dir: Where a run keeps its schema; none yet if None.
+
+    Raises:
+        UserError: A file cannot be read, or does not fit the schema.
+    """
+    if not table:
+        raise UserError("--experiment=table needs --table=data.csv")
+    frame, names = without_split(read_table(table))
+    rows = split_rows(len(frame))
+    if names is not None:
+        rows = {name: np.flatnonzero(names == name) for name in rows}
+    if split not in rows:
+        raise UserError(f"split {split!r} is none of {sorted(rows)}")
+    if not len(rows[split]):
+        raise UserError(f"table {table} has {len(frame)} rows, too few for a {split} split")
+    kept = pathlib.Path(assets_dir or ".") / SCHEMA_FILE
+    if assets_dir is not None and kept.is_file():
+        found = Schema.load(kept)
+    elif schema:
+        found = Schema.load(schema)
+    else:
+        found, _left_out = infer_schema(frame.iloc[rows["train"]])
+    return Table(frame.iloc[rows[split]], found)
+
+
+def table_modalities(
+    likelihood_weight: Mapping[str, float],
+    cross_weight: Mapping[str, float],
+    element_dropout: float = 0.5,
+    **options: str | None,
+) -> list[Modality]:
+    """Returns the modalities of a table's schema; see `load_table` for the options."""
+    schema = load_table("train", **options).schema
+    return schema.make_modalities(likelihood_weight, cross_weight, element_dropout)
+
+
+def _load(split: str, data_dir: str | None, **options: str | None) -> Split:
+    batch = load_table(split, **options).batch
+    presence = {
+        name: mask.reshape(len(mask), -1).max(axis=1).astype(bool)
+        for name, mask in batch["mask"].items()
+    }
+    rows = len(next(iter(presence.values())))
+    return Split(tf.data.Dataset.from_tensor_slices(batch), rows, presence=presence)
+
+
+def _prepare(split: Split, directory: pathlib.Path, **options: str | None) -> None:
+    """Writes the schema that a run keeps."""
+    load_table("train", **options).schema.save(directory / SCHEMA_FILE)
+
+
+register(
+    Experiment(
+        name="table",
+        description="a table of your own, with gaps: --table=data.csv [--schema=schema.json]",
+        analyses=("log_likelihood", "imputation"),
+        load=_load,
+        modalities=table_modalities,
+        prepare=_prepare,
+        table=load_table,
+        settings=(
+            Setting(
+                "table",
+                None,
+                "A CSV, TSV or Parquet file, a row an example.",
+                kind=str,
+                is_place=True,
+            ),
+            Setting(
+                "schema",
+                None,
+                "What its columns are, as python -m tf_mvae.inspect_table writes it; inferred if "
+                "omitted.",
+                kind=str,
+                is_place=True,
+            ),
+            Setting(
+                "element_dropout",
+                0.5,
+                "The largest fraction of a row's observed cells that training hides from an "
+                "encoder.",
+                checks.fraction,
+            ),
+        ),
+    )
+)

@@ -1,0 +1,46 @@
+"""Says what the columns of a table are: `python -m tf_mvae.inspect_table data.csv`."""
+
+import sys
+
+from absl import flags
+
+from tf_mvae import command
+
+__all__ = ["main"]
+
+FLAGS = flags.FLAGS
+
+flags.DEFINE_string("table", None, "The table: a CSV, TSV or Parquet file.")
+flags.DEFINE_string(
+    "output", None, "The schema's file; TABLE.schema.json next to the table if omitted."
+)
+flags.DEFINE_enum(
+    "modalities",
+    "one",
+    ["one", "types", "columns"],
+    "What a modality is: all columns, those of one type, or each column.",
+)
+
+
+def main(_) -> int:
+    """Prints and writes the inferred schema; returns the exit status."""
+    from tf_mvae.data.schema_inference import describe_schema, infer_schema
+    from tf_mvae.data.tables import read_table, without_split
+    from tf_mvae.errors import UserError
+
+    if not FLAGS.table:
+        raise UserError("name a table: python -m tf_mvae.inspect_table data.csv")
+    frame, _ = without_split(read_table(FLAGS.table))
+    schema, left_out = infer_schema(frame, FLAGS.modalities)
+    print(f"{len(frame)} rows, {len(frame.columns)} columns")
+    print(describe_schema(schema, frame, left_out))
+    path = FLAGS.output or f"{FLAGS.table}.schema.json"
+    schema.save(path)
+    print(f"written to {path}; correct it there, and train with --schema={path}")
+    return 0
+
+
+if __name__ == "__main__":
+    if len(sys.argv) > 1 and not sys.argv[1].startswith("-"):
+        sys.argv[1] = f"--table={sys.argv[1]}"
+    command.run(main)

@@ -1,0 +1,253 @@
+"""Fills what is missing from examples, with what is known about how sure that is.
+
+    p(x_missing | x_observed) = E_{z ~ q(z | x_observed)} [ p(x_missing | z) ]
+
+from samples of z, and one of x for each. With importance weights the samples of z are drawn again
+in proportion to `p(x_observed | z) p(z) / q(z | x_observed)`, which corrects the approximate
+posterior (sampling importance resampling: Rubin, 1987; of VAEs Mattei and Frellsen, ICML 2019).
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+import tensorflow as tf
+
+from tf_mvae import checks
+from tf_mvae.distributions.likelihoods import Bernoulli, Columns, Likelihood
+from tf_mvae.errors import UserError
+from tf_mvae.modality import Modality
+from tf_mvae.ops import random
+
+if TYPE_CHECKING:
+    from tf_mvae.models.generative import GenerativeModel
+
+__all__ = ["Imputation", "impute_arrays"]
+
+_ROWS = 200  # examples at a time
+_SAMPLE, _RESAMPLE, _DRAW = 1, 2, 3  # streams of random numbers
+
+
+class Imputation(NamedTuple):
+    """What a model says of one modality; of observed entries, too, but in `filled`.
+
+    Attributes:
+        filled: What was given, with the estimate in the gaps, `[batch, *event_shape]`: the mean,
+            of a class the most probable one.
+        missing: Where something was filled in, bool, the same shape.
+        mean: The estimates everywhere, the same shape.
+        standard_deviation: Of numbers, the same shape; NaN for classes.
+        quantiles: By probability, the same shape; of classes in the order of their numbers, NaN
+            where these have none.
+        probabilities: Probabilities of classes, by the place of the class among the entries,
+            `[batch, classes]`; 0 is that of a class modality.
+    """
+
+    filled: np.ndarray
+    missing: np.ndarray
+    mean: np.ndarray
+    standard_deviation: np.ndarray
+    quantiles: dict[float, np.ndarray]
+    probabilities: dict[int, np.ndarray]
+
+
+def impute_arrays(
+    model: "GenerativeModel",
+    x: Mapping[str, tf.Tensor],
+    mask: Mapping[str, tf.Tensor],
+    num_samples: int,
+    quantiles: Sequence[float],
+    seed: tf.Tensor,
+    importance: bool,
+) -> dict[str, Imputation]:
+    """Returns an `Imputation` for each modality that the model generates, by name.
+
+    Args:
+        model: The model.
+        x: Data as `tf_mvae.batch.unpack` returns them.
+        mask: Masks, likewise.
+        num_samples: Samples of z an example.
+        quantiles: Probabilities in (0, 1).
+        seed: Two integers.
+        importance: Whether samples of z are weighed.
+
+    Raises:
+        UserError: A quantile is not in (0, 1), or a modality is a sequence of symbols.
+    """
+    for probability in quantiles:
+        if not 0 < checks.fraction("quantiles", probability) < 1:
+            raise UserError(f"quantiles are above 0 and below 1; one is {probability!r}")
+    for modality in model.targets:
+        if modality.likelihood.is_sequence:
+            raise UserError(f"modality {modality.name!r} holds sequences; generate() says them")
+    rows = next(iter(x.values())).shape[0]
+    found: dict[str, list[Imputation]] = {modality.name: [] for modality in model.targets}
+    for start in range(0, rows, _ROWS):
+        part, there = ({n: v[start : start + _ROWS] for n, v in a.items()} for a in (x, mask))
+        own = random.fold_in(seed, start)
+        z = _latents(model, part, there, num_samples, own, importance)
+        for place, modality in enumerate(model.targets):
+            draw = random.fold_in(own, _DRAW + place)
+            summaries = _summaries(model, modality, z, part, draw, quantiles)
+            observed = _observed(modality, part, there, z.shape[1])
+            found[modality.name].append(_joined(summaries, quantiles, *observed))
+    return {name: _stacked(parts) for name, parts in found.items()}
+
+
+def _latents(
+    model: "GenerativeModel",
+    x: Mapping[str, tf.Tensor],
+    mask: Mapping[str, tf.Tensor],
+    number: int,
+    seed: tf.Tensor,
+    importance: bool,
+) -> tf.Tensor:
+    """Returns samples of z given what is observed, `[sample, batch, latent]`."""
+
+    def draw(x, mask, seed):
+        seeds = [random.fold_in(seed, stream) for stream in (_SAMPLE, _RESAMPLE)]
+        posterior = model._infer(x, mask)
+        if not importance:
+            return posterior.sample(number, seeds[0])
+        z, log_weight = posterior.sample_and_log_ratio(number, seeds[0])
+        for modality in model.targets:
+            if modality.name in x:
+                prepared = modality.prepare(x[modality.name], mask[modality.name])
+                parameters = model.likelihood_parameters(z, [modality.name], x)[modality.name]
+                own = modality.log_prob(parameters, prepared, mask[modality.name])
+                log_weight += own
+        uniform = random.stateless_uniform(tf.shape(log_weight)[1:], seeds[1])
+        places = (tf.range(number, dtype=tf.float32)[:, tf.newaxis] + uniform) / number
+        below = tf.cumsum(tf.nn.softmax(log_weight, axis=0), axis=0)
+        chosen = tf.searchsorted(tf.transpose(below), tf.transpose(places))
+        chosen = tf.minimum(chosen, number - 1)
+        return tf.transpose(tf.gather(tf.transpose(z, [1, 0, 2]), chosen, batch_dims=1), [1, 0, 2])
+
+    return model._eager_calls(("impute", number, importance), draw, dict(x), dict(mask), seed)
+
+
+def _summaries(
+    model: "GenerativeModel",
+    modality: Modality,
+    z: tf.Tensor,
+    x: Mapping[str, tf.Tensor],
+    seed: tf.Tensor,
+    quantiles: Sequence[float],
+) -> list[dict[str, Any]]:
+    """Returns what is known of each part of a modality's likelihood."""
+
+    def evaluate(z, x, seed):
+        parameters = model.likelihood_parameters(z, [modality.name], x)[modality.name]
+        found = []
+        for place, (part, own) in enumerate(_parts(modality.likelihood, parameters)):
+            expected = tf.reduce_mean(part.expected_value(own), axis=0)
+            if part.is_categorical or isinstance(part, Bernoulli):
+                found.append((expected, expected[tf.newaxis]))
+            else:
+                sample = part.distribution(own).sample(seed=random.fold_in(seed, place))
+                found.append((expected, tf.cast(sample, tf.float32)))
+        return found
+
+    conditions = {name: x[name] for name in model.conditions if name in x}
+    results = model._eager_calls(
+        ("imputed", modality.name), evaluate, z, conditions, seed, free_axes=2
+    )
+    likelihoods = [part for part, _ in _parts(modality.likelihood, None)]
+    return [
+        _summary(part, np.asarray(expected), np.asarray(sample), quantiles)
+        for part, (expected, sample) in zip(likelihoods, results, strict=True)
+    ]
+
+
+def _parts(
+    likelihood: Likelihood, parameters: tf.Tensor | None
+) -> list[tuple[Likelihood, tf.Tensor | None]]:
+    """Returns the parts of a likelihood with their parameters; itself if it has none."""
+    likelihood = getattr(likelihood, "member", likelihood)  # a group's members are a batch axis
+    if not isinstance(likelihood, Columns):
+        return [(likelihood, parameters)]
+    own = [None] * len(likelihood.parts)
+    if parameters is not None:
+        own = likelihood.part_parameters(parameters)
+    return list(zip(likelihood.parts, own, strict=True))
+
+
+def _summary(
+    part: Likelihood, expected: np.ndarray, sample: np.ndarray, quantiles: Sequence[float]
+) -> dict[str, Any]:
+    """Returns estimates, deviations and quantiles of one part, `[batch, ...]`."""
+    if part.is_categorical:
+        below = expected.cumsum(-1)[..., :-1]
+        return {
+            "mean": expected.argmax(-1).astype(np.float32),
+            "deviation": np.full(expected.shape[:-1], np.nan, np.float32),
+            "quantiles": [(below < q).sum(-1).astype(np.float32) for q in quantiles],
+            "probabilities": expected,
+        }
+    if isinstance(part, Bernoulli):
+        return {
+            "mean": expected,
+            "deviation": np.sqrt(expected * (1 - expected)),
+            "quantiles": [(1 - expected < q).astype(np.float32) for q in quantiles],
+            "probabilities": None,
+        }
+    return {
+        "mean": expected,
+        "deviation": sample.std(axis=0),
+        "quantiles": list(np.quantile(sample, list(quantiles), axis=0).astype(np.float32))
+        if len(quantiles)
+        else [],
+        "probabilities": None,
+    }
+
+
+def _observed(
+    modality: Modality, x: Mapping[str, tf.Tensor], mask: Mapping[str, tf.Tensor], rows: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Returns prepared data and where they are observed, `[batch, *event_shape]`."""
+    shape = (rows, *modality.likelihood.event_shape)
+    if modality.name not in x:
+        return np.zeros(shape, modality.likelihood.dtype.as_numpy_dtype), np.zeros(shape, bool)
+    there = mask[modality.name].numpy()
+    value = modality.prepare(x[modality.name], mask[modality.name]).numpy()
+    observed = np.broadcast_to(there.reshape(there.shape + (1,) * (value.ndim - there.ndim)), shape)
+    return value, (observed > 0) & (value == value)
+
+
+def _joined(
+    summaries: list[dict[str, Any]],
+    quantiles: Sequence[float],
+    value: np.ndarray,
+    observed: np.ndarray,
+) -> Imputation:
+    """Puts the parts of a modality side by side."""
+
+    def join(arrays: list[np.ndarray]) -> np.ndarray:
+        if len(arrays) == 1:
+            return arrays[0].reshape(value.shape)
+        return np.concatenate([a.reshape(len(value), -1) for a in arrays], axis=1)
+
+    mean = join([s["mean"] for s in summaries])
+    bounds = {q: join([s["quantiles"][i] for s in summaries]) for i, q in enumerate(quantiles)}
+    probabilities, place = {}, 0
+    for summary in summaries:
+        if summary["probabilities"] is not None:
+            probabilities[place] = summary["probabilities"]
+        place += int(np.prod(summary["mean"].shape[1:], dtype=int))
+    filled = np.where(observed, value, mean.astype(value.dtype))
+    deviation = join([s["deviation"] for s in summaries])
+    return Imputation(filled, ~observed, mean, deviation, bounds, probabilities)
+
+
+def _stacked(parts: list[Imputation]) -> Imputation:
+    """Returns the parts of a data set one below the other."""
+    first, *_ = parts
+    joined = [np.concatenate([getattr(p, name) for p in parts]) for name in Imputation._fields[:4]]
+    maps = (
+        {
+            key: np.concatenate([getattr(p, name)[key] for p in parts])
+            for key in getattr(first, name)
+        }
+        for name in Imputation._fields[4:]
+    )
+    return Imputation(*joined, *maps)

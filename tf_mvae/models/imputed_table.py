@@ -1,0 +1,128 @@
+"""What a model fills into a table, as data frames in the table's own units."""
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from tf_mvae.data.schema import Column
+from tf_mvae.data.tables import Table
+from tf_mvae.models.imputation import Imputation
+
+__all__ = ["ImputedTable"]
+
+
+class ImputedTable(NamedTuple):
+    """A filled table, and how sure a model is.
+
+    Attributes:
+        filled: The data frame that was given, with estimates in its gaps: the mean, of a class
+            the most probable one. Observed cells, columns that the schema leaves out and the
+            index are as they were.
+        mean: The estimates of every cell of the schema's columns, of observed ones, too.
+        standard_deviation: Of numbers; NaN for classes.
+        quantiles: By probability a data frame; of categorical columns NaN.
+        probabilities: By column of classes, a data frame with a column a class.
+    """
+
+    filled: Any
+    mean: Any
+    standard_deviation: Any
+    quantiles: dict[float, Any]
+    probabilities: dict[Any, Any]
+
+    @classmethod
+    def of(cls, table: Table, found: Mapping[str, Imputation]) -> "ImputedTable":
+        """Returns what a model says of a table.
+
+        Args:
+            table: The table.
+            found: By modality.
+        """
+        import pandas as pd
+
+        index = table.frame.index
+        mean, deviation, probabilities = {}, {}, {}
+        bounds: dict[float, dict[Any, Any]] = {}
+        filled = table.frame.copy()
+        for modality, imputed in found.items():
+            for place, column in enumerate(table.schema.of(modality)):
+                own = [_column(a, place) for a in (imputed.mean, imputed.standard_deviation)]
+                chances = _probabilities(column, own[0], imputed.probabilities.get(place))
+                if chances is not None:
+                    names = list(column.categories)
+                    probabilities[column.name] = pd.DataFrame(chances, index, names)
+                    own[0] = chances.argmax(1)
+                mean[column.name] = column.decode(own[0])
+                classes = np.full(len(index), np.nan)
+                deviation[column.name] = classes if column.is_class else own[1] * column.scale
+                for q, values in imputed.quantiles.items():
+                    value = column.decode(_column(values, place))
+                    ordered = column.type != "categorical"
+                    bounds.setdefault(q, {})[column.name] = value if ordered else classes
+                gaps = np.asarray(table.frame[column.name].isna())
+                if gaps.any():
+                    old = table.frame[column.name]
+                    filled[column.name] = _filled(old, gaps, mean[column.name])
+        order = [name for name in table.frame.columns if name in mean]
+        return cls(
+            filled,
+            pd.DataFrame(mean, index)[order],
+            pd.DataFrame(deviation, index)[order],
+            {q: pd.DataFrame(columns, index)[order] for q, columns in bounds.items()},
+            probabilities,
+        )
+
+    def details(self, table: Table) -> Any:
+        """Returns a data frame with a row for each cell that was filled.
+
+        Args:
+            table: The table that was imputed.
+
+        Returns:
+            `row` (the index), `column`, `estimate`, `standard_deviation`, `probability` of the
+            class that was filled in, and `quantile_Q` of each quantile.
+        """
+        import pandas as pd
+
+        parts = []
+        for name in self.mean.columns:
+            gaps = np.asarray(table.frame[name].isna())
+            part = {
+                "row": table.frame.index[gaps],
+                "column": name,
+                "estimate": self.mean[name][gaps].to_numpy(),
+                "standard_deviation": self.standard_deviation[name][gaps].to_numpy(),
+                "probability": np.nan,
+            }
+            if name in self.probabilities:
+                part["probability"] = self.probabilities[name][gaps].max(axis=1).to_numpy()
+            part |= {f"quantile_{q:g}": v[name][gaps].to_numpy() for q, v in self.quantiles.items()}
+            if gaps.any():
+                parts.append(pd.DataFrame(part).astype({"estimate": object}))
+        return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame()
+
+
+def _column(array: np.ndarray, place: int) -> np.ndarray:
+    """Returns one column of a modality's array, which may be one class a row."""
+    return array if array.ndim == 1 else array[:, place]
+
+
+def _probabilities(column: Column, mean: np.ndarray, found: np.ndarray | None) -> np.ndarray | None:
+    """Returns the probabilities of a column's classes, `[rows, classes]`; None of numbers."""
+    if column.type == "binary":
+        return np.stack([1 - mean, mean], axis=1)
+    return found
+
+
+def _filled(old: Any, gaps: np.ndarray, estimates: np.ndarray) -> Any:
+    """Returns a column with estimates in its gaps; whole numbers stay whole if these are."""
+    whole = getattr(old.dtype, "kind", "O") in "iu"
+    fits = not whole or np.all(np.asarray(estimates[gaps], float) % 1 == 0)
+    values = old.astype(object) if not fits else old.copy()
+    if getattr(old.dtype, "categories", None) is None:
+        values = values.astype(object)
+    values[gaps] = estimates[gaps]
+    if getattr(old.dtype, "categories", None) is not None:
+        return values
+    return values.astype(old.dtype) if fits else values.astype(float)

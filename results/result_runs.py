@@ -80,6 +80,8 @@ RUNS |= {
     "coherence-mnist-mvae_paper": ["--flagfile=configs/mnist/mvae.cfg", *_TRIAL[1:3]],
 }
 
+RUNS["quickstart"] = ["--flagfile=configs/quickstart.cfg"]
+
 # The trials of docs/weak_supervision.md, at 0.5 % paired.
 _WEAK = [
     "--experiment=mnist",
@@ -183,6 +185,8 @@ def evaluations(name: str) -> list[list[str]]:
         return [[f"--analysis={name.partition('-')[0]}"]]
     if name.startswith("multi_mnist"):
         return [["--analysis=transcription"], _LIKELIHOOD]
+    if name == "quickstart":
+        return [["--analysis=accuracy,coherence,generation"]]
     if name.startswith("weak"):
         return [["--analysis=accuracy", "--split=validation", "--checkpoint=last"]]
     if name.startswith("objective"):

@@ -25,12 +25,14 @@ RANKS = [
     ["posteriors"],
     ["objectives"],
     ["models"],
+    ["samplers"],
     ["api"],
     ["evaluation", "serving", "visualization"],
     ["experiments"],
     ["training"],
     ["command", "setting_flags"],
-    ["train", "evaluate", "generate", "export", "sweep", "serve", "data_service", "__main__"],
+    ["train", "fit_sampler", "evaluate", "generate", "export", "sweep", "serve", "data_service"]
+    + ["__main__"],
 ]
 COMMANDS = {*RANKS[-2], *RANKS[-1]}
 RANK = {unit: rank for rank, units in enumerate(RANKS) for unit in units}

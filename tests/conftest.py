@@ -1,5 +1,6 @@
 """What all tests share: quiet TensorFlow, fixed seeds, two logical CPUs, a tiny model."""
 
+import gc
 import os
 import subprocess
 import sys
@@ -40,6 +41,26 @@ def _fixed_seeds():
     # A run without XLA makes operations repeatable, and Keras compiles nothing by XLA from then
     # on. TensorFlow has no public way back.
     config.disable_op_determinism()
+
+
+# Memory that a process may take up until models that nothing refers to are looked for.
+_GROWTH = 500e6
+_memory_at_collection = 0.0
+
+
+def _resident_bytes():
+    with open("/proc/self/statm") as file:
+        return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+
+@pytest.fixture(autouse=True)
+def _bounded_memory():
+    """Frees models and traced functions, which are reference cycles, before they pile up."""
+    global _memory_at_collection
+    yield
+    if _resident_bytes() > _memory_at_collection + _GROWTH:
+        gc.collect()
+        _memory_at_collection = _resident_bytes()
 
 
 @pytest.fixture(params=tiny.MODES)

@@ -205,3 +205,42 @@ def test_a_run_takes_the_networks_that_another_has_trained_already(tmp_path):
     assert list(runs.RUNS).index("transformations-mvae") < list(runs.RUNS).index(
         "transformations-mvae_cross"
     )
+
+
+def test_what_is_generated_makes_a_table_with_useless_models(tmp_path):
+    RunConfig("digits").write(tmp_path / "flags.cfg")
+    cells = [
+        ("image | label: coherence", 0.96, "%", ["image", "given label", "named right"]),
+        ("image | label: Frechet distance", 275.678, "", ["image", "given label", "distance"]),
+        ("image, noise: coherence", 0.084, "%", ["image", "noise", "named right"]),
+        ("image, noise: variance", 1.54, "", ["image", "noise", "variance"]),
+    ]
+    results = {
+        name: result("any", value, unit, cell=cell, place=place)
+        for place, (name, value, unit, cell) in enumerate(cells)
+    }
+    report = {"generation": {"settings": {}, "results": dict(reversed(results.items()))}}
+    (tmp_path / "evaluation.json").write_text(json.dumps(report))
+    written = script("result_tables.generation")
+    text = written.generation_tables([script("result_tables.kept").Result(tmp_path)], tmp_path.name)
+    assert text.splitlines() == [
+        "| image | named right | distance | variance |",
+        "| --- | --- | --- | --- |",
+        "| given label | 96.0 ± 1.2 % | 275.7 ± 0.0 | - |",
+        "| noise | 8.4 ± 1.2 % | - | 1.540 ± 0.012 |",
+    ]
+    assert written.generation_tables([], "quickstart") == "No run yet."
+
+
+def test_coherence_stands_next_to_the_distance_where_it_was_measured(tmp_path):
+    RunConfig("digits").write(tmp_path / "flags.cfg")
+    results = {
+        "image | label": result("any", 0.96, "%"),
+        "image | label: Frechet distance": result("any", 275.6, ""),
+        "image, label from the prior": result("any", 0.7, "%"),
+    }
+    report = {"coherence": {"settings": {}, "results": results}}
+    (tmp_path / "evaluation.json").write_text(json.dumps(report))
+    written = script("result_tables.digits")
+    text = written.coherence_table([script("result_tables.kept").Result(tmp_path)])
+    assert "| 96.0 ± 1.2 % | 275.6 ± 0.0 | 70.0 ± 1.2 % | - | - | - |" in text

@@ -10,7 +10,16 @@ from tf_mvae.settings import ANALYSES, EXPERIMENTS, MODELS
 
 __all__ = ["COMMANDS", "main"]
 
-COMMANDS = ("train", "evaluate", "generate", "export", "serve", "sweep", "data_service")
+COMMANDS = (
+    "train",
+    "fit_sampler",
+    "evaluate",
+    "generate",
+    "export",
+    "serve",
+    "sweep",
+    "data_service",
+)
 
 
 def main(arguments: list[str]) -> int:

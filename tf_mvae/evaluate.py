@@ -63,6 +63,12 @@ flags.DEFINE_integer(
 )
 flags.DEFINE_integer("seed", 0, "Seed of all samples, and of what is random about the data.", 0)
 flags.DEFINE_enum("checkpoint", "best", ["best", "last"], "Which checkpoint's weights.")
+flags.DEFINE_enum(
+    "latents",
+    "sampler",
+    ["sampler", "posterior"],
+    "What latents are drawn from: the run's sampler if it has one, or q(z | what is given).",
+)
 for _declared in ANALYSES.own():
     setting_flags.define(_declared.settings, ANALYSES.users_of)
 
@@ -115,7 +121,9 @@ def main(_) -> int:
     # A GPU multiplies with 10 bits of a float32's 23 unless told otherwise; models are compared
     # by hundredths of a nat.
     tf.config.experimental.enable_tensor_float_32_execution(False)
-    run = load_run(FLAGS.run_dir, FLAGS.checkpoint, FLAGS.data_dir, FLAGS.dataset_dir)
+    run = load_run(
+        FLAGS.run_dir, FLAGS.checkpoint, FLAGS.data_dir, FLAGS.dataset_dir, FLAGS.latents
+    )
     settings = Settings(
         split=FLAGS.split,
         seed=FLAGS.seed,

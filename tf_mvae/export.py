@@ -27,6 +27,12 @@ flags.DEFINE_integer(
     "version", None, "The version's number; the one after the last where left out.", 1
 )
 flags.DEFINE_enum("checkpoint", "best", ["best", "last"], "Which checkpoint's weights.")
+flags.DEFINE_enum(
+    "latents",
+    "sampler",
+    ["sampler", "posterior"],
+    "What latents are drawn from: the run's sampler if it has one, or q(z | what is given).",
+)
 
 
 def check_flags() -> None:
@@ -42,7 +48,7 @@ def main(_) -> int:
     from tf_mvae.training import load_run, run_card
     from tf_mvae.training.run_directory import RunDirectory
 
-    run = load_run(FLAGS.run_dir, FLAGS.checkpoint)
+    run = load_run(FLAGS.run_dir, FLAGS.checkpoint, latents=FLAGS.latents)
     card = run_card(run.config, RunDirectory(run.directory), run.metrics, run.checkpoint_step)
     agrees = ""
     if FLAGS.format == "saved_model":

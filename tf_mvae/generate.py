@@ -34,6 +34,12 @@ flags.DEFINE_enum(
 )
 flags.DEFINE_integer("beam_width", 5, "How many sentences a beam search keeps and prints.", 1, 1000)
 flags.DEFINE_enum("checkpoint", "best", ["best", "last"], "Which checkpoint's weights.")
+flags.DEFINE_enum(
+    "latents",
+    "sampler",
+    ["sampler", "posterior"],
+    "What latents are drawn from: the run's sampler if it has one, or q(z | what is given).",
+)
 
 
 def check_flags() -> None:
@@ -63,7 +69,7 @@ def main(_) -> int:
         value_table,
     )
 
-    run = load_run(FLAGS.run_dir, FLAGS.checkpoint)
+    run = load_run(FLAGS.run_dir, FLAGS.checkpoint, latents=FLAGS.latents)
     given = parse_conditions(FLAGS.condition, run.model.modalities, run.tokenizers())
     if FLAGS.output and not any(m.likelihood.is_image for m in run.model.targets):
         raise UserError("--output is for images, and this run has none; leave it out")

@@ -28,17 +28,25 @@ def coherence_table(results: list[Result]) -> str:
                 weights(result.config.term_weight, "1"),
                 result.schedule().split(",")[0],
                 share(result.of("accuracy", "label | image")),
-                share(result.of("coherence", "image | label")),
-                share(result.of("coherence", "image, label from the prior")),
+                *_pair(result, "image | label"),
+                *_pair(result, "image, label from the prior"),
                 share(result.of("coherence", "judge on real image")),
+                _pair(result, "image, reconstructions")[1],
             ]
         )
     head = [
         "data", "likelihood weight", "cross weight", "term weight", "epochs / annealing",
-        "label read off the image", "image from the label named right",
-        "image and label from the prior agree", "classifier on real images",
+        "label read off the image", "image from the label named right", "Fréchet distance",
+        "image and label from the prior agree", "Fréchet distance", "classifier on real images",
+        "Fréchet distance of reconstructions",
     ]  # fmt: skip
     return table(head, rows)
+
+
+def _pair(result: Result, what: str) -> tuple[str, str]:
+    """Coherence and Fréchet distance, which is missing where it was not measured yet."""
+    distance = result.of("coherence", f"{what}: Frechet distance")
+    return share(result.of("coherence", what)), nats(distance, 1)
 
 
 def likelihood_table(results: list[Result], paper: dict, experiment: str) -> str:

@@ -29,6 +29,24 @@ def test_image_label_and_vector(tmp_path):
         assert read(path).shape[1] <= 1300
 
 
+def test_samples_are_sorted_by_the_class_generated_with_each(monkeypatch, tmp_path):
+    model, drawn = tiny.make_model(), {}
+    monkeypatch.setattr(
+        "tf_mvae.visualization.pictures.image_grid",
+        lambda images, columns, title, rows=(), captions=(): drawn.setdefault(
+            title.split(",")[0], (images, captions)
+        ),
+    )
+    monkeypatch.setattr("tf_mvae.visualization.pictures.save_figure", lambda figure, path: path)
+    write_pictures(model, tiny.make_batch(np.ones([9, 3])), tmp_path, seed=2)
+    images, captions = drawn["samples from the prior"]
+    sampled = model.sample(64, seed=2)
+    classes = sampled["label"].numpy().argmax(-1)
+    assert list(captions) == sorted(map(str, classes)) and len(set(captions)) > 1
+    first = np.flatnonzero(classes == int(captions[-1]))[-1]  # the order within a class stays
+    np.testing.assert_array_equal(images[-1], sampled["image"][first])
+
+
 def test_two_images_of_different_size_with_parts_missing(tmp_path):
     parts = {"small": [4, 4, 1], "large": [8, 8, 3]}
     model = MVAE(

@@ -2,9 +2,10 @@
 
 import itertools
 import math
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
+import keras
 import numpy as np
 import tensorflow as tf
 
@@ -23,7 +24,15 @@ from tf_mvae.modality import Modality
 from tf_mvae.models import BaseVAE
 from tf_mvae.ops import random
 
-__all__ = ["analyze", "attribute_results", "prevalence"]
+__all__ = [
+    "analyze",
+    "attribute_classifier",
+    "attribute_results",
+    "mean_over_attributes",
+    "network_predictor",
+    "predicted_attributes",
+    "prevalence",
+]
 
 _STREAM = 43
 
@@ -58,7 +67,7 @@ def attribute_results(
         `examples`; the latter, with its `threshold`, only where some have it and some do not;
         and the means over attributes, under `"mean"`.
     """
-    probabilities, true, counts = _predicted(predictor, batches, model, given, group)
+    probabilities, true, counts = predicted_attributes(predictor, batches, model, given, group)
     found: dict[str, dict[str, Any]] = {}
     for column, name in enumerate(group.members):
         rows = counts[:, column]
@@ -76,7 +85,8 @@ def attribute_results(
         "accuracy": [(right, counts)],
         "balanced accuracy": [(named, counts & true), (named, counts & ~true)],
     }
-    return found | {f"mean, {metric}": mean for metric, p in parts.items() for mean in _mean(p)}
+    means = {metric: mean_over_attributes(part) for metric, part in parts.items()}
+    return found | {f"mean, {metric}": mean for metric, mean in means.items() if mean is not None}
 
 
 def prevalence(split: Split, group: ModalityGroup) -> np.ndarray:
@@ -115,11 +125,12 @@ def analyze(run: Run, settings: Settings) -> dict[str, Any]:
     for group, given in itertools.product(groups, singles):
         predictors = {"model": _reader(run.model, group, given, settings)}
         if settings.baseline_steps_of(run):
-            predictors["supervised"] = _supervised(run, seen, group, given, settings)
+            network = attribute_classifier(run, seen, group, given, settings)
+            predictors["supervised"] = network_predictor(network, given, group)
         for method, predictor in predictors.items():
             asked = (run.model, given, group)
             batches = settings.shown_batches(run, f"thresholds, {method}", "validation")
-            checked = _predicted(predictor, batches, *asked)
+            checked = predicted_attributes(predictor, batches, *asked)
             thresholds = balanced_thresholds(*checked, otherwise=rates[group.name])
             batches = settings.shown_batches(run, f"attributes, {method}")
             found = attribute_results(predictor, batches, *asked, thresholds)
@@ -130,20 +141,29 @@ def analyze(run: Run, settings: Settings) -> dict[str, Any]:
     return results
 
 
-def _predicted(
+def predicted_attributes(
     predictor: Predictor,
     batches: Iterable[Any],
     model: BaseVAE,
     given: Modality,
-    group: ModalityGroup,
+    group: Modality,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Returns probabilities, what is there, and what is known of it, `[picture, member]` each."""
+    """Returns probabilities, what is there, and what is known of it, `[picture, member]` each.
+
+    Args:
+        predictor: What predicts them.
+        batches: Batches of `{"x": ..., "mask": ...}`.
+        model: The model, for its modalities.
+        given: What is given.
+        group: The attributes, a group or a vector.
+    """
     parts = []
     for place, batch in enumerate(batches):
         x, mask = unpack(batch, model.modalities)
-        counts = (mask[group.name] * mask[given.name][:, tf.newaxis]).numpy() > 0
+        true, there = x[group.name].numpy() > 0.5, mask[given.name].numpy()[:, np.newaxis]
+        counts = there * np.reshape(mask[group.name], [len(true), -1]) > 0
         probabilities = predictor(x[given.name], mask[given.name], place)
-        parts.append((probabilities, x[group.name].numpy() > 0.5, counts))
+        parts.append((probabilities, true, np.broadcast_to(counts, true.shape)))
     return tuple(np.concatenate(part) for part in zip(*parts, strict=True))
 
 
@@ -157,12 +177,26 @@ def _reader(model: BaseVAE, group: ModalityGroup, given: Modality, settings: Set
     return lambda value, mask, place: predict(value, mask, random.fold_in(stream, place)).numpy()
 
 
-def _supervised(
-    run: Run, split: Split, group: ModalityGroup, given: Modality, settings: Settings
-) -> Predictor:
-    network = kept_supervised(
-        run, settings, given, group, lambda: reader(given, group), lambda: split
-    )
+def attribute_classifier(
+    run: Run, split: Split, group: Modality, given: Modality, settings: Settings
+) -> keras.Model:
+    """Returns the supervised classifier that a run directory keeps, trained if it is not there.
+
+    Args:
+        run: The run.
+        split: The training examples.
+        group: The attributes, a group or a vector.
+        given: What they are predicted from.
+        settings: How to evaluate; `baseline_steps` are the classifier's.
+
+    Returns:
+        A network from prepared data to the parameters of the group's likelihood.
+    """
+    return kept_supervised(run, settings, given, group, lambda: reader(given, group), lambda: split)
+
+
+def network_predictor(network: keras.Model, given: Modality, group: Modality) -> Predictor:
+    """Returns a predictor of attributes by a network of `attribute_classifier`."""
 
     @tf.function(autograph=False, reduce_retracing=True)
     def predict(value, mask):
@@ -181,8 +215,10 @@ def _balanced(right_of_haves: np.ndarray, right_of_have_nots: np.ndarray) -> dic
     }
 
 
-def _mean(parts: Sequence[tuple[np.ndarray, np.ndarray]]) -> Iterator[dict[str, Any]]:
-    """Yields the mean over the attributes that have all parts, if there are any.
+def mean_over_attributes(
+    parts: Sequence[tuple[np.ndarray, np.ndarray]],
+) -> dict[str, Any] | None:
+    """Returns the mean over the attributes that have all parts, None if there are none.
 
     Attributes of one picture are named right or wrong together; so the error is that of
     pictures, by the jackknife.
@@ -193,7 +229,7 @@ def _mean(parts: Sequence[tuple[np.ndarray, np.ndarray]]) -> Iterator[dict[str, 
     """
     whole = np.all([counts.any(axis=0) for _, counts in parts], axis=0)
     if not whole.any():
-        return
+        return None
     sums = np.stack([a[:, whole] for right, counts in parts for a in (right & counts, counts)], 1)
     shape = sums.shape[1:]
 
@@ -205,4 +241,4 @@ def _mean(parts: Sequence[tuple[np.ndarray, np.ndarray]]) -> Iterator[dict[str, 
     pictures = np.any([counts[:, whole] for _, counts in parts], axis=(0, 2))
     rows = sums[pictures].reshape(pictures.sum(), -1).astype(float)
     value, error = ratio_and_error(mean, rows)
-    yield {"value": value, "standard_error": error, "examples": int(pictures.sum())}
+    return {"value": value, "standard_error": error, "examples": int(pictures.sum())}

@@ -1,23 +1,25 @@
 """A small classifier of real images, which judges generated ones."""
 
+import math
 import pathlib
-from collections.abc import Iterable
-from typing import Any
 
 import keras
-import numpy as np
 import tensorflow as tf
 
+from tf_mvae.data.pipeline import training_batches
 from tf_mvae.evaluation.kept import kept_network
+from tf_mvae.evaluation.run import Run
 from tf_mvae.modality import Modality
 
-__all__ = ["judge_accuracy", "load_or_train", "train_classifier"]
+__all__ = ["kept_classifier", "load_or_train", "train_classifier"]
+
+_JUDGE_EXAMPLES = 220_000  # four passes over 55,000 digits: 99 % on the real test set
 
 
 def train_classifier(
     batches: tf.data.Dataset, image: Modality, label: Modality, seed: int = 0
 ) -> keras.Model:
-    """Trains a classifier from images to classes on real examples.
+    """Trains a classifier from images to classes, or to sequences of symbols, on real examples.
 
     Two convolutions and two dense layers. A generated image is a mean, softer and paler
     than a real one, so the classifier standardises every image and sees each real one
@@ -28,13 +30,15 @@ def train_classifier(
         batches: Batches of the training split, `{"x": {...}}`, every modality present, as
             often as they are to be seen.
         image: The image modality.
-        label: The class modality.
+        label: The class modality, or one of sequences of symbols.
         seed: Seed of its weights.
 
     Returns:
-        A compiled Keras model from `[batch, height, width, channels]` in [0, 1] to logits.
+        A compiled Keras model from `[batch, height, width, channels]` in [0, 1] to logits,
+        `[batch, classes]`, or `[batch, length, symbols]`.
     """
     keras.utils.set_random_seed(seed)
+    shape = _logits_shape(label)
     model = keras.Sequential(
         [
             keras.Input(image.likelihood.event_shape),
@@ -44,7 +48,8 @@ def train_classifier(
             keras.layers.Flatten(),
             keras.layers.Dropout(0.3, seed=seed),
             keras.layers.Dense(128, activation="silu"),
-            keras.layers.Dense(label.likelihood.num_classes),
+            keras.layers.Dense(math.prod(shape)),
+            *[keras.layers.Reshape(shape)] * (len(shape) > 1),
         ]
     )
     loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
@@ -62,23 +67,6 @@ def train_classifier(
     return model
 
 
-def judge_accuracy(
-    classifier: keras.Model, batches: Iterable[Any], image: Modality, label: Modality
-) -> tuple[int, int]:
-    """Counts how many real images the classifier names right.
-
-    Returns:
-        `(right, number)`.
-    """
-    right = number = 0
-    for batch in batches:
-        logits = classifier(image.likelihood.prepare(batch["x"][image.name]), training=False)
-        true = np.asarray(batch["x"][label.name])
-        right += int(np.sum(np.argmax(logits, -1) == true))
-        number += len(true)
-    return right, number
-
-
 def load_or_train(
     path: pathlib.Path, batches: tf.data.Dataset, image: Modality, label: Modality, seed: int = 0
 ) -> keras.Model:
@@ -86,6 +74,28 @@ def load_or_train(
     return kept_network(
         path,
         image.likelihood.event_shape,
-        (label.likelihood.num_classes,),
+        _logits_shape(label),
         lambda: train_classifier(batches, image, label, seed=seed),
     )
+
+
+def kept_classifier(run: Run, image: Modality, label: Modality) -> keras.Model:
+    """Returns the classifier that a run directory keeps, trained on its real training split.
+
+    Args:
+        run: The run.
+        image: The image modality.
+        label: See `train_classifier`.
+    """
+    path = run.directory / "evaluation" / f"classifier_{image.name}_{label.name}.keras"
+    train = run.split("train")
+    passes = -(-_JUDGE_EXAMPLES // train.num_examples)
+    batches = training_batches(train, 100, passes, run.config.seed)
+    return load_or_train(path, batches, image, label)
+
+
+def _logits_shape(label: Modality) -> tuple[int, ...]:
+    likelihood = label.likelihood
+    if likelihood.is_sequence:
+        return (likelihood.length, likelihood.vocabulary_size)
+    return (likelihood.num_classes,)

@@ -12,6 +12,10 @@ A conditional likelihood is a ratio of two such sums over the same draws,
 
 (self-normalised importance sampling), half of them from `q(z | x_T, x_S)`, which the numerator
 needs, and half from `q(z | x_S)`, which the denominator needs: q is their mixture.
+
+With a sampler (`tf_mvae.samplers`), half of the draws that a subset proposes are from q and half
+are from the sampler's `p(z | P)`, weighed against the mixture of the two: no weight is more than
+twice what the better of them gives.
 """
 
 import functools
@@ -36,7 +40,8 @@ from tf_mvae.ops.importance import (
     stream_chunks,
 )
 from tf_mvae.ops.importance_ratio import RatioSums
-from tf_mvae.posteriors import draw_from_each, draw_proposal
+from tf_mvae.posteriors import Posterior, draw_from_each, draw_proposal
+from tf_mvae.samplers import LatentSampler
 
 __all__ = ["FEW_EFFECTIVE_SAMPLES", "Estimate", "ImportanceSampler", "chunk_seed"]
 
@@ -99,6 +104,7 @@ class ImportanceSampler:
         num_samples: int = 1000,
         max_rows: int = _MAX_ROWS,
         jit_compile: bool = True,
+        proposal: LatentSampler | None = None,
     ):
         """Prepares a sampler.
 
@@ -108,6 +114,8 @@ class ImportanceSampler:
             max_rows: The most latents that are decoded at a time, at least one an example;
                 a sequence counts as many as it has symbols.
             jit_compile: Whether XLA compiles densities and sums (networks run outside it).
+            proposal: A sampler of the latent that proposes half of the draws, such as
+                `model.sampler`; default: the model's q proposes all.
 
         Raises:
             ValueError: A number is below 1.
@@ -123,7 +131,10 @@ class ImportanceSampler:
         # Networks run outside XLA, whose matrix products and convolutions are slower on a
         # CPU; XLA fuses the rest. Each part is traced once (a batch size), whatever is asked.
         compiled = functools.partial(tf.function, autograph=False, jit_compile=jit_compile or None)
-        self._infer = tf.function(self.model._infer, autograph=False)
+        if proposal is not None:
+            model.check_sampler(proposal)
+        self.proposal = proposal
+        self._infer = tf.function(self._proposals, autograph=False)
         self._prepare = tf.function(self._prepare_all, autograph=False)
         self._draw, self._draw_mixture = compiled(draw_proposal), compiled(draw_from_each)
         self._add = compiled(LogWeightSums.add)
@@ -265,6 +276,13 @@ class ImportanceSampler:
 
         return tf.function(log_likelihood, autograph=False)
 
+    def _proposals(self, x: Arrays, mask: Arrays) -> list[Posterior]:
+        """Returns what proposes latents given what is present, `[batch]` each."""
+        proposals = [self.model._infer(x, mask)]
+        if self.proposal is not None:
+            proposals.append(self.proposal.of(self.model._context(x, mask)))
+        return proposals
+
     def _prepare_all(
         self, x: Mapping[str, tf.Tensor], mask: Mapping[str, tf.Tensor]
     ) -> dict[str, tf.Tensor]:
@@ -273,19 +291,24 @@ class ImportanceSampler:
     def _marginal(
         self, x: Arrays, mask: Arrays, target: Names, proposal: Names, seed: tf.Tensor
     ) -> Estimate:
-        """Estimates `log p(x_T)` with draws from `q(z | x_P)`."""
+        """Estimates `log p(x_T)` with draws from `q(z | x_P)`, or that and the sampler."""
         modalities, prepared = self.model.modalities, self._prepare(x, mask)
-        posterior = self._infer(x, masks_of(mask, proposal, modalities))
+        posteriors = self._infer(x, masks_of(mask, proposal, modalities))
         asked = masks_of(mask, target, modalities)
 
         def add(index, chunk, count, sums):
-            z, log_weight = self._draw(posterior, chunk_seed(seed, index), chunk)
+            own = chunk_seed(seed, index)
+            if each == 1:
+                z, log_weight = self._draw(posteriors[0], own, chunk)
+            else:
+                z, log_weight, _ = self._draw_mixture(posteriors, own, chunk)
             log_weight = self._add_log_likelihood(log_weight, z, prepared, asked, target)
-            return self._add(sums, log_weight, tf.constant(float(count)))
+            return self._add(sums, log_weight, tf.constant(float(count * each)))
 
-        size = len(posterior.mean())
+        each, size = len(posteriors), len(posteriors[0].mean())
+        steps = math.ceil(self.num_samples / each)
         sums, path, points = self._stream(
-            add, LogWeightSums.nothing(size), LogWeightSums.mean_log, self.num_samples, size
+            add, LogWeightSums.nothing(size), LogWeightSums.mean_log, steps, each * size
         )
         return Estimate(
             log_likelihood=sums.mean_log(),
@@ -293,7 +316,7 @@ class ImportanceSampler:
             effective_sample_size=sums.effective_sample_size(),
             log_weight_variance=sums.variance(),
             path=path,
-            path_samples=points,
+            path_samples=points * each,
         )
 
     def _ratio(
@@ -310,15 +333,17 @@ class ImportanceSampler:
         A step takes one draw from each proposal's posterior.
         """
         modalities, prepared = self.model.modalities, self._prepare(x, mask)
-        posteriors = [self._infer(x, masks_of(mask, names, modalities)) for names in proposals]
+        of_each = [self._infer(x, masks_of(mask, names, modalities)) for names in proposals]
+        posteriors = [posterior for own in of_each for posterior in own]
+        first = len(of_each[0])
         asked, known = (masks_of(mask, names, modalities) for names in (target, given))
-        each, size = len(proposals), len(posteriors[0].mean())
+        each, size = len(posteriors), len(posteriors[0].mean())
         steps = math.ceil(self.num_samples / each)
         blocks = min(_BLOCKS, steps)
 
         def add(index, chunk, count, sums):
             own = chunk_seed(seed, index)
-            z, log_weight, part = self._draw_mixture(posteriors, own, chunk)
+            z, log_weight, part = self._draw_mixture(posteriors, own, chunk, first)
             log_weight = self._add_log_likelihood(log_weight, z, prepared, known, given)
             log_target = tf.zeros_like(log_weight)
             log_target = self._add_log_likelihood(log_target, z, prepared, asked, target)

@@ -148,7 +148,12 @@ def _estimates(run: Run, settings: Settings) -> dict[Question, dict[str, Any]]:
             for question in list(settings.questions) or default_questions(model)
         ]
         batches = settings.shown_batches(run, "log-likelihood")
-        sampler = ImportanceSampler(model, settings.num_samples, jit_compile=run.config.jit_compile)
+        sampler = ImportanceSampler(
+            model,
+            settings.num_samples,
+            jit_compile=run.config.jit_compile,
+            proposal=model.sampler,
+        )
         settings.memory[_MEMORY] = estimate(sampler, batches, questions, settings.seed)
     return settings.memory[_MEMORY]
 

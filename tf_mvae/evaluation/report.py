@@ -2,7 +2,7 @@
 
 import json
 import pathlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from absl import logging
@@ -70,25 +70,56 @@ def read_report(path: pathlib.Path) -> dict[str, Any] | None:
 def table(analyses: Mapping[str, Any]) -> str:
     """Returns results as aligned lines: shares in per cent, others in their units.
 
-    A result's `note` stands behind its name.
+    A result's `note` stands behind its name. Results with a `cell`, `[table, row, column]`,
+    stand in tables of rows and columns below, each with its standard error.
     """
     rows = [("analysis", "what", "value", "error", "examples")]
-    for analysis, content in analyses.items():
-        for name, result in content["results"].items():
-            unit = result.get("unit", "%")
-            scale, digits = (100, 2) if unit == "%" else (1, 3)
-            value, error = scale * result["value"], scale * result["standard_error"]
+    for analysis, name, result in _results(analyses):
+        if "cell" not in result:
             name += f" ({result['note']})" if "note" in result else ""
-            numbers = (
-                f"{value:.{digits}f} {unit}".rstrip(),
-                f"{error:.{digits}f}",
-                str(result["examples"]),
-            )
-            rows.append((analysis, name, *numbers))
-    widths = [max(len(row[column]) for row in rows) for column in range(5)]
+            value, error, unit = _written(result)
+            number = str(result["examples"])
+            rows.append((analysis, name, f"{value} {unit}".rstrip(), error, number))
+    lines = [_aligned(rows, left=2)] if len(rows) > 1 or not analyses else []
+    grids: dict[tuple[str, str], dict[str, dict[str, str]]] = {}
+    for analysis, _, result in _results(analyses):
+        if "cell" in result:
+            title, row, column = result["cell"]
+            value, error, unit = _written(result)
+            cell = f"{value} +- {error} {unit}".rstrip()
+            grids.setdefault((analysis, title), {}).setdefault(row, {})[column] = cell
+    lines += [_grid(": ".join(title), cells) for title, cells in grids.items()]
+    return "\n\n".join(lines)
+
+
+def _grid(title: str, cells: Mapping[str, Mapping[str, str]]) -> str:
+    columns = list(dict.fromkeys(column for row in cells.values() for column in row))
+    rows = [(name, *(row.get(column, "-") for column in columns)) for name, row in cells.items()]
+    return _aligned([(title, *columns), *rows], left=1)
+
+
+def _aligned(rows: Sequence[tuple[str, ...]], left: int) -> str:
+    """Returns rows as lines; the first `left` columns are flush left, the others right."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     lines = []
     for row in rows:
-        left = [cell.ljust(width) for cell, width in zip(row[:2], widths[:2], strict=True)]
-        right = [cell.rjust(width) for cell, width in zip(row[2:], widths[2:], strict=True)]
-        lines.append("  ".join(left + right))
+        cells = [
+            cell.ljust(width) if place < left else cell.rjust(width)
+            for place, (cell, width) in enumerate(zip(row, widths, strict=True))
+        ]
+        lines.append("  ".join(cells))
     return "\n".join(lines)
+
+
+def _results(analyses: Mapping[str, Any]) -> Iterator[tuple[str, str, Mapping[str, Any]]]:
+    for analysis, content in analyses.items():
+        for name, result in content["results"].items():
+            yield analysis, name, result
+
+
+def _written(result: Mapping[str, Any]) -> tuple[str, str, str]:
+    """Returns a result's value, standard error and unit."""
+    unit = result.get("unit", "%")
+    scale, digits = (100, 2) if unit == "%" else (1, 3)
+    value, error = scale * result["value"], scale * result["standard_error"]
+    return f"{value:.{digits}f}", f"{error:.{digits}f}", unit

@@ -224,8 +224,10 @@ class BaseVAE(TrainableModel):
 
     def get_config(self) -> dict[str, Any]:
         """Returns the arguments that make this model again."""
-        weight = self.kl_weight
+        weight, serialize = self.kl_weight, keras.saving.serialize_keras_object
+        sampler = {} if self.sampler is None else {"sampler": serialize(self.sampler)}
         return {
+            **sampler,
             "name": self.name,
             "dtype": keras.saving.serialize_keras_object(self.dtype_policy),
             "modalities": [keras.saving.serialize_keras_object(m) for m in self.modalities],
@@ -241,14 +243,19 @@ class BaseVAE(TrainableModel):
     @classmethod
     def from_config(cls, config: dict[str, Any], custom_objects: Any = None) -> "BaseVAE":
         """Makes a model from `get_config`'s answer."""
-        make = keras.saving.deserialize_keras_object
+        make, config = keras.saving.deserialize_keras_object, dict(config)
+        sampler = config.pop("sampler", None)
         modalities = [make(m, custom_objects=custom_objects) for m in config["modalities"]]
         weight = config["kl_weight"]
         weight = make(weight, custom_objects=custom_objects) if isinstance(weight, dict) else weight
         policy = config.get("dtype", keras.config.dtype_policy())  # older files hold none
         policy = make(policy) if isinstance(policy, dict) else policy
         with layers_compute_in(policy):  # those that the model makes itself, too
-            return cls(**{**config, "dtype": policy, "modalities": modalities, "kl_weight": weight})
+            own = {"dtype": policy, "modalities": modalities, "kl_weight": weight}
+            model = cls(**{**config, **own})
+        if sampler is not None:
+            model.set_sampler(make(sampler, custom_objects=custom_objects))
+        return model
 
     def _step_seed(self, step: tf.Tensor) -> tf.Tensor:
         return random.fold_in(tf.constant([self.seed, 0]), step)

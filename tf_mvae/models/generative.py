@@ -12,17 +12,16 @@ from tf_mvae.batch import check_arrays, unpack
 from tf_mvae.errors import UserError
 from tf_mvae.layers import unrolled
 from tf_mvae.models import arguments
-from tf_mvae.models.networks import NetworkModel
+from tf_mvae.models.latents import LatentModel
 from tf_mvae.ops import random
 from tf_mvae.ops.custom_op import reference_only
-from tf_mvae.posteriors import (
-    Posterior,
-)
 
 __all__ = ["GenerativeModel"]
 
+_COMPLETION_SAMPLES = 16
 
-class GenerativeModel(NetworkModel):
+
+class GenerativeModel(LatentModel):
     """`p(z) prod_i p(x_i | z)` and `q(z | any of them)`: infers, decodes, generates.
 
     `BaseVAE` adds how a model is trained.
@@ -39,28 +38,6 @@ class GenerativeModel(NetworkModel):
         if any(isinstance(value, np.ma.MaskedArray) for value in tf.nest.flatten(inputs)):
             inputs = check_arrays(inputs, self.modalities, partial=True)
         return super().__call__(inputs, *args, **kwargs)
-
-    def posterior(
-        self, x: Mapping[str, Any], mask: Mapping[str, Any] | None = None, training: bool = False
-    ) -> tfp.distributions.Distribution:
-        """Returns `q(z | what is present in x)`.
-
-        Args:
-            x: Arrays by name, `[batch, *event_shape]`; any modalities may be left out.
-            mask: Masks by name, `[batch]`; 0 where an example lacks the modality.
-            training: Whether layers such as dropout act as in training.
-
-        Returns:
-            A TFP distribution with batch `[batch]` and events `[latent]`: a
-            `tfd.MultivariateNormalDiag`, or for mixtures a `tfd.MixtureSameFamily`. An example
-            that has nothing gets the prior.
-
-        Raises:
-            UserError: A key, shape, type, mask or value does not fit.
-        """
-        x, mask = self._unpacked(x, mask)
-        found = self._infer(x, mask, training) if training else self._inferred(x, mask)
-        return found.distribution()
 
     def decode(
         self, z: Any, training: bool = False, given: Mapping[str, Any] | None = None
@@ -98,10 +75,13 @@ class GenerativeModel(NetworkModel):
         seed: int | Sequence[int] | tf.Tensor | None = None,
         temperature: float | tf.Tensor = 1.0,
         return_samples: bool = False,
+        latents: str | None = None,
+        resample: int | tf.Tensor | None = None,
     ) -> dict[str, tf.Tensor]:
         """Generates every modality from the given ones.
 
-        `z ~ q(z | given)`, then every modality from z.
+        `z ~ p(z | given)`, then every modality from z. The density of z is the sampler's if the
+        model has one (`tf_mvae.samplers`), else `q(z | given)`.
 
         Args:
             given: Arrays by name, `[batch, *event_shape]`.
@@ -109,13 +89,19 @@ class GenerativeModel(NetworkModel):
             mask: Masks by name, `[batch]`.
             seed: A number (or two); the same one gives the same samples. The model's own
                 where left out.
-            temperature: Factor on the posterior's standard deviation; 0 is its mean.
+            temperature: Factor on the posterior's standard deviation; 0 is its mean. With a
+                sampler it is that of the Gaussian noise that is transformed to z.
             return_samples: Whether to sample the likelihoods too, instead of returning
                 their means (probabilities for classes).
+            latents: `'posterior'` draws z from `q(z | given)` though the model has a sampler;
+                `'sampler'` demands one. Default: the sampler if there is one.
+            resample: K: z is chosen among that many candidates by the model's own
+                likelihoods; see `resampled_latents`.
 
         Returns:
             Tensors by name, `[num_samples, batch, *event_shape]` (with a last axis of
-            probabilities for classes, unless sampled).
+            probabilities for classes, unless sampled). With `resample` also
+            `"effective_sample_size"`, `[batch]`.
 
         Raises:
             UserError: A key, shape, type, mask, value or argument does not fit.
@@ -123,24 +109,16 @@ class GenerativeModel(NetworkModel):
         x, mask = self._unpacked(given, mask)
         conditions = self._conditions_of_all(x, mask)
         seeds = tf.unstack(random.split(self._seed(seed), 2), num=2)
-        z = self._drawn(x, mask, num_samples, seeds[0], temperature)
-        return self._decoded(z, seeds[1] if return_samples else None, None, conditions)
-
-    def latent_samples(
-        self,
-        given: Mapping[str, Any],
-        num_samples: int | tf.Tensor = 1,
-        mask: Mapping[str, Any] | None = None,
-        seed: int | Sequence[int] | tf.Tensor | None = None,
-        temperature: float | tf.Tensor = 1.0,
-    ) -> tf.Tensor:
-        """Samples `q(z | given)`; see `generate` for the arguments.
-
-        Returns:
-            `[num_samples, batch, latent]`.
-        """
-        x, mask = self._unpacked(given, mask)
-        return self._drawn(x, mask, num_samples, self._seed(seed), temperature)
+        own = seeds[1] if return_samples else None
+        if resample is None:
+            z = self._drawn(x, mask, num_samples, seeds[0], temperature, latents)
+            return self._decoded(z, own, None, conditions)
+        if not tf.is_tensor(temperature) and temperature != 1:
+            raise UserError(
+                "resample draws from the model's own p(z | given); leave temperature out"
+            )
+        z, size = self._resampled(x, mask, num_samples, resample, seeds[0], latents)
+        return {**self._decoded(z, own, None, conditions), "effective_sample_size": size}
 
     def from_latent(
         self,
@@ -168,6 +146,9 @@ class GenerativeModel(NetworkModel):
     def call(self, inputs: Any, training: bool = False) -> dict[str, tf.Tensor]:
         """Reconstructs and completes a batch from the posterior's mean.
 
+        If the model has a sampler, what is missing is its expected value over 16 samples of
+        `p(z | S)`, drawn with the model's seed.
+
         Args:
             inputs: A batch; any modalities may be left out.
             training: Whether layers such as dropout act as in training.
@@ -178,7 +159,10 @@ class GenerativeModel(NetworkModel):
         x, mask = unpack(inputs, self.modalities, partial=True)
         found = self._infer(x, mask, training) if training else self._inferred(x, mask)
         z = found.mean()
-        return {"z": z, **self._decoded(z, None, None, self._present_conditions(x, mask))}
+        values = self._decoded(z, None, None, self._present_conditions(x, mask))
+        if self.sampler is not None and not training:
+            values = self._eager_calls("complete", self._with_missing, values, x, mask)
+        return {"z": z, **values}
 
     def export(self, *args, **kwargs) -> Any:
         """Exports as `keras.Model.export`, with TensorFlow's own ops alone in the graph.
@@ -212,33 +196,31 @@ class GenerativeModel(NetworkModel):
                 mask[name] = tf.TensorSpec([None, *modality.mask_shape], tf.float32, f"mask_{own}")
         return {"x": x, "mask": mask}
 
-    def _unpacked(
-        self, x: Mapping[str, Any], mask: Mapping[str, Any] | None
-    ) -> tuple[dict[str, tf.Tensor], dict[str, tf.Tensor]]:
-        return unpack({"x": x, "mask": mask or {}}, self.modalities, partial=True)
-
-    def _inferred(self, x: Mapping[str, tf.Tensor], mask: Mapping[str, tf.Tensor]) -> Posterior:
-        return self._eager_calls("infer", self._infer, x, mask)
-
-    def _drawn(
+    def _with_missing(
         self,
+        values: Mapping[str, tf.Tensor],
         x: Mapping[str, tf.Tensor],
         mask: Mapping[str, tf.Tensor],
-        num_samples: int | tf.Tensor,
-        seed: tf.Tensor,
-        temperature: float | tf.Tensor,
-    ) -> tf.Tensor:
-        """Returns samples of the posterior, `[num_samples, batch, latent]`."""
-        number, scale = arguments.sample_count(num_samples), arguments.temperature(temperature)
-        posterior = self._inferred(x, mask)
-        make = type(posterior)
+    ) -> dict[str, tf.Tensor]:
+        """Returns values with those of missing modalities replaced; see `call`."""
+        missing = {m.name: mask[m.name] <= 0 for m in self.targets if m.name in x}
 
-        def draw(*inputs):
-            *parts, number, seed, scale = inputs
-            z = make(*parts).sample(number, seed, scale)
-            return tf.ensure_shape(z, [None, None, self.latent_dim])
+        def complete():
+            posterior = self.sampler.of(self._context(x, mask))
+            z = posterior.sample(_COMPLETION_SAMPLES, self._seed(None))
+            z = tf.ensure_shape(z, [None, None, self.latent_dim])
+            drawn = self._decoded(z, None, None, {})
+            found = {name: tf.reduce_mean(drawn[name], axis=0) for name in values}
+            for name, there in missing.items():
+                axes = [1] * (values[name].shape.rank - there.shape.rank)
+                choose = tf.reshape(there, tf.concat([tf.shape(there), axes], 0))
+                found[name] = tf.where(choose, found[name], values[name])
+            return found
 
-        return self._eager_calls(("draw", make), draw, *posterior, number, seed, scale)
+        if len(missing) < len(self.targets):
+            return complete()
+        some = tf.reduce_any([tf.reduce_any(there) for there in missing.values()])
+        return tf.cond(some, complete, lambda: dict(values))
 
     def _decoded(
         self,

@@ -8,7 +8,6 @@ import tensorflow as tf
 import tensorflow_probability as tfp
 
 from tf_mvae.modality import Modality
-from tf_mvae.models import arguments
 from tf_mvae.models.base import BaseVAE
 from tf_mvae.objectives import Objective, SubsetElbos
 from tf_mvae.ops import random
@@ -91,21 +90,17 @@ class MultimodalVAE(BaseVAE):
         seed: int | Sequence[int] | tf.Tensor | None = None,
         temperature: float | tf.Tensor = 1.0,
         return_samples: bool = False,
+        latents: str | None = None,
     ) -> dict[str, tf.Tensor]:
-        """Generates every modality from the prior; see `generate` for the arguments.
+        """Generates every modality from nothing; see `generate` for the arguments.
+
+        z is drawn from the prior, or from the sampler's `p(z | {})` if the model has one.
 
         Returns:
             Tensors by name, `[num_samples, *event_shape]`.
         """
         seeds = tf.unstack(random.split(self._seed(seed), 2), num=2)
-        number = arguments.sample_count(num_samples)
-        scale = arguments.temperature(temperature)
-
-        def draw(number, seed, scale):
-            noise = random.stateless_normal(tf.stack([number, self.latent_dim]), seed)
-            return tf.ensure_shape(scale * noise, [None, self.latent_dim])
-
-        z = self._eager_calls("draw_prior", draw, number, seeds[0], scale, free_axes=0)
+        z = self._drawn_from_nothing(num_samples, seeds[0], temperature, latents)
         return self._decoded(z, seeds[1] if return_samples else None, None, {})
 
     def get_config(self) -> dict[str, Any]:

@@ -10,6 +10,7 @@ import tensorflow_probability as tfp
 from tf_mvae import checks
 from tf_mvae.batch import present_mask
 from tf_mvae.distributions.product_of_experts import standard_normal
+from tf_mvae.errors import UserError
 from tf_mvae.group import has_groups
 from tf_mvae.modality import Modality
 from tf_mvae.models import arguments
@@ -36,6 +37,8 @@ class NetworkModel(keras.Model):
         posterior_kind: How experts become `q(z | S)`.
         latent: The latent space.
         min_modalities: The least number of modalities.
+        sampler: The conditional density `p(z | S)` that latents are drawn from, of
+            `tf_mvae.samplers`; None without one. See `set_sampler`.
     """
 
     min_modalities = 1
@@ -72,6 +75,7 @@ class NetworkModel(keras.Model):
         self.latent_dim = checks.positive_integer("latent_dim", latent_dim)
         self.seed = checks.integer("seed", seed)
         self.latent = latent or LatentSpace(self.latent_dim)
+        self.sampler = None
         self._eager_calls = EagerCalls(self)
         self.modalities = list(modalities)
         for modality in self.modalities:
@@ -97,6 +101,53 @@ class NetworkModel(keras.Model):
     def prior(self) -> tfp.distributions.Distribution:
         """The prior `N(0, I)`, with events `[latent]`."""
         return standard_normal(self.latent_dim)
+
+    @property
+    def num_columns(self) -> int:
+        """How many modalities there are; every member of a group counts."""
+        return len(self._columns)
+
+    def set_sampler(self, sampler: Any) -> None:
+        """Attaches a sampler of the latent, in place of one that is there; None removes it.
+
+        It is saved with the model, and training the model leaves it as it is.
+
+        Args:
+            sampler: A fitted `tf_mvae.samplers.LatentSampler`.
+
+        Raises:
+            UserError: It does not fit the model.
+        """
+        if sampler is not None:
+            self.check_sampler(sampler)
+            sampler.trainable = False
+        locked = self._tracker.locked
+        self._tracker.unlock()  # Keras locks a model that is built
+        if self.sampler is not None and self.sampler is not sampler:
+            del self.sampler
+        self.sampler = sampler
+        if locked:
+            self._tracker.lock()
+
+    def check_sampler(self, sampler: Any) -> None:
+        """Checks that a sampler fits the model.
+
+        Raises:
+            UserError: The model has conditions, or the sampler is of other sizes.
+        """
+        if self.conditions:
+            raise UserError(
+                f"{self.name} needs {self.conditions[0]!r} of every example, and its latent does "
+                "not depend on it: it has no use for a sampler"
+            )
+        if not hasattr(sampler, "of"):
+            raise UserError(f"sampler must be of tf_mvae.samplers; it is {sampler!r}")
+        sizes = (sampler.latent_dim, sampler.num_columns)
+        if sizes != (self.latent_dim, self.num_columns):
+            raise UserError(
+                f"the sampler is for a latent of {sizes[0]} and {sizes[1]} modalities; "
+                f"{self.name} has a latent of {self.latent_dim} and {self.num_columns} modalities"
+            )
 
     def likelihood_parameters(
         self,

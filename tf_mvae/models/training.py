@@ -153,6 +153,10 @@ class TrainableModel(GenerativeModel):
 
         Where XLA compiles, all of `steps_per_execution` are one program, not just each.
         """
+        if not self.optimizer.built:
+            # A step that makes variables is traced twice. One that scales losses would begin anew.
+            with self.distribute_strategy.scope():
+                self.optimizer.build(self.trainable_variables)
         several = self.steps_per_execution > 1 and self.jit_compile and not self.run_eagerly
         here = not tf.distribute.has_strategy()
         alone = here and self.distribute_strategy is tf.distribute.get_strategy()
@@ -160,8 +164,6 @@ class TrainableModel(GenerativeModel):
         if not (several and alone and own):
             super().make_train_function(force)
         elif self.train_function is None or force:
-            if not self.optimizer.built:  # One that scales losses would begin anew.
-                self.optimizer.build(self.trainable_variables)
             self.train_function = several_steps(
                 self.train_step, self.get_metrics_result, self.steps_per_execution
             )

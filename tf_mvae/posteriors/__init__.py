@@ -1,5 +1,6 @@
 """Posteriors `q(z | S)`: distributions for many subsets at once, and the kinds that make them."""
 
+from tf_mvae.posteriors.context import Context, subset_context
 from tf_mvae.posteriors.first_expert import FirstExpert
 from tf_mvae.posteriors.gaussian import DiagonalGaussian
 from tf_mvae.posteriors.joint_network import JointNetwork
@@ -13,6 +14,7 @@ from tf_mvae.posteriors.product import Product, Quotient
 from tf_mvae.posteriors.proposals import draw_from_each, draw_proposal
 
 __all__ = [
+    "Context",
     "DiagonalGaussian",
     "Encoded",
     "ExpertKind",
@@ -30,4 +32,5 @@ __all__ = [
     "Quotient",
     "draw_from_each",
     "draw_proposal",
+    "subset_context",
 ]

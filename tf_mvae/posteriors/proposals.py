@@ -19,7 +19,7 @@ def draw_proposal(posterior: Posterior, seed: tf.Tensor, chunk: int) -> tuple[tf
 
 
 def draw_from_each(
-    posteriors: Sequence[Posterior], seed: tf.Tensor, chunk: int
+    posteriors: Sequence[Posterior], seed: tf.Tensor, chunk: int, first: int = 1
 ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
     """Draws as many latents from each of several posteriors; see `draw_mixture_chunk`.
 
@@ -27,12 +27,13 @@ def draw_from_each(
         posteriors: Of the same examples, `[batch]` each.
         seed: Two integers.
         chunk: How many latents an example from each.
+        first: Of how many posteriors, from the first on, the part of the mixture is returned.
 
     Returns:
         z, `[chunk * posterior, batch, latent]`; `log p(z) / q(z)` with the mixture q of the
         posteriors; and the first one's part of it, `q_0(z) / sum_c q_c(z)`.
     """
-    if all(isinstance(posterior, DiagonalGaussian) for posterior in posteriors):
+    if first == 1 and all(isinstance(posterior, DiagonalGaussian) for posterior in posteriors):
         loc, log_variance = (tf.stack(part) for part in zip(*posteriors, strict=True))
         return draw_mixture_chunk(loc, log_variance, seed, chunk)
     number = len(posteriors)
@@ -43,4 +44,4 @@ def draw_from_each(
     log_q = tf.stack([posterior.log_prob(z) for posterior in posteriors])
     log_sum = tf.reduce_logsumexp(log_q, axis=0)
     log_ratio = standard_normal_log_prob(z) - log_sum + math.log(number)
-    return z, log_ratio, tf.exp(log_q[0] - log_sum)
+    return z, log_ratio, tf.exp(tf.reduce_logsumexp(log_q[:first], axis=0) - log_sum)

@@ -10,6 +10,7 @@ from tf_mvae.ops.importance import (
     chunk_sizes,
     stream_chunks,
 )
+from tf_mvae.posteriors import draw_from_each
 from tf_mvae.serving.parts import Parts
 
 __all__ = ["MAX_ROWS", "log_likelihood"]
@@ -47,16 +48,24 @@ def log_likelihood(
     positive = tf.debugging.assert_positive(num_samples, "num_samples must be at least 1")
     with tf.control_dependencies([positive]):
         num_samples = tf.identity(num_samples)
-    posterior = parts.infer(x, mask)
+    posteriors = [parts.infer(x, mask)]
+    if parts.model.sampler is not None:
+        posteriors.append(parts.conditional(x, mask))
+    each = len(posteriors)
+    steps = -(-num_samples // each)
     prepared = {m.name: m.prepare(x[m.name], mask[m.name]) for m in parts.model.modalities}
-    size = tf.shape(posterior.mean())[0]
+    size = tf.shape(posteriors[0].mean())[0]
     rows = max(modality.likelihood.rows_per_example for modality in parts.model.targets)
-    chunk, number = chunk_sizes(num_samples, size * rows, MAX_ROWS)
+    chunk, number = chunk_sizes(steps, size * rows * each, MAX_ROWS)
 
     def add_chunk(index, sums):
-        z, log_weight = posterior.sample_and_log_ratio(chunk, chunk_seed(seed, index))
+        own = chunk_seed(seed, index)
+        if each == 1:
+            z, log_weight = posteriors[0].sample_and_log_ratio(chunk, own)
+        else:
+            z, log_weight, _ = draw_from_each(posteriors, own, chunk)
         log_weight += tf.ensure_shape(parts.log_prob(z, prepared, mask), [None, None])
-        counts = tf.cast(tf.minimum(chunk, num_samples - index * chunk), tf.float32)
+        counts = tf.cast(each * tf.minimum(chunk, steps - index * chunk), tf.float32)
         return sums.add(log_weight, counts)
 
     sums = stream_chunks(add_chunk, LogWeightSums.nothing(size), number)

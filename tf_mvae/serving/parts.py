@@ -28,12 +28,22 @@ class Parts:
         """
         self.model = model
         self.infer = tf.function(self._infer, autograph=False)
+        self.conditional = tf.function(self._conditional, autograph=False)
+        self.complete = tf.function(self._complete, autograph=False)
         self.expected = tf.function(self._expected, autograph=False)
         self.log_prob = tf.function(self._log_prob, autograph=False)
 
     def _infer(self, x: Tensors, mask: Tensors) -> Posterior:
         """Returns the posterior, `[batch]`."""
         return self.model._infer(x, mask)
+
+    def _conditional(self, x: Tensors, mask: Tensors) -> Posterior:
+        """Returns what latents are drawn from, `[batch]`."""
+        return self.model._conditional(x, mask)
+
+    def _complete(self, x: Tensors, mask: Tensors) -> dict[str, tf.Tensor]:
+        """Returns the posterior's mean and every modality's expected value."""
+        return self.model.call({"x": x, "mask": mask})
 
     def _expected(self, z: tf.Tensor, given: Tensors) -> dict[str, tf.Tensor]:
         """Returns every modality's expected value given z, `[..., latent]`, and conditions."""

@@ -42,11 +42,15 @@ def signatures(
       every modality's expected value.
     - `generate`: also takes `num_samples`, `seed` `[2]` and `temperature`; every
       modality's expected value, `[num_samples, batch, ...]`, and `z`.
-    - `sample`: the same from the prior, `[num_samples, ...]`; not for a model that has
+    - `sample`: the same from nothing, `[num_samples, ...]`; not for a model that has
       conditions.
     - `log_likelihood`: also takes `num_samples` and `seed`; the importance-sampled
       `log_likelihood` of what each example has (given the conditions of a model that has
       some), its `standard_error` and the `effective_sample_size`, `[batch]`.
+
+    If the model has a sampler, `generate` and `sample` draw z from it, `serving_default` gives
+    what is missing as the mean over samples of it (`GenerativeModel.call`), and it proposes half
+    of the draws of `log_likelihood`.
 
     Each that takes masks has a sister without, `NAME_all_present`.
 
@@ -68,6 +72,8 @@ def signatures(
 
     def serving_default(**given):
         x, mask = named.unpack(model, given)
+        if model.sampler is not None:
+            return parts.complete(x, mask)
         z = parts.infer(x, mask).mean()
         return {"z": z, **parts.expected(z, parts.conditions(x))}
 
@@ -80,16 +86,13 @@ def signatures(
 
     def generate(num_samples, seed, temperature, **given):
         x, mask = named.unpack(model, given)
-        posterior = parts.infer(x, mask)
+        posterior = parts.conditional(x, mask)
         z = posterior.sample(num_samples, random.split(seed, 2)[0], temperature)
         z = tf.ensure_shape(z, [None, None, model.latent_dim])
         return {"z": z, **parts.expected(z, parts.conditions(x))}
 
     def sample(num_samples, seed, temperature):
-        noise = random.stateless_normal(
-            [num_samples, model.latent_dim], random.split(seed, 2)[0]
-        )  # as `model.sample`
-        z = tf.ensure_shape(temperature * noise, [None, model.latent_dim])
+        z = model._drawn_from_nothing(num_samples, random.split(seed, 2)[0], temperature)
         return {"z": z, **parts.expected(z, {})}
 
     def log_likelihood(num_samples, seed, **given):

@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     from tf_mvae.training.divergence import Diverged
     from tf_mvae.training.replicas import LostWorker
     from tf_mvae.training.run import Run, load_run
+    from tf_mvae.training.run_sampler import fit_sampler_of_run
+    from tf_mvae.training.sampler import SamplerSettings
     from tf_mvae.training.stopping import Stopped
     from tf_mvae.training.strategy import make_strategy
     from tf_mvae.training.trainer import train
@@ -21,7 +23,9 @@ _MODULES = {
     "LostWorker": "replicas",
     "Run": "run",
     "RunConfig": "config",
+    "SamplerSettings": "sampler",
     "Stopped": "stopping",
+    "fit_sampler_of_run": "run_sampler",
     "load_run": "run",
     "make_strategy": "strategy",
     "run_card": "card",
@@ -33,7 +37,9 @@ __all__ = [
     "LostWorker",
     "Run",
     "RunConfig",
+    "SamplerSettings",
     "Stopped",
+    "fit_sampler_of_run",
     "load_run",
     "make_strategy",
     "run_card",

@@ -136,15 +136,23 @@ class Progress(_StepCounter):
     Where standard error is no terminal, one line an epoch instead.
     """
 
-    def __init__(self, total_steps: int, start: Position, epochs: int):
+    def __init__(
+        self,
+        total_steps: int,
+        start: Position,
+        epochs: int,
+        shown: tuple[str, str] = ("ELBO", "elbo"),
+    ):
         """Creates the bar.
 
         Args:
             total_steps: Steps of the whole run.
             start: Where training begins.
             epochs: Epochs of the whole run.
+            shown: What the metric that is shown is called, and its key.
         """
         super().__init__()
+        self._title, self._key = shown
         self._epochs = epochs
         self._terminal = sys.stderr.isatty()
         self._start, self._begun = start.step, time.monotonic()
@@ -173,7 +181,8 @@ class Progress(_StepCounter):
         self._bar.update(steps)
         if self._terminal and time.monotonic() - self._shown > 0.5 and logs:
             self._shown = time.monotonic()
-            self._bar.set_postfix_str(f"ELBO {float(logs['elbo']):.2f}, KL {float(logs['kl']):.2f}")
+            figure = f"{self._title} {float(logs[self._key]):.2f}"
+            self._bar.set_postfix_str(f"{figure}, KL {float(logs['kl']):.2f}")
 
     def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
         """Prints the epoch's line where there is no bar."""
@@ -181,9 +190,10 @@ class Progress(_StepCounter):
             return
         rate = (self._done - self._start) / (time.monotonic() - self._begun)
         left = int((self._total - self._done) / rate)
+        validation = logs[f"val_{self._key}"]
         print(
-            f"epoch {epoch + 1}/{self._epochs}: ELBO {logs['elbo']:.2f}, validation "
-            f"{logs['val_elbo']:.2f} nats; {rate:.1f} steps/s, ETA {left // 60}:{left % 60:02d}",
+            f"epoch {epoch + 1}/{self._epochs}: {self._title} {logs[self._key]:.2f}, validation "
+            f"{validation:.2f} nats; {rate:.1f} steps/s, ETA {left // 60}:{left % 60:02d}",
             file=sys.stderr,
             flush=True,
         )

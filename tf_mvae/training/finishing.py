@@ -23,9 +23,10 @@ from tf_mvae.training.checkpoints import Checkpoints, Position
 from tf_mvae.training.collapse import collapse_warning
 from tf_mvae.training.config import RunConfig
 from tf_mvae.training.run_directory import RunDirectory
+from tf_mvae.training.sampler import SamplerSettings, attach_run_sampler, fit_run_sampler
 from tf_mvae.visualization import sentences_of, write_curves, write_pictures
 
-__all__ = ["draw", "finish", "tell"]
+__all__ = ["draw", "finish", "tell", "write_results"]
 
 
 def draw(model: BaseVAE, batch: Any, config: RunConfig) -> dict[str, tf.Tensor]:
@@ -61,14 +62,12 @@ def finish(
     `warnings` in the summary.
     """
     best = checkpoints.restore("best", model_only=True)
-    _write_pictures(model, test_batch, directory.pictures, config)
-    groups = [m for m in model.modalities if m.mask_shape]
-    of_members = [f"{name}_log_likelihood" for group in groups for name in group.column_names]
-    write_curves(directory.metric_rows(), directory.pictures / "curves.png", of_members)
-    with files.replacing(directory.keras_model) as temporary:
-        model.save(temporary)
-    card = run_card(config, directory, best.metrics, best.step)
-    _replace_saved_model(model, directory, card)
+    if config.sampler_epochs:
+        settings = SamplerSettings(config.sampler_epochs, seed=config.seed)
+        fit_run_sampler(config, directory, model, best.step, settings)
+    else:
+        attach_run_sampler(directory, model, best.step)
+    write_results(config, directory, model, best, test_batch)
     warning = collapse_warning(config, best.metrics)
     summary = {
         "best_checkpoint": dataclasses.asdict(best),
@@ -84,6 +83,28 @@ def finish(
     if warning is not None:
         logging.warning("%s", warning)
     return summary
+
+
+def write_results(
+    config: RunConfig, directory: RunDirectory, model: BaseVAE, best: Position, test_batch: Any
+) -> None:
+    """Writes pictures and models of a run.
+
+    Args:
+        config: The run's configuration.
+        directory: Its directory.
+        model: Its model, with the weights of its best checkpoint and its sampler, if any.
+        best: That checkpoint's position.
+        test_batch: A batch of test examples.
+    """
+    _write_pictures(model, test_batch, directory.pictures, config)
+    groups = [m for m in model.modalities if m.mask_shape]
+    of_members = [f"{name}_log_likelihood" for group in groups for name in group.column_names]
+    write_curves(directory.metric_rows(), directory.pictures / "curves.png", of_members)
+    with files.replacing(directory.keras_model) as temporary:
+        model.save(temporary)
+    card = run_card(config, directory, best.metrics, best.step)
+    _replace_saved_model(model, directory, card)
 
 
 def _replace_saved_model(model: BaseVAE, directory: RunDirectory, card: ModelCard) -> None:
@@ -110,10 +131,12 @@ def _print_summary(directory: RunDirectory, best: Position, model: BaseVAE) -> N
         (directory.metrics, "metrics, a line an epoch"),
         (directory.tensorboard, "tensorboard --logdir of this"),
         (directory.checkpoints, "the newest checkpoints and the best"),
+        (directory.sampler, "the sampler that latents are drawn from, with its checkpoints"),
         (directory.keras_model, "keras.models.load_model (after import tf_mvae)"),
         (directory.saved_model, "tf.saved_model.load, TensorFlow Serving; needs no tf_mvae"),
     ]:
-        print(f"  {path.name:14s} {meaning}")
+        if path != directory.sampler or model.sampler is not None:
+            print(f"  {path.name:14s} {meaning}")
     classes = [m for m in model.modalities if isinstance(m.likelihood, Categorical)]
     run_dir = f"--run_dir={directory.path}"
     flags = [run_dir, *(f"--condition={m.name}={_one_class(m)}" for m in classes[:1])]

@@ -21,6 +21,7 @@ from tf_mvae.training.config import RunConfig
 from tf_mvae.training.incomplete import incomplete_split
 from tf_mvae.training.places import may_be_one
 from tf_mvae.training.run_directory import RunDirectory
+from tf_mvae.training.sampler import attach_run_sampler
 
 __all__ = ["Run", "load_run"]
 
@@ -92,6 +93,7 @@ def load_run(
     checkpoint: str = "best",
     data_dir: str | None = None,
     dataset_dir: str | None = None,
+    latents: str = "sampler",
 ) -> Run:
     """Loads a run's model, also of a run that is still going on.
 
@@ -100,6 +102,8 @@ def load_run(
         checkpoint: `'best'` on the validation split, or `'last'`.
         data_dir: Where the data are, if not where the run had them.
         dataset_dir: Where the data set of the run's own `dataset_dir` is, likewise.
+        latents: What the model draws latents from: `'sampler'`, the run's if it has one for this
+            checkpoint, or `'posterior'`.
 
     Raises:
         UserError: There is no run, it has no whole checkpoint yet, or no `dataset_dir` that
@@ -127,5 +131,7 @@ def load_run(
     position = Checkpoints(directory.checkpoints, model).restore(checkpoint, model_only=True)
     if position is None:
         raise UserError(f"run {directory.path} has no checkpoint yet; train it further")
+    if latents == "sampler":
+        attach_run_sampler(directory, model, position.step)
     experiment = registry.get(config.experiment)
     return Run(directory.path, config, experiment, model, position.step, position.metrics)

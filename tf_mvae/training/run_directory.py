@@ -23,6 +23,7 @@ class RunDirectory:
         assets: Folder of what was made of the training data, where an experiment needs that.
         checkpoints: Folder of checkpoints.
         metrics: One JSON object a line, one line an epoch.
+        sampler: Folder of the sampler of the latent, where one is fitted.
         pictures: Folder of PNG files.
         sentences: Folder of what the model says, a file an epoch, where it has text.
         tensorboard: Folder of TensorBoard's event files.
@@ -38,6 +39,7 @@ class RunDirectory:
         self.assets = self.path / "assets"
         self.checkpoints = self.path / "checkpoints"
         self.metrics = self.path / "metrics.jsonl"
+        self.sampler = self.path / "sampler"
         self.pictures = self.path / "pictures"
         self.sentences = self.path / "sentences"
         self.tensorboard = self.path / "tensorboard"
@@ -147,7 +149,8 @@ class RunDirectory:
         Raises:
             UserError: There is one.
         """
-        folders = (self.assets, self.checkpoints, self.pictures, self.sentences, self.tensorboard)
+        folders = (self.assets, self.checkpoints, self.sampler, self.pictures, self.sentences)
+        folders = (*folders, self.tensorboard)
         for path in (*folders, self.saved_model):
             if path.exists() and not path.is_dir():
                 raise UserError(f"{path} must be a folder and is a file; move it away")

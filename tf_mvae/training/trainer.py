@@ -10,7 +10,6 @@ import keras
 import tensorflow as tf
 
 from tf_mvae import checks, failures
-from tf_mvae.batch import out_of_range
 from tf_mvae.data.pipeline import CACHE_BYTES, Split, evaluation_batches
 from tf_mvae.data.sharding import WHOLE
 from tf_mvae.errors import UserError
@@ -27,6 +26,7 @@ from tf_mvae.training.config import RunConfig
 from tf_mvae.training.feeding import Feed
 from tf_mvae.training.finishing import draw, finish, tell
 from tf_mvae.training.incomplete import batch_composition, incomplete_split, mask_of_batch
+from tf_mvae.training.loop import fit_to_end
 from tf_mvae.training.replicas import Replicas, lost_workers_named
 from tf_mvae.training.run_directory import RunDirectory
 
@@ -280,38 +280,12 @@ def _fit(
     callbacks: list[keras.callbacks.Callback],
 ) -> None:
     """Trains to the very end."""
-    validation = feed.validation()
-    try:
-        while writer.position.epoch < feed.config.epochs:
-            _fit_from_here(trained, feed, writer, validation, callbacks)
-    except tf.errors.InvalidArgumentError as error:
-        raise out_of_range(error) from error
-    finally:
-        writer.on_train_end()  # an error must not leave signals unheeded
 
-
-def _fit_from_here(
-    trained: BaseVAE | Replicas,
-    feed: Feed,
-    writer: CheckpointWriter,
-    validation: tf.data.Dataset,
-    callbacks: list[keras.callbacks.Callback],
-) -> None:
-    """Runs `fit`: to the end of an epoch that was interrupted, or to the very end."""
-    here = writer.position
-    steps = feed.steps_per_epoch - here.step_in_epoch
-    if isinstance(trained, BaseVAE):
+    def choose_steps_per_program(steps: int) -> None:
         number = steps_per_program(feed.config, steps, trained.jit_compile)
         if number != trained.steps_per_execution:
             trained.steps_per_execution, trained.train_function = number, None
-    trained.fit(
-        feed.training(here),
-        validation_data=validation,
-        initial_epoch=here.epoch,
-        epochs=here.epoch + 1 if here.step_in_epoch else feed.config.epochs,
-        steps_per_epoch=steps,
-        # Metrics are written before the checkpoint: a kill between the two makes the
-        # resumed run drop the line and write it again.
-        callbacks=[writer.finite_epochs(), *callbacks, writer],
-        verbose=0,
-    )
+
+    alone = isinstance(trained, BaseVAE)
+    prepare = choose_steps_per_program if alone else lambda steps: None
+    fit_to_end(trained, feed, writer, callbacks, prepare)

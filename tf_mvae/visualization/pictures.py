@@ -34,12 +34,12 @@ def write_pictures(
 ) -> list[pathlib.Path]:
     """Writes the pictures that a person would want after training.
 
-    `samples.png` from the prior, `reconstructions.png`, and `B_given_A.png` for every
-    pair of modalities that can be drawn (images and classes; at most 30 pairs, images
-    as targets first); of a group of attributes, images given each of them, and them given
-    images; the same of a short text. Of more than three images of one size `from_A.png`
-    instead, all the others from each; `tasks.png` where there are tasks. What none of the
-    examples has is not drawn.
+    `samples.png` from the prior, sorted by the class generated with each; `reconstructions.png`;
+    and `B_given_A.png` for every pair of modalities that can be drawn (images and classes; at
+    most 30 pairs, images as targets first); of a group of attributes, images given each of them,
+    and them given images; the same of a short text. Of more than three images of one size
+    `from_A.png` instead, all the others from each; `tasks.png` where there are tasks. What none
+    of the examples has is not drawn.
 
     Args:
         model: A trained model.
@@ -174,15 +174,16 @@ def most_probable(
 
 
 def _samples(model: BaseVAE, image: Modality, classes: list[Modality], seed: int) -> Figure:
+    """Draws samples, sorted by the class that is generated with each if there is one."""
     drawn = model.sample(64, seed=seed)
-    captions = []
+    images, captions, title = drawn[image.name].numpy(), [], "samples from the prior"
     for label in classes:
         best = drawn[label.name].numpy().argmax(-1)
-        captions = [label.likelihood.class_names[index] for index in best]
-    title = "samples from the prior"
-    if classes:
-        title += f", and the most probable {classes[0].name}"
-    return image_grid(drawn[image.name].numpy(), 8, title, captions=captions)
+        order = np.argsort(best, kind="stable")
+        images = images[order]
+        captions = [label.likelihood.class_names[index] for index in best[order]]
+        title += f", sorted by the most probable {label.name}"
+    return image_grid(images, 8, title, captions=captions)
 
 
 def _reconstructions(model: BaseVAE, image: Modality, batch: Any, seed: int) -> Figure:

@@ -1,0 +1,73 @@
+"""Samplers of runs: fitted, resumed, loaded and refused."""
+
+import json
+import shutil
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from tests.training import tiny_experiment  # noqa: F401  registers the experiment
+from tf_mvae.errors import UserError
+from tf_mvae.samplers import CouplingFlow
+from tf_mvae.training import RunConfig, SamplerSettings, fit_sampler_of_run, load_run, train
+from tf_mvae.training import sampler as sampler_module
+
+CONFIG = RunConfig(
+    "tiny", latent_dim=3, epochs=1, annealing_epochs=1, batch_size=20, sampler_epochs=1
+)
+SETTINGS = SamplerSettings(2, batch_size=20)
+
+
+@pytest.fixture(scope="module")
+def run_dir(tmp_path_factory):
+    patch = pytest.MonkeyPatch()
+    small = lambda latent, columns: CouplingFlow(latent, columns, 2, 8, 8)  # noqa: E731
+    patch.setitem(sampler_module.KINDS, "coupling_flow", small)
+    for module in ("finishing", "run_sampler"):  # pictures and exports take long
+        patch.setattr(f"tf_mvae.training.{module}.write_results", lambda *args: None)
+    path = tmp_path_factory.mktemp("runs") / "run"
+    train(CONFIG, path)
+    yield path
+    patch.undo()
+
+
+def last_state(path):
+    """Returns the numbers of the sampler's newest checkpoint, by name."""
+    folder = max((path / "sampler" / "checkpoints").glob("step-*"))
+    reader = tf.train.load_checkpoint(str(folder / "variables"))
+    names = sorted(set(reader.get_variable_to_shape_map()) - {"_CHECKPOINTABLE_OBJECT_GRAPH"})
+    return folder.name, {name: np.asarray(reader.get_tensor(name)).tobytes() for name in names}
+
+
+def test_training_leaves_a_sampler_that_is_loaded_unless_refused(run_dir):
+    model = load_run(run_dir).model
+    assert len(model.sampler.weights) > 0 and not model.sampler.trainable
+    assert load_run(run_dir, latents="posterior").model.sampler is None
+    record = json.loads((run_dir / "sampler" / "sampler.json").read_text())
+    assert record["settings"]["epochs"] == 1 and record["metrics"]["val_loss"] > 0
+
+
+def test_one_that_was_interrupted_ends_with_the_same_weights(run_dir, tmp_path):
+    whole, cut = tmp_path / "whole", tmp_path / "cut"
+    for path in (whole, cut):
+        shutil.copytree(run_dir, path)
+    fit_sampler_of_run(whole, SETTINGS)
+    shutil.rmtree(cut / "sampler")
+    shutil.copytree(whole / "sampler", cut / "sampler")
+    (last,) = (cut / "sampler" / "checkpoints").glob("step-*6")
+    shutil.rmtree(last)
+    fit_sampler_of_run(cut, SETTINGS)
+    assert last_state(whole)[0] == "step-00000006"
+    assert last_state(whole) == last_state(cut)
+
+
+def test_the_sampler_of_another_checkpoint_is_not_used(run_dir, tmp_path, caplog):
+    path = tmp_path / "run"
+    shutil.copytree(run_dir, path)
+    place = path / "sampler" / "sampler.json"
+    place.write_text(json.dumps({**json.loads(place.read_text()), "model_step": 99}))
+    assert load_run(path).model.sampler is None
+    assert "was fitted to step 99, not 3" in caplog.text
+    with pytest.raises(UserError, match="holds no run"):
+        fit_sampler_of_run(tmp_path / "none", SETTINGS)

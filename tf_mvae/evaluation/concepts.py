@@ -1,0 +1,223 @@
+"""What generated examples are judged by: a class, attributes, or a string.
+
+A concept is something that an image shows and that another modality says. It knows its true
+value of an example, the value that a generated modality says, and how values are compared.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from tf_mvae.distributions.likelihoods import Bernoulli
+from tf_mvae.errors import UserError
+from tf_mvae.evaluation.attributes import (
+    attribute_classifier,
+    mean_over_attributes,
+    network_predictor,
+    predicted_attributes,
+)
+from tf_mvae.evaluation.classifier import kept_classifier
+from tf_mvae.evaluation.judges import Judge
+from tf_mvae.evaluation.run import Run
+from tf_mvae.evaluation.settings import Settings
+from tf_mvae.evaluation.statistics import share
+from tf_mvae.evaluation.thresholds import balanced_thresholds
+from tf_mvae.group import attribute_groups
+from tf_mvae.modality import Modality
+from tf_mvae.models import BaseVAE
+from tf_mvae.ops.tokens import blank_rest
+
+__all__ = ["AttributeConcept", "Concept", "StringConcept", "concepts_of"]
+
+_MOST_ATTRIBUTES = 100  # a vector of more is no list of attributes
+
+
+class Concept:
+    """A class, and how it is compared; the base of other concepts.
+
+    Attributes:
+        modality: The modality that says it.
+        name: Its name.
+        score_name: What `score` measures, in words.
+    """
+
+    score_name = "named right"
+
+    def __init__(self, modality: Modality):
+        self.modality, self.name = modality, modality.name
+
+    def judge(self, run: Run, settings: Settings, image: Modality) -> Judge:
+        """Returns a judge of a run's images, trained on its real training split.
+
+        Args:
+            run: The run.
+            settings: How to evaluate.
+            image: The images.
+        """
+        return Judge(kept_classifier(run, image, self.modality), self.said)
+
+    def true(self, x: Mapping[str, Any]) -> np.ndarray:
+        """Returns the values of examples, `[examples, ...]`, from their arrays by name."""
+        return np.asarray(x[self.name])
+
+    def said(self, generated: np.ndarray) -> np.ndarray:
+        """Returns the values that the modality says, from what a model generates of it.
+
+        Args:
+            generated: Expected values (probabilities) or logits, `[examples, ...]`.
+        """
+        return np.argmax(generated, axis=-1)
+
+    def asked(self, known: np.ndarray, true: np.ndarray) -> np.ndarray:
+        """Returns what counts of values, booleans `[examples]`, or of attributes their shape.
+
+        Args:
+            known: The modality's mask, `[examples]`, a group's `[examples, member]`.
+            true: The values, `[examples, ...]`.
+        """
+        return known > 0
+
+    def score(self, said: np.ndarray, true: np.ndarray, asked: np.ndarray) -> dict[str, Any]:
+        """Compares values.
+
+        Args:
+            said: What is said, `[examples, ...]`.
+            true: What was asked for, likewise.
+            asked: What counts (see `asked`).
+
+        Returns:
+            `value`, `standard_error` and `examples`.
+        """
+        right = np.reshape(said == true, [len(true), -1]).all(axis=1)
+        return share(right[asked].sum(), asked.sum())
+
+    def members(self, true: np.ndarray, asked: np.ndarray) -> np.ndarray:
+        """Returns which example belongs to which class, booleans `[examples, classes]`."""
+        classes = np.arange(self.modality.likelihood.num_classes)
+        return (true[:, np.newaxis] == classes) & asked[:, np.newaxis]
+
+    def most_frequent(self, true: np.ndarray) -> np.ndarray:
+        """Returns the most frequent value of some examples."""
+        values, counts = np.unique(true, axis=0, return_counts=True)
+        return values[np.argmax(counts)]
+
+
+class StringConcept(Concept):
+    """A sequence of symbols; the share that is right from start to end.
+
+    Classes of equal strings would be too small: here a class is a length.
+    """
+
+    score_name = "read right"
+
+    def true(self, x: Mapping[str, Any]) -> np.ndarray:
+        """See `Concept`."""
+        return blank_rest(tf.cast(x[self.name], tf.int32)).numpy()
+
+    def judge(self, run: Run, settings: Settings, image: Modality) -> Judge:
+        """See `Concept`."""
+
+        def read(logits: np.ndarray) -> np.ndarray:
+            return self.said(np.argmax(logits, axis=-1))
+
+        return Judge(kept_classifier(run, image, self.modality), read)
+
+    def said(self, generated: np.ndarray) -> np.ndarray:
+        """Returns sequences without what stands behind their end; see `Concept`."""
+        return blank_rest(tf.cast(generated, tf.int32)).numpy()
+
+    def members(self, true: np.ndarray, asked: np.ndarray) -> np.ndarray:
+        """See `Concept`."""
+        lengths = np.arange(true.shape[1] + 1)
+        return ((true > 0).sum(axis=1)[:, np.newaxis] == lengths) & asked[:, np.newaxis]
+
+
+class AttributeConcept(Concept):
+    """Attributes, each there or not: balanced accuracy, the mean over attributes.
+
+    Balanced, since most attributes are rare: a random image has few of them, too. A class is an
+    attribute that is there, or one that is not; an example belongs to many. They are a group's,
+    or those of a vector of zeros and ones.
+    """
+
+    score_name = "balanced accuracy"
+
+    def judge(self, run: Run, settings: Settings, image: Modality) -> Judge:
+        """Returns the classifier of the `attributes` analysis; see `Concept`.
+
+        Its thresholds are those that are best on the validation split.
+
+        Raises:
+            UserError: `settings.baseline_steps` is 0, so there is none.
+        """
+        if not settings.baseline_steps_of(run):
+            raise UserError(
+                "--analysis=generation judges images by a classifier of attributes; give "
+                "--baseline_steps above 0"
+            )
+        group, seen = self.modality, run.seen_split("train")
+        network = attribute_classifier(run, seen, group, image, settings)
+        predictor = network_predictor(network, image, group)
+        batches = settings.shown_batches(run, "thresholds", "validation")
+        checked = predicted_attributes(predictor, batches, run.model, image, group)
+        thresholds = balanced_thresholds(*checked, otherwise=checked[1].mean(axis=0))
+        return Judge(network, _above(group, thresholds))
+
+    def true(self, x: Mapping[str, Any]) -> np.ndarray:
+        """See `Concept`."""
+        return np.asarray(x[self.name]) > 0.5
+
+    def said(self, generated: np.ndarray) -> np.ndarray:
+        """See `Concept`."""
+        return np.asarray(generated) > 0.5
+
+    def asked(self, known: np.ndarray, true: np.ndarray) -> np.ndarray:
+        """See `Concept`; `[examples, attribute]`."""
+        return np.broadcast_to(np.reshape(known, [len(true), -1]) > 0, true.shape)
+
+    def score(self, said: np.ndarray, true: np.ndarray, asked: np.ndarray) -> dict[str, Any]:
+        """See `Concept`; NaN where no attribute is asked for both ways."""
+        right = said == true
+        parts = [(right, asked & true), (right, asked & ~true)]
+        return mean_over_attributes(parts) or share(0, 0)
+
+    def members(self, true: np.ndarray, asked: np.ndarray) -> np.ndarray:
+        """See `Concept`."""
+        return np.concatenate([asked & true, asked & ~true], axis=1)
+
+    def most_frequent(self, true: np.ndarray) -> np.ndarray:
+        """Returns whether each attribute is there more often than not."""
+        return true.mean(axis=0) > 0.5
+
+
+def concepts_of(model: BaseVAE) -> list[Concept]:
+    """Returns what a model's images can be judged by: classes, strings, groups of attributes."""
+    found: list[Concept] = []
+    for modality in model.modalities:
+        if modality.likelihood.is_categorical and not modality.mask_shape:
+            found.append(Concept(modality))
+        elif modality.likelihood.is_sequence:
+            found.append(StringConcept(modality))
+    attributes = attribute_groups(model.modalities) + _vectors(model.modalities)
+    return found + [AttributeConcept(modality) for modality in attributes]
+
+
+def _vectors(modalities: Sequence[Modality]) -> list[Modality]:
+    """Returns vectors of zeros and ones that are few enough to be attributes."""
+    return [
+        m
+        for m in modalities
+        if isinstance(m.likelihood, Bernoulli)
+        and len(m.likelihood.event_shape) == 1
+        and m.likelihood.event_shape[0] <= _MOST_ATTRIBUTES
+    ]
+
+
+def _above(group: Modality, thresholds: np.ndarray) -> Callable[[np.ndarray], np.ndarray]:
+    def decide(parameters: np.ndarray) -> np.ndarray:
+        probabilities = group.likelihood.expected_value(tf.constant(parameters))
+        return probabilities.numpy() > thresholds
+
+    return decide

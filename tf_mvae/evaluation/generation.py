@@ -1,0 +1,211 @@
+"""Coherence, fidelity and diversity of what a model generates from each subset.
+
+What each figure says, and what useless models score: docs/generation.md.
+"""
+
+import math
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from tf_mvae.errors import UserError
+from tf_mvae.evaluation import generated_examples as examples_
+from tf_mvae.evaluation.concepts import Concept, concepts_of
+from tf_mvae.evaluation.generated_examples import Examples, Subset
+from tf_mvae.evaluation.references import Reference, cells, useless_images
+from tf_mvae.evaluation.registry import analysis
+from tf_mvae.evaluation.run import Run
+from tf_mvae.evaluation.settings import Settings
+from tf_mvae.group import attribute_groups
+from tf_mvae.modality import Modality
+from tf_mvae.models import BaseVAE
+
+__all__ = ["analyze"]
+
+_MOST_EXAMPLES = 10_000
+_MOST_NUMBERS = 2**26  # of all images of one kind, a float32 each: several are held at a time
+
+
+class Judged(NamedTuple):
+    """A modality, what it is judged by, and the real examples that it is measured against."""
+
+    image: Modality
+    concept: Concept
+    reference: Reference
+    table: str
+
+
+class Known(NamedTuple):
+    """The real examples of a run.
+
+    Attributes:
+        test: Of the evaluated split.
+        training: Random ones of the training split.
+        reconstructed: The former's reconstructions, by name.
+    """
+
+    test: Examples
+    training: Examples
+    reconstructed: dict[str, np.ndarray]
+
+
+@analysis(
+    "generation",
+    "coherence, Frechet distance, variance, density and coverage from every subset, next to "
+    "useless models",
+    num_samples=1,
+    trains=True,
+)
+def analyze(run: Run, settings: Settings) -> dict[str, Any]:
+    """Measures what is generated from each subset and from nothing; the `generation` analysis.
+
+    From every example of the split (10,000 at most, of large images fewer), and each subset of
+    what it has, all other modalities are generated as the model does by default. Of images:
+    coherence (a judge sees what was asked for), the Frechet distance in the judge's features, the
+    variance of pixels within a class, density and coverage. Of classes, strings and attributes:
+    coherence. The same of reconstructions and of real training examples, for scale, and of
+    useless models.
+
+    Raises:
+        UserError: The model has no image that something else says the class, attributes or
+            string of.
+    """
+    model = run.model
+    images = [m for m in model.targets if m.likelihood.is_image and not m.mask_shape]
+    concepts = concepts_of(model)
+    if not images or not concepts:
+        raise UserError(
+            "--analysis=generation needs an image and a class, a string or attributes to judge it "
+            "by; leave it out"
+        )
+    largest = max(math.prod(image.likelihood.event_shape) for image in images)
+    most = min(_MOST_EXAMPLES, _MOST_NUMBERS // largest)
+    test = examples_.real_examples(run, settings, most)
+    generated = test.number * settings.num_samples
+    training = examples_.training_examples(run, most, settings.seed)
+    names = [image.name for image in images]
+    known = Known(test, training, examples_.reconstruct(model, test, names, settings))
+    judged = [_judged(run, settings, known, i, c, concepts) for i in images for c in concepts]
+    results: dict[str, Any] = {}
+    subsets = examples_.subsets_of(model, settings.seed)
+    for subset in settings.progress(subsets, desc="generation", total=len(subsets)):
+        results |= _given(model, known, judged, concepts, subset, settings)
+    if not model.conditions:
+        results |= _from_prior(model, judged, generated, settings)
+    for one in judged:
+        results |= _scale(one, known, generated, settings.seed)
+    for concept in concepts:
+        if concept.name in {modality.name for modality in model.targets}:
+            results |= _useless_values(concept, known, settings.seed)
+    # A report's keys are sorted: `place` keeps the order.
+    return {
+        name: {**result, "place": place} for place, (name, result) in enumerate(results.items())
+    }
+
+
+def _judged(
+    run: Run,
+    settings: Settings,
+    known: Known,
+    image: Modality,
+    concept: Concept,
+    concepts: list[Concept],
+) -> Judged:
+    test = known.test
+    reference = Reference(
+        concept.judge(run, settings, image),
+        concept,
+        test.prepared(image),
+        *_truth(concept, test),
+        known.reconstructed[image.name],
+    )
+    table = image.name if len(concepts) == 1 else f"{image.name} judged by {concept.name}"
+    return Judged(image, concept, reference, table)
+
+
+def _given(
+    model: BaseVAE,
+    known: Known,
+    judged: list[Judged],
+    concepts: list[Concept],
+    subset: Subset,
+    settings: Settings,
+) -> dict[str, Any]:
+    """Measures what is generated from one subset of each example."""
+    targets = {modality.name for modality in model.targets} - set(subset.names)
+    if not targets & {*(one.image.name for one in judged), *(c.name for c in concepts)}:
+        return {}
+    words = subset.describe([group.name for group in attribute_groups(model.modalities)])
+    generated, given = examples_.generate(model, known.test, subset, settings)
+    times, test, results = settings.num_samples, known.test, {}
+    for concept in concepts:
+        true, asked_of_real = _truth(concept, test._replace(mask=test.mask | given))
+        repeated = np.repeat(true, times, 0), np.repeat(asked_of_real, times, 0)
+        if concept.name in targets:
+            score = concept.score(concept.said(generated[concept.name]), *repeated)
+            results |= cells(concept.name, f" | {words}", {"coherence": score}, _titles(concept))
+        for one in judged:
+            if one.concept is concept and one.image.name in targets:
+                values = generated[one.image.name]
+                found = one.reference.measure(values, *repeated, asked_of_real)
+                results |= _cells(one, f" | {words}", found)
+    return results
+
+
+def _from_prior(
+    model: BaseVAE, judged: list[Judged], number: int, settings: Settings
+) -> dict[str, Any]:
+    """Measures whether image and concept, generated together from nothing, agree."""
+    generated = examples_.sample_prior(model, number, settings)
+    results = {}
+    for one in judged:
+        true = one.concept.said(generated[one.concept.name])
+        asked = one.concept.asked(np.ones([number, *one.concept.modality.mask_shape]), true)
+        found = one.reference.measure(generated[one.image.name], true, asked)
+        results |= _cells(one, " from the prior", found)
+    return results
+
+
+def _scale(one: Judged, known: Known, generated: int, seed: int) -> dict[str, Any]:
+    """Measures real and reconstructed examples, and useless models."""
+    concept, reference = one.concept, one.reference
+    test, training = (_truth(concept, part) for part in (known.test, known.training))
+    pixels = known.training.prepared(one.image)
+    reconstructed = known.reconstructed[one.image.name]
+    times = len(reconstructed) // known.test.number
+    repeated = [np.repeat(part, times, axis=0) for part in test]
+    results = _cells(one, ", reconstructions", reference.measure(reconstructed, *repeated))
+    some = [part[:generated] for part in (pixels, *training)]
+    results |= _cells(one, ", real training examples", reference.measure(*some))
+    results |= _cells(one, ", real examples", reference.of_real())
+    useless = useless_images(concept, *repeated, pixels, *training, seed)
+    for name, values in useless.items():
+        results |= _cells(one, f", useless: {name}", reference.measure(values, *repeated))
+    return results
+
+
+def _useless_values(concept: Concept, known: Known, seed: int) -> dict[str, Any]:
+    """Measures a concept's values that take no notice of what is given."""
+    true, asked = _truth(concept, known.test)
+    training = concept.true(known.training.x)
+    rows = np.random.default_rng([seed, 46]).integers(len(training), size=len(true))
+    usual = np.broadcast_to(concept.most_frequent(training), true.shape)
+    results = {}
+    for name, said in (("most frequent", usual), ("random training example", training[rows])):
+        score = {"coherence": concept.score(said, true, asked)}
+        results |= cells(concept.name, f", useless: {name}", score, _titles(concept))
+    return results
+
+
+def _truth(concept: Concept, examples: Examples) -> tuple[np.ndarray, np.ndarray]:
+    """Returns a concept's values of examples, and what counts of them."""
+    true = concept.true(examples.x)
+    return true, concept.asked(examples.mask[concept.name], true)
+
+
+def _titles(concept: Concept) -> dict[str, str]:
+    return {"coherence": concept.score_name}
+
+
+def _cells(one: Judged, row: str, results: dict[str, Any]) -> dict[str, Any]:
+    return cells(one.table, row, results, _titles(one.concept))

@@ -1,0 +1,61 @@
+"""Fits a sampler of the latent to a run: `python -m tf_mvae.fit_sampler --run_dir=…`."""
+
+from absl import flags
+
+from tf_mvae import command
+
+__all__ = ["check_flags", "main"]
+
+FLAGS = flags.FLAGS
+
+flags.DEFINE_string("run_dir", None, "The run.", required=True)
+flags.DEFINE_integer("epochs", 20, "Passes over the training split.", 1)
+flags.DEFINE_integer("batch_size", 256, "Examples a step.", 1)
+flags.DEFINE_float("learning_rate", 1e-3, "Adam's first learning rate; it falls to 0.", 1e-9)
+flags.DEFINE_enum(
+    "kind",
+    "coupling_flow",
+    ["coupling_flow", "mixture_density"],
+    "The density: coupling_flow (a normalizing flow) or mixture_density (quicker, and simpler).",
+)
+flags.DEFINE_string("data_dir", None, "Where the data are, if not where the run had them.")
+flags.DEFINE_string(
+    "dataset_dir", None, "Where the data set of the run's --dataset_dir is, if it was moved."
+)
+flags.DEFINE_integer("seed", 0, "Seed of weights, order, latents and subsets.", 0)
+flags.DEFINE_integer("checkpoint_steps", 1000, "Steps between checkpoints within an epoch.", 1)
+
+
+def check_flags() -> None:
+    """Raises `UserError` for a wrong flag, without importing TensorFlow."""
+    from tf_mvae.training.run_directory import RunDirectory
+
+    RunDirectory(FLAGS.run_dir).config()
+
+
+def main(_) -> int:
+    """Fits the sampler of the run that the flags name.
+
+    Returns:
+        The exit status: 0 at the end, 128 and the signal's number if a signal asked to stop.
+    """
+    from tf_mvae.training import SamplerSettings, Stopped, fit_sampler_of_run
+
+    own = (FLAGS.epochs, FLAGS.batch_size, FLAGS.learning_rate, FLAGS.kind, FLAGS.seed)
+    try:
+        place = fit_sampler_of_run(
+            FLAGS.run_dir,
+            SamplerSettings(*own),
+            FLAGS.data_dir,
+            FLAGS.dataset_dir,
+            FLAGS.checkpoint_steps,
+        )
+    except Stopped as stopped:
+        print(f"stopped at step {stopped.step}; the same command goes on from there")
+        return 128 + stopped.signal
+    print(f"the sampler is in {place}; generate, evaluate and export use it")
+    return 0
+
+
+if __name__ == "__main__":
+    command.run(main, check_flags)

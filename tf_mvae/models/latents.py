@@ -1,0 +1,261 @@
+"""Latents of a trained model: posteriors, samples, and samples that are resampled."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import tensorflow as tf
+import tensorflow_probability as tfp
+
+from tf_mvae.batch import present_mask, unpack
+from tf_mvae.errors import UserError
+from tf_mvae.models import arguments
+from tf_mvae.models.networks import NetworkModel
+from tf_mvae.ops import random
+from tf_mvae.posteriors import Context, DiagonalGaussian, Encoded, Posterior, subset_context
+
+__all__ = ["LATENTS", "LatentModel"]
+
+LATENTS = ("sampler", "posterior")
+
+
+class LatentModel(NetworkModel):
+    """`q(z | S)`, a sampler's `p(z | S)` if there is one, and draws from them."""
+
+    def posterior(
+        self, x: Mapping[str, Any], mask: Mapping[str, Any] | None = None, training: bool = False
+    ) -> tfp.distributions.Distribution:
+        """Returns `q(z | what is present in x)`.
+
+        Args:
+            x: Arrays by name, `[batch, *event_shape]`; any modalities may be left out.
+            mask: Masks by name, `[batch]`; 0 where an example lacks the modality.
+            training: Whether layers such as dropout act as in training.
+
+        Returns:
+            A TFP distribution with batch `[batch]` and events `[latent]`: a
+            `tfd.MultivariateNormalDiag`, or for mixtures a `tfd.MixtureSameFamily`. An example
+            that has nothing gets the prior.
+
+        Raises:
+            UserError: A key, shape, type, mask or value does not fit.
+        """
+        x, mask = self._unpacked(x, mask)
+        found = self._infer(x, mask, training) if training else self._inferred(x, mask)
+        return found.distribution()
+
+    def latent_distribution(
+        self,
+        given: Mapping[str, Any],
+        mask: Mapping[str, Any] | None = None,
+        latents: str | None = None,
+    ) -> tfp.distributions.Distribution:
+        """Returns what `latent_samples` draws from: the sampler's `p(z | S)`, or `q(z | S)`.
+
+        Args:
+            given: Arrays by name, `[batch, *event_shape]`.
+            mask: Masks by name, `[batch]`.
+            latents: See `generate`.
+
+        Returns:
+            A TFP distribution with batch `[batch]` and events `[latent]`.
+        """
+        x, mask = self._unpacked(given, mask)
+        return self._latents_given(x, mask, latents).distribution()
+
+    def latent_samples(
+        self,
+        given: Mapping[str, Any],
+        num_samples: int | tf.Tensor = 1,
+        mask: Mapping[str, Any] | None = None,
+        seed: int | Sequence[int] | tf.Tensor | None = None,
+        temperature: float | tf.Tensor = 1.0,
+        latents: str | None = None,
+    ) -> tf.Tensor:
+        """Samples `p(z | given)`; see `generate` for the arguments.
+
+        Returns:
+            `[num_samples, batch, latent]`.
+        """
+        x, mask = self._unpacked(given, mask)
+        return self._drawn(x, mask, num_samples, self._seed(seed), temperature, latents)
+
+    def resampled_latents(
+        self,
+        given: Mapping[str, Any],
+        num_samples: int | tf.Tensor = 1,
+        candidates: int | tf.Tensor = 100,
+        mask: Mapping[str, Any] | None = None,
+        seed: int | Sequence[int] | tf.Tensor | None = None,
+        latents: str | None = None,
+    ) -> tuple[tf.Tensor, tf.Tensor]:
+        """Samples the model's own `p(z | S)` by sampling importance resampling.
+
+        Candidates `z_k`, from the sampler or from q, are drawn again with probabilities
+        proportional to
+
+            w_k = p(z_k) prod_{i in S} p(x_i | z_k) / proposal(z_k)
+
+        (Rubin, 1988). The more candidates, the closer to the exact posterior. All candidates of
+        a batch are decoded together.
+
+        Args:
+            given: Arrays by name, `[batch, *event_shape]`.
+            num_samples: Samples of z for each example, drawn with replacement.
+            candidates: K, how many there are to choose from.
+            mask: Masks by name, `[batch]`.
+            seed: A number (or two).
+            latents: Which proposal; see `generate`.
+
+        Returns:
+            `[num_samples, batch, latent]`, and the effective sample size of the candidates,
+            `(sum w)^2 / sum w^2`, `[batch]`.
+
+        Raises:
+            UserError: A key, shape, type, mask, value or argument does not fit.
+        """
+        x, mask = self._unpacked(given, mask)
+        return self._resampled(x, mask, num_samples, candidates, self._seed(seed), latents)
+
+    def context(self, given: Mapping[str, Any], mask: Mapping[str, Any] | None = None) -> Context:
+        """Returns what a sampler is given for a batch: `tf_mvae.posteriors.Context`.
+
+        Args:
+            given: Arrays by name, `[batch, *event_shape]`.
+            mask: Masks by name, `[batch]`.
+        """
+        return self._eager_calls("context", self._context, *self._unpacked(given, mask))
+
+    def _unpacked(
+        self, x: Mapping[str, Any], mask: Mapping[str, Any] | None
+    ) -> tuple[dict[str, tf.Tensor], dict[str, tf.Tensor]]:
+        return unpack({"x": x, "mask": mask or {}}, self.modalities, partial=True)
+
+    def _context(self, x: Mapping[str, tf.Tensor], mask: Mapping[str, tf.Tensor]) -> Context:
+        present = present_mask(mask, self.modalities)
+        return subset_context(self.posterior_kind, self._encoded(x, mask), present)
+
+    def _blank_context(self) -> Context:
+        """Returns the context of one example that has nothing."""
+        zeros = tf.zeros([1, self.num_columns, self.latent_dim])
+        nothing = tf.zeros([1, self.num_columns])
+        return subset_context(self.posterior_kind, Encoded(DiagonalGaussian(zeros, zeros)), nothing)
+
+    def _inferred(self, x: Mapping[str, tf.Tensor], mask: Mapping[str, tf.Tensor]) -> Posterior:
+        return self._eager_calls("infer", self._infer, x, mask)
+
+    def _uses_sampler(self, latents: str | None) -> bool:
+        """Whether latents are drawn from the sampler.
+
+        Raises:
+            UserError: There is no such way, or no sampler.
+        """
+        if latents not in (None, *LATENTS):
+            raise UserError(f"latents must be one of {LATENTS}, or None; it is {latents!r}")
+        if latents == "sampler" and self.sampler is None:
+            raise UserError(
+                f"{self.name} has no sampler; fit one with tf_mvae.samplers.fit, or leave latents "
+                "out"
+            )
+        return self.sampler is not None and latents != "posterior"
+
+    def _conditional(
+        self, x: Mapping[str, tf.Tensor], mask: Mapping[str, tf.Tensor], latents: str | None = None
+    ) -> Posterior:
+        """Returns what latents are drawn from, `[batch]`."""
+        if self._uses_sampler(latents):
+            return self.sampler.of(self._context(x, mask))
+        return self._infer(x, mask)
+
+    def _latents_given(
+        self, x: Mapping[str, tf.Tensor], mask: Mapping[str, tf.Tensor], latents: str | None
+    ) -> Posterior:
+        if self._uses_sampler(latents):
+            return self._eager_calls("conditional", self._conditional, x, mask)
+        return self._inferred(x, mask)
+
+    def _drawn(
+        self,
+        x: Mapping[str, tf.Tensor],
+        mask: Mapping[str, tf.Tensor],
+        num_samples: int | tf.Tensor,
+        seed: tf.Tensor,
+        temperature: float | tf.Tensor,
+        latents: str | None = None,
+    ) -> tf.Tensor:
+        """Returns samples of `p(z | S)`, `[num_samples, batch, latent]`."""
+        number, scale = arguments.sample_count(num_samples), arguments.temperature(temperature)
+        posterior = self._latents_given(x, mask, latents)
+        make = type(posterior)
+
+        def draw(*inputs):
+            *parts, number, seed, scale = inputs
+            z = make(*parts).sample(number, seed, scale)
+            return tf.ensure_shape(z, [None, None, self.latent_dim])
+
+        return self._eager_calls(("draw", make), draw, *posterior, number, seed, scale)
+
+    def _drawn_from_nothing(
+        self,
+        num_samples: int | tf.Tensor,
+        seed: tf.Tensor,
+        temperature: float | tf.Tensor,
+        latents: str | None = None,
+    ) -> tf.Tensor:
+        """Returns samples of `p(z | {})`, the prior without a sampler, `[num_samples, latent]`."""
+        number, scale = arguments.sample_count(num_samples), arguments.temperature(temperature)
+        by_sampler = self._uses_sampler(latents)
+
+        def draw(number, seed, scale):
+            if by_sampler:
+                z = self.sampler.of(self._blank_context()).sample(number, seed, scale)[:, 0]
+            else:
+                noise = random.stateless_normal(tf.stack([number, self.latent_dim]), seed)
+                z = scale * noise
+            return tf.ensure_shape(z, [None, self.latent_dim])
+
+        name = ("draw_prior", by_sampler)
+        return self._eager_calls(name, draw, number, seed, scale, free_axes=0)
+
+    def _resampled(
+        self,
+        x: Mapping[str, tf.Tensor],
+        mask: Mapping[str, tf.Tensor],
+        num_samples: int | tf.Tensor,
+        candidates: int | tf.Tensor,
+        seed: tf.Tensor,
+        latents: str | None,
+    ) -> tuple[tf.Tensor, tf.Tensor]:
+        """See `resampled_latents`."""
+        number = arguments.sample_count(num_samples)
+        candidates = arguments.sample_count(candidates)
+
+        def resample(x, mask, number, candidates, seed):
+            proposal_seed, choice_seed = tf.unstack(random.split(seed, 2), num=2)
+            proposal = self._conditional(x, mask, latents)
+            z, log_weight = proposal.sample_and_log_ratio(candidates, proposal_seed)
+            z = tf.ensure_shape(z, [None, None, self.latent_dim])
+            log_weight += self._log_likelihood_given(x, mask, z)
+            weight = tf.nn.softmax(log_weight, axis=0)  # [candidate, batch]
+            uniform = random.stateless_uniform(tf.stack([number, tf.shape(weight)[1]]), choice_seed)
+            index = tf.searchsorted(
+                tf.transpose(tf.cumsum(weight, axis=0)), tf.transpose(uniform), side="right"
+            )
+            index = tf.minimum(index, tf.shape(weight)[0] - 1)  # sums of weights are rounded
+            chosen = tf.gather(tf.transpose(z, [1, 0, 2]), index, axis=1, batch_dims=1)
+            return tf.transpose(chosen, [1, 0, 2]), 1 / tf.reduce_sum(weight**2, axis=0)
+
+        name = ("resample", self._uses_sampler(latents))
+        return self._eager_calls(name, resample, x, mask, number, candidates, seed)
+
+    def _log_likelihood_given(
+        self, x: Mapping[str, tf.Tensor], mask: Mapping[str, tf.Tensor], z: tf.Tensor
+    ) -> tf.Tensor:
+        """Returns `sum_i log p(x_i | z)` of what each example has, `[sample, batch]`."""
+        prepared = {m.name: m.prepare(x[m.name], mask[m.name]) for m in self._given(x)}
+        total = tf.zeros(tf.shape(z)[:-1])
+        for modality in self.targets:
+            name = modality.name
+            if name in x:
+                parameters = self.likelihood_parameters(z, [name], prepared)[name]
+                total += modality.log_prob(parameters, prepared[name], mask[name])
+        return total

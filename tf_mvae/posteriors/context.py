@@ -1,0 +1,40 @@
+"""What a conditional density of the latent is given: a subset of an example's modalities."""
+
+from typing import NamedTuple
+
+import tensorflow as tf
+
+from tf_mvae.posteriors.kind import Encoded, PosteriorKind
+
+__all__ = ["Context", "subset_context"]
+
+
+class Context(NamedTuple):
+    """A subset S of each example's modalities, as the encoders see it.
+
+    Attributes:
+        loc: Means of `q(z | S)`, `[batch, latent]`.
+        log_variance: Log-variances of `q(z | S)`, `[batch, latent]`.
+        expert_loc: Means of the experts, `[batch, column, latent]`.
+        expert_log_variance: Their log-variances, `[batch, column, latent]`.
+        subset: 1 where S contains a column, `[batch, column]`.
+    """
+
+    loc: tf.Tensor
+    log_variance: tf.Tensor
+    expert_loc: tf.Tensor
+    expert_log_variance: tf.Tensor
+    subset: tf.Tensor
+
+
+def subset_context(kind: PosteriorKind, encoded: Encoded, subset: tf.Tensor) -> Context:
+    """Returns the context of a subset.
+
+    Args:
+        kind: The model's posterior kind.
+        encoded: The encoded batch.
+        subset: 1 where S contains a column, `[batch, column]`; S contains only what an
+            example has.
+    """
+    posterior = kind.of(encoded, subset)
+    return Context(posterior.mean(), posterior.log_variance(), *encoded.experts, subset)

@@ -1,0 +1,17 @@
+"""Conditional densities `p(z | S)` of the latent, fitted to a trained model's posteriors."""
+
+from tf_mvae.samplers.coupling_flow import CouplingFlow
+from tf_mvae.samplers.fitting import SamplerTrainer, fit, make_optimizer
+from tf_mvae.samplers.mixture_density import MixtureDensity
+from tf_mvae.samplers.sampler import LatentSampler
+from tf_mvae.samplers.subset_draws import draw_subsets
+
+__all__ = [
+    "CouplingFlow",
+    "LatentSampler",
+    "MixtureDensity",
+    "SamplerTrainer",
+    "draw_subsets",
+    "fit",
+    "make_optimizer",
+]

@@ -1,0 +1,50 @@
+"""From a subset's experts to the features that a sampler's networks see."""
+
+import keras
+import tensorflow as tf
+
+from tf_mvae.ops.gaussian_product import log_variance_limit
+from tf_mvae.posteriors import Context
+
+__all__ = ["ContextFeatures"]
+
+
+class ContextFeatures(keras.layers.Layer):
+    """A network of two layers over a subset's experts, its posterior and its 0/1 mask.
+
+    With `T = 1 / variance` of an expert it sees `loc T / (1 + T)` and `log(1 + T) / 2`, which
+    are bounded, zero where a modality is missing, and near zero where an expert says little;
+    of the posterior `q(z | S)` the mean and half the negative log-variance.
+    """
+
+    def __init__(self, latent_dim: int, num_columns: int, width: int, **kwargs):
+        """Creates the layer and its weights.
+
+        Args:
+            latent_dim: Size of the latent.
+            num_columns: How many modalities there are.
+            width: Size of both layers.
+            **kwargs: Keras' own arguments for a layer.
+        """
+        super().__init__(**{"dtype": "float32", **kwargs})
+        self.latent_dim, self.num_columns, self.width = latent_dim, num_columns, width
+        self.first = keras.layers.Dense(width, "silu", dtype="float32", name="first")
+        self.second = keras.layers.Dense(width, "silu", dtype="float32", name="second")
+        self.first.build([None, num_columns * (2 * latent_dim + 1) + 2 * latent_dim])
+        self.second.build([None, width])
+        self.built = True
+
+    def call(self, context: Context) -> tf.Tensor:
+        """Returns features, `[batch, width]`."""
+        limit = log_variance_limit(tf.float32)
+        there = context.subset[..., tf.newaxis]
+        # What a missing expert holds must not matter, NaN included.
+        loc = tf.where(there > 0, context.expert_loc, 0.0)
+        log_variance = tf.clip_by_value(
+            tf.where(there > 0, context.expert_log_variance, 0.0), -limit, limit
+        )
+        experts = [loc * tf.sigmoid(-log_variance), 0.5 * tf.nn.softplus(-log_variance)]
+        size = self.num_columns * self.latent_dim
+        parts = [tf.reshape(part * there, [-1, size]) for part in experts]
+        parts += [context.subset, context.loc, -0.5 * context.log_variance]
+        return self.second(self.first(tf.concat(parts, axis=-1)))

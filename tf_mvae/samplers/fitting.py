@@ -1,0 +1,263 @@
+"""Fitting a sampler to a trained model's own posteriors."""
+
+import math
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from tf_mvae import checks
+from tf_mvae.batch import example_weight, present_mask, unpack
+from tf_mvae.errors import UserError
+from tf_mvae.models import BaseVAE
+from tf_mvae.models.input_data import checked_input, one_line_errors, refuse_targets
+from tf_mvae.ops import random
+from tf_mvae.ops.replicas import batch_mean
+from tf_mvae.posteriors import Context, subset_context
+from tf_mvae.samplers.coupling_flow import CouplingFlow
+from tf_mvae.samplers.sampler import LatentSampler
+from tf_mvae.samplers.subset_draws import EMPTY_PROBABILITY, FULL_PROBABILITY, draw_subsets
+
+__all__ = ["SamplerTrainer", "fit", "make_optimizer"]
+
+_TRAINING_STREAM, _EVALUATION_STREAM = 11, 12
+
+
+class SamplerTrainer(keras.Model):
+    """Fits `p(z | S)` by maximum likelihood; the model that it is fitted to stays as it is.
+
+        loss = -E[log p(z | S)],   z ~ q(z | all that the example has),   S a random part of that
+
+    It is a Keras model whose weights are the sampler's: `compile`, `fit`, `evaluate` and
+    callbacks work as usual, on the same data as the model's own. The random numbers of a step
+    are a function of `seed` and the optimizer's step, so that a fit that goes on from a
+    checkpoint repeats none.
+
+    Metrics, in nats an example: `loss`, and `kl`, the mean of
+    `log q(z | all) - log p(z | S)`: what S does not say about z, and what the sampler misses.
+
+    Example:
+
+    ```python
+    sampler = CouplingFlow(model.latent_dim, model.num_columns)
+    trainer = SamplerTrainer(model, sampler)
+    trainer.compile(keras.optimizers.Adam(1e-3))
+    trainer.fit({"x": {"image": images, "label": labels}}, batch_size=256, epochs=20)
+    model.set_sampler(sampler)
+    ```
+    """
+
+    def __init__(
+        self,
+        model: BaseVAE,
+        sampler: LatentSampler,
+        seed: int = 0,
+        empty_probability: float = EMPTY_PROBABILITY,
+        full_probability: float = FULL_PROBABILITY,
+        **kwargs,
+    ):
+        """Creates the trainer.
+
+        Args:
+            model: The trained model.
+            sampler: What is fitted.
+            seed: Seed of the latents and the subsets.
+            empty_probability: Probability of the empty subset; see
+                `tf_mvae.samplers.draw_subsets`.
+            full_probability: Probability that a complete example keeps everything.
+            **kwargs: Keras' own arguments for a model.
+
+        Raises:
+            UserError: The model has conditions, the sampler does not fit the model, or the
+                probabilities add up to more than 1.
+        """
+        super().__init__(**kwargs)
+        model.check_sampler(sampler)
+        self.seed = checks.integer("seed", seed)
+        self.empty_probability = checks.fraction("empty_probability", empty_probability)
+        self.full_probability = checks.fraction("full_probability", full_probability)
+        if self.empty_probability + self.full_probability > 1:
+            raise UserError("empty_probability and full_probability add up to more than 1")
+        self._model = lambda: model  # a function: Keras would take its weights for this model's
+        self.sampler = sampler
+        sampler.trainable = True
+        self._trackers = {name: keras.metrics.Mean(name=name) for name in ("loss", "kl")}
+        self._take_gradients: Any = None
+        self.built = True
+
+    def compile(self, optimizer: Any = "adam", jit_compile: bool = True, **kwargs) -> None:
+        """Configures fitting as `keras.Model.compile`; loss and metrics are the trainer's own.
+
+        Args:
+            optimizer: See `keras.Model.compile`.
+            jit_compile: Whether XLA compiles the sampler's part of a step, on one replica. The
+                model's encoders run outside XLA, whose convolutions are slow on a CPU.
+            **kwargs: Keras' own arguments.
+        """
+        super().compile(optimizer=optimizer, jit_compile=False, **kwargs)
+        self._take_gradients = self._gradients
+        if jit_compile and self.distribute_strategy.num_replicas_in_sync == 1:
+            self._take_gradients = tf.function(self._gradients, autograph=False, jit_compile=True)
+        self.optimizer.build(self.trainable_variables)
+
+    def fit(self, x: Any = None, validation_data: Any = None, **kwargs) -> keras.callbacks.History:
+        """Fits as `keras.Model.fit`, after checking the data; see `tf_mvae.MVAE.fit`."""
+        refuse_targets("fit", kwargs)
+        modalities = self._model().modalities
+        x = checked_input(x, modalities, kwargs.pop("sample_weight", None))
+        if validation_data is not None:
+            validation_data = checked_input(validation_data, modalities)
+        if isinstance(x, tf.data.Dataset | Iterator):
+            kwargs.setdefault("shuffle", False)
+        with one_line_errors():
+            return super().fit(x=x, validation_data=validation_data, **kwargs)
+
+    def evaluate(self, x: Any = None, **kwargs) -> Any:
+        """Evaluates as `keras.Model.evaluate`, after checking the data."""
+        refuse_targets("evaluate", kwargs)
+        x = checked_input(x, self._model().modalities, kwargs.pop("sample_weight", None))
+        with one_line_errors():
+            return super().evaluate(x=x, **kwargs)
+
+    def train_step(self, data: Any) -> dict[str, tf.Tensor]:
+        """Takes one step of the optimizer; Keras calls it."""
+        step = tf.cast(self._optimizer()._iterations.value, tf.int32)
+        seed = random.fold_in(tf.constant([self.seed, _TRAINING_STREAM]), step)
+        gradients, nats, log_q = self._take_gradients(*self._targets(data, seed))
+        self.optimizer.apply(gradients, self.trainable_variables)
+        return self._update_metrics(data, nats, log_q)
+
+    def test_step(self, data: Any) -> dict[str, tf.Tensor]:
+        """Evaluates one batch, with the same random numbers each time; Keras calls it."""
+        seed = tf.constant([self.seed, _EVALUATION_STREAM])
+        context, z, log_q, _ = self._targets(data, seed)
+        return self._update_metrics(data, -self.sampler.log_prob(z[tf.newaxis], context)[0], log_q)
+
+    @property
+    def metrics(self) -> list[keras.metrics.Metric]:
+        """See the class."""
+        return list(self._trackers.values())
+
+    def get_config(self) -> dict[str, Any]:
+        """Refuses: what is saved is the model with its sampler."""
+        raise UserError("save the model: model.set_sampler(sampler), model.save(...)")
+
+    def _targets(
+        self, data: Any, seed: tf.Tensor
+    ) -> tuple[Context, tf.Tensor, tf.Tensor, tf.Tensor]:
+        """Returns subsets, latents `[batch, latent]`, `log q(z | all)` and examples' weights."""
+        model = self._model()
+        subset_seed, noise_seed = tf.unstack(random.split(seed, 2), num=2)
+        x, mask = unpack(data, model.modalities)
+        present = present_mask(mask, model.modalities)
+        encoded = model._encoded(x, mask)
+        everything = model.posterior_kind.of(encoded, present)
+        z = everything.sample(1, noise_seed)
+        subset = draw_subsets(present, subset_seed, self.empty_probability, self.full_probability)
+        context = subset_context(model.posterior_kind, encoded, subset)
+        weight = example_weight(data)
+        weight = tf.ones(tf.shape(z)[1:2]) if weight is None else weight
+        found = context, z[0], everything.log_prob(z)[0], weight
+        return tf.nest.map_structure(tf.stop_gradient, found)
+
+    def _gradients(
+        self, context: Context, z: tf.Tensor, log_q: tf.Tensor, weight: tf.Tensor
+    ) -> tuple[list[tf.Tensor], tf.Tensor, tf.Tensor]:
+        variables = [variable.value for variable in self.trainable_variables]
+        with tf.GradientTape() as tape:
+            nats = -self.sampler.log_prob(z[tf.newaxis], context)[0]
+            loss = batch_mean(nats * weight)
+            replicas = tf.distribute.get_strategy().num_replicas_in_sync
+            scaled = self.optimizer.scale_loss(loss / replicas)
+        gradients = tape.gradient(scaled, variables, unconnected_gradients="zero")
+        return gradients, nats, log_q
+
+    def _update_metrics(self, data: Any, nats: tf.Tensor, log_q: tf.Tensor) -> dict[str, Any]:
+        weight = example_weight(data)
+        self._trackers["loss"].update_state(nats, sample_weight=weight)
+        self._trackers["kl"].update_state(nats + log_q, sample_weight=weight)
+        return {name: tracker.result() for name, tracker in self._trackers.items()}
+
+    def _optimizer(self) -> keras.optimizers.Optimizer:
+        return getattr(self.optimizer, "inner_optimizer", self.optimizer)
+
+
+def make_optimizer(learning_rate: float, steps: int | None) -> keras.optimizers.Optimizer:
+    """Returns Adam with a learning rate that falls to 0 along half a cosine.
+
+    Args:
+        learning_rate: The first one.
+        steps: How many steps there will be; None for a constant rate.
+    """
+    rate = learning_rate
+    if steps:
+        rate = keras.optimizers.schedules.CosineDecay(learning_rate, steps)
+    return keras.optimizers.Adam(rate, clipnorm=100.0)
+
+
+def fit(
+    model: BaseVAE,
+    data: Any,
+    sampler: LatentSampler | None = None,
+    epochs: int = 20,
+    batch_size: int = 256,
+    learning_rate: float = 1e-3,
+    validation_data: Any = None,
+    seed: int = 0,
+    jit_compile: bool = True,
+    **kwargs,
+) -> keras.callbacks.History:
+    """Fits a sampler to a trained model and attaches it: `model.sampler`.
+
+    From then on `generate`, `latent_samples` and `sample` draw from it, and `model.save` saves
+    it with the model. See `SamplerTrainer` for what is fitted, and for more control.
+
+    Args:
+        model: The trained model. Its weights stay as they are.
+        data: What `model.fit` takes; examples may be incomplete.
+        sampler: What is fitted; default: the model's, or a new `CouplingFlow`.
+        epochs: Passes over the data.
+        batch_size: Examples a step, of arrays; a data set has batches of its own.
+        learning_rate: Adam's; it falls to 0 along half a cosine if the number of batches is
+            known.
+        validation_data: As `data`; its `val_loss` is reported every epoch.
+        seed: Seed of the latents and the subsets.
+        jit_compile: Whether XLA compiles the sampler's part of a step.
+        **kwargs: Arguments of `keras.Model.fit`: `callbacks`, `verbose`, `steps_per_epoch`.
+
+    Returns:
+        Keras' history.
+
+    Raises:
+        UserError: The model has conditions, the sampler does not fit it, or the data do not.
+
+    Example:
+
+    ```python
+    model.fit(data, epochs=20)
+    tf_mvae.samplers.fit(model, data, epochs=20)
+    model.generate({"label": [7]}, num_samples=16)["image"]      # sixteen different sevens
+    model.generate({"label": [7]}, 16, latents="posterior")      # z ~ q(z | label) again
+    ```
+    """
+    epochs = checks.positive_integer("epochs", epochs)
+    learning_rate = checks.positive("learning_rate", learning_rate)
+    if sampler is None:
+        sampler = model.sampler or CouplingFlow(model.latent_dim, model.num_columns)
+    trainer = SamplerTrainer(model, sampler, seed)
+    data = checked_input(data, model.modalities, kwargs.pop("sample_weight", None))
+    steps = kwargs.get("steps_per_epoch")
+    if isinstance(data, Mapping):
+        batch_size = checks.positive_integer("batch_size", batch_size)
+        rows = len(next(iter(data["x"].values())))
+        steps = steps or math.ceil(rows / batch_size)
+        kwargs["batch_size"] = batch_size
+    elif steps is None and isinstance(data, tf.data.Dataset) and data.cardinality() > 0:
+        steps = int(data.cardinality())
+    trainer.compile(
+        make_optimizer(learning_rate, steps and steps * epochs), jit_compile=jit_compile
+    )
+    history = trainer.fit(data, validation_data=validation_data, epochs=epochs, **kwargs)
+    model.set_sampler(sampler)
+    return history

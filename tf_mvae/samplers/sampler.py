@@ -1,0 +1,123 @@
+"""What every sampler of the latent offers."""
+
+import abc
+from collections.abc import Sequence
+from typing import Any
+
+import keras
+import tensorflow as tf
+import tensorflow_probability as tfp
+
+from tf_mvae import checks
+from tf_mvae.posteriors import Context, Posterior
+from tf_mvae.samplers.features import ContextFeatures
+
+__all__ = ["LatentSampler"]
+
+
+class LatentSampler(keras.layers.Layer, abc.ABC):
+    """A conditional density `p(z | S)`, S any subset of a model's modalities.
+
+    A Keras layer that is built when it is made. It computes in float32, whatever the model's
+    precision. A model's methods (`generate`, `latent_samples`, `sample`) use the sampler that
+    `model.set_sampler` attaches; `tf_mvae.samplers.fit` makes one and fits it.
+
+    A subclass gives `of`, which returns `p(z | S)` as a `Posterior`.
+
+    Example:
+
+    ```python
+    sampler = CouplingFlow(model.latent_dim, model.num_columns)
+    context = model.context({"label": [7]})
+    z = sampler.sample(16, context, seed=0)           # [16, 1, latent]
+    sampler.log_prob(z, context)                      # [16, 1], in nats
+    sampler.distribution(context)                     # a TFP distribution
+    ```
+
+    Attributes:
+        latent_dim: Size of the latent.
+        num_columns: How many modalities there are; each member of a group counts.
+        width: Size of the features of a context.
+    """
+
+    def __init__(self, latent_dim: int, num_columns: int, width: int = 256, **kwargs):
+        """Creates the layer that reads contexts.
+
+        Args:
+            latent_dim: Size of the latent.
+            num_columns: The model's `num_columns`.
+            width: Size of the features that a context becomes.
+            **kwargs: Keras' own arguments for a layer.
+
+        Raises:
+            UserError: A size is below 1.
+        """
+        super().__init__(**{**kwargs, "dtype": "float32"})
+        self.latent_dim = checks.positive_integer("latent_dim", latent_dim)
+        self.num_columns = checks.positive_integer("num_columns", num_columns)
+        self.width = checks.positive_integer("width", width)
+        self.features = ContextFeatures(self.latent_dim, self.num_columns, self.width)
+
+    @abc.abstractmethod
+    def of(self, context: Context) -> Posterior:
+        """Returns `p(z | S)` of each example, `[batch]`.
+
+        Args:
+            context: The examples' subsets; see `tf_mvae.posteriors.Context`.
+        """
+
+    def call(self, context: Context, z: tf.Tensor) -> tf.Tensor:
+        """Returns `log p(z | S)`, `[sample, batch]`; see `log_prob`."""
+        return self.of(context).log_prob(z)
+
+    def sample(
+        self,
+        num_samples: int | tf.Tensor,
+        context: Context,
+        seed: int | Sequence[int] | tf.Tensor = 0,
+        temperature: float | tf.Tensor | None = None,
+    ) -> tf.Tensor:
+        """Draws from `p(z | S)`, `[num_samples, batch, latent]`.
+
+        Args:
+            num_samples: Samples for each example.
+            context: The examples' subsets.
+            seed: A number, or two; the same one gives the same samples.
+            temperature: Factor on the standard deviation of the Gaussian noise that is
+                transformed; 1 if omitted.
+        """
+        seed = tf.convert_to_tensor(seed, tf.int32)
+        seed = tf.stack([seed, 0]) if seed.shape.rank == 0 else seed
+        return self.of(context).sample(num_samples, seed, temperature)
+
+    def log_prob(self, z: tf.Tensor, context: Context) -> tf.Tensor:
+        """Returns `log p(z | S)` in nats, `[sample, batch]`.
+
+        Args:
+            z: `[sample, batch, latent]`.
+            context: The examples' subsets.
+        """
+        return self.of(context).log_prob(tf.convert_to_tensor(z, tf.float32))
+
+    def distribution(self, context: Context) -> tfp.distributions.Distribution:
+        """Returns `p(z | S)` as a TFP distribution, batch `[batch]`, events `[latent]`."""
+        return self.of(context).distribution()
+
+    def get_config(self) -> dict[str, Any]:
+        """Returns the arguments that make this sampler again."""
+        config = super().get_config()
+        config.pop("trainable")  # the model's `set_sampler` and the trainer say that
+        return {
+            **config,
+            "latent_dim": self.latent_dim,
+            "num_columns": self.num_columns,
+            "width": self.width,
+        }
+
+    def _build_on_zeros(self) -> None:
+        """Makes all weights."""
+        blank = tf.zeros([1, self.latent_dim])
+        experts = tf.zeros([1, self.num_columns, self.latent_dim])
+        context = Context(blank, blank, experts, experts, tf.zeros([1, self.num_columns]))
+        self.of(context).log_prob(blank[tf.newaxis])
+        self.built = True

@@ -201,9 +201,9 @@ def test_a_directory_of_something_else_is_refused(tmp_path):
     ],
 )
 def test_a_mistake_leaves_no_directory(tmp_path, change, word):
-    config = RunConfig(**{"experiment": "tiny", "latent_dim": 3, "batch_size": 10, **change})
+    given = {"experiment": "tiny", "latent_dim": 3, "batch_size": 10, **change}
     with pytest.raises(UserError, match=word):
-        train(config, tmp_path / "run")
+        train(RunConfig(**given), tmp_path / "run")
     assert not (tmp_path / "run").exists()
 
 

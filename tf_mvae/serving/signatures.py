@@ -49,8 +49,8 @@ def signatures(
       some), its `standard_error` and the `effective_sample_size`, `[batch]`.
 
     If the model has a sampler, `generate` and `sample` draw z from it, `serving_default` gives
-    what is missing as the mean over samples of it (`GenerativeModel.call`), and it proposes half of the
-    draws of `log_likelihood`.
+    what is missing as the mean over samples of it (`GenerativeModel.call`), and it proposes half
+    of the draws of `log_likelihood`.
 
     Each that takes masks has a sister without, `NAME_all_present`.
 

@@ -202,7 +202,7 @@ def fit(
     sampler: LatentSampler | None = None,
     epochs: int = 20,
     batch_size: int = 256,
-    learning_rate: float = 1e-3,
+    learning_rate: float = 2e-3,
     validation_data: Any = None,
     seed: int = 0,
     jit_compile: bool = True,

@@ -11,7 +11,7 @@ FLAGS = flags.FLAGS
 flags.DEFINE_string("run_dir", None, "The run.", required=True)
 flags.DEFINE_integer("epochs", 20, "Passes over the training split.", 1)
 flags.DEFINE_integer("batch_size", 256, "Examples a step.", 1)
-flags.DEFINE_float("learning_rate", 1e-3, "Adam's first learning rate; it falls to 0.", 1e-9)
+flags.DEFINE_float("learning_rate", 2e-3, "Adam's first learning rate; it falls to 0.", 1e-9)
 flags.DEFINE_enum(
     "kind",
     "coupling_flow",

@@ -10,7 +10,7 @@ import tensorflow as tf
 from tf_mvae import checks
 from tf_mvae.batch import example_weight, present_mask, unpack
 from tf_mvae.errors import UserError
-from tf_mvae.models import BaseVAE
+from tf_mvae.models import BaseVAE, FusedAdam
 from tf_mvae.models.input_data import checked_input, one_line_errors, refuse_targets
 from tf_mvae.ops import random
 from tf_mvae.ops.replicas import batch_mean
@@ -193,7 +193,7 @@ def make_optimizer(learning_rate: float, steps: int | None) -> keras.optimizers.
     rate = learning_rate
     if steps:
         rate = keras.optimizers.schedules.CosineDecay(learning_rate, steps)
-    return keras.optimizers.Adam(rate, clipnorm=100.0)
+    return FusedAdam(rate, clipnorm=100.0)
 
 
 def fit(
@@ -202,7 +202,7 @@ def fit(
     sampler: LatentSampler | None = None,
     epochs: int = 20,
     batch_size: int = 256,
-    learning_rate: float = 1e-3,
+    learning_rate: float = 2e-3,
     validation_data: Any = None,
     seed: int = 0,
     jit_compile: bool = True,

@@ -51,7 +51,7 @@ class SamplerSettings:
 
     epochs: int
     batch_size: int = 256
-    learning_rate: float = 1e-3
+    learning_rate: float = 2e-3
     kind: str = "coupling_flow"
     seed: int = 0
 

@@ -1,5 +1,7 @@
 """Draws what a run's model generates: `python -m tf_mvae.generate --condition=label=7 …`."""
 
+from typing import Any
+
 from absl import flags
 
 from tf_mvae import command
@@ -13,11 +15,17 @@ flags.DEFINE_string("run_dir", None, "The run.", required=True)
 flags.DEFINE_multi_string(
     "condition",
     [],
-    "What is given, NAME=VALUE: the name or number of a class, a PNG file's path, a sentence, or "
-    "multi_mnist's string of digits. May be repeated; samples from the prior where left out.",
+    "What is given, NAME=VALUE: the name or number of a class, a PNG file's path, a sentence, "
+    "multi_mnist's string of digits, or a cell of a table by its column. May be repeated; samples "
+    "from the prior where left out.",
 )
 flags.DEFINE_integer("num_samples", 64, "How many samples.", 1, 10_000)
-flags.DEFINE_string("output", None, "The PNG file; RUN_DIR/generated/CONDITION.png where left out.")
+flags.DEFINE_string(
+    "output",
+    None,
+    "The PNG file, of a table the CSV file; RUN_DIR/generated/CONDITION.png, or rows.csv, where "
+    "left out.",
+)
 flags.DEFINE_integer("seed", 0, "Seed of the samples.", 0)
 flags.DEFINE_float(
     "temperature",
@@ -70,6 +78,8 @@ def main(_) -> int:
     )
 
     run = load_run(FLAGS.run_dir, FLAGS.checkpoint, latents=FLAGS.latents)
+    if run.experiment.table is not None:
+        return _generate_rows(run)
     given = parse_conditions(FLAGS.condition, run.model.modalities, run.tokenizers())
     if FLAGS.output and not any(m.likelihood.is_image for m in run.model.targets):
         raise UserError("--output is for images, and this run has none; leave it out")
@@ -99,6 +109,24 @@ def main(_) -> int:
     except OSError as error:
         raise UserError(f"{path} cannot be written: {error.strerror}; give --output") from error
     print(f"{FLAGS.num_samples} samples given {words}: {path}")
+    return 0
+
+
+def _generate_rows(run: Any) -> int:
+    """Draws rows of a table, given the cells that `--condition=COLUMN=VALUE` names."""
+    from tf_mvae.data.tables import write_table
+    from tf_mvae.models.table_rows import generate_rows
+
+    cells = dict(condition.split("=", 1) for condition in FLAGS.condition)
+    schema = run.table("train").schema
+    frame = generate_rows(
+        run.model, schema, cells, FLAGS.num_samples, FLAGS.seed, FLAGS.temperature
+    )
+    path = FLAGS.output or str(run.directory / "generated" / "rows.csv")
+    write_table(frame, path)
+    print(frame.head(10).to_string(index=False))
+    words = ", ".join(FLAGS.condition) or "the prior"
+    print(f"{FLAGS.num_samples} rows given {words}: {path}")
     return 0
 
 

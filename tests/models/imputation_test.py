@@ -10,6 +10,7 @@ from tests.data.tables_test import make_frame
 from tests.models.element_masks_test import make_batch, make_model
 from tf_mvae import CVAE, MVAE, Modality, UserError, likelihoods
 from tf_mvae.data import from_frame
+from tf_mvae.models.table_rows import generate_rows
 
 NOISE = 0.5
 
@@ -116,3 +117,23 @@ def test_it_is_the_same_for_all_batch_sizes_of_one_model():
     assert one["counts"].filled.shape == (6, 3)
     again = model.impute(tf.nest.map_structure(tf.constant, batch), 8, seed=4)
     np.testing.assert_array_equal(one["counts"].mean, again["counts"].mean)
+
+
+def test_rows_are_made_up_given_cells_in_the_tables_units():
+    frame = make_frame(30)
+    schema = from_frame(frame, verbose=False).schema
+    model = MVAE(schema.make_modalities(), latent_dim=2)
+    rows = generate_rows(model, schema, {"site": "B", "weight": "80"}, 50, seed=1)
+    assert len(rows) == 50 and set(rows.columns) == set(frame.columns)
+    assert set(rows["site"]) == {"B"} and set(rows["weight"]) == {80.0}
+    assert set(rows["grade"]) <= {"low", "mid", "high"} and (rows["crp"] > 0).all()
+    assert rows["visits"].nunique() > 1
+    again = generate_rows(model, schema, {"site": "B", "weight": 80.0}, 50, seed=1)
+    assert again.equals(rows)
+    for cells, message in (
+        ({"sight": "B"}, "has no column 'sight'"),
+        ({"weight": "heavy"}, "'heavy' is no number"),
+        ({"site": "Z"}, "none of its categories"),
+    ):
+        with pytest.raises(UserError, match=message):
+            generate_rows(model, schema, cells, 5)

@@ -130,7 +130,8 @@ def _column(name: Any, values: Any, kind: str | None) -> Column | str:
     if kind in ("binary", "ordinal", "categorical"):
         distinct = sorted({class_value(v) for v in observed})
         if kind == "binary" and set(distinct) <= {0, 1}:
-            distinct = [False, True] if dtype == "b" else [0, 1]
+            is_bool = dtype == "b" or any(isinstance(v, bool) for v in distinct)
+            distinct = [False, True] if is_bool else [0, 1]
         if len(distinct) < 2:
             return f"it holds {distinct[0]!r} only"
         return Column(name, kind, tuple(distinct))

@@ -73,5 +73,6 @@ def usual_analyses(run: Run) -> tuple[str, ...]:
     """
     names = [modality.name for modality in run.model.modalities]
     tasks = run.experiment.tasks
-    fits = len(names) > 1 and not run.model.conditions and (not tasks or possible(tasks, names))
+    several = len(names) > 1 or run.experiment.table is not None
+    fits = several and not run.model.conditions and (not tasks or possible(tasks, names))
     return run.experiment.analyses if fits else ("log_likelihood",)

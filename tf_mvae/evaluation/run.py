@@ -1,6 +1,7 @@
 """What an analysis looks at in a run."""
 
 import pathlib
+from collections.abc import Callable
 from typing import Any, Protocol
 
 import tensorflow as tf
@@ -34,6 +35,7 @@ class RunExperiment(Protocol):
     name: str
     tasks: tuple[Task, ...]
     analyses: tuple[str, ...]
+    table: Callable[..., Table] | None
 
 
 class Run(Protocol):

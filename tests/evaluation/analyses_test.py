@@ -55,7 +55,7 @@ def test_a_run_has_usual_analyses_that_its_model_can_do(names, conditions, tasks
     tasks = [plain(given=given, target=target) for given, target in tasks]
     run = plain(
         model=plain(modalities=modalities, conditions=conditions),
-        experiment=plain(analyses=("accuracy",), tasks=tasks),
+        experiment=plain(analyses=("accuracy",), tasks=tasks, table=None),
     )
     assert usual_analyses(run) == usual
 

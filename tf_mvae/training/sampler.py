@@ -86,7 +86,7 @@ def fit_run_sampler(
     record = {"model_step": model_step, "settings": dataclasses.asdict(settings)}
     splits = {name: incomplete_split(config, name) for name in ("train", "validation")}
     size = min(settings.batch_size, splits["train"].num_examples)
-    own = dataclasses.replace(config, epochs=settings.epochs, batch_size=size, seed=settings.seed)
+    own = config.replace(epochs=settings.epochs, batch_size=size, seed=settings.seed)
     feed = Feed(own, splits, cache_bytes=cache_bytes)
     steps = feed.steps_per_epoch
     keras.utils.set_random_seed(settings.seed)

@@ -31,6 +31,7 @@ SETTINGS = (
         "Passes over the training split that fit a sampler p(z | S) to the trained model, which "
         "then generates from it; 0 is none.",
         checks.non_negative_integer,
+        is_free=True,
     ),
 )
 

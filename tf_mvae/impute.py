@@ -49,7 +49,8 @@ def main(_) -> int:
     """Fills the table that the flags name; returns the exit status."""
     import pathlib
 
-    from tf_mvae.data.tables import from_frame, read_table, write_table
+    from tf_mvae.data.table_files import read_table, write_table
+    from tf_mvae.data.tables import from_frame
     from tf_mvae.experiments.table import SCHEMA_FILE
     from tf_mvae.training import load_run
 

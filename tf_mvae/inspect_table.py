@@ -10,28 +10,31 @@ __all__ = ["main"]
 
 FLAGS = flags.FLAGS
 
-flags.DEFINE_string("table", None, "The table: a CSV, TSV or Parquet file.")
+flags.DEFINE_string("table", None, "The table: a CSV, TSV or Parquet file, or a folder of them.")
 flags.DEFINE_string(
     "output", None, "The schema's file; TABLE.schema.json next to the table if omitted."
 )
 flags.DEFINE_enum(
     "modalities",
-    "one",
+    None,
     ["one", "types", "columns"],
-    "What a modality is: all columns, those of one type, or each column.",
+    "What a modality is: all columns, those of one type, or each column. Default: all columns of a "
+    "file.",
 )
 
 
 def main(_) -> int:
     """Prints and writes the inferred schema; returns the exit status."""
     from tf_mvae.data.schema_inference import describe_schema, infer_schema
-    from tf_mvae.data.tables import read_table, without_split
+    from tf_mvae.data.table_files import read_table_and_modalities
+    from tf_mvae.data.tables import without_split
     from tf_mvae.errors import UserError
 
     if not FLAGS.table:
         raise UserError("name a table: python -m tf_mvae.inspect_table data.csv")
-    frame, _ = without_split(read_table(FLAGS.table))
-    schema, left_out = infer_schema(frame, FLAGS.modalities)
+    frame, modalities = read_table_and_modalities(FLAGS.table)
+    frame, _, modalities = without_split(frame, modalities)
+    schema, left_out = infer_schema(frame, FLAGS.modalities or modalities)
     print(f"{len(frame)} rows, {len(frame.columns)} columns")
     print(describe_schema(schema, frame, left_out))
     path = FLAGS.output or f"{FLAGS.table}.schema.json"

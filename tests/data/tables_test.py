@@ -8,7 +8,8 @@ import pytest
 from tf_mvae import MVAE, UserError
 from tf_mvae.data import Schema, from_frame
 from tf_mvae.data.schema_inference import infer_schema
-from tf_mvae.data.tables import read_table, split_rows, without_split, write_table
+from tf_mvae.data.table_files import read_table, read_table_and_modalities, write_table
+from tf_mvae.data.tables import split_rows, without_split
 
 pd = pytest.importorskip("pandas")
 
@@ -171,6 +172,54 @@ def test_files_are_read_and_written_and_rows_split(tmp_path):
     assert sorted(np.concatenate(list(rows.values()))) == list(range(100))
     assert [len(rows[n]) for n in ("train", "validation", "test")] == [70, 15, 15]
     named = frame.assign(split=["train", "validation", "test", "train"] * 5)
-    rest, names = without_split(named)
+    rest, names, _ = without_split(named)
     assert "split" not in rest and set(names) == {"train", "validation", "test"}
     assert without_split(frame)[1] is None
+
+
+def write_cohort(folder):
+    """Writes two assays of four patients; each of two patients lacks one of them."""
+    folder.mkdir()
+    rna = pd.DataFrame({"patient": ["b", "a", "d"], "tp53": [1.0, 2.5, 0.5], "split": "train"})
+    rna["split"] = ["test", "train", "validation"]
+    rna.to_csv(folder / "rna.csv.gz", index=False)
+    drugs = pd.DataFrame({"patient": ["a", "b", "c"], "dose": [3, 1, 2], "works": list("yny")})
+    drugs.to_csv(folder / "drugs.tsv", sep="\t", index=False)
+    (folder / "README.md").write_text("no table")
+
+
+def test_files_of_a_folder_are_joined_and_are_a_modality_each(tmp_path):
+    write_cohort(tmp_path / "cohort")
+    frame, modalities = read_table_and_modalities(tmp_path / "cohort")
+    assert frame.index.name == "patient" and sorted(frame.index) == ["a", "b", "c", "d"]
+    assert frame.loc["a"].to_dict() == {"dose": 3, "works": "y", "tp53": 2.5, "split": "train"}
+    assert frame.loc["c"].isna().to_dict() == {
+        "dose": False,
+        "works": False,
+        "tp53": True,
+        "split": True,
+    }
+    assert modalities == {"drugs": ["dose", "works"], "rna": ["tp53", "split"]}
+    complete = frame.dropna(subset="split")
+    rest, names, modalities = without_split(complete, modalities)
+    assert modalities == {"drugs": ["dose", "works"], "rna": ["tp53"]}
+    assert "split" not in rest and names["b"] == "test"
+    table = from_frame(rest, modalities=modalities, verbose=False)
+    assert [m.name for m in table.modalities()] == ["drugs", "rna"]
+
+
+def test_files_of_a_folder_that_do_not_fit_together_are_refused(tmp_path):
+    folder = tmp_path / "cohort"
+    folder.mkdir()
+    with pytest.raises(UserError, match="folder without a file that ends in"):
+        read_table_and_modalities(folder)
+    one = pd.DataFrame({"patient": ["a", "b"], "dose": [3, 1]})
+    one.to_csv(folder / "one.csv", index=False)
+    for other, message in (
+        (pd.DataFrame({"sample": ["a"], "age": [3]}), "'patient' in one and 'sample' in other"),
+        (pd.DataFrame({"patient": ["a"], "dose": [3]}), "'dose' is in one and in other"),
+        (pd.DataFrame({"patient": ["a", "a"], "age": [3, 4]}), "come twice"),
+    ):
+        other.to_csv(folder / "other.csv", index=False)
+        with pytest.raises(UserError, match=message):
+            read_table_and_modalities(folder)

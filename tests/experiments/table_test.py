@@ -14,7 +14,7 @@ from tests import tiny
 from tests.data.tables_test import GRADES
 from tf_mvae import UserError, inspect_table
 from tf_mvae.data import Schema, from_frame
-from tf_mvae.data.tables import read_table, write_table
+from tf_mvae.data.table_files import read_table, write_table
 from tf_mvae.evaluation import Settings
 from tf_mvae.evaluation.imputation import analyze, held_out
 from tf_mvae.experiments.table import load_table

@@ -1,19 +1,16 @@
 """Data frames as batches, and what a model says of them as data frames again."""
 
 import os
-import pathlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
-from tf_mvae import files
 from tf_mvae.data.schema import Schema
 from tf_mvae.data.schema_inference import describe_schema, infer_schema
-from tf_mvae.errors import UserError
 from tf_mvae.modality import Modality
 
-__all__ = ["Table", "from_frame", "read_table", "split_rows", "without_split", "write_table"]
+__all__ = ["Table", "from_frame", "split_rows", "without_split"]
 
 
 _SPLITS = ("train", "validation", "test")
@@ -91,62 +88,24 @@ def from_frame(
     return Table(frame, schema)
 
 
-def read_table(path: str | os.PathLike) -> Any:
-    """Reads a CSV, TSV or Parquet file (also compressed CSV) as a pandas data frame.
-
-    Raises:
-        UserError: It cannot be read, or pandas is not installed.
-    """
-    try:
-        import pandas as pd
-    except ImportError as error:
-        raise UserError("tables need pandas: pip install 'tf-mvae[tables]'") from error
-    path = os.path.expanduser(os.fspath(path))
-    try:
-        if path.endswith((".parquet", ".pq")):
-            return pd.read_parquet(path)
-        separator = "\t" if ".tsv" in os.path.basename(path) else ","
-        return pd.read_csv(path, sep=separator)
-    except ImportError as error:
-        raise UserError(f"{path} needs pyarrow: pip install pyarrow") from error
-    except OSError as error:
-        raise UserError(f"table {path} cannot be read: {error.strerror or error}") from error
-    except (ValueError, UnicodeDecodeError) as error:
-        raise UserError(f"table {path} cannot be read: {str(error).splitlines()[0]}") from error
-
-
-def write_table(frame: Any, path: str | os.PathLike) -> None:
-    """Writes a data frame as CSV, or as Parquet if the path ends so, whole or not at all.
-
-    The index is written if it has a name.
-
-    Raises:
-        UserError: The file cannot be written.
-    """
-    path = pathlib.Path(path).expanduser()
-    named = frame.index.name is not None
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with files.replacing(path) as temporary:
-            if path.suffix in (".parquet", ".pq"):
-                frame.to_parquet(temporary, index=named)
-            else:
-                frame.to_csv(temporary, index=named)
-    except OSError as error:
-        raise UserError(f"{path} cannot be written: {error.strerror or error}") from error
-    except ImportError as error:
-        raise UserError(f"{path} needs pyarrow: pip install pyarrow") from error
-
-
-def without_split(frame: Any) -> tuple[Any, Any]:
+def without_split(
+    frame: Any, modalities: str | Mapping[str, Sequence[Any]] = "one"
+) -> tuple[Any, Any, str | dict[str, list[Any]]]:
     """Takes the column `split` off a data frame, if it says `train`, `validation` and `test`.
 
+    Args:
+        frame: The data frame.
+        modalities: Which columns form a modality; see `from_frame`.
+
     Returns:
-        The other columns, and that column or None.
+        The other columns, that column or None, and the modalities without it.
     """
     if _SPLIT_COLUMN in frame.columns and set(frame[_SPLIT_COLUMN]) == set(_SPLITS):
-        return frame.drop(columns=_SPLIT_COLUMN), frame[_SPLIT_COLUMN]
-    return frame, None
+        if isinstance(modalities, Mapping):
+            others = {n: [c for c in own if c != _SPLIT_COLUMN] for n, own in modalities.items()}
+            modalities = {name: own for name, own in others.items() if own}
+        return frame.drop(columns=_SPLIT_COLUMN), frame[_SPLIT_COLUMN], modalities
+    return frame, None, modalities
 
 
 def split_rows(number: int, seed: int = 0) -> dict[str, np.ndarray]:

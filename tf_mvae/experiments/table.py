@@ -10,7 +10,8 @@ from tf_mvae import checks
 from tf_mvae.data.pipeline import Split
 from tf_mvae.data.schema import Schema
 from tf_mvae.data.schema_inference import infer_schema
-from tf_mvae.data.tables import Table, read_table, split_rows, without_split
+from tf_mvae.data.table_files import read_table_and_modalities
+from tf_mvae.data.tables import Table, split_rows, without_split
 from tf_mvae.errors import UserError
 from tf_mvae.experiments.registry import Experiment, register
 from tf_mvae.modality import Modality
@@ -35,7 +36,7 @@ def load_table(
 
     Args:
         split: Its name.
-        table: Path of a CSV, TSV or Parquet file.
+        table: Path of a CSV, TSV or Parquet file, or of a folder of them.
         schema: Path of a schema; inferred from the training rows if omitted.
         assets_dir: Where a run keeps its schema; none yet if None.
 
@@ -44,7 +45,7 @@ def load_table(
     """
     if not table:
         raise UserError("--experiment=table needs --table=data.csv")
-    frame, names = without_split(read_table(table))
+    frame, names, modalities = without_split(*read_table_and_modalities(table))
     rows = split_rows(len(frame))
     if names is not None:
         rows = {name: np.flatnonzero(names == name) for name in rows}
@@ -58,7 +59,7 @@ def load_table(
     elif schema:
         found = Schema.load(schema)
     else:
-        found, _left_out = infer_schema(frame.iloc[rows["train"]])
+        found, _left_out = infer_schema(frame.iloc[rows["train"]], modalities)
     return Table(frame.iloc[rows[split]], found)
 
 
@@ -101,7 +102,8 @@ register(
             Setting(
                 "table",
                 None,
-                "A CSV, TSV or Parquet file, a row an example.",
+                "A CSV, TSV or Parquet file, a row an example; or a folder of them, which are "
+                "joined on their first column, a modality each.",
                 kind=str,
                 is_place=True,
             ),

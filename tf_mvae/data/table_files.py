@@ -1,0 +1,129 @@
+"""Tables as files: CSV, TSV and Parquet, and folders of them that are joined."""
+
+import os
+import pathlib
+from typing import Any
+
+from tf_mvae import files
+from tf_mvae.errors import UserError
+
+__all__ = ["read_table", "read_table_and_modalities", "write_table"]
+
+_ENDINGS = (".csv", ".csv.gz", ".tsv", ".tsv.gz", ".parquet", ".pq")
+
+
+def read_table(path: str | os.PathLike) -> Any:
+    """Reads a table as a pandas data frame; see `read_table_and_modalities`."""
+    return read_table_and_modalities(path)[0]
+
+
+def read_table_and_modalities(
+    path: str | os.PathLike,
+) -> tuple[Any, str | dict[str, list[str]]]:
+    """Reads a table, and which of its columns form a modality unless a schema says so.
+
+    A file is a CSV, TSV or Parquet file (also compressed CSV); all its columns are one modality. A
+    folder holds several such files. They are joined on their first column, which names the
+    examples; a row that a file does not have is missing from it. Each file is a modality, called as
+    the file is.
+
+    Args:
+        path: A file or a folder.
+
+    Returns:
+        The data frame, and `"one"` or a modality's columns by its name, for
+        `tf_mvae.data.schema_inference.infer_schema`.
+
+    Raises:
+        UserError: It cannot be read, files do not fit together, or pandas is not installed.
+
+    Example:
+
+    ```python
+    frame, modalities = read_table_and_modalities("cohort")   # cohort/rna.csv, cohort/drugs.csv
+    table = from_frame(frame, modalities=modalities)
+    ```
+    """
+    folder = pathlib.Path(path).expanduser()
+    if not folder.is_dir():
+        return _read_file(os.fspath(path)), "one"
+    names = sorted(p for p in folder.iterdir() if p.name.lower().endswith(_ENDINGS))
+    if not names:
+        raise UserError(f"table {folder} is a folder without a file that ends in {_ENDINGS}")
+    parts = {name.name.partition(".")[0]: _indexed(name) for name in names}
+    _check_parts(folder, parts)
+    import pandas as pd
+
+    frame = pd.concat(parts.values(), axis=1)
+    frame.index.name = next(iter(parts.values())).index.name
+    return frame, {name: list(part.columns) for name, part in parts.items()}
+
+
+def _indexed(path: pathlib.Path) -> Any:
+    """Returns a file's data frame with its first column as the index."""
+    frame = _read_file(os.fspath(path))
+    key = frame.columns[0]
+    if not frame[key].is_unique or frame[key].isna().any():
+        raise UserError(
+            f"table {path}: the files of a folder are joined on their first column; {key!r} has "
+            "values that are missing or come twice"
+        )
+    return frame.set_index(key)
+
+
+def _check_parts(folder: pathlib.Path, parts: dict[str, Any]) -> None:
+    """Refuses files without a common first column, and columns that two files have."""
+    keys = {part.index.name: name for name, part in parts.items()}
+    if len(keys) > 1:
+        raise UserError(
+            f"table {folder}: the files of a folder are joined on their first column, which is "
+            + " and ".join(f"{key!r} in {name}" for key, name in keys.items())
+        )
+    seen: dict[str, str] = {}
+    for name, part in parts.items():
+        for column in part.columns:
+            if column in seen:
+                raise UserError(f"table {folder}: {column!r} is in {seen[column]} and in {name}")
+            seen[column] = name
+
+
+def _read_file(path: str) -> Any:
+    try:
+        import pandas as pd
+    except ImportError as error:
+        raise UserError("tables need pandas: pip install 'tf-mvae[tables]'") from error
+    path = os.path.expanduser(path)
+    try:
+        if path.endswith((".parquet", ".pq")):
+            return pd.read_parquet(path)
+        separator = "\t" if ".tsv" in os.path.basename(path) else ","
+        return pd.read_csv(path, sep=separator)
+    except ImportError as error:
+        raise UserError(f"{path} needs pyarrow: pip install pyarrow") from error
+    except OSError as error:
+        raise UserError(f"table {path} cannot be read: {error.strerror or error}") from error
+    except (ValueError, UnicodeDecodeError) as error:
+        raise UserError(f"table {path} cannot be read: {str(error).splitlines()[0]}") from error
+
+
+def write_table(frame: Any, path: str | os.PathLike) -> None:
+    """Writes a data frame as CSV, or as Parquet if the path ends so, whole or not at all.
+
+    The index is written if it has a name.
+
+    Raises:
+        UserError: The file cannot be written.
+    """
+    path = pathlib.Path(path).expanduser()
+    named = frame.index.name is not None
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with files.replacing(path) as temporary:
+            if path.suffix in (".parquet", ".pq"):
+                frame.to_parquet(temporary, index=named)
+            else:
+                frame.to_csv(temporary, index=named)
+    except OSError as error:
+        raise UserError(f"{path} cannot be written: {error.strerror or error}") from error
+    except ImportError as error:
+        raise UserError(f"{path} needs pyarrow: pip install pyarrow") from error

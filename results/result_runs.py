@@ -160,8 +160,15 @@ SAME_NETWORKS = {
     "transformations-mvae_cross": "transformations-mvae",
     "transformations-small-mvae_cross": "transformations-small-mvae",
 }
-# Runs on data sets that the user names; nothing is run on them without a name.
-OTHER_DATA = ("transformations", "attributes", "translation")
+# Tables with gaps, all columns in one modality or each file in its own.
+RUNS["imputation"] = ["--flagfile=configs/table/mvae.cfg"]
+# Runs on data that the user names, and the flag that names them; nothing is run without a name.
+OTHER_DATA = {
+    "transformations": "dataset_dir",
+    "attributes": "dataset_dir",
+    "translation": "dataset_dir",
+    "imputation": "table",
+}
 
 # The tables' log p(a | b) is the difference of log p(a, b) and log p(b), the latter with
 # q(z | b), as results/results.md says.
@@ -181,7 +188,7 @@ def evaluations(name: str) -> list[list[str]]:
                 _DIFFERENCE,
             ],
         ]
-    if name.startswith(OTHER_DATA):
+    if name.startswith(tuple(OTHER_DATA)):
         return [[f"--analysis={name.partition('-')[0]}"]]
     if name.startswith("multi_mnist"):
         return [["--analysis=transcription"], _LIKELIHOOD]

@@ -3,7 +3,8 @@
 `python results/run_results.py --data_dir=DIR --runs_dir=RUNS [NAME …]` takes up whatever is
 not finished yet; without names all runs are made, in the order below, but for those of
 `transformations-`, `attributes-` and `translation-`, which take `--dataset_dir` (or TFDS's celeb_a
-and ted_multi_translate), whose name is put behind the run's. Each leaves `results/runs/NAME/`:
+and ted_multi_translate), and `imputation`, which takes `--table`; the name of these data is put
+behind the run's. Each leaves `results/runs/NAME/`:
 `flags.cfg` and `evaluation.json`, and a picture or some sentences of some.
 Then `python results/write_results.py` writes the tables.
 """
@@ -11,6 +12,7 @@ Then `python results/write_results.py` writes the tables.
 import argparse
 import json
 import pathlib
+import re
 import shutil
 import subprocess
 import sys
@@ -78,7 +80,7 @@ def keep(run_dir: pathlib.Path, target: pathlib.Path) -> None:
 def _named(line: str) -> str:
     """Leaves a data set's name and version of where it lay."""
     flag, _, path = line.rstrip("\n").partition("=")
-    if flag != "--dataset_dir":
+    if flag not in ("--dataset_dir", "--table"):
         return line
     return f"{flag}={data_name(path)}\n"
 
@@ -91,6 +93,7 @@ def main() -> None:
     parser.add_argument(
         "--dataset_dir", help="for transformations-…, attributes-… and translation-…"
     )
+    parser.add_argument("--table", help="for imputation: a file, or a folder of files")
     parser.add_argument("--evaluate_only", action="store_true", help="anew, if need be")
     parser.add_argument("--train_only", action="store_true")
     parser.add_argument("names", nargs="*", metavar="NAME")
@@ -98,15 +101,16 @@ def main() -> None:
     unknown = set(arguments.names) - set(RUNS)
     if unknown:
         parser.error(f"{sorted(unknown)} are no runs; there are {', '.join(RUNS)}")
-    usual = [name for name in RUNS if not name.startswith(OTHER_DATA)]
+    usual = [name for name in RUNS if not name.startswith(tuple(OTHER_DATA))]
     for name in arguments.names or usual:
-        given = arguments.dataset_dir if name.startswith(OTHER_DATA) else None
+        place = OTHER_DATA.get(name.partition("-")[0])
+        given = place and getattr(arguments, place)
         other = given and str(pathlib.Path(given).resolve())
-        called = f"{name}-{data_name(other).partition('/')[0]}" if other else name
+        called = f"{name}-{re.split(r'[./]', data_name(other))[0]}" if other else name
         run_dir = (arguments.runs_dir / called).resolve()
         data = f"--data_dir={pathlib.Path(arguments.data_dir).resolve()}"
         if not arguments.evaluate_only:
-            flags = [f"--dataset_dir={other}"] if other else []
+            flags = [f"--{place}={other}"] if other else []
             run("train", *RUNS[name], *flags, data, f"--run_dir={run_dir}")
         if not arguments.train_only:
             take_networks(run_dir, name)

@@ -1,18 +1,18 @@
 """Writes the tables of results from the files that runs left, into README.md, results/ and docs/.
 
 `python results/write_results.py` fills what stands between the markers `<!-- NAME -->` and
-`<!-- /NAME -->` in README.md, results/results.md, docs/objectives.md, docs/generation.md,
-docs/performance.md and docs/weak_supervision.md, from `flags.cfg` and `evaluation.json` of every
-run in `results/runs/` (`results/run_results.py` makes these), from `rows.csv` of every sweep there
-(`python -m tf_mvae.sweep` makes these), the paper's own numbers in `results/paper.json`, and the
-tables that `benchmarks/training_step.py`, `step_profile.py` and `quality_for_time.py` left.
+`<!-- /NAME -->` in README.md, results/results.md and in pages of docs/, from `flags.cfg` and
+`evaluation.json` of every run in `results/runs/` (`results/run_results.py` makes these), from
+`rows.csv` of every sweep there (`python -m tf_mvae.sweep` makes these), the paper's own numbers in
+`results/paper.json`, and the tables that `benchmarks/training_step.py`,
+`step_profile.py` and `quality_for_time.py` left.
 """
 
 import json
 import pathlib
 import re
 
-from result_tables import digits, generation, pictures, sentences
+from result_tables import digits, generation, imputation, pictures, sentences
 from result_tables.kept import Result
 
 HERE = pathlib.Path(__file__).parent
@@ -57,6 +57,7 @@ def main() -> None:
     fill(page, "sentences", sentences.sentence_tables(results))
     fill(DOCS / "objectives.md", "objectives", digits.objective_table(results))
     fill(DOCS / "generation.md", "quickstart", generation.generation_tables(results, "quickstart"))
+    fill(DOCS / "tables.md", "imputation", imputation.imputation_tables(results))
     for name in ("training_step", "step_profile", "quality_for_time"):
         fill(DOCS / "performance.md", name, benchmark(name))
 

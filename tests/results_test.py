@@ -244,3 +244,32 @@ def test_coherence_stands_next_to_the_distance_where_it_was_measured(tmp_path):
     written = script("result_tables.digits")
     text = written.coherence_table([script("result_tables.kept").Result(tmp_path)])
     assert "| 96.0 ± 1.2 % | 275.6 ± 0.0 | 70.0 ± 1.2 % | - | - | - |" in text
+
+
+def test_imputation_is_compared_with_other_imputers(tmp_path):
+    kept = tmp_path / "imputation-boys"
+    kept.mkdir()
+    RunConfig("table", table="boys.csv").write(kept / "flags.cfg")
+    results = {
+        "error of numbers, model": result("model", 0.318, "sd"),
+        "error of numbers, mean or mode": result("mean", 1.102, "sd"),
+        "wrong classes, model": result("model", 0.5, "%"),
+        "numbers inside the 90% interval, model": result("model", 0.924, "%"),
+        "calibration error of classes, model": result("model", 0.04, "%"),
+    }
+    (kept / "evaluation.json").write_text(json.dumps({"imputation": {"results": results}}))
+    text = script("result_tables.imputation").imputation_tables(
+        [script("result_tables.kept").Result(kept)]
+    )
+    assert (
+        "| boys | error of numbers | 0.318 ± 0.012 sd | - | 1.102 ± 0.012 sd | - | - | - |" in text
+    )
+    assert "| boys | wrong classes | 50.0 ± 1.2 % | - | - | - | - | - |" in text
+    assert "| boys | - | - | 92.4 ± 1.2 % | 4.0 ± 1.2 % |" in text
+    assert script("result_tables.imputation").imputation_tables([]) == "No run yet."
+
+
+def test_a_table_is_kept_without_where_it_lay(tmp_path):
+    named = script("run_results")._named
+    assert named("--table=/home/me/boys.csv\n") == "--table=boys.csv\n"
+    assert named("--epochs=3\n") == "--epochs=3\n"

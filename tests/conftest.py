@@ -10,6 +10,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 import keras
 import pytest
 import tensorflow as tf
+from keras.src.trainers import trainer
 from tensorflow.python.framework import config
 
 from tests import tiny
@@ -20,6 +21,31 @@ tf.config.set_logical_device_configuration(
 )
 # On a GPU float32 is multiplied with 10 bits of 23 otherwise.
 tf.config.experimental.enable_tensor_float_32_execution(False)
+
+
+# Keras has XLA compile what is compiled with `jit_compile="auto"`, its default: that takes seconds and
+# 80 MB a model, which are never given back. Tests of XLA ask for it.
+trainer.model_supports_jit = lambda model: False
+
+
+def pytest_addoption(parser):
+    parser.addoption(
+        "--part",
+        metavar="I/N",
+        help="run the I-th of N parts of the test files: TensorFlow never gives compiled programs "
+        "back, and a process that runs all tests takes 10 GB",
+    )
+
+
+def pytest_collection_modifyitems(config, items):
+    part = config.getoption("--part")
+    if part is None:
+        return
+    index, number = (int(text) for text in part.split("/"))
+    files = sorted({item.path for item in items})
+    chosen = set(files[index - 1 :: number])
+    config.hook.pytest_deselected(items=[item for item in items if item.path not in chosen])
+    items[:] = [item for item in items if item.path in chosen]
 
 
 # Every operation that a TensorFlow without anything beside it has registered.

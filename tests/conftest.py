@@ -23,8 +23,8 @@ tf.config.set_logical_device_configuration(
 tf.config.experimental.enable_tensor_float_32_execution(False)
 
 
-# Keras has XLA compile what is compiled with `jit_compile="auto"`, its default: that takes seconds and
-# 80 MB a model, which are never given back. Tests of XLA ask for it.
+# By default Keras has XLA compile a model's steps: that takes seconds and 80 MB a model, which are
+# never given back. Tests of XLA ask for it.
 trainer.model_supports_jit = lambda model: False
 
 

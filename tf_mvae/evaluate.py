@@ -135,6 +135,8 @@ def main(_) -> int:
         progress=functools.partial(tqdm.tqdm, disable=None),
     )
     place = {"checkpoint": FLAGS.checkpoint, "step": run.checkpoint_step}
+    if run.model.sampler is not None:  # without one a report is as before there were any
+        place["latents"] = "sampler"
     path, analyses = run.directory / "evaluation.json", {}
     for name in FLAGS.analysis or usual_analyses(run):
         analysis = ANALYSES[name]

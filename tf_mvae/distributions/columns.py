@@ -1,7 +1,7 @@
 """A likelihood of the columns of a table, each of a type of its own."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import keras
@@ -130,9 +130,19 @@ class Columns(Likelihood):
 
     def expected_value(self, parameters: tf.Tensor) -> tf.Tensor:
         """Returns means, and of classes the most probable, `[..., columns]`."""
+        return self._joined_means([part.expected_value for part in self.parts], parameters)
+
+    def expected_over_samples(self, parameters: tf.Tensor) -> tf.Tensor:
+        """See `Likelihood.expected_over_samples`; of classes the most probable one on average."""
+        return self._joined_means([part.expected_over_samples for part in self.parts], parameters)
+
+    def _joined_means(
+        self, means: Sequence[Callable[[tf.Tensor], tf.Tensor]], parameters: tf.Tensor
+    ) -> tf.Tensor:
         found = []
-        for part, own in zip(self.parts, self.part_parameters(parameters), strict=True):
-            value = part.expected_value(own)
+        own = zip(self.parts, means, self.part_parameters(parameters), strict=True)
+        for part, mean, values in own:
+            value = mean(values)
             found.append(tf.argmax(value, -1) if part.is_categorical else value)
         return self._joined(found)
 

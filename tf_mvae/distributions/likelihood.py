@@ -168,6 +168,16 @@ class Likelihood:
         except NotImplementedError:
             return self._sampled_mean(distribution)
 
+    def expected_over_samples(self, parameters: tf.Tensor) -> tf.Tensor:
+        """Returns the mean of the expected values of several latents, `[..., *event_shape]`.
+
+        Of what has no mean (a sequence) it is what the first latent gives.
+
+        Args:
+            parameters: `[sample, ..., *parameter_shape]`.
+        """
+        return tf.reduce_mean(self.expected_value(parameters), axis=0)
+
     def prepare(self, value: tf.Tensor) -> tf.Tensor:
         """Casts raw data; uint8 is taken for an image and scaled to [0, 1]."""
         scale = 1 / 255 if value.dtype == tf.uint8 else 1.0

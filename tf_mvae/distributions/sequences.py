@@ -379,6 +379,10 @@ class TokenSequence(Likelihood):
         """Returns the greedy sequences, int32 `[..., length]`."""
         return self.distribution(parameters).mode()
 
+    def expected_over_samples(self, parameters: tf.Tensor) -> tf.Tensor:
+        """See `Likelihood.expected_over_samples`."""
+        return self.expected_value(parameters[0])
+
     def prepare(self, value: tf.Tensor) -> tf.Tensor:
         """Casts ids to int32, with padding for whatever stands behind an end."""
         return blank_rest(tf.cast(value, self.dtype))

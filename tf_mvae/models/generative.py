@@ -238,14 +238,22 @@ class GenerativeModel(LatentModel):
         mask: Mapping[str, tf.Tensor],
     ) -> dict[str, tf.Tensor]:
         """Returns values with those of missing modalities replaced; see `call`."""
-        missing = {m.name: mask[m.name] <= 0 for m in self.targets if m.name in x}
+        missing = {
+            m.name: tf.math.is_nan(x[m.name]) if m.element_mask else mask[m.name] <= 0
+            for m in self.targets
+            if m.name in x
+        }
+
+        def decode_mean(z):
+            parameters = self.likelihood_parameters(z)
+            wanted = self._given(parameters)
+            return {m.name: m.likelihood.expected_over_samples(parameters[m.name]) for m in wanted}
 
         def complete():
             posterior = self.sampler.of(self._context(x, mask))
             z = posterior.sample(_COMPLETION_SAMPLES, self._seed(None))
             z = tf.ensure_shape(z, [None, None, self.latent_dim])
-            drawn = self._decoded(z, None, None, {})
-            found = {name: tf.reduce_mean(drawn[name], axis=0) for name in values}
+            found = dict(self._eager_calls("complete", decode_mean, z, free_axes=2))
             for name, there in missing.items():
                 axes = [1] * (values[name].shape.rank - there.shape.rank)
                 choose = tf.reshape(there, tf.concat([tf.shape(there), axes], 0))

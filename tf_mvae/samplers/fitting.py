@@ -258,6 +258,9 @@ def fit(
     trainer.compile(
         make_optimizer(learning_rate, steps and steps * epochs), jit_compile=jit_compile
     )
-    history = trainer.fit(data, validation_data=validation_data, epochs=epochs, **kwargs)
+    try:
+        history = trainer.fit(data, validation_data=validation_data, epochs=epochs, **kwargs)
+    finally:
+        sampler.trainable = False  # the model's optimizer has none of its weights
     model.set_sampler(sampler)
     return history

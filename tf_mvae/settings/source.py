@@ -126,7 +126,7 @@ class _Scope(Mapping):
         self.module = module
         path = _path(module)
         try:
-            self.tree = ast.parse(_without_bodies(path.read_text(encoding="utf-8")))
+            self.tree = _parse(path.read_text(encoding="utf-8"))
         except (OSError, SyntaxError, ValueError) as error:
             raise UserError(f"{path} cannot be read: {error}") from error
         self.constants: dict[str, ast.expr] = {}
@@ -168,6 +168,14 @@ class _Scope(Mapping):
 
     def __len__(self) -> int:
         return len(self.constants) + len(self._imported)
+
+
+def _parse(text: str) -> ast.Module:
+    """Parses a module, without the bodies of its functions and classes where these are found."""
+    try:
+        return ast.parse(_without_bodies(text))
+    except SyntaxError:  # the pattern takes a body for shorter than it is
+        return ast.parse(text)
 
 
 def _without_bodies(text: str) -> str:

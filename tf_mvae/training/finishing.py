@@ -12,6 +12,7 @@ import tensorflow as tf
 from absl import logging
 
 from tf_mvae import files
+from tf_mvae.data.pipeline import CACHE_BYTES
 from tf_mvae.distributions.likelihoods import Categorical
 from tf_mvae.experiments import registry
 from tf_mvae.modality import Modality
@@ -55,6 +56,8 @@ def finish(
     checkpoints: Checkpoints,
     test_batch: Any,
     steps: int,
+    checkpoint_steps: int = 1000,
+    cache_bytes: int = CACHE_BYTES,
 ) -> dict[str, Any]:
     """Writes what a finished run leaves, all from the best checkpoint, and its summary.
 
@@ -64,7 +67,9 @@ def finish(
     best = checkpoints.restore("best", model_only=True)
     if config.sampler_epochs:
         settings = SamplerSettings(config.sampler_epochs, seed=config.seed)
-        fit_run_sampler(config, directory, model, best.step, settings)
+        fit_run_sampler(
+            config, directory, model, best.step, settings, checkpoint_steps, cache_bytes
+        )
     else:
         attach_run_sampler(directory, model, best.step)
     write_results(config, directory, model, best, test_batch)

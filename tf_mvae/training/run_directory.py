@@ -119,7 +119,9 @@ class RunDirectory:
         self.finished.unlink(missing_ok=True)
         if config.epochs != was.epochs:
             print(f"the run had --epochs={was.epochs}; it goes on to --epochs={config.epochs}")
-            was.replace(epochs=config.epochs).write(self.flags)
+        changes = {"epochs": config.epochs, "sampler_epochs": config.sampler_epochs}
+        if any(was.get(name) != value for name, value in changes.items()):
+            was.replace(**changes).write(self.flags)
 
     def summary(self) -> dict[str, Any] | None:
         """Reads `finished.json`; None if the run is not finished or the file is damaged."""

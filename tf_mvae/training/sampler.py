@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import pathlib
 import shutil
 from typing import Any
 
@@ -87,7 +88,9 @@ def fit_run_sampler(
     record = {"model_step": model_step, "settings": dataclasses.asdict(settings)}
     splits = {name: incomplete_split(config, name) for name in ("train", "validation")}
     size = min(settings.batch_size, splits["train"].num_examples)
-    own = config.replace(epochs=settings.epochs, batch_size=size, seed=settings.seed)
+    own = config.replace(
+        epochs=settings.epochs, batch_size=size, seed=settings.seed, input_streams=1
+    )
     feed = Feed(own, splits, cache_bytes=cache_bytes)
     steps = feed.steps_per_epoch
     keras.utils.set_random_seed(settings.seed)
@@ -95,10 +98,10 @@ def fit_run_sampler(
     sampler = KINDS[settings.kind](model.latent_dim, model.num_columns)
     trainer = SamplerTrainer(model, sampler, settings.seed)
     optimizer = make_optimizer(settings.learning_rate, steps * settings.epochs)
-    trainer.compile(optimizer, jit_compile=True)
+    trainer.compile(optimizer, jit_compile=bool(config.jit_compile))
     found = _record(directory)
     if found is None or {name: found.get(name) for name in record} != record:
-        shutil.rmtree(directory.sampler, ignore_errors=True)
+        _put_aside(directory, found)
         directory.sampler.mkdir(parents=True)
         _write(directory, record)
     checkpoints = Checkpoints(directory.sampler / "checkpoints", trainer)
@@ -117,6 +120,7 @@ def fit_run_sampler(
     best = checkpoints.restore("best", model_only=True)
     config = keras.saving.serialize_keras_object(sampler)
     _write(directory, {**record, "sampler": config, "metrics": best.metrics})
+    shutil.rmtree(_aside(directory), ignore_errors=True)
     model.set_sampler(sampler)
 
 
@@ -133,6 +137,8 @@ def attach_run_sampler(directory: RunDirectory, model: BaseVAE, model_step: int)
     """
     record = _record(directory)
     if record is None or "sampler" not in record:
+        if record is not None:
+            logging.warning("the sampler in %s is not finished, and is not used", directory.sampler)
         return False
     if record["model_step"] != model_step:
         logging.warning(
@@ -154,6 +160,18 @@ def attach_run_sampler(directory: RunDirectory, model: BaseVAE, model_step: int)
         )
     model.set_sampler(sampler)
     return True
+
+
+def _aside(directory: RunDirectory) -> pathlib.Path:
+    return directory.sampler.with_name("sampler.replaced")
+
+
+def _put_aside(directory: RunDirectory, record: dict[str, Any] | None) -> None:
+    """Makes room for a sampler; a finished one is kept until the new one is finished, too."""
+    if record is not None and "sampler" in record:
+        shutil.rmtree(_aside(directory), ignore_errors=True)
+        directory.sampler.rename(_aside(directory))
+    shutil.rmtree(directory.sampler, ignore_errors=True)
 
 
 def _say(settings: SamplerSettings, start: Position) -> None:

@@ -147,6 +147,11 @@ def _train(
         trained = Replicas(strategy, lambda: make_model(config))
         model = trained.models[0]
         feed = dataclasses.replace(feed, part=trained.part)
+    if config.sampler_epochs and model.conditions:
+        raise UserError(
+            f"--sampler_epochs is not for --model={config.model}, whose latent does not depend on "
+            f"{model.conditions[0]!r}; leave it out"
+        )
     if strategy is not None and not trained.is_chief:
         start = _told_by_chief(trained)
         if start is not None:
@@ -182,7 +187,9 @@ def _train(
         checkpoints.close()
     checkpoints.join()
     steps = config.epochs * steps_per_epoch
-    return finish(config, directory, model, checkpoints, test_batch, steps)
+    return finish(
+        config, directory, model, checkpoints, test_batch, steps, checkpoint_steps, cache_bytes
+    )
 
 
 def _has_processes(strategy: tf.distribute.Strategy | None) -> bool:
@@ -227,7 +234,8 @@ def _take_up(
     directory.claim(config, resume)
     keep_assets(config, directory)
     summary = directory.summary()
-    if summary is not None and summary["epochs"] == config.epochs:
+    wants_sampler = config.sampler_epochs not in (0, directory.config().sampler_epochs)
+    if summary is not None and summary["epochs"] == config.epochs and not wants_sampler:
         return None
     start = checkpoints.restore()
     if start is None and summary is not None:

@@ -219,7 +219,40 @@ def test_files_of_a_folder_that_do_not_fit_together_are_refused(tmp_path):
         (pd.DataFrame({"sample": ["a"], "age": [3]}), "'patient' in one and 'sample' in other"),
         (pd.DataFrame({"patient": ["a"], "dose": [3]}), "'dose' is in one and in other"),
         (pd.DataFrame({"patient": ["a", "a"], "age": [3, 4]}), "come twice"),
+        (pd.DataFrame({"patient": [1, 2], "age": [3, 4]}), "numbers in other and text in one"),
     ):
         other.to_csv(folder / "other.csv", index=False)
         with pytest.raises(UserError, match=message):
             read_table_and_modalities(folder)
+
+
+def test_names_of_files_are_those_of_modalities(tmp_path):
+    frame = pd.DataFrame({"patient": ["a", "b"], "dose": [3, 1]})
+    for names in (["rna.v1.csv", "rna.v2.csv"], ["rna-seq.csv"]):
+        folder = tmp_path / names[0]
+        folder.mkdir()
+        for name in names:
+            frame.to_csv(folder / name, index=False)
+        with pytest.raises(UserError, match="what stands before the first dot"):
+            read_table_and_modalities(folder)
+
+
+def test_a_split_that_some_rows_do_not_have_is_refused():
+    frame = pd.DataFrame({"a": range(4), "split": ["train", "validation", "test", None]})
+    with pytest.raises(UserError, match="empty in 1 rows"):
+        without_split(frame)
+
+
+def test_what_is_generated_of_a_proportion_is_one():
+    numbers = np.append(np.linspace(0.01, 0.99, 50), [0.0, 1.0])
+    (column,) = infer_schema(pd.DataFrame({"share": numbers}))[0].columns.values()
+    assert column.type == "proportion" and column.encode(pd.Series([0.0]))[0] > 0
+    assert column.decode(np.array([0.0, 1.0])).tolist() == [0.0, 1.0]
+
+
+def test_numbers_of_one_value_are_left_out_and_reserved_names_changed():
+    frame = pd.DataFrame({"same": np.full(30, 3.7), "temperature": np.linspace(-1.3, 2.4, 30)})
+    schema, left_out = infer_schema(frame, "columns")
+    assert left_out == {"same": "it holds 3.7 only"}
+    assert list(schema.modalities) == ["temperature_column"]
+    assert from_frame(frame, schema).modalities()

@@ -13,10 +13,10 @@ import tensorflow as tf
 from tests import tiny
 from tests.data.tables_test import GRADES
 from tf_mvae import UserError, inspect_table
-from tf_mvae.data import Schema, from_frame
+from tf_mvae.data import Schema, Table, from_frame
 from tf_mvae.data.table_files import read_table, write_table
 from tf_mvae.evaluation import Settings
-from tf_mvae.evaluation.imputation import analyze, held_out
+from tf_mvae.evaluation.imputation import analyze, baseline_estimates, held_out
 from tf_mvae.experiments.table import load_table
 from tf_mvae.serving.examples import example_inputs
 from tf_mvae.training import RunConfig, load_run, train
@@ -131,3 +131,27 @@ def test_splits_and_mistakes(finished, tmp_path):
         load_table("train", table="none.csv")
     with pytest.raises(UserError, match="none of"):
         load_table("all", table=str(tmp_path / "a.csv"))
+
+
+def test_a_class_of_test_rows_alone_is_known_and_units_are_of_the_training_rows(tmp_path):
+    rows = 40
+    split = ["train"] * 30 + ["validation"] * 5 + ["test"] * 5
+    kind = ["ab"[i % 2] for i in range(rows - 1)] + ["c"]
+    size = [float(i % 7) + 0.5 - (i % 3) for i in range(30)] + [1000.5] * 10
+    frame = pd.DataFrame({"size": size, "kind": kind, "id": range(1, rows + 1), "split": split})
+    frame.to_csv(tmp_path / "t.csv", index=False)
+    schema = load_table("test", str(tmp_path / "t.csv")).schema
+    assert schema.columns["kind"].categories == ("a", "b", "c")
+    assert "id" not in schema.columns
+    assert schema.columns["size"].loc == pytest.approx(np.mean(size[:30]))
+
+
+def test_the_mean_that_the_model_is_compared_with_is_the_mean():
+    rng = np.random.default_rng(0)
+    frame = pd.DataFrame({"count": rng.poisson(rng.gamma(0.4, 20, 200)), "x": rng.normal(size=200)})
+    train = from_frame(frame, verbose=False)
+    assert train.schema.columns["count"].type == "count"
+    there = np.arange(200)[:, np.newaxis] % 2 == np.zeros(2)
+    holes = Table(frame.astype(float).where(there), train.schema)
+    mean = baseline_estimates(train, holes, Settings())["mean or mode"]
+    np.testing.assert_allclose(mean["count"][1::2], frame["count"].mean(), rtol=1e-5)

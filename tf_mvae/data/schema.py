@@ -110,7 +110,8 @@ class Column:
     def decode(self, numbers: np.ndarray) -> np.ndarray:
         """Returns numbers of a model in the column's units; of classes their values, objects."""
         if not self.is_class:
-            return np.asarray(numbers, np.float64) * self.scale + self.loc
+            found = np.asarray(numbers, np.float64) * self.scale + self.loc
+            return np.clip(found, *_RANGES[self.type]) if self.type in _RANGES else found
         places = np.clip(np.nan_to_num(numbers), 0, len(self.categories) - 1)
         found = np.empty(len(self.categories), object)
         found[:] = self.categories

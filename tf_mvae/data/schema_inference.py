@@ -94,11 +94,18 @@ def _grouped(
     return found
 
 
+# What a modality may not be called; see `tf_mvae.Modality`.
+_RESERVED = (
+    *("z", "loc", "log_variance", "num_samples", "seed", "temperature"),
+    *("self", "everything"),
+)
+
+
 def _identifier(name: Any, taken: Mapping[str, Any]) -> str:
     """Returns a modality's name made of a column's."""
     plain = "".join(c if c.isascii() and c.isalnum() else "_" for c in str(name))
     plain = plain if plain[:1].isalpha() else f"column_{plain}"
-    if plain.endswith("_mask") or plain.lower() in ("z", "loc", "seed", "self", "everything"):
+    if plain.endswith("_mask") or plain.lower() in _RESERVED:
         plain = f"{plain}_column"
     while plain in taken:
         plain += "_2"
@@ -124,6 +131,8 @@ def _column(name: Any, values: Any, kind: str | None) -> Column | str:
         return _classes(name, distinct, False, kind, observed)
     if not np.isfinite(numbers).all():
         return "it holds infinite numbers"
+    if kind is None and len(np.unique(numbers)) < 2 and dtype != "b":
+        return f"it holds {class_value(numbers[0])!r} only"
     kind = kind or _kind_of_numbers(numbers, dtype == "b")
     if kind is None:
         return "it numbers the rows"
@@ -182,7 +191,8 @@ def _number_column(name: Any, numbers: np.ndarray, kind: str) -> Column:
         edge = 0.5 / len(numbers)
         return Column(name, kind, loc=-edge / (1 - 2 * edge), scale=1 / (1 - 2 * edge))
     spread = float(numbers.std())
-    return Column(name, kind, loc=float(numbers.mean()), scale=spread if spread > 0 else 1.0)
+    loc = float(numbers.mean())
+    return Column(name, kind, loc=loc, scale=spread if spread > 1e-9 * abs(loc) else 1.0)
 
 
 def _skewness(numbers: np.ndarray) -> float:

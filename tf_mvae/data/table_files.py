@@ -2,6 +2,7 @@
 
 import os
 import pathlib
+import re
 from typing import Any
 
 from tf_mvae import files
@@ -50,7 +51,15 @@ def read_table_and_modalities(
     names = sorted(p for p in folder.iterdir() if p.name.lower().endswith(_ENDINGS))
     if not names:
         raise UserError(f"table {folder} is a folder without a file that ends in {_ENDINGS}")
-    parts = {name.name.partition(".")[0]: _indexed(name) for name in names}
+    parts: dict[str, Any] = {}
+    for file in names:
+        name = file.name.partition(".")[0]
+        if name in parts or not re.fullmatch("[A-Za-z][A-Za-z0-9_]*", name):
+            raise UserError(
+                f"table {file}: what stands before the first dot is the modality's name: letters, "
+                "digits and underscores, another one for each file"
+            )
+        parts[name] = _indexed(file)
     _check_parts(folder, parts)
     import pandas as pd
 
@@ -73,6 +82,12 @@ def _indexed(path: pathlib.Path) -> Any:
 
 def _check_parts(folder: pathlib.Path, parts: dict[str, Any]) -> None:
     """Refuses files without a common first column, and columns that two files have."""
+    kinds = {getattr(part.index.dtype, "kind", "O") in "iuf": name for name, part in parts.items()}
+    if len(kinds) > 1:
+        raise UserError(
+            f"table {folder}: the first column holds numbers in {kinds[True]} and text in "
+            f"{kinds[False]}, which are never equal; write them alike"
+        )
     keys = {part.index.name: name for name, part in parts.items()}
     if len(keys) > 1:
         raise UserError(
@@ -94,9 +109,10 @@ def _read_file(path: str) -> Any:
         raise UserError("tables need pandas: pip install 'tf-mvae[tables]'") from error
     path = os.path.expanduser(path)
     try:
-        if path.endswith((".parquet", ".pq")):
-            return pd.read_parquet(path)
-        separator = "\t" if ".tsv" in os.path.basename(path) else ","
+        if path.lower().endswith((".parquet", ".pq")):
+            frame = pd.read_parquet(path)
+            return frame if frame.index.name is None else frame.reset_index()
+        separator = "\t" if ".tsv" in os.path.basename(path).lower() else ","
         return pd.read_csv(path, sep=separator)
     except ImportError as error:
         raise UserError(f"{path} needs pyarrow: pip install pyarrow") from error

@@ -8,6 +8,7 @@ import numpy as np
 
 from tf_mvae.data.schema import Schema
 from tf_mvae.data.schema_inference import describe_schema, infer_schema
+from tf_mvae.errors import UserError
 from tf_mvae.modality import Modality
 
 __all__ = ["Table", "from_frame", "split_rows", "without_split"]
@@ -100,7 +101,13 @@ def without_split(
     Returns:
         The other columns, that column or None, and the modalities without it.
     """
-    if _SPLIT_COLUMN in frame.columns and set(frame[_SPLIT_COLUMN]) == set(_SPLITS):
+    if _SPLIT_COLUMN in frame.columns and set(frame[_SPLIT_COLUMN].dropna()) == set(_SPLITS):
+        empty = int(frame[_SPLIT_COLUMN].isna().sum())
+        if empty:
+            raise UserError(
+                f"column {_SPLIT_COLUMN!r} is empty in {empty} rows; write train, validation or "
+                "test into each"
+            )
         if isinstance(modalities, Mapping):
             others = {n: [c for c in own if c != _SPLIT_COLUMN] for n, own in modalities.items()}
             modalities = {name: own for name, own in others.items() if own}

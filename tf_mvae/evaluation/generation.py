@@ -71,7 +71,8 @@ def analyze(run: Run, settings: Settings) -> dict[str, Any]:
             string of.
     """
     model = run.model
-    images = [m for m in model.targets if m.likelihood.is_image and not m.mask_shape]
+    images = [m for m in model.targets if m.likelihood.is_image]
+    images = [m for m in images if not (m.mask_shape or m.element_mask)]
     concepts = concepts_of(model)
     if not images or not concepts:
         raise UserError(

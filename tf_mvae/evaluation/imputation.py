@@ -15,6 +15,8 @@ from tf_mvae.evaluation.statistics import mean_and_error, share
 
 __all__ = ["analyze", "baseline_estimates", "held_out"]
 
+Units = dict[Any, tuple[float, float]]
+
 _FRACTION = 0.2
 _INTERVALS = (0.5, 0.8, 0.9)
 _NEIGHBOURS = 5
@@ -123,18 +125,29 @@ def baseline_estimates(train: Table, holes: Table, settings: Settings) -> dict[s
         "random forests": (IterativeImputer(forest, max_iter=_ROUNDS, **iterative), True),
         "KNNImputer": (KNNImputer(n_neighbors=_NEIGHBOURS, keep_empty_features=True), False),
     }
-    found = {}
+    found, units = {}, _units(train)
     for name, (imputer, drop) in settings.progress(
         imputers.items(), desc="imputers", total=len(imputers)
     ):
         with warnings.catch_warnings():  # that a few rounds were not enough
             warnings.simplefilter("ignore")
-            filled = imputer.fit(_matrix(train, drop)).transform(_matrix(holes, drop))
-        found[name] = _frame(holes, filled, drop)
+            filled = imputer.fit(_matrix(train, drop, units)).transform(_matrix(holes, drop, units))
+        found[name] = _frame(holes, filled, drop, units)
     return found
 
 
-def _matrix(table: Table, drop: bool) -> np.ndarray:
+def _units(table: Table) -> Units:
+    """Returns the mean and the standard deviation of each column of numbers, as encoded."""
+    found = {}
+    for column in table.schema.columns.values():
+        if not column.is_class:
+            values = column.encode(table.frame[column.name]).astype(np.float64)
+            spread = float(np.nanstd(values))
+            found[column.name] = float(np.nanmean(values)), spread or 1.0
+    return found
+
+
+def _matrix(table: Table, drop: bool, units: Units) -> np.ndarray:
     """Returns a table as numbers side by side: standardised ones, and classes one-hot.
 
     With `drop` a class has no place for its first value, and one of an order is its number: places
@@ -146,13 +159,14 @@ def _matrix(table: Table, drop: bool) -> np.ndarray:
         if column.is_class and not (drop and column.type == "ordinal"):
             hot = values == np.arange(int(drop), len(column.categories))
             values = np.where(np.isnan(values), np.nan, hot)
-        elif column.type in ("count", "positive"):
-            values = np.log1p(values)
+        elif not column.is_class:
+            mean, spread = units[column.name]
+            values = (values - mean) / spread
         parts.append(values)
     return np.concatenate(parts, axis=1)
 
 
-def _frame(table: Table, matrix: np.ndarray, drop: bool) -> Any:
+def _frame(table: Table, matrix: np.ndarray, drop: bool, units: Units) -> Any:
     """Returns the data frame that a matrix of estimates stands for."""
     import pandas as pd
 
@@ -165,8 +179,9 @@ def _frame(table: Table, matrix: np.ndarray, drop: bool) -> Any:
         if hot and drop:
             values = np.concatenate([1 - values.sum(1, keepdims=True), values], 1)
         numbers = values.argmax(axis=1) if hot else values[:, 0]
-        if column.type in ("count", "positive"):
-            numbers = np.expm1(numbers)
+        if not column.is_class:
+            mean, spread = units[column.name]
+            numbers = numbers * spread + mean
         found[column.name] = column.decode(numbers)
     return pd.DataFrame(found, table.frame.index)
 

@@ -2,6 +2,7 @@
 
 import pathlib
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -37,7 +38,8 @@ def load_table(
     Args:
         split: Its name.
         table: Path of a CSV, TSV or Parquet file, or of a folder of them.
-        schema: Path of a schema; inferred from the training rows if omitted.
+        schema: Path of a schema. If omitted it is inferred: types and categories from all rows,
+            units of numbers from the training rows.
         assets_dir: Where a run keeps its schema; none yet if None.
 
     Raises:
@@ -59,8 +61,19 @@ def load_table(
     elif schema:
         found = Schema.load(schema)
     else:
-        found, _left_out = infer_schema(frame.iloc[rows["train"]], modalities)
+        found = _schema_of(frame, rows["train"], modalities)
     return Table(frame.iloc[rows[split]], found)
+
+
+def _schema_of(frame: Any, rows: np.ndarray, modalities: Any) -> Schema:
+    """Infers types and categories from all rows, units of numbers from the training rows."""
+    whole, _left_out = infer_schema(frame, modalities)
+    types = {name: column.type for name, column in whole.columns.items()}
+    groups = {name: list(columns) for name, columns in whole.modalities.items()}
+    train, _left_out = infer_schema(frame.iloc[rows], groups, types)
+    numbers = ("real", "positive", "count")
+    units = {name: column for name, column in train.columns.items() if column.type in numbers}
+    return Schema({**whole.columns, **units}, whole.modalities)
 
 
 def table_modalities(

@@ -23,8 +23,8 @@ tf.config.set_logical_device_configuration(
 tf.config.experimental.enable_tensor_float_32_execution(False)
 
 
-# By default, jit_compile="auto", Keras has XLA compile a model's steps: that takes seconds, and 80 MB
-# a model, which are never given back. Tests of XLA ask for it.
+# By default Keras has XLA compile a model's steps: that takes seconds, and 80 MB a model, which are
+# never given back. Tests of XLA ask for it.
 trainer.Trainer._resolve_auto_jit_compile = lambda model: False
 
 

@@ -3,7 +3,6 @@
 import json
 import subprocess
 import sys
-import types
 
 import keras
 import numpy as np
@@ -12,7 +11,7 @@ import tensorflow as tf
 
 from tests import tiny
 from tests.data.tables_test import GRADES
-from tf_mvae import UserError, inspect_table
+from tf_mvae import UserError
 from tf_mvae.data import Schema, Table, from_frame
 from tf_mvae.data.table_files import read_table, write_table
 from tf_mvae.evaluation import Settings
@@ -109,12 +108,10 @@ def test_commands_fill_a_table_and_infer_a_schema(finished):
     assert len(read_table(details)) == gaps and f"{gaps} of 240 cells" in done.stdout
 
 
-def test_inspect_table_prints_and_writes_a_schema(finished, capsys, monkeypatch):
-    path = str(finished / "data.csv")
-    flags = types.SimpleNamespace(table=path, output=None, modalities="types")
-    monkeypatch.setattr(inspect_table, "FLAGS", flags)
-    assert inspect_table.main([]) == 0
-    printed = capsys.readouterr().out
+def test_inspect_table_prints_and_writes_a_schema(finished):
+    done = command("inspect_table", str(finished / "data.csv"), "--modalities=types")
+    assert done.returncode == 0, done.stderr
+    printed = done.stdout
     assert "a: real, 1" in printed and "grade: categorical (high, low, mid)" in printed
     frame = read_table(finished / "data.csv")
     assert from_frame(frame, f"{finished / 'data.csv'}.schema.json").schema.columns["b"].scale > 0

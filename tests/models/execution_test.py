@@ -60,7 +60,7 @@ def test_a_train_step_of_the_users_own_is_left_to_keras(monkeypatch):
         def train_step(self, data):
             return {"mine": super().train_step(data)["loss"]}
 
-    monkeypatch.setattr(base, "several_steps", lambda *_: "ours")
+    monkeypatch.setattr(training, "several_steps", lambda *_: "ours")
     for make, ours in ((MVAE, True), (Own, False)):
         model = make(tiny.make_modalities(), tiny.LATENT_DIM)
         model.compile("adam", jit_compile=True, steps_per_execution=4)

@@ -6,7 +6,7 @@ import pytest
 import tensorflow as tf
 
 from tests import tiny
-from tf_mvae.models import MVAE, base
+from tf_mvae.models import MVAE, training
 from tf_mvae.models.precision import layers_compute_in
 
 BATCH = 4

@@ -221,3 +221,11 @@ def test_columns_are_their_parts_side_by_side():
     assert seen.shape == (6, 2 + 3 + 1 + 4 + 5)
     with pytest.raises(UserError, match="cannot be a part"):
         likelihoods.Columns([likelihoods.Normal([2, 2])])
+
+
+def test_classes_are_averaged_over_latents_as_probabilities():
+    likelihood = likelihoods.Columns([likelihoods.Normal([1]), likelihoods.Categorical(3)])
+    # Of three latents two are sure of class 0 and one of class 2: on average it is 0, and not 1.
+    parameters = tf.constant([[1.0, 9, 0, 0], [2.0, 9, 0, 0], [6.0, 0, 0, 9]])[:, tf.newaxis]
+    found = likelihood.expected_over_samples(parameters)
+    np.testing.assert_allclose(found, [[3.0, 0.0]], atol=1e-5)

@@ -71,3 +71,24 @@ def test_the_sampler_of_another_checkpoint_is_not_used(run_dir, tmp_path, caplog
     assert "was fitted to step 99, not 3" in caplog.text
     with pytest.raises(UserError, match="holds no run"):
         fit_sampler_of_run(tmp_path / "none", SETTINGS)
+
+
+def test_a_finished_run_may_be_given_another_sampler(run_dir, tmp_path):
+    path = tmp_path / "run"
+    shutil.copytree(run_dir, path)
+    train(CONFIG.replace(sampler_epochs=2), path)
+    record = json.loads((path / "sampler" / "sampler.json").read_text())
+    assert record["settings"]["epochs"] == 2 and "sampler" in record
+    assert RunConfig.read(path / "flags.cfg").sampler_epochs == 2
+    assert not (path / "sampler.replaced").exists()
+
+
+def test_an_unfinished_sampler_is_not_used_and_says_so(run_dir, tmp_path, caplog):
+    path = tmp_path / "run"
+    shutil.copytree(run_dir, path)
+    place = path / "sampler" / "sampler.json"
+    record = json.loads(place.read_text())
+    del record["sampler"]
+    place.write_text(json.dumps(record))
+    assert load_run(path).model.sampler is None
+    assert "is not finished, and is not used" in caplog.text

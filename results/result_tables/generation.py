@@ -1,5 +1,7 @@
 """What models generate from each subset, next to scales and useless models."""
 
+import math
+
 from result_tables.kept import Result, table
 
 
@@ -22,7 +24,8 @@ def figure(result: dict | None) -> str:
     unit = result.get("unit", "%")
     scale, digits = (100, 1) if unit == "%" else (1, 3 if abs(result["value"]) < 10 else 1)
     value, error = scale * result["value"], scale * result["standard_error"]
-    return f"{value:.{digits}f} ± {error:.{digits}f} {unit}".strip()
+    known = "" if math.isnan(error) else f" ± {error:.{digits}f}"
+    return f"{value:.{digits}f}{known} {unit}".strip()
 
 
 def _grid(title: str, rows: dict[str, dict[str, str]]) -> str:

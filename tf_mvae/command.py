@@ -41,8 +41,8 @@ def expand_flagfiles(
             found.append(argument)
             continue
         path = os.path.expanduser(path if equals else next(rest, ""))
-        beside = os.path.join(folder, path)
-        path = beside if os.path.exists(beside) else path
+        neighbour = os.path.join(folder, path)
+        path = neighbour if os.path.exists(neighbour) else path
         if path in above:
             raise UserError(f"--flagfile={path} includes itself")
         with open(path, encoding="utf-8") as file:

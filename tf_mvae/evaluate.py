@@ -142,10 +142,13 @@ def main(_) -> int:
         analysis = ANALYSES[name]
         number = FLAGS.num_samples or analysis.num_samples
         own = setting_flags.checked(analysis.settings)
-        told = dataclasses.replace(settings, num_samples=number, own=own)
-        results = analysis.analyze(run, told)
-        trained = {"baseline_steps": told.baseline_steps_of(run)} if analysis.trains else {}
-        analyses[name] = {"settings": {**told.recorded(), **trained, **place}, "results": results}
+        own_settings = dataclasses.replace(settings, num_samples=number, own=own)
+        results = analysis.analyze(run, own_settings)
+        trained = {"baseline_steps": own_settings.baseline_steps_of(run)} if analysis.trains else {}
+        analyses[name] = {
+            "settings": {**own_settings.recorded(), **trained, **place},
+            "results": results,
+        }
         update_report(path, {name: analyses[name]})  # kept, whatever becomes of the next one
     print(table(analyses))
     print(f"written to {path}")

@@ -36,7 +36,7 @@ def coherence_table(results: list[Result]) -> str:
         )
     head = [
         "data", "likelihood weight", "cross weight", "term weight", "epochs / annealing",
-        "label read off the image", "image from the label named right", "Fréchet distance",
+        "label predicted from the image", "image from the label named right", "Fréchet distance",
         "image and label from the prior agree", "Fréchet distance", "classifier on real images",
         "Fréchet distance of reconstructions",
     ]  # fmt: skip
@@ -157,7 +157,7 @@ def objective_table(results: list[Result]) -> str:
         )
     head = [
         "likelihood weight", "cross weight", "term weight", "epochs / annealing, learning rate",
-        "log p(image)", "variance of log w", "label read off the image",
+        "log p(image)", "variance of log w", "label predicted from the image",
         "image from the label named right", "image and label from the prior agree",
     ]  # fmt: skip
     return table(head, rows)
@@ -175,7 +175,7 @@ def weak_trials(results: list[Result]) -> str:
         for result in results
         if result.name.startswith("weak-")
     ]
-    head = ["label weight", "epochs / annealing", "self-training", "label read off the image"]
+    head = ["label weight", "epochs / annealing", "self-training", "label predicted from the image"]
     return table(head, rows)
 
 

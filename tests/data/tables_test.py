@@ -178,7 +178,7 @@ def test_files_are_read_and_written_and_rows_split(tmp_path):
 
 
 def write_cohort(folder):
-    """Writes two assays of four patients; each of two patients lacks one of them."""
+    """Writes two assays of four patients; each of two patients is missing one."""
     folder.mkdir()
     rna = pd.DataFrame({"patient": ["b", "a", "d"], "tp53": [1.0, 2.5, 0.5], "split": "train"})
     rna["split"] = ["test", "train", "validation"]

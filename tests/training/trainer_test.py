@@ -78,8 +78,8 @@ def test_a_run_leaves_everything(finished):
         "label_given_image.png",
     }  # fmt: skip
     assert [row["epoch"] for row in metric_rows(finished)] == [1, 2, 3]
-    told = CONFIG.replace(term_weight={"label": 0.1})  # the default, filled in
-    assert RunConfig.read(finished / "flags.cfg") == told
+    resolved = CONFIG.replace(term_weight={"label": 0.1})  # the default
+    assert RunConfig.read(finished / "flags.cfg") == resolved
 
 
 def test_tensorboard_has_scalars_and_images(finished):

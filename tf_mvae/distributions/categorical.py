@@ -32,7 +32,7 @@ class Categorical(Likelihood):
 
         Args:
             num_classes: How many classes there are.
-            class_names: Their names, in order; their numbers where left out.
+            class_names: Their names, in order; default: their numbers.
 
         Raises:
             ValueError: There is no class, or the names are not as many as the classes.

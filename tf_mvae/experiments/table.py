@@ -55,14 +55,15 @@ def load_table(
         raise UserError(f"split {split!r} is none of {sorted(rows)}")
     if not len(rows[split]):
         raise UserError(f"table {table} has {len(frame)} rows, too few for a {split} split")
-    kept = pathlib.Path(assets_dir or ".") / SCHEMA_FILE
-    if assets_dir is not None and kept.is_file():
-        found = Schema.load(kept)
-    elif schema:
-        found = Schema.load(schema)
-    else:
-        found = _schema_of(frame, rows["train"], modalities)
+    found = _written_schema(schema, assets_dir) or _schema_of(frame, rows["train"], modalities)
     return Table(frame.iloc[rows[split]], found)
+
+
+def _written_schema(schema: str | None = None, assets_dir: str | None = None) -> Schema | None:
+    """Returns the schema that a run keeps, or else the user's; None if it is to be inferred."""
+    if assets_dir is not None and (pathlib.Path(assets_dir) / SCHEMA_FILE).is_file():
+        return Schema.load(pathlib.Path(assets_dir) / SCHEMA_FILE)
+    return Schema.load(schema) if schema else None
 
 
 def _schema_of(frame: Any, rows: np.ndarray, modalities: Any) -> Schema:
@@ -80,10 +81,12 @@ def table_modalities(
     likelihood_weight: Mapping[str, float],
     cross_weight: Mapping[str, float],
     element_dropout: float = 0.5,
-    **options: str | None,
+    table: str | None = None,
+    **place: str | None,
 ) -> list[Modality]:
     """Returns the modalities of a table's schema; see `load_table` for the options."""
-    schema = load_table("train", **options).schema
+    # The table, which may be long, is read for a schema that has to be inferred only.
+    schema = _written_schema(**place) or load_table("train", table, **place).schema
     return schema.make_modalities(likelihood_weight, cross_weight, element_dropout)
 
 

@@ -17,6 +17,7 @@ from tf_mvae import checks
 from tf_mvae.distributions.likelihoods import Bernoulli, Columns, Likelihood
 from tf_mvae.errors import UserError
 from tf_mvae.modality import Modality
+from tf_mvae.models.latents import chosen_latents
 from tf_mvae.ops import random
 
 if TYPE_CHECKING:
@@ -110,18 +111,10 @@ def _latents(
         if not importance:
             return posterior.sample(number, seeds[0])
         z, log_weight = posterior.sample_and_log_ratio(number, seeds[0])
-        for modality in model.targets:
-            if modality.name in x:
-                prepared = modality.prepare(x[modality.name], mask[modality.name])
-                parameters = model.likelihood_parameters(z, [modality.name], x)[modality.name]
-                own = modality.log_prob(parameters, prepared, mask[modality.name])
-                log_weight += own
+        log_weight += model._log_likelihood_given(x, mask, z)
         uniform = random.stateless_uniform(tf.shape(log_weight)[1:], seeds[1])
         places = (tf.range(number, dtype=tf.float32)[:, tf.newaxis] + uniform) / number
-        below = tf.cumsum(tf.nn.softmax(log_weight, axis=0), axis=0)
-        chosen = tf.searchsorted(tf.transpose(below), tf.transpose(places))
-        chosen = tf.minimum(chosen, number - 1)
-        return tf.transpose(tf.gather(tf.transpose(z, [1, 0, 2]), chosen, batch_dims=1), [1, 0, 2])
+        return chosen_latents(z, tf.nn.softmax(log_weight, axis=0), places)
 
     return model._eager_calls(("impute", number, importance), draw, dict(x), dict(mask), seed)
 

@@ -13,7 +13,7 @@ from tf_mvae.models.networks import NetworkModel
 from tf_mvae.ops import random
 from tf_mvae.posteriors import Context, DiagonalGaussian, Encoded, Posterior, subset_context
 
-__all__ = ["LATENTS", "LatentModel"]
+__all__ = ["LATENTS", "LatentModel", "chosen_latents"]
 
 LATENTS = ("sampler", "posterior")
 
@@ -237,12 +237,7 @@ class LatentModel(NetworkModel):
             log_weight += self._log_likelihood_given(x, mask, z)
             weight = tf.nn.softmax(log_weight, axis=0)  # [candidate, batch]
             uniform = random.stateless_uniform(tf.stack([number, tf.shape(weight)[1]]), choice_seed)
-            index = tf.searchsorted(
-                tf.transpose(tf.cumsum(weight, axis=0)), tf.transpose(uniform), side="right"
-            )
-            index = tf.minimum(index, tf.shape(weight)[0] - 1)  # sums of weights are rounded
-            chosen = tf.gather(tf.transpose(z, [1, 0, 2]), index, axis=1, batch_dims=1)
-            return tf.transpose(chosen, [1, 0, 2]), 1 / tf.reduce_sum(weight**2, axis=0)
+            return chosen_latents(z, weight, uniform), 1 / tf.reduce_sum(weight**2, axis=0)
 
         name = ("resample", self._uses_sampler(latents))
         return self._eager_calls(name, resample, x, mask, number, candidates, seed)
@@ -259,3 +254,21 @@ class LatentModel(NetworkModel):
                 parameters = self.likelihood_parameters(z, [name], prepared)[name]
                 total += modality.log_prob(parameters, prepared[name], mask[name])
         return total
+
+
+def chosen_latents(z: tf.Tensor, weight: tf.Tensor, points: tf.Tensor) -> tf.Tensor:
+    """Returns the latents at points of the distribution function of their weights.
+
+    Args:
+        z: Candidates, `[candidate, batch, latent]`.
+        weight: Their probabilities, `[candidate, batch]`.
+        points: Numbers in [0, 1), `[sample, batch]`.
+
+    Returns:
+        `[sample, batch, latent]`.
+    """
+    below = tf.transpose(tf.cumsum(weight, axis=0))
+    index = tf.searchsorted(below, tf.transpose(points), side="right")
+    index = tf.minimum(index, tf.shape(weight)[0] - 1)  # sums of weights are rounded
+    chosen = tf.gather(tf.transpose(z, [1, 0, 2]), index, batch_dims=1)
+    return tf.transpose(chosen, [1, 0, 2])

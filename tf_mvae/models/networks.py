@@ -129,17 +129,25 @@ class NetworkModel(keras.Model):
         if locked:
             self._tracker.lock()
 
+    def check_takes_sampler(self) -> None:
+        """Checks that the model has a use for a sampler.
+
+        Raises:
+            UserError: It has conditions.
+        """
+        if self.conditions:
+            raise UserError(
+                f"{self.name} needs {self.conditions[0]!r} of every example, and its latent does "
+                "not depend on it: it has no use for a sampler; leave that (--sampler_epochs) out"
+            )
+
     def check_sampler(self, sampler: Any) -> None:
         """Checks that a sampler fits the model.
 
         Raises:
             UserError: The model has conditions, or the sampler is of other sizes.
         """
-        if self.conditions:
-            raise UserError(
-                f"{self.name} needs {self.conditions[0]!r} of every example, and its latent does "
-                "not depend on it: it has no use for a sampler"
-            )
+        self.check_takes_sampler()
         if not hasattr(sampler, "of"):
             raise UserError(f"sampler must be of tf_mvae.samplers; it is {sampler!r}")
         sizes = (sampler.latent_dim, sampler.num_columns)

@@ -2,10 +2,16 @@
 
 import contextlib
 from collections.abc import Iterator
+from typing import Any
 
 import keras
 
-__all__ = ["layers_compute_in"]
+__all__ = ["inner_optimizer", "layers_compute_in"]
+
+
+def inner_optimizer(optimizer: Any) -> Any:
+    """Returns the optimizer inside of one that scales losses (float16); else itself."""
+    return getattr(optimizer, "inner_optimizer", optimizer)
 
 
 @contextlib.contextmanager

@@ -14,6 +14,7 @@ from tf_mvae.models.execution import several_steps
 from tf_mvae.models.generative import GenerativeModel
 from tf_mvae.models.input_data import checked_input, one_line_errors, refuse_targets
 from tf_mvae.models.member_means import MemberMeans
+from tf_mvae.models.precision import inner_optimizer
 from tf_mvae.objectives import Elbo
 from tf_mvae.objectives.terms import Columns
 from tf_mvae.ops.replicas import share_of_rows
@@ -247,11 +248,7 @@ class TrainableModel(GenerativeModel):
     def _batches_seen(self) -> tf.Tensor:
         """Returns how many batches the optimizer has been given."""
         # `iterations` counts updates where gradients of several batches make one.
-        return tf.cast(self._optimizer()._iterations.value, tf.int32)
-
-    def _optimizer(self) -> keras.optimizers.Optimizer:
-        """Returns the optimizer, the inner one where a float16 model's loss is scaled."""
-        return getattr(self.optimizer, "inner_optimizer", self.optimizer)
+        return tf.cast(inner_optimizer(self.optimizer)._iterations.value, tf.int32)
 
     def _warn_of_incomplete(self, mask: Mapping[str, np.ndarray]) -> None:
         columns = [np.asarray(mask[name]) for name in self._names]

@@ -12,6 +12,7 @@ from tf_mvae.batch import example_weight, present_mask, unpack
 from tf_mvae.errors import UserError
 from tf_mvae.models import BaseVAE, FusedAdam
 from tf_mvae.models.input_data import checked_input, one_line_errors, refuse_targets
+from tf_mvae.models.precision import inner_optimizer
 from tf_mvae.ops import random
 from tf_mvae.ops.replicas import batch_mean
 from tf_mvae.posteriors import Context, subset_context
@@ -122,9 +123,10 @@ class SamplerTrainer(keras.Model):
 
     def train_step(self, data: Any) -> dict[str, tf.Tensor]:
         """Takes one step of the optimizer; Keras calls it."""
-        step = tf.cast(self._optimizer()._iterations.value, tf.int32)
+        step = tf.cast(inner_optimizer(self.optimizer)._iterations.value, tf.int32)
         seed = random.fold_in(tf.constant([self.seed, _TRAINING_STREAM]), step)
-        gradients, nats, log_q = self._take_gradients(*self._targets(data, seed))
+        context, z, log_q, weight = self._targets(data, seed)
+        gradients, nats = self._take_gradients(context, z, weight)
         self.optimizer.apply(gradients, self.trainable_variables)
         return self._update_metrics(data, nats, log_q)
 
@@ -162,8 +164,8 @@ class SamplerTrainer(keras.Model):
         return tf.nest.map_structure(tf.stop_gradient, found)
 
     def _gradients(
-        self, context: Context, z: tf.Tensor, log_q: tf.Tensor, weight: tf.Tensor
-    ) -> tuple[list[tf.Tensor], tf.Tensor, tf.Tensor]:
+        self, context: Context, z: tf.Tensor, weight: tf.Tensor
+    ) -> tuple[list[tf.Tensor], tf.Tensor]:
         variables = [variable.value for variable in self.trainable_variables]
         with tf.GradientTape() as tape:
             nats = -self.sampler.log_prob(z[tf.newaxis], context)[0]
@@ -171,16 +173,13 @@ class SamplerTrainer(keras.Model):
             replicas = tf.distribute.get_strategy().num_replicas_in_sync
             scaled = self.optimizer.scale_loss(loss / replicas)
         gradients = tape.gradient(scaled, variables, unconnected_gradients="zero")
-        return gradients, nats, log_q
+        return gradients, nats
 
     def _update_metrics(self, data: Any, nats: tf.Tensor, log_q: tf.Tensor) -> dict[str, Any]:
         weight = example_weight(data)
         self._trackers["loss"].update_state(nats, sample_weight=weight)
         self._trackers["kl"].update_state(nats + log_q, sample_weight=weight)
         return {name: tracker.result() for name, tracker in self._trackers.items()}
-
-    def _optimizer(self) -> keras.optimizers.Optimizer:
-        return getattr(self.optimizer, "inner_optimizer", self.optimizer)
 
 
 def make_optimizer(learning_rate: float, steps: int | None) -> keras.optimizers.Optimizer:

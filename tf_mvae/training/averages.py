@@ -12,12 +12,14 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from tf_mvae.models.precision import inner_optimizer
+
 __all__ = ["AveragedWeights", "averaged", "averages_of"]
 
 
 def averages_of(model: keras.Model) -> list[tf.Variable] | None:
     """Returns the averages of the trainable variables, in their order; None without any."""
-    optimizer = getattr(model.optimizer, "inner_optimizer", model.optimizer)
+    optimizer = inner_optimizer(model.optimizer)
     if optimizer is None or not optimizer.use_ema:
         return None
     return [variable.value for variable in optimizer._model_variables_moving_average]

@@ -147,11 +147,8 @@ def _train(
         trained = Replicas(strategy, lambda: make_model(config))
         model = trained.models[0]
         feed = dataclasses.replace(feed, part=trained.part)
-    if config.sampler_epochs and model.conditions:
-        raise UserError(
-            f"--sampler_epochs is not for --model={config.model}, whose latent does not depend on "
-            f"{model.conditions[0]!r}; leave it out"
-        )
+    if config.sampler_epochs:
+        model.check_takes_sampler()
     if strategy is not None and not trained.is_chief:
         start = _told_by_chief(trained)
         if start is not None:

@@ -60,6 +60,13 @@ print(*(operation.name for operation in operations.op))
 """
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_fixture_setup(fixturedef):
+    """What tests share is the same in whatever order they run."""
+    if fixturedef.scope != "function":
+        keras.utils.set_random_seed(1234)
+
+
 @pytest.fixture(autouse=True)
 def _fixed_seeds():
     keras.utils.set_random_seed(1234)

@@ -40,6 +40,14 @@ SETTINGS = (
         checks.non_negative_integer,
         is_free=True,
     ),
+    Setting(
+        "sampler_kind",
+        "coupling_flow",
+        "The sampler's density: coupling_flow and mixture_flow are normalizing flows of one and of "
+        "many Gaussians; mixture_density is quicker, and simpler.",
+        choices=("coupling_flow", "mixture_density", "mixture_flow"),
+        is_free=True,
+    ),
 )
 
 KINDS = {

@@ -11,7 +11,7 @@ from tf_mvae.posteriors.mixtures import MixtureOfExperts, MixtureOfProducts
 from tf_mvae.posteriors.posterior import Posterior
 from tf_mvae.posteriors.private import PrivateMixtureOfExperts
 from tf_mvae.posteriors.product import Product, Quotient
-from tf_mvae.posteriors.proposals import draw_from_each, draw_proposal
+from tf_mvae.posteriors.proposals import draw_from_each, draw_proposals
 
 __all__ = [
     "Context",
@@ -31,6 +31,6 @@ __all__ = [
     "Product",
     "Quotient",
     "draw_from_each",
-    "draw_proposal",
+    "draw_proposals",
     "subset_context",
 ]

@@ -26,8 +26,8 @@ from tf_mvae.distributions.negative_binomial import (
 )
 from tf_mvae.distributions.ordinal import Ordinal
 from tf_mvae.distributions.parameters import MAX_LOG_RATE, capped
-from tf_mvae.distributions.sequences import TokenSequence
 from tf_mvae.distributions.student_t import StudentT
+from tf_mvae.distributions.token_sequence import TokenSequence
 from tf_mvae.errors import UserError
 
 __all__ = [

@@ -13,7 +13,13 @@ from tf_mvae import checks, files
 from tf_mvae.data.pipeline import CACHE_BYTES
 from tf_mvae.errors import UserError
 from tf_mvae.models import BaseVAE
-from tf_mvae.samplers import CouplingFlow, MixtureDensity, SamplerTrainer, make_optimizer
+from tf_mvae.samplers import (
+    CouplingFlow,
+    MixtureDensity,
+    MixtureFlow,
+    SamplerTrainer,
+    make_optimizer,
+)
 from tf_mvae.settings import Setting
 from tf_mvae.training.callbacks import CheckpointWriter, Progress
 from tf_mvae.training.checkpoints import Checkpoints, Position
@@ -36,7 +42,11 @@ SETTINGS = (
     ),
 )
 
-KINDS = {"coupling_flow": CouplingFlow, "mixture_density": MixtureDensity}
+KINDS = {
+    "coupling_flow": CouplingFlow,
+    "mixture_density": MixtureDensity,
+    "mixture_flow": MixtureFlow,
+}
 
 
 @dataclasses.dataclass(frozen=True)

@@ -1,5 +1,6 @@
 """Posteriors `q(z | S)`: distributions for many subsets at once, and the kinds that make them."""
 
+from tf_mvae.posteriors.conditional import ConditionalNetwork
 from tf_mvae.posteriors.context import Context, subset_context
 from tf_mvae.posteriors.first_expert import FirstExpert
 from tf_mvae.posteriors.gaussian import DiagonalGaussian
@@ -14,6 +15,7 @@ from tf_mvae.posteriors.product import Product, Quotient
 from tf_mvae.posteriors.proposals import draw_from_each, draw_proposals
 
 __all__ = [
+    "ConditionalNetwork",
     "Context",
     "DiagonalGaussian",
     "Encoded",

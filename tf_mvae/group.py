@@ -9,7 +9,7 @@ import tensorflow as tf
 
 from tf_mvae import modality_checks
 from tf_mvae.default_networks import encoder_width, num_classes, with_log_counts
-from tf_mvae.distributions.likelihoods import Bernoulli, Likelihood
+from tf_mvae.distributions.likelihoods import Likelihood
 from tf_mvae.distributions.members import MemberLikelihood
 from tf_mvae.errors import UserError
 from tf_mvae.layers import (
@@ -225,7 +225,7 @@ def attribute_groups(modalities: Sequence[Modality]) -> list[ModalityGroup]:
         m
         for m in modalities
         if isinstance(m, ModalityGroup)
-        and isinstance(m.likelihood.member, Bernoulli)
+        and m.likelihood.member.is_binary
         and not m.likelihood.member.event_shape
     ]
 

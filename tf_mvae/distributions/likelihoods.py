@@ -74,6 +74,11 @@ class Bernoulli(Likelihood):
     low, high = 0.0, 1.0
     placeholder = 0.0
 
+    @property
+    def is_binary(self) -> bool:
+        """Yes."""
+        return True
+
     def distribution(self, parameters: tf.Tensor) -> tfd.Distribution:
         """See `Likelihood.distribution`; samples are float32 zeros and ones."""
         return self._independent(tfd.Bernoulli(logits=parameters, dtype=self.dtype))

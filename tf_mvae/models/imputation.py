@@ -14,7 +14,7 @@ import numpy as np
 import tensorflow as tf
 
 from tf_mvae import checks
-from tf_mvae.distributions.likelihoods import Bernoulli, Columns, Likelihood
+from tf_mvae.distributions.likelihoods import Likelihood
 from tf_mvae.errors import UserError
 from tf_mvae.modality import Modality
 from tf_mvae.models.latents import chosen_latents
@@ -132,9 +132,9 @@ def _summaries(
     def evaluate(z, x, seed):
         parameters = model.likelihood_parameters(z, [modality.name], x)[modality.name]
         found = []
-        for place, (part, own) in enumerate(_parts(modality.likelihood, parameters)):
+        for place, (part, own) in enumerate(modality.likelihood.independent_parts(parameters)):
             expected = tf.reduce_mean(part.expected_value(own), axis=0)
-            if part.is_categorical or isinstance(part, Bernoulli):
+            if part.is_categorical or part.is_binary:
                 found.append((expected, expected[tf.newaxis]))
             else:
                 sample = part.distribution(own).sample(seed=random.fold_in(seed, place))
@@ -145,24 +145,11 @@ def _summaries(
     results = model._eager_calls(
         ("imputed", modality.name), evaluate, z, conditions, seed, free_axes=2
     )
-    likelihoods = [part for part, _ in _parts(modality.likelihood, None)]
+    likelihoods = [part for part, _ in modality.likelihood.independent_parts()]
     return [
         _summary(part, np.asarray(expected), np.asarray(sample), quantiles)
         for part, (expected, sample) in zip(likelihoods, results, strict=True)
     ]
-
-
-def _parts(
-    likelihood: Likelihood, parameters: tf.Tensor | None
-) -> list[tuple[Likelihood, tf.Tensor | None]]:
-    """Returns the parts of a likelihood with their parameters; itself if it has none."""
-    likelihood = getattr(likelihood, "member", likelihood)  # a group's members are a batch axis
-    if not isinstance(likelihood, Columns):
-        return [(likelihood, parameters)]
-    own = [None] * len(likelihood.parts)
-    if parameters is not None:
-        own = likelihood.part_parameters(parameters)
-    return list(zip(likelihood.parts, own, strict=True))
 
 
 def _summary(
@@ -177,7 +164,7 @@ def _summary(
             "quantiles": [(below < q).sum(-1).astype(np.float32) for q in quantiles],
             "probabilities": expected,
         }
-    if isinstance(part, Bernoulli):
+    if part.is_binary:
         return {
             "mean": expected,
             "deviation": np.sqrt(expected * (1 - expected)),

@@ -214,7 +214,7 @@ def evaluations(name: str) -> list[list[str]]:
     if name.startswith("multi_mnist"):
         return [["--analysis=transcription"], _LIKELIHOOD]
     if name.startswith("generation"):
-        return [["--analysis=generation,accuracy"], [*_LIKELIHOOD[:2], _DIFFERENCE]]
+        return [["--analysis=generation,accuracy"], _LIKELIHOOD]
     if name == "quickstart":
         return [["--analysis=accuracy,coherence,generation"]]
     if name.startswith("weak"):

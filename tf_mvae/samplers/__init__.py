@@ -1,5 +1,6 @@
 """Conditional densities `p(z | S)` of the latent, fitted to a trained model's posteriors."""
 
+from tf_mvae.samplers.class_draws import draw_classes
 from tf_mvae.samplers.coupling_flow import CouplingFlow
 from tf_mvae.samplers.fitting import SamplerTrainer, fit, make_optimizer
 from tf_mvae.samplers.mixture_density import MixtureDensity
@@ -13,6 +14,7 @@ __all__ = [
     "MixtureDensity",
     "MixtureFlow",
     "SamplerTrainer",
+    "draw_classes",
     "draw_subsets",
     "fit",
     "make_optimizer",

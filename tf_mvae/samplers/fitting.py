@@ -16,6 +16,7 @@ from tf_mvae.models.precision import inner_optimizer
 from tf_mvae.ops import random
 from tf_mvae.ops.replicas import batch_mean
 from tf_mvae.posteriors import Context, subset_context
+from tf_mvae.samplers.class_draws import draw_classes
 from tf_mvae.samplers.mixture_flow import MixtureFlow
 from tf_mvae.samplers.sampler import LatentSampler
 from tf_mvae.samplers.subset_draws import EMPTY_PROBABILITY, FULL_PROBABILITY, draw_subsets
@@ -29,6 +30,9 @@ class SamplerTrainer(keras.Model):
     """Fits `p(z | S)` by maximum likelihood; the model that it is fitted to stays as it is.
 
         loss = -E[log p(z | S)],   z ~ q(z | all that the example has),   S a random part of that
+
+    A class that the example is missing is drawn from `p(class | z)` first
+    (`tf_mvae.samplers.draw_classes`), and examples of classes alone do not count.
 
     It is a Keras model whose weights are the sampler's: `compile`, `fit`, `evaluate` and
     callbacks work as usual, on the same data as the model's own. The random numbers of a step
@@ -128,13 +132,14 @@ class SamplerTrainer(keras.Model):
         context, z, log_q, weight = self._targets(data, seed)
         gradients, nats = self._take_gradients(context, z, weight)
         self.optimizer.apply(gradients, self.trainable_variables)
-        return self._update_metrics(data, nats, log_q)
+        return self._update_metrics(nats, log_q, weight)
 
     def test_step(self, data: Any) -> dict[str, tf.Tensor]:
         """Evaluates one batch, with the same random numbers each time; Keras calls it."""
         seed = tf.constant([self.seed, _EVALUATION_STREAM])
-        context, z, log_q, _ = self._targets(data, seed)
-        return self._update_metrics(data, -self.sampler.log_prob(z[tf.newaxis], context)[0], log_q)
+        context, z, log_q, weight = self._targets(data, seed)
+        nats = -self.sampler.log_prob(z[tf.newaxis], context)[0]
+        return self._update_metrics(nats, log_q, weight)
 
     @property
     def metrics(self) -> list[keras.metrics.Metric]:
@@ -151,15 +156,24 @@ class SamplerTrainer(keras.Model):
         """Returns subsets, latents `[batch, latent]`, `log q(z | all)` and examples' weights."""
         model = self._model()
         subset_seed, noise_seed = tf.unstack(random.split(seed, 2), num=2)
+        class_seed = random.fold_in(seed, 0)
         x, mask = unpack(data, model.modalities)
         present = present_mask(mask, model.modalities)
         encoded = model._encoded(x, mask)
         everything = model.posterior_kind.of(encoded, present)
         z = everything.sample(1, noise_seed)
+        x, mask, counts = draw_classes(model, x, mask, z[0], class_seed)
+        completed = present_mask(mask, model.modalities)
+        encoded = tf.cond(
+            tf.reduce_any(completed > present),
+            lambda: model._encoded(x, mask),
+            lambda: encoded,
+        )
+        present = completed
         subset = draw_subsets(present, subset_seed, self.empty_probability, self.full_probability)
         context = subset_context(model.posterior_kind, encoded, subset)
         weight = example_weight(data)
-        weight = tf.ones(tf.shape(z)[1:2]) if weight is None else weight
+        weight = counts if weight is None else counts * weight
         found = context, z[0], everything.log_prob(z)[0], weight
         return tf.nest.map_structure(tf.stop_gradient, found)
 
@@ -175,8 +189,9 @@ class SamplerTrainer(keras.Model):
         gradients = tape.gradient(scaled, variables, unconnected_gradients="zero")
         return gradients, nats
 
-    def _update_metrics(self, data: Any, nats: tf.Tensor, log_q: tf.Tensor) -> dict[str, Any]:
-        weight = example_weight(data)
+    def _update_metrics(
+        self, nats: tf.Tensor, log_q: tf.Tensor, weight: tf.Tensor
+    ) -> dict[str, Any]:
         self._trackers["loss"].update_state(nats, sample_weight=weight)
         self._trackers["kl"].update_state(nats + log_q, sample_weight=weight)
         return {name: tracker.result() for name, tracker in self._trackers.items()}

@@ -1,0 +1,55 @@
+"""Classes that an example is missing, drawn from what its latent says of them."""
+
+from collections.abc import Mapping
+
+import tensorflow as tf
+
+from tf_mvae.models import BaseVAE
+from tf_mvae.ops import random
+
+__all__ = ["draw_classes"]
+
+
+def draw_classes(
+    model: BaseVAE,
+    x: Mapping[str, tf.Tensor],
+    mask: Mapping[str, tf.Tensor],
+    z: tf.Tensor,
+    seed: tf.Tensor,
+) -> tuple[dict[str, tf.Tensor], dict[str, tf.Tensor], tf.Tensor]:
+    """Completes examples by `class ~ p(class | z)`, so that they teach `p(z | class)`.
+
+    Of weakly supervised data a few examples have their label. A density of z given the label
+    that learned from those alone would know a few images of each class; the joint model says of
+    every image which labels it may have, in the right proportions.
+
+    An example of classes alone is left as it is and does not count: its `q(z | class)` is what a
+    sampler has to be better than.
+
+    Args:
+        model: The trained model.
+        x: Its modalities by name, `[batch, *event_shape]`.
+        mask: 1 where an example has one, by name.
+        z: Latents of the examples, `[batch, latent]`.
+        seed: Two integers.
+
+    Returns:
+        Modalities and masks with the classes, and what each example counts, 0 or 1, `[batch]`.
+    """
+    classes = [m for m in model.targets if m.likelihood.is_categorical and m.name in x]
+    others = [m for m in model.modalities if m not in classes]
+    if not classes or not others:
+        return dict(x), dict(mask), tf.ones(tf.shape(z)[:1])
+    found = [tf.reshape(mask[m.name], [tf.shape(z)[0], -1]) for m in others if m.name in mask]
+    counts = tf.cast(tf.reduce_any(tf.concat(found, axis=1) > 0, axis=1), tf.float32)
+    names = [modality.name for modality in classes]
+    parameters = model.likelihood_parameters(z, names)
+    seeds = tf.unstack(random.split(seed, len(classes)), num=len(classes))
+    x, mask = dict(x), dict(mask)
+    for modality, own in zip(classes, seeds, strict=True):
+        name = modality.name
+        drawn = modality.likelihood.distribution(parameters[name]).sample(seed=own)
+        missing = (mask[name] <= 0) & (counts > 0)
+        x[name] = tf.where(missing, tf.cast(drawn, x[name].dtype), x[name])
+        mask[name] = tf.where(missing, 1.0, mask[name])
+    return x, mask, counts

@@ -80,6 +80,27 @@ RUNS |= {
     "coherence-mnist-mvae_paper": ["--flagfile=configs/mnist/mvae.cfg", *_TRIAL[1:3]],
 }
 
+# The runs of docs/objectives.md with a sampler of the latent: coherent and diverse.
+_OBJECTIVES = {
+    "default": ["--likelihood_weight=image=1,label=1", "--term_weight=label=0.1"],
+    "label_cross": ["--likelihood_weight=image=1,label=1", "--cross_weight=image=0,label=1"],
+    "paper": _PAPER,
+}
+RUNS |= {
+    f"generation-{experiment}-{name}{seed and f'-seed{seed}'}": [
+        f"--experiment={experiment}",
+        *schedule,
+        *flags,
+        *([f"--seed={seed}"] if seed else []),
+    ]
+    for experiment, schedule in (
+        ("mnist", [*_LONG[1:], "--sampler_epochs=60"]),
+        ("fashion_mnist", [*RUNS["fashion_mnist-mvae"][1:], "--sampler_epochs=60"]),
+    )
+    for name, flags in _OBJECTIVES.items()
+    for seed in (("", 1, 2) if (experiment, name) == ("mnist", "default") else ("",))
+}
+
 RUNS["quickstart"] = ["--flagfile=configs/quickstart.cfg"]
 
 # The trials of docs/weak_supervision.md, at 0.5 % paired.
@@ -192,6 +213,8 @@ def evaluations(name: str) -> list[list[str]]:
         return [[f"--analysis={name.partition('-')[0]}"]]
     if name.startswith("multi_mnist"):
         return [["--analysis=transcription"], _LIKELIHOOD]
+    if name.startswith("generation"):
+        return [["--analysis=generation,accuracy"], _LIKELIHOOD]
     if name == "quickstart":
         return [["--analysis=accuracy,coherence,generation"]]
     if name.startswith("weak"):

@@ -55,6 +55,9 @@ def main() -> None:
     fill(page, "multi_mnist", sentences.transcription_table(results))
     fill(page, "translation", sentences.translation_table(results))
     fill(page, "sentences", sentences.sentence_tables(results))
+    for experiment in ("mnist", "fashion_mnist"):
+        text = generation.objectives_table(results, experiment)
+        fill(DOCS / "objectives.md", f"sampled {experiment}", text)
     fill(DOCS / "objectives.md", "objectives", digits.objective_table(results))
     fill(DOCS / "generation.md", "quickstart", generation.generation_tables(results, "quickstart"))
     fill(DOCS / "tables.md", "imputation", imputation.imputation_tables(results))

@@ -11,12 +11,12 @@ from tests import tiny
 from tests.linear_gaussian import LATENT_DIM, SCALE, LinearGaussian
 from tf_mvae.errors import UserError
 from tf_mvae.evaluation import ImportanceSampler
-from tf_mvae.samplers import CouplingFlow, MixtureDensity, SamplerTrainer, fit
+from tf_mvae.samplers import CouplingFlow, MixtureDensity, MixtureFlow, SamplerTrainer, fit
 from tf_mvae.serving import export_saved_model
 
 TRUTH = LinearGaussian((3, 4, 3))
 KINDS = {
-    "coupling_flow": lambda: CouplingFlow(LATENT_DIM, 3, 4, units=32, width=32),
+    "mixture_flow": lambda: MixtureFlow(LATENT_DIM, 3, 4, 32, 32, num_components=4),
     "mixture_density": lambda: MixtureDensity(LATENT_DIM, 3, 2, width=32),
 }
 
@@ -64,7 +64,7 @@ def fitted(request):
 
 @pytest.fixture
 def flow():
-    return fitted_model("coupling_flow")[0]
+    return fitted_model("mixture_flow")[0]
 
 
 def kl(sampler, model, batch):

@@ -9,7 +9,7 @@ import tensorflow as tf
 
 from tests.training import tiny_experiment  # noqa: F401  registers the experiment
 from tf_mvae.errors import UserError
-from tf_mvae.samplers import CouplingFlow
+from tf_mvae.samplers import MixtureFlow
 from tf_mvae.training import RunConfig, SamplerSettings, fit_sampler_of_run, load_run, train
 from tf_mvae.training import sampler as sampler_module
 
@@ -22,8 +22,8 @@ SETTINGS = SamplerSettings(2, batch_size=20)
 @pytest.fixture(scope="module")
 def run_dir(tmp_path_factory):
     patch = pytest.MonkeyPatch()
-    small = lambda latent, columns: CouplingFlow(latent, columns, 2, 8, 8)  # noqa: E731
-    patch.setitem(sampler_module.KINDS, "coupling_flow", small)
+    small = lambda *sizes: MixtureFlow(*sizes, 2, 8, 8, num_components=2)  # noqa: E731
+    patch.setitem(sampler_module.KINDS, "mixture_flow", small)
     for module in ("finishing", "run_sampler"):  # pictures and exports take long
         patch.setattr(f"tf_mvae.training.{module}.write_results", lambda *args: None)
     path = tmp_path_factory.mktemp("runs") / "run"

@@ -16,7 +16,7 @@ from tf_mvae.models.precision import inner_optimizer
 from tf_mvae.ops import random
 from tf_mvae.ops.replicas import batch_mean
 from tf_mvae.posteriors import Context, subset_context
-from tf_mvae.samplers.coupling_flow import CouplingFlow
+from tf_mvae.samplers.mixture_flow import MixtureFlow
 from tf_mvae.samplers.sampler import LatentSampler
 from tf_mvae.samplers.subset_draws import EMPTY_PROBABILITY, FULL_PROBABILITY, draw_subsets
 
@@ -41,7 +41,7 @@ class SamplerTrainer(keras.Model):
     Example:
 
     ```python
-    sampler = CouplingFlow(model.latent_dim, model.num_columns)
+    sampler = MixtureFlow(model.latent_dim, model.num_columns)
     trainer = SamplerTrainer(model, sampler)
     trainer.compile(keras.optimizers.Adam(1e-3))
     trainer.fit({"x": {"image": images, "label": labels}}, batch_size=256, epochs=20)
@@ -215,7 +215,7 @@ def fit(
     Args:
         model: The trained model. Its weights stay as they are.
         data: What `model.fit` takes; examples may be incomplete.
-        sampler: What is fitted; default: the model's, or a new `CouplingFlow`.
+        sampler: What is fitted; default: the model's, or a new `MixtureFlow`.
         epochs: Passes over the data.
         batch_size: Examples a step, of arrays; a data set has batches of its own.
         learning_rate: Adam's; it falls to 0 along half a cosine if the number of batches is
@@ -241,7 +241,7 @@ def fit(
     """
     epochs = checks.positive_integer("epochs", epochs)
     learning_rate = checks.positive("learning_rate", learning_rate)
-    sampler = sampler or model.sampler or CouplingFlow(model.latent_dim, model.num_columns)
+    sampler = sampler or model.sampler or MixtureFlow(model.latent_dim, model.num_columns)
     trainer = SamplerTrainer(model, sampler, seed)
     data = checked_input(data, model.modalities, kwargs.pop("sample_weight", None))
     if isinstance(data, Mapping):

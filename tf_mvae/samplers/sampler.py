@@ -27,7 +27,7 @@ class LatentSampler(keras.layers.Layer, abc.ABC):
     Example:
 
     ```python
-    sampler = CouplingFlow(model.latent_dim, model.num_columns)
+    sampler = MixtureFlow(model.latent_dim, model.num_columns)
     context = model.context({"label": [7]})
     z = sampler.sample(16, context, seed=0)           # [16, 1, latent]
     sampler.log_prob(z, context)                      # [16, 1], in nats

@@ -40,6 +40,14 @@ SETTINGS = (
         checks.non_negative_integer,
         is_free=True,
     ),
+    Setting(
+        "sampler_kind",
+        "mixture_flow",
+        "The sampler's density: mixture_flow and coupling_flow are normalizing flows of many "
+        "Gaussians and of one; mixture_density is quicker, and simpler.",
+        choices=("coupling_flow", "mixture_density", "mixture_flow"),
+        is_free=True,
+    ),
 )
 
 KINDS = {
@@ -64,7 +72,7 @@ class SamplerSettings:
     epochs: int
     batch_size: int = 256
     learning_rate: float = 2e-3
-    kind: str = "coupling_flow"
+    kind: str = "mixture_flow"
     seed: int = 0
 
 

@@ -68,7 +68,9 @@ def _take_up(
     directory.claim(config, resume)
     keep_assets(config, directory)
     summary = directory.summary()
-    wants_sampler = config.sampler_epochs not in (0, directory.config().sampler_epochs)
+    was = directory.config()
+    asked, had = ((c.sampler_epochs, c.sampler_kind) for c in (config, was))
+    wants_sampler = config.sampler_epochs > 0 and asked != had
     if summary is not None and summary["epochs"] == config.epochs and not wants_sampler:
         return None
     start = checkpoints.restore()

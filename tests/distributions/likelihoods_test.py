@@ -9,6 +9,7 @@ import tensorflow as tf
 import tensorflow_probability as tfp
 
 from tf_mvae import likelihoods
+from tf_mvae.distributions.members import MemberLikelihood
 
 tfd = tfp.distributions
 LEAD = (3, 2)  # samples or terms, then examples
@@ -328,3 +329,15 @@ def test_arguments_outside_their_domain_are_refused(make, message):
     with pytest.raises(ValueError, match=message) as caught:
         make()
     assert "\n" not in str(caught.value)
+
+
+def test_the_parts_of_a_likelihood_have_their_own_parameters():
+    parts = [likelihoods.Normal([2], scale=None), likelihoods.Categorical(3)]
+    columns = likelihoods.Columns([*parts, likelihoods.Bernoulli([1])])
+    parameters = tf.reshape(tf.range(16.0), [2, 8])
+    found = columns.independent_parts(parameters)
+    assert [part for part, _ in found[:2]] == parts and found[2][0].is_binary
+    assert [list(own.shape) for _, own in found] == [[2, 2, 2], [2, 3], [2, 1]]
+    assert [own for _, own in columns.independent_parts()] == [None] * 3
+    ((one, own),) = MemberLikelihood(parts[1], 4).independent_parts(tf.zeros([2, 4, 3]))
+    assert one is parts[1] and own.shape == (2, 4, 3) and not one.is_binary

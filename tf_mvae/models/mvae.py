@@ -98,14 +98,14 @@ class MVAE(MultimodalVAE):
                 that is none.
         """
         check_modalities(modalities)
-        guessing = SelfTraining(
+        guesses = SelfTraining(
             self_training or {}, self_training_weight, self_training_start, modalities
         )
         objective = SubsetElbos(
             num_random_subsets, subset_distribution, term_weight, alignment_weight
         )
         super().__init__(modalities, latent_dim, self._make_kind(), objective, **kwargs)
-        self.self_training = guessing
+        self._guesses = guesses
 
     @classmethod
     def resolve(
@@ -132,16 +132,21 @@ class MVAE(MultimodalVAE):
         """The weights of whole terms."""
         return self.objective.term_weight
 
+    @property
+    def self_training(self) -> dict[str, float]:
+        """By class modality, the probability above which the model's own guess counts."""
+        return self._guesses.confidence
+
     def _possible_targets(self, present: tf.Tensor) -> tf.Tensor:
-        return self.self_training.possible_targets(present, self._names)
+        return self._guesses.possible_targets(present, self._names)
 
     def _completed(self, data, step):
-        return self.self_training.completed(self, data, step)
+        return self._guesses.completed(self, data, step)
 
     def get_config(self) -> dict[str, Any]:
         """Returns the arguments that make this model again."""
         return {
             **super().get_config(),
             **self.objective.get_config(),
-            **self.self_training.get_config(),
+            **self._guesses.get_config(),
         }

@@ -8,8 +8,9 @@ from absl import flags
 
 from tf_mvae import command
 from tf_mvae.errors import UserError
+from tf_mvae.serving.server.settings import Settings
 
-__all__ = ["main"]
+__all__ = ["check_flags", "main", "settings_of_flags"]
 
 FLAGS = flags.FLAGS
 
@@ -84,8 +85,8 @@ _NEEDED = ("starlette", "uvicorn", "httptools", "orjson", "prometheus_client")
 _NEEDED_BY_GRPC = ("grpc", "grpc_health")
 
 
-def main(_) -> int:
-    """Serves what the flags name; returns the exit status."""
+def check_flags() -> None:
+    """Raises `UserError` for a wrong flag, without importing TensorFlow."""
     needed = _NEEDED if FLAGS.grpc_port is None else _NEEDED + _NEEDED_BY_GRPC
     missing = [name for name in needed if importlib.util.find_spec(name) is None]
     if missing:
@@ -93,9 +94,24 @@ def main(_) -> int:
             f'{", ".join(missing)} cannot be imported: pip install "tf-mvae[serve]" brings what '
             "the server needs"
         )
-    from tf_mvae.serving.server.run import run
-    from tf_mvae.serving.server.settings import Settings
+    settings = settings_of_flags()
+    if not settings.model_dir.is_dir():
+        raise UserError(f"--model_dir={settings.model_dir} is not a directory")
 
+
+def main(_) -> int:
+    """Serves what the flags name; returns the exit status."""
+    from tf_mvae.serving.server.run import run
+
+    return run(settings_of_flags())
+
+
+def settings_of_flags() -> Settings:
+    """Returns the server's settings that the flags describe.
+
+    Raises:
+        UserError: A flag's value is not possible.
+    """
     directory = pathlib.Path(FLAGS.model_dir).expanduser()
     same = (
         "host port grpc_port grpc_tensor_content num_versions poll_seconds batching "
@@ -104,15 +120,13 @@ def main(_) -> int:
         "max_decoded_rows read_seconds request_seconds keep_alive_seconds drain_seconds "
         "accept_nonfinite access_log page"
     )
-    return run(
-        Settings(
-            model_dir=directory,
-            model_name=FLAGS.model_name or directory.resolve().name,
-            labels=_labels(FLAGS.version_labels),
-            allowed_hosts=tuple(name.strip() for name in FLAGS.allowed_hosts),
-            token=_token(),
-            **{name: getattr(FLAGS, name) for name in same.split()},
-        )
+    return Settings(
+        model_dir=directory,
+        model_name=FLAGS.model_name or directory.resolve().name,
+        labels=_labels(FLAGS.version_labels),
+        allowed_hosts=tuple(name.strip() for name in FLAGS.allowed_hosts),
+        token=_token(),
+        **{name: getattr(FLAGS, name) for name in same.split()},
     )
 
 
@@ -136,4 +150,4 @@ def _token() -> str | None:
 
 
 if __name__ == "__main__":
-    command.run(main)
+    command.run(main, check_flags)

@@ -51,6 +51,11 @@ def image_and_attributes(make=MVAE):
     return make([image, group], latent_dim=4, num_random_subsets=1)
 
 
+def aligned(make=MVAE):
+    """Divergences between posteriors in place of ELBOs: one decoding a modality."""
+    return image_and_label(make, alignment_weight=0.5)
+
+
 def batch_of(model, seed=0):
     """Random data, of which something is missing at random."""
     rng = np.random.default_rng(seed)
@@ -74,7 +79,7 @@ def compiled(model):
     return step_of(model, jit_compile=True).experimental_get_compiler_ir(batch_of(model))
 
 
-@pytest.fixture(scope="module", params=[image_and_label, image_and_attributes])
+@pytest.fixture(scope="module", params=[image_and_label, image_and_attributes, aligned])
 def subject(request):
     model = request.param()
     return model, compiled(model)

@@ -1,9 +1,9 @@
 """Measures a GPU in a bounded time: steps, samplers, likelihoods and the product of experts.
 
-`benchmarks/gpu.sh` runs it. Each set-up of `step_setups.py` is measured in float32, TF32 and bfloat16,
-each in a process of its own, and MultiVae's step as well with `--peer_python`. What has been
-measured is written after each part, to `benchmarks/results/gpu.{json,md}`, so that nothing is lost
-when the time is over; what was not reached is named.
+`benchmarks/gpu.sh` runs it. Each set-up of `step_setups.py` is measured in float32, TF32 and
+bfloat16, each in a process of its own, and MultiVae's step as well with `--peer_python`. What has
+been measured is written after each part, to `benchmarks/results/gpu.{json,md}`, so that nothing is
+lost when the time is over; what was not reached is named.
 """
 
 import argparse

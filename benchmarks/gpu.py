@@ -209,18 +209,18 @@ def run_ours(
     command += [f"--parts={';'.join(options.parts)}", f"--seconds_a_part={options.seconds_a_part}"]
     command += ["--tiny"] * options.tiny
     with tempfile.TemporaryFile("w+") as log:
-        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log, text=True)
+        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log)
         timer = subprocess.Popen(["sleep", str(min(clock.left, options.limit))])
         try:
             os.set_blocking(process.stdout.fileno(), False)
-            text = ""
+            text = b""
             while process.poll() is None and timer.poll() is None:
-                text += process.stdout.read() or ""
-                *lines, text = text.split("\n")
+                text += process.stdout.read() or b""
+                *lines, text = text.split(b"\n")
                 yield from map(json.loads, lines)
                 time.sleep(0.05)
-            text += process.stdout.read() or ""
-            yield from (json.loads(line) for line in text.splitlines() if line.endswith("}"))
+            text += process.stdout.read() or b""
+            yield from (json.loads(line) for line in text.splitlines() if line.endswith(b"}"))
             if process.poll() not in (None, 0):
                 log.seek(0)
                 last = (log.read().strip().splitlines() or ["it said nothing"])[-1]

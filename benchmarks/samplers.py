@@ -74,8 +74,9 @@ def draw(run: Run) -> dict[str, float]:
         return model.generate({name: value}, DRAWN, seed=1)
 
     with tempfile.TemporaryDirectory() as folder:
-        export_saved_model(model, folder)
-        generate = tf.saved_model.load(folder).signatures["generate"]
+        export_saved_model(model, f"{folder}/model")
+        exported = tf.saved_model.load(f"{folder}/model")
+    generate = exported.signatures["generate"]
     inputs = {
         key: tf.zeros([1 if size is None else size for size in spec.shape], spec.dtype)
         for key, spec in generate.structured_input_signature[1].items()

@@ -62,6 +62,8 @@ SERVE = [
     "httptools>=0.6.3",  # its HTTP parser in C
     "orjson>=3.10",  # JSON to numbers and NumPy to JSON, several times json's speed
     "prometheus_client>=0.20",  # /metrics
+    "grpcio>=1.68",  # the gRPC API; TensorFlow brings it, too
+    "grpcio-health-checking>=1.68",  # its health service, the standard one for probes
 ]
 
 setup(

@@ -1,11 +1,11 @@
 """Counts the arithmetic that a training step's objective needs, from its layers' shapes.
 
 Each modality is encoded once (one of few classes once a class), decoded from the terms that
-reconstruct it, and each product costs three times its forward pass: itself, the gradient of its
-weights, and that of its input, which layers that read data do without. A multiplication and an
-addition are two operations; products with what a convolution puts between or beyond its inputs
-are none. What else a step does (activations, densities, random numbers, the optimizer) takes time
-and counts nothing.
+reconstruct it (from one with an `alignment_weight`, whose divergences decode nothing), and each
+product costs three times its forward pass: itself, the gradient of its weights, and that of its
+input, which layers that read data do without. A multiplication and an addition are two operations;
+products with what a convolution puts between or beyond its inputs are none. What else a step does
+(activations, densities, random numbers, the optimizer) takes time and counts nothing.
 `hlo.operations` counts what is compiled, by the same rules.
 """
 
@@ -14,12 +14,14 @@ from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import keras
+import numpy as np
 
 from tf_mvae.group import ModalityGroup
 from tf_mvae.layers import GroupedDense, GroupedEmbedding, MaskedSequential
 from tf_mvae.layers.lookup import num_inputs
 from tf_mvae.modality import Modality
 from tf_mvae.models import MVAE
+from tf_mvae.objectives.terms import RANDOM
 
 __all__ = [
     "Count",
@@ -102,20 +104,20 @@ def mean_subset_size(model: MVAE) -> float:
 def decoded_rows(model: MVAE, modality: Modality, random_share: float = 1.0) -> float:
     """Returns from how many terms a modality, or each member of a group, is reconstructed.
 
-    Everything, the random subsets that contain it, and itself alone; all terms where it has a
-    cross weight, but for those of a group's members alone (`ModalityGroup` says why).
+    They are those of the blocks that `Objective.decoded` names. With the paper's weights:
+    everything, the random subsets that contain it, and itself alone; all terms where it has a
+    cross weight, but for those of a group's members alone (`ModalityGroup` says why). With an
+    `alignment_weight`: everything alone.
 
     Args:
         model: The model.
         modality: One of its modalities.
         random_share: The share of the random subsets that contain it.
     """
-    grouped = isinstance(modality, ModalityGroup)
-    cross = any(modality.cross_weight) if grouped else modality.cross_weight > 0
-    if not cross:
-        return 1 + 1 + random_share * model.num_random_subsets
-    singles = [m for m in model.modalities if not isinstance(m, ModalityGroup)]
-    return 1 + len(singles) + grouped + model.num_random_subsets
+    blocks = model.objective.decoded(model.modalities)[modality.name]
+    share = 1.0 if np.any(modality.cross_weight) else random_share
+    drawn = share * model.num_random_subsets if RANDOM in blocks else 0.0
+    return len(set(blocks) - {RANDOM}) + drawn
 
 
 def decoding(model: MVAE, modality: Modality) -> int:
@@ -137,11 +139,13 @@ def placing(
         batch_size: Examples.
         random_subsets: From how many of them the modality is decoded; all where left out.
     """
+    blocks = model.objective.decoded(model.modalities)[modality.name]
     number = model.num_random_subsets
-    if not number or isinstance(modality, ModalityGroup) or modality.cross_weight:
+    if RANDOM not in blocks or isinstance(modality, ModalityGroup) or modality.cross_weight:
         return 0
-    chosen = 2 + (number if random_subsets is None else random_subsets)
-    return 2 * 2 * chosen * (2 + number) * batch_size**2
+    others = len(set(blocks) - {RANDOM})
+    chosen = others + (number if random_subsets is None else random_subsets)
+    return 2 * 2 * chosen * (others + number) * batch_size**2
 
 
 def forward(layer: keras.layers.Layer, shape: Sequence[int]) -> int:

@@ -1,23 +1,30 @@
-"""Compares kinds of samplers on one run, by coherence and the fit's own loss.
+"""Compares kinds of samplers on one run: an analysis, the fit's loss and speed, and a draw's time.
 
     python benchmarks/samplers.py --run_dir=RUN --epochs=30 --analysis=coherence
 
 Fits each kind to the run's best checkpoint, which stays as it is, and prints a row for each, and
-for the run's posterior q.
+for the run's posterior q (`q`). A draw is 64 samples of every modality given one of them, by an
+eager `generate` and by the exported signature. `--steps=20 --max_examples=200` is a rehearsal.
 """
 
 import argparse
 import json
 import pathlib
+import statistics
 import sys
+import tempfile
 import time
+from collections.abc import Callable, Mapping
 from typing import Any
 
 sys.path.insert(0, str(pathlib.Path(__file__).parents[1]))
 
+import tensorflow as tf  # noqa: E402
+
 from tf_mvae import samplers  # noqa: E402
 from tf_mvae.data.pipeline import training_batches  # noqa: E402
 from tf_mvae.evaluation import ANALYSES, Settings  # noqa: E402
+from tf_mvae.serving import export_saved_model  # noqa: E402
 from tf_mvae.training import Run, load_run  # noqa: E402
 
 KINDS = {
@@ -27,23 +34,68 @@ KINDS = {
     "mixture_density, 32": lambda *sizes: samplers.MixtureDensity(*sizes),
     "mixture_density, 128": lambda *sizes: samplers.MixtureDensity(*sizes, num_components=128),
 }
+DRAWN = 64  # samples of a draw
+DRAWS = 30  # times that it is timed
 
 
-def fit(run: Run, kind: str, epochs: int, batch_size: int) -> dict[str, float]:
+def fit(run: Run, kind: str, given: argparse.Namespace) -> dict[str, float]:
     """Fits a sampler and attaches it; returns its time and its loss on the validation split."""
     model, train = run.model, run.seen_split("train")
     model.set_sampler(None)
     sampler = KINDS[kind](model.latent_dim, model.num_columns)
-    batches = training_batches(train, batch_size, epochs, 0)
-    steps = train.num_examples // batch_size
+    epochs, steps = given.epochs, train.num_examples // given.batch_size
+    if given.steps is not None:
+        epochs, steps = 1, min(steps, given.steps)
+    batches = training_batches(train, given.batch_size, epochs, 0)
     began = time.monotonic()
     samplers.fit(model, batches, sampler, epochs, steps_per_epoch=steps, verbose=0)
     seconds = time.monotonic() - began
     trainer = samplers.SamplerTrainer(model, sampler)
     trainer.compile(jit_compile=False)
-    loss, kl = trainer.evaluate(run.batches("validation", batch_size), verbose=0)
+    validation = run.batches("validation", given.batch_size)
+    if given.max_examples is not None:
+        validation = validation.take(max(1, given.max_examples // given.batch_size))
+    loss, kl = trainer.evaluate(validation, verbose=0)
     model.set_sampler(sampler)
-    return {"steps": epochs * steps, "seconds": seconds, "loss": loss, "kl": kl}
+    number = epochs * steps
+    rate = number * given.batch_size / seconds
+    return {"steps": number, "seconds": seconds, "examples/s": rate, "loss": loss, "kl": kl}
+
+
+def draw(run: Run) -> dict[str, float]:
+    """Returns the milliseconds of a draw, given the first class, else the last modality."""
+    model = run.model
+    classes = [m.name for m in model.modalities if m.likelihood.is_categorical]
+    name = (classes or [model.modalities[-1].name])[0]
+    batch = next(iter(run.batches("validation", 1)))
+    value = batch["x"][name]
+
+    def eager() -> Mapping[str, tf.Tensor]:
+        return model.generate({name: value}, DRAWN, seed=1)
+
+    with tempfile.TemporaryDirectory() as folder:
+        export_saved_model(model, f"{folder}/model")
+        exported = tf.saved_model.load(f"{folder}/model")
+    generate = exported.signatures["generate"]
+    inputs = {
+        key: tf.zeros([1 if size is None else size for size in spec.shape], spec.dtype)
+        for key, spec in generate.structured_input_signature[1].items()
+    }
+    inputs |= {name: tf.cast(value, inputs[name].dtype), f"{name}_mask": inputs[f"{name}_mask"] + 1}
+    inputs |= {"num_samples": tf.constant(DRAWN), "temperature": tf.constant(1.0)}
+    inputs["seed"] = tf.constant([1, 0], inputs["seed"].dtype)
+    return {"eager_ms": median_ms(eager), "exported_ms": median_ms(lambda: generate(**inputs))}
+
+
+def median_ms(call: Callable[[], Mapping[str, tf.Tensor]]) -> float:
+    """Returns the median time of a call whose results are read, after one that is not timed."""
+    times = []
+    for _ in range(DRAWS + 1):
+        began = time.perf_counter()
+        for value in call().values():
+            value.numpy()
+        times.append(1e3 * (time.perf_counter() - began))
+    return statistics.median(times[1:])
 
 
 def main() -> None:
@@ -52,18 +104,28 @@ def main() -> None:
     parser.add_argument("--run_dir", required=True)
     parser.add_argument("--data_dir", default=None)
     parser.add_argument("--epochs", type=int, default=30)
+    parser.add_argument("--steps", type=int, default=None, help="of one epoch; default: all epochs")
+    parser.add_argument("--max_examples", type=int, default=None, help="that are evaluated")
     parser.add_argument("--batch_size", type=int, default=256)
-    parser.add_argument("--analysis", default="coherence")
+    parser.add_argument("--analysis", default="coherence", help="none: fits and draws alone")
     parser.add_argument("--kinds", nargs="*", default=list(KINDS), choices=list(KINDS))
     parser.add_argument("--output", type=pathlib.Path, default=None)
     given = parser.parse_args()
     run = load_run(given.run_dir, data_dir=given.data_dir, latents="posterior")
-    analysis = ANALYSES[given.analysis]
-    settings = Settings(num_samples=analysis.num_samples)
-    rows: dict[str, Any] = {"q": {"results": analysis.analyze(run, settings)}}
+
+    def analyze() -> dict[str, Any]:
+        if given.analysis == "none":
+            return {}
+        analysis = ANALYSES[given.analysis]
+        # Settings of their own: what one sampler's analysis keeps is not for another's.
+        settings = Settings(num_samples=analysis.num_samples, max_examples=given.max_examples)
+        return analysis.analyze(run, settings)
+
+    rows: dict[str, Any] = {"q": {"draw": draw(run), "results": analyze()}}
+    print("q", json.dumps(rows["q"]), flush=True)
     for kind in given.kinds:
-        found = fit(run, kind, given.epochs, given.batch_size)
-        rows[kind] = {"fit": found, "results": analysis.analyze(run, settings)}
+        found = fit(run, kind, given)
+        rows[kind] = {"fit": found, "draw": draw(run), "results": analyze()}
         print(kind, json.dumps(rows[kind]), flush=True)
     if given.output is not None:
         given.output.write_text(json.dumps(rows, indent=1))

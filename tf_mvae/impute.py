@@ -1,5 +1,7 @@
 """Fills the gaps of a table: `python -m tf_mvae.impute --run_dir=… --input=… --output=…`."""
 
+import os
+
 from absl import flags
 
 from tf_mvae import command
@@ -37,12 +39,16 @@ def check_flags() -> None:
             f"--run_dir={FLAGS.run_dir} is a run of --experiment={config.experiment}; tables are "
             "filled by one of --experiment=table"
         )
+    if "://" not in FLAGS.input and not os.path.exists(os.path.expanduser(FLAGS.input)):
+        raise UserError(f"--input={FLAGS.input} does not exist")
     try:
-        _quantiles()
+        are_inside = all(0 < quantile < 1 for quantile in _quantiles())
     except ValueError:
+        are_inside = False
+    if not are_inside:
         raise UserError(
-            f"--quantiles are numbers such as 0.05,0.95, not {FLAGS.quantiles}"
-        ) from None
+            f"--quantiles are numbers between 0 and 1 such as 0.05,0.95, not {FLAGS.quantiles}"
+        )
 
 
 def main(_) -> int:

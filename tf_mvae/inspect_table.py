@@ -1,12 +1,14 @@
 """Says what the columns of a table are: `python -m tf_mvae.inspect_table data.csv`."""
 
+import os
 import sys
 
 from absl import flags
 
 from tf_mvae import command
+from tf_mvae.errors import UserError
 
-__all__ = ["main"]
+__all__ = ["check_flags", "main"]
 
 FLAGS = flags.FLAGS
 
@@ -23,15 +25,20 @@ flags.DEFINE_enum(
 )
 
 
+def check_flags() -> None:
+    """Raises `UserError` for a wrong flag, without importing TensorFlow."""
+    if not FLAGS.table:
+        raise UserError("name a table: python -m tf_mvae.inspect_table data.csv")
+    if "://" not in FLAGS.table and not os.path.exists(os.path.expanduser(FLAGS.table)):
+        raise UserError(f"--table={FLAGS.table} does not exist")
+
+
 def main(_) -> int:
     """Prints and writes the inferred schema; returns the exit status."""
     from tf_mvae.data.schema_inference import describe_schema, infer_schema
     from tf_mvae.data.table_files import read_table_and_modalities
     from tf_mvae.data.tables import without_split
-    from tf_mvae.errors import UserError
 
-    if not FLAGS.table:
-        raise UserError("name a table: python -m tf_mvae.inspect_table data.csv")
     frame, modalities = read_table_and_modalities(FLAGS.table)
     frame, _, modalities = without_split(frame, modalities)
     schema, left_out = infer_schema(frame, FLAGS.modalities or modalities)
@@ -46,4 +53,4 @@ def main(_) -> int:
 if __name__ == "__main__":
     if len(sys.argv) > 1 and not sys.argv[1].startswith("-"):
         sys.argv[1] = f"--table={sys.argv[1]}"
-    command.run(main)
+    command.run(main, check_flags)

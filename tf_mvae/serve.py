@@ -1,4 +1,4 @@
-"""Serves SavedModels by TensorFlow Serving's REST API: `python -m tf_mvae.serve --model_dir=…`."""
+"""Serves SavedModels by TensorFlow Serving's APIs: `python -m tf_mvae.serve --model_dir=…`."""
 
 import importlib.util
 import os
@@ -8,8 +8,9 @@ from absl import flags
 
 from tf_mvae import command
 from tf_mvae.errors import UserError
+from tf_mvae.serving.server.settings import Settings
 
-__all__ = ["main"]
+__all__ = ["check_flags", "main", "settings_of_flags"]
 
 FLAGS = flags.FLAGS
 
@@ -22,6 +23,14 @@ flags.DEFINE_string(
 flags.DEFINE_string("model_name", None, "The model's name in URLs; the directory's if left out.")
 flags.DEFINE_string("host", "127.0.0.1", "The address to listen at.")
 flags.DEFINE_integer("port", 8501, "The port to listen at; 0 takes a free one and logs it.")
+flags.DEFINE_integer(
+    "grpc_port", None, "The port of the gRPC API; 0 takes a free one. REST only if omitted."
+)
+flags.DEFINE_bool(
+    "grpc_tensor_content",
+    True,
+    "Whether gRPC answers hold numbers in tensor_content, else in the field of their type.",
+)
 flags.DEFINE_integer("num_versions", 1, "How many of the newest versions are served.")
 flags.DEFINE_list("version_labels", [], "Names of versions in URLs: stable:1,canary:2.")
 flags.DEFINE_float("poll_seconds", 1.0, "How often to look for new versions; 0 never.")
@@ -73,35 +82,51 @@ flags.DEFINE_bool("access_log", False, "Log every request.")
 flags.DEFINE_bool("page", True, "Serve a page at / to try the model with.")
 
 _NEEDED = ("starlette", "uvicorn", "httptools", "orjson", "prometheus_client")
+_NEEDED_BY_GRPC = ("grpc", "grpc_health")
 
 
-def main(_) -> int:
-    """Serves what the flags name; returns the exit status."""
-    missing = [name for name in _NEEDED if importlib.util.find_spec(name) is None]
+def check_flags() -> None:
+    """Raises `UserError` for a wrong flag, without importing TensorFlow."""
+    needed = _NEEDED if FLAGS.grpc_port is None else _NEEDED + _NEEDED_BY_GRPC
+    missing = [name for name in needed if importlib.util.find_spec(name) is None]
     if missing:
         raise UserError(
             f'{", ".join(missing)} cannot be imported: pip install "tf-mvae[serve]" brings what '
             "the server needs"
         )
-    from tf_mvae.serving.server.run import run
-    from tf_mvae.serving.server.settings import Settings
+    settings = settings_of_flags()
+    if not settings.model_dir.is_dir():
+        raise UserError(f"--model_dir={settings.model_dir} is not a directory")
 
+
+def main(_) -> int:
+    """Serves what the flags name; returns the exit status."""
+    from tf_mvae.serving.server.run import run
+
+    return run(settings_of_flags())
+
+
+def settings_of_flags() -> Settings:
+    """Returns the server's settings that the flags describe.
+
+    Raises:
+        UserError: A flag's value is not possible.
+    """
     directory = pathlib.Path(FLAGS.model_dir).expanduser()
     same = (
-        "host port num_versions poll_seconds batching batch_any_model max_batch_size "
-        "batch_timeout_micros num_threads max_queue max_connections max_body_bytes "
-        "max_bodies_bytes max_answers_bytes max_examples max_decoded_rows read_seconds "
-        "request_seconds keep_alive_seconds drain_seconds accept_nonfinite access_log page"
+        "host port grpc_port grpc_tensor_content num_versions poll_seconds batching "
+        "batch_any_model max_batch_size batch_timeout_micros num_threads max_queue "
+        "max_connections max_body_bytes max_bodies_bytes max_answers_bytes max_examples "
+        "max_decoded_rows read_seconds request_seconds keep_alive_seconds drain_seconds "
+        "accept_nonfinite access_log page"
     )
-    return run(
-        Settings(
-            model_dir=directory,
-            model_name=FLAGS.model_name or directory.resolve().name,
-            labels=_labels(FLAGS.version_labels),
-            allowed_hosts=tuple(name.strip() for name in FLAGS.allowed_hosts),
-            token=_token(),
-            **{name: getattr(FLAGS, name) for name in same.split()},
-        )
+    return Settings(
+        model_dir=directory,
+        model_name=FLAGS.model_name or directory.resolve().name,
+        labels=_labels(FLAGS.version_labels),
+        allowed_hosts=tuple(name.strip() for name in FLAGS.allowed_hosts),
+        token=_token(),
+        **{name: getattr(FLAGS, name) for name in same.split()},
     )
 
 
@@ -125,4 +150,4 @@ def _token() -> str | None:
 
 
 if __name__ == "__main__":
-    command.run(main)
+    command.run(main, check_flags)

@@ -58,6 +58,7 @@ def check_flags() -> None:
     from tf_mvae.training.run_directory import RunDirectory
 
     config = config_of_flags()
+    config.check_inputs()
     setting_flags.checked([one for one in shared_settings() if not one.is_recorded])
     check_strategy(FLAGS.strategy, FLAGS.num_logical_cpus)
     if FLAGS.strategy != "multi_worker":  # only the chief uses its directory

@@ -19,13 +19,21 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("folder", type=pathlib.Path)
     parser.add_argument("--compile", choices=["model", "networks"])
+    parser.add_argument("--device", default="cpu", help="PyTorch's name: cpu, cuda")
+    parser.add_argument("--precision", default="float32", choices=["float32", "tf32", "bfloat16"])
     options = parser.parse_args()
-    step_protocol.serve(lambda: make(options.folder, options.compile))
+    step_protocol.serve(
+        lambda: make(options.folder, options.compile, options.device, options.precision)
+    )
 
 
-def make(folder: pathlib.Path, compiled: str | None) -> dict[str, Any]:
+def make(
+    folder: pathlib.Path, compiled: str | None, device: str = "cpu", precision: str = "float32"
+) -> dict[str, Any]:
     """Builds the model and returns what can be asked of it."""
     import torch
+
+    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = precision == "tf32"
     import torch_contestant
     from multivae_likelihood import (
         MVAE,
@@ -58,7 +66,7 @@ def make(folder: pathlib.Path, compiled: str | None) -> dict[str, Any]:
         def forward(self, z):
             return ModelOutput(reconstruction=self.network(z).reshape(len(z), *self.shape))
 
-    problem = torch_contestant.Problem(folder)
+    problem = torch_contestant.Problem(folder, device)
     setup, networks = problem.setup, problem.networks
     classes = {m["name"]: m["classes"] for m in setup["modalities"]}
 
@@ -86,7 +94,8 @@ def make(folder: pathlib.Path, compiled: str | None) -> dict[str, Any]:
         config,
         encoders={n: Encoder(networks[n].encoder, setup["latent_dim"]) for n in networks},
         decoders={n: Decoder(networks[n].decoder, data[n].shape[1:]) for n in networks},
-    ).train()
+    )
+    model = model.to(device).train()
     call = torch.compile(model) if compiled == "model" else model
     if compiled == "networks":
         for module in problem.modules():
@@ -94,7 +103,8 @@ def make(folder: pathlib.Path, compiled: str | None) -> dict[str, Any]:
 
     def loss(batch, beta):
         model.beta = beta
-        return call(MultimodalBaseDataset(batch)).loss
+        with torch.autocast(device, torch.bfloat16, enabled=precision == "bfloat16"):
+            return call(MultimodalBaseDataset(batch)).loss
 
     def same():
         with _given(model, problem):

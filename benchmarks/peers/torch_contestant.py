@@ -30,8 +30,8 @@ class Problem:
         subsets: Its random subsets, names of modalities.
     """
 
-    def __init__(self, folder: pathlib.Path):
-        """Reads a folder that `step_setups.write` wrote."""
+    def __init__(self, folder: pathlib.Path, device: str = "cpu"):
+        """Reads a folder that `step_setups.write` wrote; tensors are on the device."""
         torch.manual_seed(0)
         self.setup, self.arrays = load_setup(folder)
         self.networks = {
@@ -39,9 +39,10 @@ class Problem:
             for m in self.setup["modalities"]
         }
         with np.load(folder / "data.npz", allow_pickle=False) as file:
-            self.data = load_data(self.setup, dict(file))
+            data = load_data(self.setup, dict(file))
+            self.data = {name: value.to(device) for name, value in data.items()}
         with np.load(folder / "check.npz", allow_pickle=False) as file:
-            self.noise = torch.from_numpy(file["noise"])
+            self.noise = torch.from_numpy(file["noise"]).to(device)
             rows = file["subsets"]
         names = list(self.networks)
         self.subsets = [tuple(np.array(names)[row > 0].tolist()) for row in rows]

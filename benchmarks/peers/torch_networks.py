@@ -86,7 +86,7 @@ class Networks:
         """Returns the weights as they were read, by the same names."""
         found = {}
         for name, tensor, order, places, axis in self._placed:
-            value = tensor.detach().numpy()
+            value = tensor.detach().cpu().numpy()
             value = value.transpose(np.argsort(order))
             if places is not None:
                 value = np.take(value, np.argsort(places), axis=axis)

@@ -116,9 +116,9 @@ def model_of(modalities, **kwargs):
     return MVAE(modalities, latent_dim=2, **kwargs)
 
 
-def image(**kwargs):
+def image(name="image", **kwargs):
     networks = mlp_encoder([3]), mlp_decoder([2, 2, 1], [6])
-    return Modality("image", likelihoods.Bernoulli([2, 2, 1]), *networks, **kwargs)
+    return Modality(name, likelihoods.Bernoulli([2, 2, 1]), *networks, **kwargs)
 
 
 def label(**kwargs):
@@ -149,6 +149,20 @@ def test_a_cross_weight_takes_every_term_and_samples_multiply_decodings():
     encoders = paper - 2 * 6 * (36 + 56)
     cross = model_of([image(), label(cross_weight=0)], num_samples=3)
     assert arithmetic.needed(cross, 1).networks == encoders + 3 * 6 * (3 * 36 + 2 * 56)
+
+
+def test_alignment_takes_one_decoding_a_modality():
+    def modalities():
+        return [image(), label(), image("other")]
+
+    elbos = model_of(modalities(), num_random_subsets=1, term_weight={})
+    aligned = model_of(modalities(), num_random_subsets=1, alignment_weight=0.5)
+    decoders = 2 * 6 * (2 * 6 + 6 * 4) + 6 * (2 * 8 + 8 * 5)
+    for model, terms in ((elbos, 5), (aligned, 1)):
+        assert [arithmetic.decoded_rows(model, m) for m in model.modalities] == [terms] * 3
+    found, whole = (arithmetic.needed(model, 1) for model in (aligned, elbos))
+    assert whole.networks - found.networks == 4 * decoders
+    assert whole.products == found.products  # posteriors of all subsets are there
 
 
 def test_a_random_subset_needs_what_it_contains():

@@ -134,8 +134,9 @@ class Client:
 class Running(Client):
     """A client that also holds the server's parts."""
 
-    def __init__(self, address, name, repository, loop, metrics):
+    def __init__(self, address, name, repository, loop, metrics, grpc_address=None):
         super().__init__(address, name)
+        self.grpc_address = grpc_address
         self.repository = repository
         self.metrics = metrics
         self._loop = loop
@@ -170,7 +171,7 @@ def serving(directory, name="stranger", **settings):
     thread.start()
     started.wait(120)
     try:
-        yield Running(server.address, name, repository, found["loop"], metrics)
+        yield Running(server.address, name, repository, found["loop"], metrics, server.grpc_address)
     finally:
         server.should_exit = True
         thread.join(60)

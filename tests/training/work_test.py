@@ -87,6 +87,13 @@ def test_the_compiled_step_does_what_is_needed(subject):
     assert hlo.operations(text, "product_of_experts") == needed.products
 
 
+def test_alignment_decodes_each_modality_once():
+    model = image_and_label(alignment_weight=0.5)
+    elbos = arithmetic.needed(image_and_label(), BATCH).total
+    needed = arithmetic.needed(model, BATCH).total
+    assert hlo.operations(compiled(model)(stage="hlo")) == needed < 0.8 * elbos
+
+
 def test_a_draw_that_needs_less_is_decoded_for_less():
     model = image_and_attributes()
     text, whole = compiled(model)(stage="hlo"), arithmetic.needed(model, BATCH).total

@@ -41,6 +41,7 @@ DATASET_DIR = Setting(
     "aligned text (train.en and train.vi, or train.tsv), or a prepared one of texts.",
     kind=str,
     is_place=True,
+    must_exist=True,
 )
 
 

@@ -122,6 +122,8 @@ register(
                 "joined on their first column, a modality each.",
                 kind=str,
                 is_place=True,
+                is_required=True,
+                must_exist=True,
             ),
             Setting(
                 "schema",

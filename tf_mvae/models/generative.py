@@ -111,7 +111,7 @@ class GenerativeModel(LatentModel):
         """
         x, mask = self._unpacked(given, mask)
         conditions = self._conditions_of_all(x, mask)
-        seeds = tf.unstack(random.split(self._seed(seed), 2), num=2)
+        seeds = self._two_seeds(seed)
         own = seeds[1] if return_samples else None
         if resample is None:
             z = self._drawn(x, mask, num_samples, seeds[0], temperature, latents)

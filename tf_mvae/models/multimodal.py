@@ -10,7 +10,6 @@ import tensorflow_probability as tfp
 from tf_mvae.modality import Modality
 from tf_mvae.models.base import BaseVAE
 from tf_mvae.objectives import Objective, SubsetElbos
-from tf_mvae.ops import random
 from tf_mvae.posteriors import DiagonalGaussian, PosteriorKind, Product
 
 __all__ = ["MultimodalVAE"]
@@ -117,7 +116,7 @@ class MultimodalVAE(BaseVAE):
         Raises:
             UserError: An argument does not fit.
         """
-        seeds = tf.unstack(random.split(self._seed(seed), 2), num=2)
+        seeds = self._two_seeds(seed)
         z = self._drawn_from_nothing(num_samples, seeds[0], temperature, latents, through)
         return self._decoded(z, seeds[1] if return_samples else None, None, {})
 

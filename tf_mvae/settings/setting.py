@@ -37,6 +37,8 @@ class Setting:
         excludes: A setting that cannot be given too.
         is_place: Whether it says where something is on this machine. It is kept as an absolute
             path and is no part of a model card.
+        is_required: Whether training needs a value; it is refused before anything is imported.
+        must_exist: Whether training needs a file or a folder at the place, unless that is a URL.
         is_free: Whether a run that is taken up may have another value, because results do not
             depend on it.
         is_recorded: Whether a run keeps it. What only one process of a run needs is not kept.
@@ -51,6 +53,8 @@ class Setting:
     argument: str | None = None
     excludes: str | None = None
     is_place: bool = False
+    is_required: bool = False
+    must_exist: bool = False
     is_free: bool = False
     is_recorded: bool = True
 

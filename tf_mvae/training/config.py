@@ -101,6 +101,19 @@ class RunConfig:
         same = {name: getattr(self, name) for name in ("experiment", "model", "assets_dir")}
         return RunConfig(**{**same, **self._values, **changes})
 
+    def check_inputs(self) -> None:
+        """Refuses a configuration without what training needs; see `Setting`.
+
+        Raises:
+            UserError: A required setting has no value, or a file that it names is not there.
+        """
+        for setting, value in self.items():
+            if setting.is_required and not value:
+                raise UserError(f"--experiment={self.experiment} needs --{setting.name}")
+            is_path = setting.must_exist and value and "://" not in value
+            if is_path and not pathlib.Path(value).expanduser().exists():
+                raise UserError(f"--{setting.name}={value} does not exist")
+
     def write(self, path: pathlib.Path) -> None:
         """Writes a flagfile that gives this configuration again, whole or not at all."""
         lines = [f"--experiment={self.experiment}", f"--model={self.model}"]

@@ -4,6 +4,7 @@ Python runs one thread at a time. A writer that turns a large array into text at
 hold up everything else, probes included, so arrays are written a few thousand numbers at a time.
 """
 
+import dataclasses
 import json
 from collections.abc import Iterable, Iterator, Mapping
 
@@ -11,9 +12,10 @@ import numpy as np
 import orjson
 
 from tf_mvae.serving.server.errors import RequestError
+from tf_mvae.serving.server.signature import Field
 from tf_mvae.serving.server.tensors import as_json
 
-__all__ = ["Written", "join_answers", "write_answer"]
+__all__ = ["JsonAnswer", "Written", "join_answers", "write_answer"]
 
 # The text of each value of an answer, in pieces: `[`, elements, `]`; or a single value.
 # Row format has one value, the list of predictions.
@@ -22,6 +24,36 @@ Written = dict[str, list[bytes]]
 _PIECE = 4096  # numbers that are written at once
 _BLOCK = 64 << 10  # bytes up to which short pieces are joined
 _PREDICTIONS = "predictions"
+# The length of a value, at most for float32 and about otherwise.
+_VALUE_BYTES = {"float": 16, "int": 12, "bool": 6}
+
+
+@dataclasses.dataclass(frozen=True)
+class JsonAnswer:
+    """The answer of the REST API.
+
+    Attributes:
+        rows: Whether the request came in row format, as its answer then goes.
+        flat: Whether examples of one number each came without the list around it, as the
+            answer then goes.
+    """
+
+    rows: bool
+    flat: bool = False
+
+    def value_bytes(self, field: Field) -> int | None:
+        """Returns about how long a value of an output is; None if that is not known."""
+        return _VALUE_BYTES.get(field.kind)
+
+    def write(self, outputs: Mapping[str, np.ndarray], examples: int) -> Written:
+        """Returns the text of outputs; see `write_answer`."""
+        if self.flat:
+            outputs = {k: v[:, 0] if v.shape[1:] == (1,) else v for k, v in outputs.items()}
+        return write_answer(outputs, self.rows, examples)
+
+    def join(self, parts: list[Written]) -> list[bytes]:
+        """Returns the body; see `join_answers`."""
+        return join_answers(parts, self.rows)
 
 
 def write_answer(outputs: Mapping[str, np.ndarray], rows: bool, examples: int) -> Written:

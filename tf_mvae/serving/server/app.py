@@ -1,7 +1,6 @@
 """The routes: TensorFlow Serving's REST API, probes, metrics, and the page."""
 
 import asyncio
-import concurrent.futures
 import contextlib
 import pathlib
 from collections.abc import AsyncIterator, Callable
@@ -14,18 +13,16 @@ from starlette.requests import Request
 from starlette.responses import FileResponse, Response
 from starlette.routing import Route
 
-from tf_mvae.serving.server.batching import Batcher
 from tf_mvae.serving.server.bodies import read_body
-from tf_mvae.serving.server.budget import ByteBudget, Reservation
+from tf_mvae.serving.server.call import Call
 from tf_mvae.serving.server.codec import parse_body, parse_predict
 from tf_mvae.serving.server.errors import RequestError
 from tf_mvae.serving.server.guard import Guard
-from tf_mvae.serving.server.metrics import Metrics
 from tf_mvae.serving.server.openapi import describe
-from tf_mvae.serving.server.repository import Repository, State
+from tf_mvae.serving.server.repository import State
 from tf_mvae.serving.server.responses import AnswerResponse, error_response, json_response
 from tf_mvae.serving.server.saved_model import ServedVersion
-from tf_mvae.serving.server.settings import Settings
+from tf_mvae.serving.server.service import Service
 
 __all__ = ["make_app"]
 
@@ -46,29 +43,20 @@ _FILES = {
     "style.css": "text/css",
     "icon.svg": "image/svg+xml",
 }
-# Bodies above this are parsed in a thread, so that the event loop goes on.
-_LARGE_BODY = 128 << 10
 _MAX_VERSION = 2**63 - 1
 
 
-def make_app(settings: Settings, repository: Repository, metrics: Metrics) -> Starlette:
-    """Returns the ASGI application.
-
-    Args:
-        settings: Limits, the model's name, the token.
-        repository: The versions that are served.
-        metrics: What is counted.
-    """
-    endpoints = _Endpoints(settings, repository, metrics)
+def make_app(service: Service) -> Starlette:
+    """Returns the ASGI application that answers with a service."""
+    settings, endpoints = service.settings, _Endpoints(service)
 
     @contextlib.asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
-        watcher = asyncio.create_task(repository.watch())
+        watcher = asyncio.create_task(service.repository.watch())
         try:
             yield
         finally:
             watcher.cancel()
-            endpoints.batcher.close()
 
     routes = []
     for at in ("", "/versions/{version:int}", "/labels/{label}"):
@@ -93,55 +81,42 @@ def make_app(settings: Settings, repository: Repository, metrics: Metrics) -> St
         ]
     app = Starlette(
         routes=routes,
-        middleware=[Middleware(Guard, settings=settings, metrics=metrics)],
+        middleware=[Middleware(Guard, settings=settings, metrics=service.metrics)],
         exception_handlers={HTTPException: _http_error, RequestError: _request_error},
         lifespan=lifespan,
     )
     # Redirects to a path without its slash would copy the Host header into an address.
     app.router.redirect_slashes = False
-    app.state.batcher = endpoints.batcher
     return app
 
 
 class _Endpoints:
     """What the routes answer."""
 
-    def __init__(self, settings: Settings, repository: Repository, metrics: Metrics):
-        self._settings = settings
-        self._repository = repository
-        self._metrics = metrics
-        self._bodies = ByteBudget(settings.max_bodies_bytes)
-        self._answers = ByteBudget(settings.max_answers_bytes)
-        # One at a time: Python runs one thread at a time, and what a parser makes of a body is
-        # many times as long.
-        self._parser = concurrent.futures.ThreadPoolExecutor(1, "parser")
-        self.batcher = Batcher(settings, metrics)
+    def __init__(self, service: Service):
+        self._service = service
+        self._settings = service.settings
+        self._repository = service.repository
 
     async def predict(self, request: Request) -> Response:
-        found = self._find(request)
-        self.batcher.check_room()
-        held = self._answers.reserve()
+        service = self._service
+        self._find(request)
+        service.batcher.check_room()
+        held = service.answers.reserve()
         try:
-            with self._bodies.reserve() as body_held:
-                body = await self._read(request, body_held)
+            with service.bodies.reserve() as body_held:
+                body = await read_body(request.scope, request.receive, self._settings, body_held)
                 # Found again: while a slow body came in, a version may have been replaced.
                 found = self._find(request)
-                with self._repository.use(found):
-                    if len(body) > _LARGE_BODY:
-                        loop = asyncio.get_running_loop()
-                        call = await loop.run_in_executor(self._parser, self._parse, body, found)
-                    else:
-                        call = self._parse(body, found)
-                    blocks = await self.batcher.submit(found, call, held)
+                blocks = await service.answer(
+                    found, lambda: self._parse(body, found), len(body), held
+                )
             return AnswerResponse(blocks, held)
         except BaseException:
             held.release()
             raise
 
-    async def _read(self, request: Request, held: Reservation) -> bytes:
-        return await read_body(request.scope, request.receive, self._settings, held)
-
-    def _parse(self, body: bytes, found: ServedVersion):
+    def _parse(self, body: bytes, found: ServedVersion) -> Call:
         return parse_predict(parse_body(body), found.signatures, self._settings)
 
     async def other_method(self, request: Request) -> Response:
@@ -150,36 +125,20 @@ class _Endpoints:
         if method not in ("classify", "regress"):
             raise RequestError(400, _malformed(request))
         found = self._find(request)
-        with self._bodies.reserve() as held:
-            document = parse_body(await self._read(request, held))
-        name = document.get("signature_name") or "serving_default"
-        if not isinstance(name, str) or name not in found.signatures:
-            raise RequestError(
-                400, f'Serving signature name: "{str(name)[:100]}" not found in signature def'
-            )
-        kind = {"classify": "classification", "regress": "regression"}[method]
-        actual = found.signatures[name].method
-        wanted = f"tensorflow/serving/{method}"
-        if actual != wanted:
-            raise RequestError(
-                400, f"Expected {kind} signature method_name to be {wanted}. Was: {actual}"
-            )
-        raise RequestError(501, f"{method} is not served; export a predict signature")
+        with self._service.bodies.reserve() as held:
+            body = await read_body(request.scope, request.receive, self._settings, held)
+            document = parse_body(body)
+        name = document.get("signature_name") or ""
+        raise self._service.refuse_method(
+            found, method, name if isinstance(name, str) else str(name)
+        )
 
     async def status(self, request: Request) -> Response:
         if ":" in request.url.path:
             raise RequestError(405, "predict is called with POST", {"Allow": "POST"})
-        self._check_name(request)
-        states = self._repository.states
-        asked = _version_of(request)
-        if "label" in request.path_params:
-            asked = self._find(request).version
-        if asked is not None:
-            if asked not in states:
-                name = self._settings.model_name
-                raise RequestError(404, f"Could not find version {asked} of model {name}")
-            states = {asked: states[asked]}
-        entries = [_status_of(number, states[number]) for number in sorted(states, reverse=True)]
+        params = request.path_params
+        states = self._service.states(params["name"], _version_of(request), params.get("label"))
+        entries = [_status_of(number, state) for number, state in states.items()]
         return json_response({"model_version_status": entries}, indent=True)
 
     async def metadata(self, request: Request) -> Response:
@@ -212,7 +171,8 @@ class _Endpoints:
         )
 
     async def metrics(self, _: Request) -> Response:
-        return Response(self._metrics.text(), headers={"Content-Type": self._metrics.content_type})
+        metrics = self._service.metrics
+        return Response(metrics.text(), headers={"Content-Type": metrics.content_type})
 
     async def openapi(self, _: Request) -> Response:
         newest = self._repository.find()
@@ -247,14 +207,9 @@ class _Endpoints:
             }
         )
 
-    def _check_name(self, request: Request) -> None:
-        name = request.path_params["name"]
-        if name != self._settings.model_name:
-            raise RequestError(404, f"Servable not found for request: Latest({name[:100]})")
-
     def _find(self, request: Request) -> ServedVersion:
-        self._check_name(request)
-        return self._repository.find(_version_of(request), request.path_params.get("label"))
+        params = request.path_params
+        return self._service.find(params["name"], _version_of(request), params.get("label"))
 
 
 def _route(path: str, endpoint: Callable, method: str) -> Route:

@@ -5,12 +5,12 @@ import collections
 import concurrent.futures
 import dataclasses
 import time
+from typing import Any
 
-from tf_mvae.serving.server.answers import Written, join_answers
 from tf_mvae.serving.server.bounds import answer_bytes
 from tf_mvae.serving.server.budget import Reservation
+from tf_mvae.serving.server.call import Call
 from tf_mvae.serving.server.calls import is_independent, run_together
-from tf_mvae.serving.server.codec import Call
 from tf_mvae.serving.server.errors import RequestError, overloaded
 from tf_mvae.serving.server.metrics import Metrics
 from tf_mvae.serving.server.saved_model import ServedVersion
@@ -100,7 +100,7 @@ class Batcher:
             raise RequestError(
                 504, f"no answer within {self._settings.request_seconds:g} seconds"
             ) from None
-        blocks = join_answers(written, call.rows)
+        blocks = call.answer.join(written)
         size = sum(map(len, blocks))
         if not reservation.resize(size if size > _SHORT_ANSWER else 0):
             raise self._no_room_for_answer()
@@ -108,7 +108,7 @@ class Batcher:
 
     def _reserve(self, call: Call, reservation: Reservation) -> None:
         """Makes room for the answer, or refuses."""
-        size = answer_bytes(call.signature, call.inputs, call.examples)
+        size = answer_bytes(call.signature, call.inputs, call.examples, call.answer.value_bytes)
         most = self._settings.max_answers_bytes
         if size > most:
             raise RequestError(
@@ -130,8 +130,8 @@ class Batcher:
             return [call]
         return [call.part(start, start + size) for start in range(0, call.examples, size)]
 
-    async def _run(self, version: ServedVersion, call: Call) -> Written:
-        """Queues a call and returns its outputs' text."""
+    async def _run(self, version: ServedVersion, call: Call) -> Any:
+        """Queues a call and returns its outputs as written."""
         queue = self._queue_of(version, call)
         loop = asyncio.get_running_loop()
         entry = _Waiting(call, loop.create_future(), time.monotonic())

@@ -2,19 +2,16 @@
 
 import dataclasses
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
 
 from tf_mvae.serving.server.errors import RequestError
 from tf_mvae.serving.server.settings import Settings
-from tf_mvae.serving.server.signature import Signature
+from tf_mvae.serving.server.signature import Field, Signature
 
 __all__ = ["answer_bytes", "check_amount", "check_values", "with_bounds"]
-
-# The length of a value in JSON, at most for float32 and about otherwise.
-_BYTES = {"float": 16, "int": 12, "bool": 6}
 
 
 def with_bounds(signature: Signature, description: Mapping[str, Any]) -> Signature:
@@ -84,18 +81,31 @@ def check_amount(
     return rows
 
 
-def answer_bytes(signature: Signature, inputs: Mapping[str, np.ndarray], examples: int) -> int:
-    """Returns about how long the answer to a call is; 0 if the signature does not say it."""
+def answer_bytes(
+    signature: Signature,
+    inputs: Mapping[str, np.ndarray],
+    examples: int,
+    value_bytes: Callable[[Field], int | None],
+) -> int:
+    """Returns about how long the answer to a call is; 0 if the signature does not say it.
+
+    Args:
+        signature: The signature that is called.
+        inputs: Its inputs, by name.
+        examples: How many examples they hold.
+        value_bytes: From an output to about the length of a value; None if that is not known.
+    """
     rows = examples * (_samples(inputs) if _answers_samples(signature) else 1)
     total = 0
     for field in signature.outputs.values():
-        if field.shape is None or field.kind not in _BYTES:
+        each = value_bytes(field)
+        if field.shape is None or each is None:
             return 0
         sizes = [size for size in field.shape if size is not None]
         free = len(field.shape) - len(sizes)
         if free > 2:
             return 0
-        total += (rows if free else 1) * (math.prod(sizes) * _BYTES[field.kind] + len(field.name))
+        total += (rows if free else 1) * (math.prod(sizes) * each + len(field.name))
     return total
 
 

@@ -1,12 +1,12 @@
 """Runs calls of a signature together, and writes the answer of each."""
 
 import logging
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
-from tf_mvae.serving.server.answers import Written, write_answer
-from tf_mvae.serving.server.codec import Call
+from tf_mvae.serving.server.call import Call
 from tf_mvae.serving.server.errors import RequestError, from_tensorflow
 from tf_mvae.serving.server.saved_model import ServedVersion
 
@@ -26,8 +26,12 @@ def is_independent(version: ServedVersion, call: Call) -> bool:
     return lengths <= {0, call.examples} and call.examples in lengths
 
 
-def run_together(version: ServedVersion, name: str, calls: list[Call]) -> list[Written | Exception]:
-    """Runs calls together; where that fails, each alone, so that none suffers for another."""
+def run_together(version: ServedVersion, name: str, calls: list[Call]) -> list[Any]:
+    """Runs calls together; where that fails, each alone, so that none suffers for another.
+
+    Returns:
+        For each call what its `answer.write` returns, or an exception.
+    """
     try:
         outputs = version.run(name, _concatenate(calls))
     except Exception as error:
@@ -37,7 +41,7 @@ def run_together(version: ServedVersion, name: str, calls: list[Call]) -> list[W
         if said.status >= 500:
             _LOG.exception("model failed", extra={"signature": name, "version": version.version})
         return [said] * len(calls)
-    answers: list[Written | Exception] = []
+    answers: list[Any] = []
     start = 0
     for call in calls:
         stop = start + call.examples
@@ -47,11 +51,9 @@ def run_together(version: ServedVersion, name: str, calls: list[Call]) -> list[W
     return answers
 
 
-def _guarded(outputs: dict[str, np.ndarray], call: Call) -> Written | Exception:
-    if call.flat:
-        outputs = {k: v[:, 0] if v.shape[1:] == (1,) else v for k, v in outputs.items()}
+def _guarded(outputs: dict[str, np.ndarray], call: Call) -> Any:
     try:
-        return write_answer(outputs, call.rows, call.examples)
+        return call.answer.write(outputs, call.examples)
     except RequestError as error:
         return error
     except Exception:

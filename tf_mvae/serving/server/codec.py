@@ -1,49 +1,25 @@
 """Bodies of predict requests, in TensorFlow Serving's row and columnar formats."""
 
-import dataclasses
 import json
 from collections.abc import Mapping
 
 import numpy as np
 import orjson
 
-from tf_mvae.serving.server.bounds import check_amount, check_values
+from tf_mvae.serving.server.answers import JsonAnswer
+from tf_mvae.serving.server.call import (
+    DEFAULT_SIGNATURE,
+    Call,
+    check_names,
+    complete_call,
+    find_signature,
+)
 from tf_mvae.serving.server.errors import RequestError
 from tf_mvae.serving.server.settings import Settings
-from tf_mvae.serving.server.signature import Field, Signature
+from tf_mvae.serving.server.signature import Signature
 from tf_mvae.serving.server.tensors import check_shape, is_bytes_object, to_array
 
-__all__ = ["Call", "parse_body", "parse_predict"]
-
-DEFAULT_SIGNATURE = "serving_default"
-
-
-@dataclasses.dataclass
-class Call:
-    """A valid call of a signature.
-
-    Attributes:
-        signature: The signature.
-        inputs: Every input, by name.
-        examples: The size of the batch; 1 for a signature that has none.
-        rows: Whether it came in row format, as its answer then goes.
-        decoded: How many rows the model decodes: examples times samples of each.
-        flat: Whether examples of one number each came without the list around it, as the
-            answer then goes.
-    """
-
-    signature: Signature
-    inputs: dict[str, np.ndarray]
-    examples: int
-    rows: bool
-    decoded: int = 1
-    flat: bool = False
-
-    def part(self, start: int, stop: int) -> "Call":
-        """Returns the call of some of the examples, which have to be independent."""
-        inputs = {k: v[start:stop] if len(v) else v for k, v in self.inputs.items()}
-        count = min(stop, self.examples) - start
-        return dataclasses.replace(self, inputs=inputs, examples=count, decoded=count)
+__all__ = ["parse_body", "parse_predict"]
 
 
 def parse_body(body: bytes) -> dict:
@@ -80,16 +56,10 @@ def parse_predict(document: dict, signatures: Mapping[str, Signature], settings:
         RequestError: The signature is unknown, an input is unknown or missing, or a value
             is not of its type and shape.
     """
-    name = document.get("signature_name", DEFAULT_SIGNATURE) or DEFAULT_SIGNATURE
-    if type(name) is not str:
+    name = document.get("signature_name", DEFAULT_SIGNATURE)
+    if name and type(name) is not str:
         raise RequestError(400, "'signature_name' must be a string")
-    if name not in signatures:
-        raise RequestError(
-            400,
-            f'Serving signature name: "{name[:100]}" not found in signature def; '
-            f"there are {', '.join(signatures)}",
-        )
-    signature = signatures[name]
+    signature = find_signature(name, signatures)
     if "instances" in document and "inputs" in document:
         raise RequestError(400, "only one of 'instances' and 'inputs' may be there")
     if "instances" in document:
@@ -108,13 +78,7 @@ def parse_predict(document: dict, signatures: Mapping[str, Signature], settings:
             inputs[field.name] = array[:, np.newaxis] if is_flat else array
             flat = flat and is_flat
             check_shape(inputs[field.name], field)
-    examples = _count(signature, inputs, rows)
-    for field in signature.inputs.values():
-        if field.name not in inputs:
-            inputs[field.name] = _default(field, examples)
-    decoded = check_amount(signature, inputs, examples, settings)
-    check_values(signature, inputs)
-    return Call(signature, inputs, examples, rows, decoded, flat)
+    return complete_call(signature, inputs, JsonAnswer(rows, flat), settings, rows)
 
 
 def _from_rows(instances, signature: Signature) -> dict[str, list]:
@@ -150,13 +114,13 @@ def _from_rows(instances, signature: Signature) -> dict[str, list]:
             raise RequestError(400, f"item {index} of 'instances' is not an object as the first is")
         if instance.keys() != instances[0].keys():
             raise RequestError(400, f"item {index} of 'instances' has other keys than the first")
-    _check_names(instances[0], signature)
+    check_names(instances[0], signature)
     return {name: [instance[name] for instance in instances] for name in instances[0]}
 
 
 def _from_columns(values, signature: Signature) -> dict:
     if type(values) is dict and not is_bytes_object(values):
-        _check_names(values, signature)
+        check_names(values, signature)
         return values
     if len(signature.inputs) != 1:
         raise RequestError(
@@ -165,44 +129,3 @@ def _from_columns(values, signature: Signature) -> dict:
             f"{', '.join(signature.inputs) or 'nothing'}: send an object",
         )
     return {next(iter(signature.inputs)): values}
-
-
-def _check_names(given: Mapping, signature: Signature) -> None:
-    unknown = [str(name)[:100] for name in given if name not in signature.inputs]
-    if unknown:
-        raise RequestError(
-            400,
-            f"unknown input {', '.join(unknown[:5])}: signature {signature.name!r} takes "
-            f"{', '.join(signature.inputs)}",
-        )
-    missing = [f for f in signature.inputs.values() if f.name not in given and f.default is None]
-    if missing:
-        said = ", ".join(f"{field.name} ({field.describe()})" for field in missing)
-        raise RequestError(400, f"missing input: {said}")
-
-
-def _count(signature: Signature, inputs: dict[str, np.ndarray], rows: bool) -> int:
-    sizes = {
-        name: len(array)
-        for name, array in inputs.items()
-        # In row format, a tensor of any rank has its rows first.
-        if signature.inputs[name].batched or rows and signature.inputs[name].shape is None
-    }
-    if not sizes:
-        return 1
-    if len(set(sizes.values())) > 1 and signature.may_be_batched:
-        said = ", ".join(f"{name} has {size}" for name, size in sizes.items())
-        raise RequestError(400, f"the inputs differ in their number of examples: {said}")
-    if not all(sizes.values()):
-        raise RequestError(400, "a request must hold at least one example")
-    return max(sizes.values())
-
-
-def _default(field: Field, examples: int) -> np.ndarray:
-    """Returns an input's default; one that stands for one example serves each.
-
-    A default of no examples is passed on: it is how a model sees that an input was left out.
-    """
-    if field.batched and field.default.shape[:1] == (1,):
-        return np.repeat(field.default, examples, axis=0)
-    return field.default

@@ -8,6 +8,7 @@ import os
 import signal
 import sys
 from collections.abc import Iterator
+from typing import Any
 
 import uvicorn
 
@@ -17,6 +18,7 @@ from tf_mvae.serving.server.logs import set_up
 from tf_mvae.serving.server.metrics import Metrics
 from tf_mvae.serving.server.protocol import make_protocol
 from tf_mvae.serving.server.repository import Repository
+from tf_mvae.serving.server.service import Service
 from tf_mvae.serving.server.settings import Settings
 
 __all__ = ["make_server", "run"]
@@ -28,21 +30,48 @@ _SWITCH_SECONDS = 0.001
 
 
 class _Server(uvicorn.Server):
-    """Says in the log where it listens, once it does."""
+    """Also runs the gRPC server, and says in the log where they listen, once they do."""
+
+    def __init__(self, config: uvicorn.Config, service: Service):
+        super().__init__(config)
+        self.service = service
+        self.grpc_address: tuple[str, int] | None = None
+        self._grpc: Any = None
 
     async def startup(self, sockets: list | None = None) -> None:
-        await super().startup(sockets)
+        settings = self.service.settings
+        ports = {}
+        if settings.grpc_port is not None:
+            from tf_mvae.serving.server.grpc_server import GrpcServer  # needs grpcio
+
+            self._grpc = GrpcServer(self.service)
+            ports["grpc_port"] = await self._grpc.start()
+            self.grpc_address = (settings.host, ports["grpc_port"])
+        try:
+            await super().startup(sockets)
+        except SystemExit:  # it cannot bind
+            if self._grpc is not None:
+                await self._grpc.stop()
+            raise
         for server in getattr(self, "servers", []):
             for socket in server.sockets:
                 host, port = socket.getsockname()[:2]
                 self.address = (host, port)
-                _LOG.info("listening", extra={"host": host, "port": port})
+                _LOG.info("listening", extra={"host": host, "port": port, **ports})
+
+    async def shutdown(self, sockets: list | None = None) -> None:
+        stops = [super().shutdown(sockets)]
+        if self._grpc is not None:
+            stops.append(self._grpc.stop())
+        await asyncio.gather(*stops)
+        self.service.close()
 
 
-def make_server(settings: Settings, repository: Repository, metrics: Metrics) -> uvicorn.Server:
+def make_server(settings: Settings, repository: Repository, metrics: Metrics) -> _Server:
     """Returns a uvicorn server for the versions of a repository."""
+    service = Service(settings, repository, metrics)
     config = uvicorn.Config(
-        make_app(settings, repository, metrics),
+        make_app(service),
         host=settings.host,
         port=settings.port,
         # Not uvloop: it takes one new connection a turn of the loop, so that under overload
@@ -59,7 +88,7 @@ def make_server(settings: Settings, repository: Repository, metrics: Metrics) ->
         timeout_graceful_shutdown=settings.drain_seconds,
         proxy_headers=False,
     )
-    return _Server(config)
+    return _Server(config, service)
 
 
 def run(settings: Settings) -> int:
@@ -99,7 +128,7 @@ def run(settings: Settings) -> int:
         raise UserError(
             f"cannot listen at {settings.host}:{settings.port}: is the port taken?"
         ) from error
-    if server.config.app.state.batcher.busy:
+    if server.service.batcher.busy:
         # TensorFlow cannot be told to stop, and Python would wait for it without end.
         _LOG.warning("ended with a call of the model still running")
         _exit(1)

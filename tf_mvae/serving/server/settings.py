@@ -17,6 +17,9 @@ class Settings:
         model_name: The name in the URLs.
         host: The address to listen at.
         port: The port; 0 takes any free one.
+        grpc_port: The port of the gRPC API; 0 takes any free one, None serves REST only.
+        grpc_tensor_content: Whether answers of the gRPC API hold numbers in `tensor_content`,
+            else in the field of their type (`float_val`).
         num_versions: How many of the newest versions are served.
         labels: Names of versions, as `/labels/NAME` in a URL.
         poll_seconds: How often `model_dir` is looked at; 0 never.
@@ -50,6 +53,8 @@ class Settings:
     model_name: str
     host: str = "127.0.0.1"
     port: int = 8501
+    grpc_port: int | None = None
+    grpc_tensor_content: bool = True
     num_versions: int = 1
     labels: dict[str, int] = dataclasses.field(default_factory=dict)
     poll_seconds: float = 1.0
@@ -90,6 +95,10 @@ class Settings:
                 raise UserError(f"--{name} must be 0 or more, not {getattr(self, name)}")
         if not 0 <= self.port <= 65535:
             raise UserError(f"--port must lie in 0 to 65535, not {self.port}")
+        if self.grpc_port is not None and not 0 <= self.grpc_port <= 65535:
+            raise UserError(f"--grpc_port must lie in 0 to 65535, not {self.grpc_port}")
+        if self.grpc_port and self.grpc_port == self.port:
+            raise UserError(f"--grpc_port and --port are both {self.port}; take two ports")
         if not all(self.allowed_hosts):
             raise UserError("--allowed_hosts holds an empty name")
         if not self.model_name or set(self.model_name) & set("/:?#%"):

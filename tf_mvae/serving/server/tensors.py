@@ -14,7 +14,7 @@ import numpy as np
 from tf_mvae.serving.server.errors import RequestError
 from tf_mvae.serving.server.signature import Field
 
-__all__ = ["as_json", "check_shape", "is_bytes_object", "to_array"]
+__all__ = ["as_json", "check_finite", "check_shape", "is_bytes_object", "refusal", "to_array"]
 
 _KINDS = {"float": {float, int}, "int": {int}, "bool": {bool}, "string": {str, dict}}
 _SAID = {
@@ -51,14 +51,20 @@ def to_array(value: Any, field: Field, finite: bool = False) -> np.ndarray:
     wrong = set() if found else set(map(type, flat)) - _KINDS[field.kind]
     if wrong:
         said = " or ".join(sorted(_SAID.get(t, t.__name__) for t in wrong))
-        raise _refusal(field, f"takes {field.describe()}; {said} was sent")
+        raise refusal(field, f"takes {field.describe()}; {said} was sent")
     try:
         array = _convert(flat, field)
     except (OverflowError, ValueError) as error:
-        raise _refusal(field, f"takes {field.describe()}; {error}") from error
-    if finite and field.kind == "float" and not np.isfinite(array.astype(np.float32)).all():
-        raise _refusal(field, "holds NaN or infinity, which this server refuses")
+        raise refusal(field, f"takes {field.describe()}; {error}") from error
+    if finite:
+        check_finite(array, field)
     return array.reshape(shape)
+
+
+def check_finite(array: np.ndarray, field: Field) -> None:
+    """Refuses NaN and infinity."""
+    if field.kind == "float" and not np.isfinite(array.astype(np.float32)).all():
+        raise refusal(field, "holds NaN or infinity, which this server refuses")
 
 
 def check_shape(array: np.ndarray, field: Field) -> None:
@@ -70,7 +76,7 @@ def check_shape(array: np.ndarray, field: Field) -> None:
         for wanted, size in zip(field.shape, array.shape, strict=True)
     )
     if not fits:
-        raise _refusal(field, f"takes {field.describe()}; shape {list(array.shape)} was sent")
+        raise refusal(field, f"takes {field.describe()}; shape {list(array.shape)} was sent")
 
 
 def as_json(array: np.ndarray, as_bytes: bool = False) -> Any:
@@ -125,10 +131,10 @@ def _flatten(value: Any, field: Field) -> tuple[list, list[int]]:
         if list not in kinds:
             break
         if len(shape) == deepest:
-            raise _refusal(field, f"takes {field.describe()}; lists are nested deeper")
+            raise refusal(field, f"takes {field.describe()}; lists are nested deeper")
         lengths = set(map(len, level)) if len(kinds) == 1 else set()
         if len(lengths) != 1:
-            raise _refusal(
+            raise refusal(
                 field, f"takes {field.describe()}; lists at depth {len(shape)} differ in size"
             )
         shape.append(lengths.pop())
@@ -174,5 +180,6 @@ def _to_bytes(value: str | dict) -> bytes:
         raise ValueError(f"b64 cannot be decoded: {error}") from error
 
 
-def _refusal(field: Field, why: str) -> RequestError:
+def refusal(field: Field, why: str) -> RequestError:
+    """Returns the error of a value that an input does not take."""
     return RequestError(400, f"input {field.name!r} {why}")

@@ -1,0 +1,167 @@
+"""Compares the REST and the gRPC API of `python -m tf_mvae.serve` at 1, 8 and 64 connections.
+
+`python benchmarks/serving_grpc.py --model_dir=served/digits` prints a table and writes
+`benchmarks/results/serving_grpc.json`. One server answers both, in turns: `wrk` asks by REST (row
+format, as in `serving.py`), `h2load` by gRPC with the same example as `tensor_content` (Debian:
+`apt-get install wrk nghttp2-client`). Each connection waits for its answer before it asks again.
+The exit status is 1 if an answer over gRPC differs from the model's, a request fails, or gRPC is
+not worth it.
+"""
+
+import argparse
+import contextlib
+import json
+import os
+import pathlib
+import re
+import shutil
+import socket
+import statistics
+import struct
+import subprocess
+import sys
+import tempfile
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+sys.path.insert(0, str(pathlib.Path(__file__).parents[1]))
+
+import grpc  # noqa: E402
+import numpy as np  # noqa: E402
+import tensorflow as tf  # noqa: E402
+from tensorflow_serving.apis import predict_pb2, prediction_service_pb2_grpc  # noqa: E402
+
+from benchmarks import serving as rest  # noqa: E402
+
+PATH = "/tensorflow.serving.PredictionService/Predict"
+CONNECTIONS = (1, 8, 64)
+LEAST_GAIN = 3.0
+
+
+def main() -> int:
+    """Runs the benchmark; returns the exit status."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--model_dir", type=pathlib.Path, required=True, help="numbered versions")
+    parser.add_argument("--seconds", type=int, default=4, help="of each load")
+    parser.add_argument("--rounds", type=int, default=3)
+    results = pathlib.Path(__file__).parent / "results"
+    parser.add_argument("--output", type=pathlib.Path, default=results / "serving_grpc.json")
+    arguments = parser.parse_args()
+    for program, package in (("wrk", "wrk"), ("h2load", "nghttp2-client")):
+        if shutil.which(program) is None:
+            parser.error(f"{program} is not installed (Debian: apt-get install {package})")
+    versions = sorted(int(p.name) for p in arguments.model_dir.iterdir() if p.name.isdecimal())
+    if not versions:
+        parser.error(f"{arguments.model_dir} holds no numbered version")
+    model = tf.saved_model.load(str(arguments.model_dir / str(versions[-1])))
+    signature = model.signatures["serving_default"]
+    examples = rest.make_examples(signature)
+    machine = rest.describe_machine()
+    grpc_port = free_port()
+    with tempfile.TemporaryDirectory() as folder, contextlib.ExitStack() as stack:
+        bodies = pathlib.Path(folder) / "bodies"
+        bodies.write_text("\n".join(rest.to_body(examples, i) for i in range(rest.NUM_BODIES)))
+        server = stack.enter_context(rest.serving(arguments.model_dir, f"--grpc_port={grpc_port}"))
+        request = make_request(examples, server[2])
+        difference = check(request, grpc_port, rest.run(signature, examples))
+        message = pathlib.Path(folder) / "message"
+        encoded = request.SerializeToString()
+        message.write_bytes(struct.pack(">?I", False, len(encoded)) + encoded)
+        loads = {"rest": {}, "grpc": {}}
+        for count in CONNECTIONS:
+            rounds = {"rest": [], "grpc": []}
+            for _ in range(arguments.rounds):
+                rounds["rest"].append(rest.wrk(server, bodies, count, arguments.seconds))
+                rounds["grpc"].append(h2load(grpc_port, message, count, arguments.seconds))
+            for name, rows in rounds.items():
+                loads[name][str(count)] = {
+                    key: statistics.median(row[key] for row in rows) for key in rows[0]
+                }
+    result = {
+        "machine": machine,
+        "message_bytes": len(encoded),
+        "largest_difference": difference,
+        "loads": loads,
+        "gain_at_64": round(
+            loads["grpc"]["64"]["requests_per_second"] / loads["rest"]["64"]["requests_per_second"],
+            2,
+        ),
+    }
+    arguments.output.write_text(json.dumps(result, indent=1) + "\n")
+    return show(result)
+
+
+def free_port() -> int:
+    """Returns a port of loopback that nothing listens at."""
+    with socket.socket() as found:
+        found.bind(("127.0.0.1", 0))
+        return found.getsockname()[1]
+
+
+def make_request(examples: dict[str, np.ndarray], name: str) -> predict_pb2.PredictRequest:
+    """Returns a request for the first example."""
+    request = predict_pb2.PredictRequest()
+    request.model_spec.name = name
+    for key, value in examples.items():
+        request.inputs[key].CopyFrom(tf.make_tensor_proto(value[:1]))
+    return request
+
+
+def check(request: predict_pb2.PredictRequest, port: int, expected: dict[str, np.ndarray]) -> float:
+    """Returns the largest difference between an answer and the model called in Python."""
+    with grpc.insecure_channel(f"127.0.0.1:{port}") as channel:
+        answer = prediction_service_pb2_grpc.PredictionServiceStub(channel).Predict(request)
+    return max(
+        float(np.abs(tf.make_ndarray(answer.outputs[name])[0] - value[0]).max())
+        for name, value in expected.items()
+    )
+
+
+def h2load(port: int, message: pathlib.Path, connections: int, seconds: int) -> dict[str, float]:
+    """Returns what h2load says of one load; it waits for each answer before it asks again."""
+    log = message.with_name("log")
+    log.unlink(missing_ok=True)
+    text = subprocess.run(
+        ["h2load", "-t1", f"-c{connections}", "-m1", f"-D{seconds}", f"-d{message}"]
+        + ["-Hcontent-type: application/grpc", "-Hte: trailers", f"--log-file={log}"]
+        + [f"http://127.0.0.1:{port}{PATH}"],
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout
+    failed, errored = re.search(r"(\d+) failed, (\d+) errored", text).groups()
+    times = sorted(int(line.split("\t")[2]) / 1000 for line in log.read_text().splitlines())
+    return {
+        "requests_per_second": float(re.search(r"([\d.]+) req/s", text)[1]),
+        "p50_milliseconds": round(times[len(times) // 2], 3),
+        "p99_milliseconds": round(times[int(len(times) * 0.99)], 3),
+        "refused": int(failed) + int(errored),
+    }
+
+
+def show(result: dict) -> int:
+    """Prints the table and what is not as it should be; returns the exit status."""
+    print(
+        f"{'':6} {'connections':>11} {'requests/s':>10} {'p50 ms':>8} {'p99 ms':>8} {'refused':>8}"
+    )
+    for name, by_count in result["loads"].items():
+        for count, row in by_count.items():
+            print(
+                f"{name:6} {count:>11} {row['requests_per_second']:10.1f} "
+                f"{row['p50_milliseconds']:8.1f} {row['p99_milliseconds']:8.1f} "
+                f"{row['refused']:>8}"
+            )
+    print(f"gRPC at 64 connections: {result['gain_at_64']} times REST; {result['machine']}")
+    said = []
+    if not result["largest_difference"] < 1e-5:
+        said.append(f"an answer differs by {result['largest_difference']}")
+    if any(row["refused"] for by_count in result["loads"].values() for row in by_count.values()):
+        said.append("requests were refused")
+    if result["gain_at_64"] < LEAST_GAIN:
+        said.append(f"gRPC is {result['gain_at_64']} times REST at 64, not {LEAST_GAIN}")
+    for line in said:
+        print("NOT AS IT SHOULD BE:", line)
+    return int(bool(said))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,141 @@
+"""A valid call of a signature, and the checks of calls that both protocols share."""
+
+import dataclasses
+from collections.abc import Iterable, Mapping
+from typing import Any, Protocol
+
+import numpy as np
+
+from tf_mvae.serving.server.bounds import check_amount, check_values
+from tf_mvae.serving.server.errors import RequestError
+from tf_mvae.serving.server.settings import Settings
+from tf_mvae.serving.server.signature import Field, Signature
+
+__all__ = ["AnswerFormat", "Call", "check_names", "complete_call", "find_signature"]
+
+DEFAULT_SIGNATURE = "serving_default"
+
+
+class AnswerFormat(Protocol):
+    """How outputs become the body of an answer."""
+
+    def value_bytes(self, field: Field) -> int | None:
+        """Returns about how long a value of an output is; None if that is not known."""
+
+    def write(self, outputs: Mapping[str, np.ndarray], examples: int) -> Any:
+        """Returns the outputs of a part of the request, in a form that `join` takes."""
+
+    def join(self, parts: list[Any]) -> list[bytes]:
+        """Returns the body of the answer, in blocks; parts follow one another."""
+
+
+@dataclasses.dataclass
+class Call:
+    """A valid call of a signature.
+
+    Attributes:
+        signature: The signature.
+        inputs: Every input, by name.
+        examples: The size of the batch; 1 for a signature that has none.
+        answer: The format of the answer.
+        decoded: How many rows the model decodes: examples times samples of each.
+    """
+
+    signature: Signature
+    inputs: dict[str, np.ndarray]
+    examples: int
+    answer: AnswerFormat
+    decoded: int = 1
+
+    def part(self, start: int, stop: int) -> "Call":
+        """Returns the call of some of the examples, which have to be independent."""
+        inputs = {k: v[start:stop] if len(v) else v for k, v in self.inputs.items()}
+        count = min(stop, self.examples) - start
+        return dataclasses.replace(self, inputs=inputs, examples=count, decoded=count)
+
+
+def find_signature(name: str, signatures: Mapping[str, Signature]) -> Signature:
+    """Returns the signature that a request names; `serving_default` for an empty name.
+
+    Raises:
+        RequestError: There is no such signature.
+    """
+    name = name or DEFAULT_SIGNATURE
+    if name not in signatures:
+        raise RequestError(
+            400,
+            f'Serving signature name: "{name[:100]}" not found in signature def; '
+            f"there are {', '.join(signatures)}",
+        )
+    return signatures[name]
+
+
+def check_names(given: Iterable[str], signature: Signature) -> None:
+    """Refuses names that are no inputs, and requests without an input that has no default."""
+    unknown = [str(name)[:100] for name in given if name not in signature.inputs]
+    if unknown:
+        raise RequestError(
+            400,
+            f"unknown input {', '.join(unknown[:5])}: signature {signature.name!r} takes "
+            f"{', '.join(signature.inputs)}",
+        )
+    missing = [f for f in signature.inputs.values() if f.name not in given and f.default is None]
+    if missing:
+        said = ", ".join(f"{field.name} ({field.describe()})" for field in missing)
+        raise RequestError(400, f"missing input: {said}")
+
+
+def complete_call(
+    signature: Signature,
+    inputs: dict[str, np.ndarray],
+    answer: AnswerFormat,
+    settings: Settings,
+    rows: bool = False,
+) -> Call:
+    """Returns the call with these inputs; those that are missing have their default.
+
+    Args:
+        signature: The signature.
+        inputs: Arrays of the fields' types and shapes, by name.
+        answer: The format of the answer.
+        settings: Limits.
+        rows: Whether the first dimension of an input of any rank is that of the examples.
+
+    Raises:
+        RequestError: Inputs differ in their number of examples, a value is beyond its bounds, or
+            too much is asked for.
+    """
+    examples = _count(signature, inputs, rows)
+    for field in signature.inputs.values():
+        if field.name not in inputs:
+            inputs[field.name] = _default(field, examples)
+    decoded = check_amount(signature, inputs, examples, settings)
+    check_values(signature, inputs)
+    return Call(signature, inputs, examples, answer, decoded)
+
+
+def _count(signature: Signature, inputs: dict[str, np.ndarray], rows: bool) -> int:
+    sizes = {
+        name: len(array)
+        for name, array in inputs.items()
+        # In row format, a tensor of any rank has its rows first.
+        if signature.inputs[name].batched or rows and signature.inputs[name].shape is None
+    }
+    if not sizes:
+        return 1
+    if len(set(sizes.values())) > 1 and signature.may_be_batched:
+        said = ", ".join(f"{name} has {size}" for name, size in sizes.items())
+        raise RequestError(400, f"the inputs differ in their number of examples: {said}")
+    if not all(sizes.values()):
+        raise RequestError(400, "a request must hold at least one example")
+    return max(sizes.values())
+
+
+def _default(field: Field, examples: int) -> np.ndarray:
+    """Returns an input's default; one that stands for one example serves each.
+
+    A default of no examples is passed on: it is how a model sees that an input was left out.
+    """
+    if field.batched and field.default.shape[:1] == (1,):
+        return np.repeat(field.default, examples, axis=0)
+    return field.default

@@ -1,0 +1,70 @@
+"""The gRPC server: its port, limits on connections, health, and its end."""
+
+import grpc
+from grpc_health.v1 import health, health_pb2, health_pb2_grpc
+
+from tf_mvae.errors import UserError
+from tf_mvae.serving.server.grpc_api import MODEL_SERVICE, PREDICTION_SERVICE, GrpcApi
+from tf_mvae.serving.server.service import Service
+from tf_mvae.serving.server.settings import Settings
+
+__all__ = ["GrpcServer"]
+
+_IDENTITY_ONLY = 1  # a bit for each way to pack messages; the first is not to
+
+
+class GrpcServer:
+    """Listens at `--grpc_port`. All methods belong to one event loop."""
+
+    def __init__(self, service: Service):
+        """Takes what answers; nothing listens yet."""
+        self._service = service
+        self._server: grpc.aio.Server | None = None
+        self._health = health.aio.HealthServicer()
+
+    async def start(self) -> int:
+        """Listens; returns the port.
+
+        Raises:
+            UserError: The address cannot be had.
+        """
+        settings = self._service.settings
+        self._server = grpc.aio.server(options=_options(settings))
+        self._server.add_generic_rpc_handlers(GrpcApi(self._service).handlers())
+        health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
+        host = f"[{settings.host}]" if ":" in settings.host else settings.host
+        try:
+            port = self._server.add_insecure_port(f"{host}:{settings.grpc_port}")
+        except RuntimeError:
+            port = 0
+        if not port:
+            raise UserError(
+                f"cannot listen at {settings.host}:{settings.grpc_port} (--grpc_port): is the "
+                "port taken?"
+            )
+        await self._server.start()
+        for name in ("", PREDICTION_SERVICE, MODEL_SERVICE):
+            await self._health.set(name, health_pb2.HealthCheckResponse.SERVING)
+        return port
+
+    async def stop(self) -> None:
+        """Takes no more requests, and waits for those that run for `--drain_seconds`."""
+        if self._server is not None:
+            await self._health.enter_graceful_shutdown()
+            await self._server.stop(self._service.settings.drain_seconds)
+
+
+def _options(settings: Settings) -> list[tuple[str, int]]:
+    """Returns the limits as gRPC has them."""
+    return [
+        # Otherwise a second server takes a port that is taken, and half of its requests.
+        ("grpc.so_reuseport", 0),
+        ("grpc.max_receive_message_length", settings.max_body_bytes),
+        ("grpc.max_send_message_length", -1),
+        # gRPC limits the length of a message before it is unpacked, not after.
+        ("grpc.compression_enabled_algorithms_bitset", _IDENTITY_ONLY),
+        ("grpc.max_allowed_incoming_connections", settings.max_connections),
+        ("grpc.max_concurrent_streams", settings.max_connections),
+        ("grpc.server_handshake_timeout_ms", round(1000 * settings.read_seconds)),
+        ("grpc.max_connection_idle_ms", round(1000 * settings.keep_alive_seconds)),
+    ]

@@ -29,6 +29,7 @@ __all__ = [
     "make_modalities",
     "model_class",
     "options_of",
+    "outside_labels",
     "resolved",
 ]
 
@@ -142,6 +143,22 @@ def load_split(config: RunConfig, name: str, masks: Masks | None = None) -> Spli
     if experiment.named_by is not None:  # a modality cannot be made before the run's assets
         return split.only([_first(config, options[experiment.named_by])])
     return split.only([modality.name for modality in make_modalities(config)])
+
+
+def outside_labels(config: RunConfig, name: str) -> np.ndarray:
+    """Returns the classes of a split's examples where these are no modality, int32 `[examples]`.
+
+    Args:
+        config: The run's configuration.
+        name: The split's name.
+
+    Raises:
+        UserError: The experiment's data have no such classes.
+    """
+    experiment = registry.get(config.experiment)
+    if experiment.labels is None:
+        raise UserError(f"the examples of --experiment={experiment.name} have no class")
+    return experiment.labels(name, config.data_dir, **options_of(config, experiment))
 
 
 @contextlib.contextmanager

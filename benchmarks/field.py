@@ -78,7 +78,7 @@ def main() -> int:
         folder = pathlib.Path(temporary)
         data = folder / "data"
         labels = field_setups.write_data(data, budget, options.data_dir, options.backgrounds)
-        judges = field_judge.Judges(data, labels, folder / "judges")
+        judges = field_judge.Judges(data, labels, folder / "judges", options.judge_examples)
         for name in options.models:
             for seed in options.seeds:
                 place = folder / f"{name}-{seed}"
@@ -133,6 +133,8 @@ def parsed() -> argparse.Namespace:
     parser.add_argument("--filters", type=int, default=32)
     parser.add_argument("--train", type=int, default=55_000, help="training examples")
     parser.add_argument("--test", type=int, default=2_000, help="examples that are evaluated")
+    parser.add_argument("--judge_examples", type=int, default=220_000,
+                        help="examples, with repetitions, that each judge learns from")  # fmt: skip
     parser.add_argument("--missing_rate", type=float, default=0.0)
     parser.add_argument("--output", type=pathlib.Path, default=RESULTS)
     options = parser.parse_args()

@@ -21,8 +21,6 @@ from tf_mvae.modality import Modality
 
 __all__ = ["Judges"]
 
-_EXAMPLES = 220_000  # that each judge learns from, with repetitions
-
 
 class Judges:
     """Judges of all modalities.
@@ -32,16 +30,19 @@ class Judges:
     """
 
     def __init__(
-        self, data: pathlib.Path, labels: Mapping[str, np.ndarray], folder: pathlib.Path,
-        examples: int = _EXAMPLES,
-    ):  # fmt: skip
+        self,
+        data: pathlib.Path,
+        labels: Mapping[str, np.ndarray],
+        folder: pathlib.Path,
+        examples: int,
+    ):
         """Trains the judges.
 
         Args:
             data: The folder that `field_setups.write_data` wrote.
             labels: The classes of both splits.
             folder: Where judges are kept.
-            examples: How many examples each learns from.
+            examples: How many examples each learns from, with repetitions.
         """
         self._labels = labels
         concept = Concept(Modality("label", Categorical(10)))

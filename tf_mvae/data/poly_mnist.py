@@ -1,7 +1,7 @@
 """PolyMNIST: tuples of five drawings of one digit, each on a background of its own."""
 
 import dataclasses
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -63,14 +63,15 @@ class PolyMnist(tfds.core.GeneratorBasedBuilder):
         self,
         *,
         mnist_dir: str | None = None,
-        backgrounds: Sequence[np.ndarray] = (),
+        backgrounds: Callable[[], Sequence[np.ndarray]] = backgrounds_.procedural,
         **kwargs,
     ):
         """Creates the builder.
 
         Args:
             mnist_dir: Where TFDS keeps MNIST, if it has to be read.
-            backgrounds: Five pictures, uint8 `[height, width, 3]`, if data have to be made.
+            backgrounds: Returns five pictures, uint8 `[height, width, 3]`; called if data have to
+                be made.
             **kwargs: TFDS's own; `config` is a `PolyMnistConfig`.
         """
         self._mnist_dir, self._backgrounds = mnist_dir, backgrounds
@@ -78,39 +79,46 @@ class PolyMnist(tfds.core.GeneratorBasedBuilder):
 
     def _info(self) -> tfds.core.DatasetInfo:
         # Raw bytes: photographs hardly compress, and 350,000 PNG files take long to decode.
-        image = {"shape": (_SIDE, _SIDE, 3), "dtype": np.uint8}
-        bytes_ = tfds.features.Encoding.BYTES
-        config = self.builder_config
+        images = tfds.features.Tensor(
+            shape=(len(NAMES), _SIDE, _SIDE, 3),
+            dtype=np.uint8,
+            encoding=tfds.features.Encoding.BYTES,
+        )
+        label = tfds.features.ClassLabel(num_classes=10)
         return tfds.core.DatasetInfo(
             builder=self,
-            description=f"{self.__doc__}\nSHA-256 of the backgrounds: {config.background_hash}",
-            features=tfds.features.FeaturesDict(
-                {name: tfds.features.Tensor(**image, encoding=bytes_) for name in NAMES}
-                | {"label": tfds.features.ClassLabel(num_classes=10)}
-            ),
+            description=f"{self.__doc__}\nSHA-256 of the backgrounds: "
+            f"{self.builder_config.background_hash}",
+            features=tfds.features.FeaturesDict({"images": images, "label": label}),
             homepage="https://arxiv.org/abs/2105.02470",
         )
 
     def _split_generators(self, dl_manager: Any) -> dict[str, Iterator]:
-        builder = prepared_builder("mnist", self._mnist_dir)
+        builder, pictures = prepared_builder("mnist", self._mnist_dir), self._backgrounds()
         return {
-            name: self._generate_examples(image_and_label(builder, _SPLITS, name), seed=place)
+            name: self._generate_examples(
+                image_and_label(builder, _SPLITS, name), pictures, seed=place
+            )
             for place, name in enumerate(_SPLITS)
         }
 
-    def _generate_examples(self, split: Split, seed: int) -> Iterator:
+    def _generate_examples(
+        self, split: Split, backgrounds: Sequence[np.ndarray], seed: int
+    ) -> Iterator:
         images, labels = _arrays(split)
+        translated = self.builder_config.translated
+        images = _smaller(images) if translated else images
         rng = np.random.default_rng([seed, 51])
         rows = different_drawings(labels, len(NAMES), rng)
         for index, label in enumerate(labels):
-            drawings = images[rows[index]]  # [modality, 28, 28]
-            if self.builder_config.translated:
-                drawings = [_translated(drawing, rng) for drawing in drawings]
+            drawings = images[rows[index]]  # [modality, height, width]
+            if translated:
+                drawings = [_placed(drawing, rng) for drawing in drawings]
             pictures = [
                 draw(drawing, background, rng)
-                for drawing, background in zip(drawings, self._backgrounds, strict=True)
+                for drawing, background in zip(drawings, backgrounds, strict=True)
             ]
-            yield index, {**dict(zip(NAMES, pictures, strict=True)), "label": int(label)}
+            yield index, {"images": np.stack(pictures), "label": int(label)}
 
 
 def different_drawings(labels: np.ndarray, number: int, rng: np.random.Generator) -> np.ndarray:
@@ -209,7 +217,7 @@ def poly_mnist(
     builder = _builder(data_dir, backgrounds, background_hash, translated)
 
     def to_contract(example: dict[str, Any]) -> dict[str, Any]:
-        return {"x": {name: example[name] for name in NAMES}}
+        return {"x": dict(zip(NAMES, tf.unstack(example["images"]), strict=True))}
 
     return read(builder, {name: name for name in _SPLITS}, split).map(to_contract)
 
@@ -240,12 +248,13 @@ def _builder(
         background_hash=known,
         translated=translated,
     )
-    if not PolyMnist(data_dir=data_dir, config=config).is_prepared():
-        prepared_builder("mnist", data_dir)  # a clear message where it is missing
-        pictures = _backgrounds(backgrounds, background_hash)
-        options = {"config": config, "mnist_dir": data_dir, "backgrounds": pictures}
-        return embedded_builder(PolyMnist, data_dir, **options)
-    return embedded_builder(PolyMnist, data_dir, config=config)
+    return embedded_builder(
+        PolyMnist,
+        data_dir,
+        config=config,
+        mnist_dir=data_dir,
+        backgrounds=lambda: _backgrounds(backgrounds, background_hash),
+    )
 
 
 def _backgrounds(directory: str | None, background_hash: str | None) -> list[np.ndarray]:
@@ -271,11 +280,16 @@ def _arrays(split: Split) -> tuple[np.ndarray, np.ndarray]:
     return images[..., 0], np.concatenate([batch["x"]["label"] for batch in batches])
 
 
-def _translated(drawing: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Scales a drawing to three quarters and puts it somewhere on an empty square of its size."""
-    floats = drawing[..., np.newaxis].astype(np.float32)
+def _smaller(images: np.ndarray) -> np.ndarray:
+    """Scales drawings `[number, 28, 28]` to three quarters."""
+    floats = images[..., np.newaxis].astype(np.float32)
     small = tf.image.resize(floats, [_SMALL_SIDE, _SMALL_SIDE], antialias=True).numpy()[..., 0]
-    canvas = np.zeros_like(drawing)
+    return np.clip(np.rint(small), 0, 255).astype(np.uint8)
+
+
+def _placed(drawing: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Puts a small drawing somewhere on an empty square of 28 x 28."""
+    canvas = np.zeros([_SIDE, _SIDE], np.uint8)
     top, left = rng.integers(_SIDE - _SMALL_SIDE + 1, size=2)
-    canvas[top : top + _SMALL_SIDE, left : left + _SMALL_SIDE] = np.clip(np.rint(small), 0, 255)
+    canvas[top : top + _SMALL_SIDE, left : left + _SMALL_SIDE] = drawing
     return canvas

@@ -41,7 +41,7 @@ def test_a_run_is_written_whole(scripts_by_name, tmp_path):
     written = np.load(tmp_path / "weights.npz", allow_pickle=False)
     for name, value in arrays.weights_of(model).items():
         np.testing.assert_array_equal(written[name], value)
-    shapes = [written[f"m3/{part}"].shape for part in ("encoder/6/kernel", "decoder/0/kernel")]
+    shapes = [written[f"m3/{part}"].shape for part in ("encoder/7/kernel", "decoder/0/kernel")]
     assert shapes == [(16, 8), (4, 16)]  # means and log-variances of 2 + 2; a latent of 2 + 2
 
 

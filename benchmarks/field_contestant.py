@@ -60,8 +60,10 @@ class Ours:
         for place, names in enumerate(self._subsets):
             parts = []
             for start in range(0, number, batch_size):
-                given = {n: self._test[n][start : start + batch_size] for n in names}
-                drawn = model.generate(given, 1, seed=[place, start])
+                part = {n: v[start : start + batch_size] for n, v in self._test.items()}
+                size = len(part[names[0]])
+                mask = {n: np.full(size, n in names, np.float32) for n in part}
+                drawn = model.generate(part, 1, mask, seed=[place, start])
                 parts.append({n: v[0].numpy() for n, v in drawn.items() if n not in names})
             for name in parts[0]:
                 arrays[f"{place}/{name}"] = np.concatenate([part[name] for part in parts])

@@ -21,6 +21,7 @@ __all__ = [
     "Examples",
     "Subset",
     "generate",
+    "given_part",
     "real_examples",
     "reconstruct",
     "sample_prior",
@@ -176,11 +177,29 @@ def generate(
         mask |= {name: _some_members(mask[name], subset.members, rng) for name in sorted(groups)}
     parts = []
     for place, rows in _rows(examples.number, settings.batch_size):
-        given = {name: examples.x[name][rows] for name in subset.names}
-        there = {name: value[rows] for name, value in mask.items()}
-        drawn = model.generate(given, settings.num_samples, there, [settings.seed, place])
+        given = given_part(model, examples, mask, rows)
+        drawn = model.generate(given.x, settings.num_samples, given.mask, [settings.seed, place])
         parts.append({name: _by_example(value.numpy()) for name, value in drawn.items()})
     return _joined(parts), mask
+
+
+def given_part(
+    model: BaseVAE, examples: Examples, mask: Mapping[str, np.ndarray], rows: slice
+) -> Examples:
+    """Returns some examples with a mask of 0 for what is not given.
+
+    All subsets then share one traced function. A model with conditions gets these alone.
+
+    Args:
+        model: The model.
+        examples: Real examples.
+        mask: Masks of what is given, `[examples, ...]` by name.
+        rows: Which examples.
+    """
+    names = mask if model.conditions else [modality.name for modality in model.modalities]
+    hidden = {name: np.zeros_like(examples.mask[name][rows]) for name in names if name not in mask}
+    there = {name: mask[name][rows] for name in names if name in mask}
+    return Examples({name: examples.x[name][rows] for name in names}, {**hidden, **there})
 
 
 def sample_prior(model: BaseVAE, number: int, settings: Settings) -> dict[str, np.ndarray]:

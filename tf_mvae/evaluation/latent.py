@@ -73,11 +73,12 @@ def posterior_means(
         subset: S.
         settings: `batch_size`.
     """
+    mask = {name: examples.mask[name] for name in subset.names}
     parts = []
     for start in range(0, examples.number, settings.batch_size):
         rows = slice(start, start + settings.batch_size)
-        given, there = ({n: part[n][rows] for n in subset.names} for part in examples)
-        parts.append(model.posterior(given, there).mean().numpy())
+        given = examples_.given_part(model, examples, mask, rows)
+        parts.append(model.posterior(given.x, given.mask).mean().numpy())
     return np.concatenate(parts)
 
 

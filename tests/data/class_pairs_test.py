@@ -34,9 +34,12 @@ def test_an_experiment_reads_pairs_with_their_labels(name, other, dataset, shape
         {
             "image": tfds.features.Image(shape=shape),
             "label": tfds.features.ClassLabel(num_classes=10),
+            "id": tfds.features.Text(),  # TFDS's SVHN has it
         }
     )
-    rows = [{"image": np.full(shape, i, np.uint8), "label": 9 - i % 10} for i in range(30)]
+    rows = [
+        {"image": np.full(shape, i, np.uint8), "label": 9 - i % 10, "id": str(i)} for i in range(30)
+    ]
     write_dataset(tmp_path / dataset, features, {"train": rows, "test": rows})
     experiment = experiments.get(name)
     split, labels = (part("test", str(tmp_path)) for part in (experiment.load, experiment.labels))

@@ -12,7 +12,8 @@ from tf_mvae.evaluation.outside_classes import OutsideClass
 from tf_mvae.training import load_run, train
 from tf_mvae.training.incomplete import incomplete_split
 
-SMALL = {"filters": 2, "latent_dim": 4, "batch_size": 20, "epochs": 1, "annealing_epochs": 1}
+SMALL = {"filters": 2, "latent_dim": 4, "batch_size": 20, "epochs": 1, "annealing_epochs": 1,
+         "jit_compile": False}  # fmt: skip
 
 
 def make_config(data_dir, **changes):  # noqa: F811

@@ -14,12 +14,14 @@ from tf_mvae.distributions import likelihoods
 from tf_mvae.group import ModalityGroup
 from tf_mvae.layers import GroupedDense, GroupedEmbedding, MaskedBatchNormalization, SeededDropout
 from tf_mvae.modality import Modality
-from tf_mvae.models import MVAE
+from tf_mvae.models import BaseVAE
 
-__all__ = ["describe", "load_weights", "weights_of"]
+__all__ = ["describe", "describe_joint", "load_weights", "weights_of"]
+
+_KNOWN = likelihoods.Bernoulli | likelihoods.Categorical | likelihoods.Laplace
 
 
-def describe(model: MVAE) -> list[dict[str, Any]]:
+def describe(model: BaseVAE) -> list[dict[str, Any]]:
     """Returns what another program needs to build the modalities' networks, as JSON holds it."""
     modalities = []
     for part in _single_modalities(model):
@@ -31,6 +33,7 @@ def describe(model: MVAE) -> list[dict[str, Any]]:
                 "column": part.column,
                 "event_shape": list(likelihood.event_shape),
                 "classes": getattr(likelihood, "num_classes", None),
+                "scale": getattr(likelihood, "scale", None),
                 "weight": part.weight,
                 "encoder": [kind for kind, _ in part.networks["encoder"]],
                 "decoder": [kind for kind, _ in part.networks["decoder"]],
@@ -39,9 +42,27 @@ def describe(model: MVAE) -> list[dict[str, Any]]:
     return modalities
 
 
-def weights_of(model: MVAE) -> dict[str, np.ndarray]:
-    """Returns all weights by modality, network and layer: `image/encoder/1/kernel`."""
-    return {
+def describe_joint(model: BaseVAE) -> dict[str, Any] | None:
+    """Returns the layers of a model's joint encoder; None if it has none."""
+    networks = _joint_networks(model)
+    if not networks:
+        return None
+    kinds = {name: [_taken(layer, None)[0] for layer in part] for name, part in networks.items()}
+    return {"rest": kinds.pop("rest"), "trunks": kinds}
+
+
+def weights_of(model: BaseVAE) -> dict[str, np.ndarray]:
+    """Returns all weights by modality, network and layer: `image/encoder/1/kernel`.
+
+    Those of a joint encoder are `joint/image/1/kernel` and `joint/rest/0/kernel`.
+    """
+    joint = {
+        f"joint/{network}/{index}/{name}": value
+        for network, layers in _joint_networks(model).items()
+        for index, layer in enumerate(layers)
+        for name, value in _taken(layer, None)[1].items()
+    }
+    return joint | {
         f"{part.name}/{network}/{index}/{name}": value
         for part in _single_modalities(model)
         for network, layers in part.networks.items()
@@ -50,7 +71,7 @@ def weights_of(model: MVAE) -> dict[str, np.ndarray]:
     }
 
 
-def load_weights(model: MVAE, arrays: Mapping[str, np.ndarray]) -> None:
+def load_weights(model: BaseVAE, arrays: Mapping[str, np.ndarray]) -> None:
     """Gives a model without groups the weights that `weights_of` wrote.
 
     Raises:
@@ -80,7 +101,7 @@ class _Part(NamedTuple):
     networks: dict[str, list[tuple[dict[str, Any], dict[str, np.ndarray]]]]
 
 
-def _single_modalities(model: MVAE) -> Iterator[_Part]:
+def _single_modalities(model: BaseVAE) -> Iterator[_Part]:
     """Yields every modality, and every member of a group, with its networks taken apart."""
     for modality in model.modalities:
         grouped = isinstance(modality, ModalityGroup)
@@ -90,7 +111,7 @@ def _single_modalities(model: MVAE) -> Iterator[_Part]:
                 for key, layers in _networks(modality).items()
             }
             likelihood = modality.likelihood.member if grouped else modality.likelihood
-            if not isinstance(likelihood, likelihoods.Bernoulli | likelihoods.Categorical):
+            if not isinstance(likelihood, _KNOWN):
                 raise TypeError(f"{name}: {type(likelihood).__name__} is not for other Pythons")
             weight = modality.likelihood_weight
             yield _Part(
@@ -106,6 +127,15 @@ def _single_modalities(model: MVAE) -> Iterator[_Part]:
 def _networks(modality: Modality) -> dict[str, list[keras.layers.Layer]]:
     encoder = [*modality.encoder.layers, keras.layers.Flatten(), modality.expert_head]
     return {"encoder": encoder, "decoder": modality.decoder.layers}
+
+
+def _joint_networks(model: BaseVAE) -> dict[str, list[keras.layers.Layer]]:
+    """Returns the layers of a joint encoder: each modality's trunk, and the `rest` behind them."""
+    encoder = getattr(model, "joint_encoder", None)
+    if encoder is None:
+        return {}
+    trunks = {name: trunk.layers for name, trunk in encoder.trunks.items()}
+    return {**trunks, "rest": [encoder.hidden, encoder.head]}
 
 
 def _taken(

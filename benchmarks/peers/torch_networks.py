@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import nn
 
-__all__ = ["Networks", "load_data", "load_setup"]
+__all__ = ["Networks", "load_data", "load_setup", "sequential"]
 
 _ACTIVATIONS = {"silu": nn.SiLU, "linear": nn.Identity}
 _BATCH_NORM = {
@@ -194,6 +194,25 @@ class Networks:
     ) -> None:
         """Notes where a weight goes: its axes' order, and its entries' along one axis."""
         self._placed.append((name, tensor, order, *places))
+
+
+def sequential(
+    kinds: Sequence[Mapping[str, Any]],
+    shape: tuple[int, ...],
+    prefix: str,
+    arrays: Mapping[str, np.ndarray],
+) -> nn.Sequential:
+    """Returns one network that is no modality's own, with its weights.
+
+    Args:
+        kinds: Its layers.
+        shape: Of one example, channels last.
+        prefix: Of its weights' names.
+        arrays: The weights.
+    """
+    networks = Networks.__new__(Networks)
+    networks._placed = []
+    return networks._build(kinds, shape, prefix, arrays)
 
 
 def _channels_first(shape: Sequence[int]) -> np.ndarray:

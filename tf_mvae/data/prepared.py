@@ -116,7 +116,8 @@ def embedded_builder(
         UserError: They can be kept nowhere there.
     """
     try:
-        builder = builder_class(data_dir=data_dir, **kwargs)
+        with _without_warnings():
+            builder = builder_class(data_dir=data_dir, **kwargs)
         if not builder.is_prepared():
             tfds.disable_progress_bar()
             builder.download_and_prepare()
@@ -183,11 +184,12 @@ def read(builder: tfds.core.DatasetBuilder, instructions: Mapping[str, str], spl
         raise UserError(f"split {split!r} is none of {sorted(instructions)}")
 
     def as_dataset(instruction):
-        return builder.as_dataset(
-            split=instruction,
-            shuffle_files=False,
-            read_config=tfds.ReadConfig(interleave_cycle_length=1, try_autocache=False),
-        )
+        with _without_warnings():
+            return builder.as_dataset(
+                split=instruction,
+                shuffle_files=False,
+                read_config=tfds.ReadConfig(interleave_cycle_length=1, try_autocache=False),
+            )
 
     try:
         dataset = as_dataset(instructions[split])

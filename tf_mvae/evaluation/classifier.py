@@ -6,7 +6,7 @@ import pathlib
 import keras
 import tensorflow as tf
 
-from tf_mvae.data.pipeline import training_batches
+from tf_mvae.data.pipeline import Split, training_batches
 from tf_mvae.evaluation.kept import kept_network
 from tf_mvae.evaluation.run import Run
 from tf_mvae.modality import Modality
@@ -79,16 +79,21 @@ def load_or_train(
     )
 
 
-def kept_classifier(run: Run, image: Modality, label: Modality) -> keras.Model:
+def kept_classifier(
+    run: Run, image: Modality, label: Modality, train: Split | None = None
+) -> keras.Model:
     """Returns the classifier that a run directory keeps, trained on its real training split.
 
     Args:
         run: The run.
         image: The image modality.
         label: See `train_classifier`.
+        train: The training split with the label, if it is no modality of the run.
     """
     path = run.directory / "evaluation" / f"classifier_{image.name}_{label.name}.keras"
-    train = run.split("train")
+    train = run.split("train") if train is None else train
+    if train.dataset.element_spec["x"].keys() > {image.name, label.name}:
+        train = train.only([image.name, label.name])  # the cache then holds these alone
     passes = -(-_JUDGE_EXAMPLES // train.num_examples)
     batches = training_batches(train, 100, passes, run.config.seed)
     return load_or_train(path, batches, image, label)

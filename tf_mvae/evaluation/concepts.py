@@ -40,9 +40,11 @@ class Concept:
         modality: The modality that says it.
         name: Its name.
         score_name: What `score` measures, in words.
+        is_modality: Whether the model has the modality; if not, the data say its values.
     """
 
     score_name = "named right"
+    is_modality = True
 
     def __init__(self, modality: Modality):
         self.modality, self.name = modality, modality.name

@@ -10,6 +10,7 @@ import tensorflow as tf
 from tf_mvae.batch import unpack
 from tf_mvae.data.pipeline import training_batches
 from tf_mvae.errors import UserError
+from tf_mvae.evaluation.outside_classes import OutsideClass
 from tf_mvae.evaluation.run import Run
 from tf_mvae.evaluation.settings import Settings
 from tf_mvae.group import attribute_groups
@@ -20,6 +21,7 @@ __all__ = [
     "Examples",
     "Subset",
     "generate",
+    "given_part",
     "real_examples",
     "reconstruct",
     "sample_prior",
@@ -37,7 +39,7 @@ class Examples(NamedTuple):
     """Real examples, each with all modalities (of a group, one member at least).
 
     Attributes:
-        x: Raw data by name, `[examples, ...]`.
+        x: Raw data by name, `[examples, ...]`; a class that is no modality as well.
         mask: Masks by name, `[examples]`, a group's `[examples, member]`.
     """
 
@@ -109,32 +111,45 @@ def subsets_of(model: BaseVAE, seed: int = 0) -> list[Subset]:
     return found
 
 
-def real_examples(run: Run, settings: Settings, most: int) -> Examples:
+def real_examples(
+    run: Run, settings: Settings, most: int, outside: OutsideClass | None = None
+) -> Examples:
     """Returns the evaluated split's first examples that have all modalities.
 
     Args:
         run: The run.
         settings: How to evaluate.
         most: How many at most.
+        outside: A class that is no modality; its values are then among the examples' parts.
 
     Raises:
         UserError: Fewer than ten have all.
     """
-    return _whole(settings.batches(run)[0], run.model.modalities, most)
+    batches = settings.batches(run)[0]
+    if outside is not None:
+        batches = outside.add_to_batches(batches, settings.split, settings.batch_size)
+    return _whole(batches, run.model.modalities, most)
 
 
-def training_examples(run: Run, most: int, seed: int) -> Examples:
+def training_examples(
+    run: Run, most: int, seed: int, outside: OutsideClass | None = None
+) -> Examples:
     """Returns random real examples of the training split that have all modalities.
 
     Args:
         run: The run.
         most: How many at most.
         seed: Which ones.
+        outside: See `real_examples`.
 
     Raises:
         UserError: Fewer than ten have all.
     """
-    split = run.split("train").only([modality.name for modality in run.model.modalities])
+    names = [modality.name for modality in run.model.modalities]
+    if outside is None:
+        split = run.split("train").only(names)
+    else:
+        split = outside.add_to_split("train").only([*names, outside.name])
     size = min(100, split.num_examples)
     batches = training_batches(split, size, 1, seed, run.config.shuffle_buffer)
     return _whole(batches, run.model.modalities, most)
@@ -162,11 +177,29 @@ def generate(
         mask |= {name: _some_members(mask[name], subset.members, rng) for name in sorted(groups)}
     parts = []
     for place, rows in _rows(examples.number, settings.batch_size):
-        given = {name: examples.x[name][rows] for name in subset.names}
-        there = {name: value[rows] for name, value in mask.items()}
-        drawn = model.generate(given, settings.num_samples, there, [settings.seed, place])
+        given = given_part(model, examples, mask, rows)
+        drawn = model.generate(given.x, settings.num_samples, given.mask, [settings.seed, place])
         parts.append({name: _by_example(value.numpy()) for name, value in drawn.items()})
     return _joined(parts), mask
+
+
+def given_part(
+    model: BaseVAE, examples: Examples, mask: Mapping[str, np.ndarray], rows: slice
+) -> Examples:
+    """Returns some examples with a mask of 0 for what is not given.
+
+    All subsets then share one traced function. A model with conditions gets these alone.
+
+    Args:
+        model: The model.
+        examples: Real examples.
+        mask: Masks of what is given, `[examples, ...]` by name.
+        rows: Which examples.
+    """
+    names = mask if model.conditions else [modality.name for modality in model.modalities]
+    hidden = {name: np.zeros_like(examples.mask[name][rows]) for name in names if name not in mask}
+    there = {name: mask[name][rows] for name in names if name in mask}
+    return Examples({name: examples.x[name][rows] for name in names}, {**hidden, **there})
 
 
 def sample_prior(model: BaseVAE, number: int, settings: Settings) -> dict[str, np.ndarray]:
@@ -201,10 +234,10 @@ def reconstruct(
     Returns:
         Arrays by name, `[examples * num_samples, ...]`, an example's side by side.
     """
+    known = [modality.name for modality in model.modalities]
     parts = []
     for place, rows in _rows(examples.number, settings.batch_size):
-        given = {name: value[rows] for name, value in examples.x.items()}
-        there = {name: value[rows] for name, value in examples.mask.items()}
+        given, there = ({m: part[m][rows] for m in known} for part in examples)
         posterior = model.posterior(given, there)  # also of a model that draws z otherwise
         z = posterior.sample(settings.num_samples, seed=[settings.seed, place])
         drawn = model.from_latent(z, None, names, given)
@@ -236,12 +269,18 @@ def _some_members(mask: np.ndarray, number: int, rng: np.random.Generator) -> np
 
 
 def _whole(batches: tf.data.Dataset, modalities: Sequence[Modality], most: int) -> Examples:
+    """Collects examples with all modalities; what is no modality stays with its example."""
+    names = {modality.name for modality in modalities}
     parts, masks, number = [], [], 0
     for batch in batches:
-        x, mask = unpack(batch, modalities)
+        more = {name: value for name, value in batch["x"].items() if name not in names}
+        own = {name: value for name, value in batch["x"].items() if name in names}
+        x, mask = unpack({**batch, "x": own}, modalities)
         present = [tf.reshape(mask[m.name], [-1, m.size]) for m in modalities]
         whole = np.all([np.any(part.numpy() > 0, axis=1) for part in present], axis=0)
         whole = np.flatnonzero(whole)[: most - number]
+        x |= more
+        mask |= {name: tf.ones(tf.shape(value)[:1]) for name, value in more.items()}
         parts.append({name: value.numpy()[whole] for name, value in x.items()})
         masks.append({name: value.numpy()[whole] for name, value in mask.items()})
         number += len(whole)

@@ -10,8 +10,10 @@ import numpy as np
 
 from tf_mvae.errors import UserError
 from tf_mvae.evaluation import generated_examples as examples_
+from tf_mvae.evaluation.coherence_summary import CoherenceSummary
 from tf_mvae.evaluation.concepts import Concept, concepts_of
 from tf_mvae.evaluation.generated_examples import Subset
+from tf_mvae.evaluation.outside_classes import outside_class
 from tf_mvae.evaluation.references import Reference, cells
 from tf_mvae.evaluation.registry import analysis
 from tf_mvae.evaluation.run import Run
@@ -61,6 +63,8 @@ def analyze(run: Run, settings: Settings) -> dict[str, Any]:
     images = [m for m in model.targets if m.likelihood.is_image]
     images = [m for m in images if not (m.mask_shape or m.element_mask)]
     concepts = concepts_of(model)
+    outside = None if concepts else outside_class(run)
+    concepts = [outside] if outside is not None else concepts
     if not images or not concepts:
         raise UserError(
             "--analysis=generation needs an image and a class, a string or attributes to judge it "
@@ -68,20 +72,24 @@ def analyze(run: Run, settings: Settings) -> dict[str, Any]:
         )
     largest = max(math.prod(image.likelihood.event_shape) for image in images)
     most = min(_MOST_EXAMPLES, _MOST_NUMBERS // largest)
-    known = Known.of(run, settings, [image.name for image in images], most, most)
+    names = [image.name for image in images]
+    known = Known.of(run, settings, names, most, most, outside=outside)
     generated = known.test.number * settings.num_samples
     judged = [_judged(run, settings, known, i, c, concepts) for i in images for c in concepts]
     results: dict[str, Any] = {}
+    summary = CoherenceSummary(concepts[0], [one.reference for one in judged])
     subsets = examples_.subsets_of(model, settings.seed)
     for subset in settings.progress(subsets, desc="generation", total=len(subsets)):
-        results |= _given(model, known, judged, concepts, subset, settings)
+        results |= _given(model, known, judged, concepts, subset, settings, summary)
     if not model.conditions:
-        results |= _from_prior(model, judged, generated, settings)
+        results |= _from_prior(model, judged, generated, settings, summary)
     for one in judged:
         results |= _scale(one, known, generated, settings.seed)
     for concept in concepts:
         if concept.name in {modality.name for modality in model.targets}:
             results |= _useless_values(concept, known, settings.seed)
+    if outside is not None:
+        results |= summary.results(settings.seed)
     # A report's keys are sorted: `place` keeps the order.
     return {
         name: {**result, "place": place} for place, (name, result) in enumerate(results.items())
@@ -108,6 +116,7 @@ def _given(
     concepts: list[Concept],
     subset: Subset,
     settings: Settings,
+    summary: CoherenceSummary,
 ) -> dict[str, Any]:
     """Measures what is generated from one subset of each example."""
     targets = {modality.name for modality in model.targets} - set(subset.names)
@@ -125,21 +134,37 @@ def _given(
         for one in judged:
             if one.concept is concept and one.image.name in targets:
                 values = generated[one.image.name]
-                found = one.reference.measure(values, *repeated, asked_of_real)
+                verdict = one.reference.judge(values)
+                found = one.reference.measure(values, *repeated, asked_of_real, verdict)
+                if not concept.is_modality:
+                    summary.add(len(subset.names), repeated[0], verdict.said, found)
                 results |= _cells(one, f" | {words}", found)
     return results
 
 
 def _from_prior(
-    model: BaseVAE, judged: list[Judged], number: int, settings: Settings
+    model: BaseVAE,
+    judged: list[Judged],
+    number: int,
+    settings: Settings,
+    summary: CoherenceSummary,
 ) -> dict[str, Any]:
-    """Measures whether image and concept, generated together from nothing, agree."""
+    """Measures whether image and concept, generated together from nothing, agree.
+
+    Of a concept that is not generated: whether all images agree. The variance of pixels is then
+    that within the classes that the judge itself sees.
+    """
     generated = examples_.sample_prior(model, number, settings)
     results = {}
     for one in judged:
-        true = one.concept.said(generated[one.concept.name])
-        asked = one.concept.asked(np.ones([number, *one.concept.modality.mask_shape]), true)
-        found = one.reference.measure(generated[one.image.name], true, asked)
+        concept, values = one.concept, generated[one.image.name]
+        verdict = one.reference.judge(values)
+        true = concept.said(generated[concept.name]) if concept.is_modality else verdict.said
+        asked = concept.asked(np.ones([number, *concept.modality.mask_shape]), true)
+        found = one.reference.measure(values, true, asked, verdict=verdict)
+        if not concept.is_modality:
+            del found["coherence"]
+            summary.add_joint(verdict.said, found)
         results |= _cells(one, " from the prior", found)
     return results
 

@@ -12,7 +12,7 @@ from tf_mvae.evaluation.generation_metrics import (
     Neighbourhoods,
     within_class_variance,
 )
-from tf_mvae.evaluation.judges import Judge
+from tf_mvae.evaluation.judges import Judge, Verdict
 from tf_mvae.evaluation.statistics import block_jackknife, mean_and_error, share
 
 __all__ = ["FRECHET", "Reference", "cells", "useless_images"]
@@ -28,6 +28,7 @@ class Reference:
     Attributes:
         judge: The judge.
         concept: What it judges.
+        said: What it says of the real examples, `[examples, ...]`.
     """
 
     def __init__(
@@ -53,12 +54,12 @@ class Reference:
         self.judge, self.concept = judge, concept
         self._real, self._reconstructed = real, reconstructed
         self._true, self._asked = true, asked
-        self._said, self._features = judge(real)
+        self.said, self._features = judge(real)
         self._fit = GaussianFit.of(self._features)
 
     def of_real(self) -> dict[str, Any]:
         """Returns the judge's own score on the real examples."""
-        return {"coherence": self.concept.score(self._said, self._true, self._asked)}
+        return {"coherence": self.concept.score(self.said, self._true, self._asked)}
 
     def pair(self, values: np.ndarray, true: np.ndarray, asked: np.ndarray) -> dict[str, Any]:
         """Measures coherence and Frechet distance.
@@ -80,6 +81,7 @@ class Reference:
         true: np.ndarray,
         asked: np.ndarray,
         asked_of_real: np.ndarray | None = None,
+        verdict: Verdict | None = None,
     ) -> dict[str, Any]:
         """Measures everything: `pair`, variance within classes, density and coverage.
 
@@ -89,8 +91,9 @@ class Reference:
             asked: See `pair`.
             asked_of_real: What counts of the real examples that variances are compared with,
                 `[examples, ...]`; all that is known where None.
+            verdict: What the judge says of `values`, if it has been asked.
         """
-        verdict = self.judge(values)
+        verdict = self.judge(values) if verdict is None else verdict
         inside, covered = self._neighbourhoods.compare(verdict.features)
         asked_of_real = self._asked if asked_of_real is None else asked_of_real
         density, error = mean_and_error(inside)

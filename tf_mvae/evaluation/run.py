@@ -4,6 +4,7 @@ import pathlib
 from collections.abc import Callable
 from typing import Any, Protocol
 
+import numpy as np
 import tensorflow as tf
 
 from tf_mvae.data.pipeline import Split
@@ -36,6 +37,8 @@ class RunExperiment(Protocol):
     tasks: tuple[Task, ...]
     analyses: tuple[str, ...]
     table: Callable[..., Table] | None
+    labels: Callable[..., np.ndarray] | None
+    class_names: tuple[str, ...]
 
 
 class Run(Protocol):
@@ -69,6 +72,9 @@ class Run(Protocol):
 
     def batches(self, split: str, batch_size: int, seed: int = 0) -> tf.data.Dataset:
         """Returns checked batches of a split in a fixed order; the last may be smaller."""
+
+    def labels(self, name: str) -> np.ndarray:
+        """Returns a split's classes that are no modality, int32 `[examples]`."""
 
     def table(self, name: str) -> Table:
         """Returns the rows of a split of a table, with their schema."""

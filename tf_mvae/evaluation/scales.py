@@ -12,6 +12,7 @@ from tf_mvae.evaluation.generated_examples import (
     reconstruct,
     training_examples,
 )
+from tf_mvae.evaluation.outside_classes import OutsideClass
 from tf_mvae.evaluation.references import Reference, useless_images
 from tf_mvae.evaluation.run import Run
 from tf_mvae.evaluation.settings import Settings
@@ -59,6 +60,7 @@ class Known(NamedTuple):
         most: int,
         most_training: int,
         most_reconstructed: int | None = None,
+        outside: OutsideClass | None = None,
     ) -> "Known":
         """Reads and reconstructs the examples of a run.
 
@@ -69,12 +71,13 @@ class Known(NamedTuple):
             most: How many examples of the evaluated split at most.
             most_training: How many of the training split.
             most_reconstructed: How many of the former are reconstructed; default: all.
+            outside: A class that is no modality; see `real_examples`.
 
         Raises:
             UserError: Fewer than ten have all modalities.
         """
-        test = real_examples(run, settings, most)
-        training = training_examples(run, most_training, settings.seed)
+        test = real_examples(run, settings, most, outside)
+        training = training_examples(run, most_training, settings.seed, outside)
         some = test if most_reconstructed is None else test.first(most_reconstructed)
         reconstructed = reconstruct(run.model, some, names, settings)
         return cls(test, training, reconstructed, settings.num_samples)

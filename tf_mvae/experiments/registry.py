@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import keras
+import numpy as np
 
 from tf_mvae.data.pipeline import Split
 from tf_mvae.data.tables import Table
@@ -84,6 +85,10 @@ class Experiment:
             the data, by name: what a run finds when it begins and keeps in its flags.
         optional: Modalities that a run may lack, and that weights may name nevertheless.
         tasks: One modality from another, as pictures show and evaluations measure it.
+        labels: Of data whose examples have a class that is no modality: from a split's name and a
+            data directory to the classes, int32 `[num_examples]`, in the order of `load`; keyword
+            arguments are the `settings`. Analyses and label-dependent missingness use it.
+        class_names: With `labels`, the classes' names.
         analyses: What an evaluation measures if nothing else is said
             (`tf_mvae.evaluation.ANALYSES`).
     """
@@ -101,6 +106,8 @@ class Experiment:
     resolve: Callable[..., dict[str, Any]] | None = None
     optional: tuple[str, ...] = ()
     tasks: tuple[Task, ...] = ()
+    labels: Callable[..., np.ndarray] | None = None
+    class_names: tuple[str, ...] = ()
     analyses: tuple[str, ...] = ("accuracy", "coherence")
     prepare: Callable[..., None] | None = None
     named_by: str | None = None

@@ -30,6 +30,7 @@ __all__ = [
     "modality_names",
     "model_class",
     "options_of",
+    "outside_labels",
     "resolved",
 ]
 
@@ -144,6 +145,22 @@ def load_split(config: RunConfig, name: str, masks: Masks | None = None) -> Spli
     names = list(modality_names(config))
     first = _first(config, names)
     return split.only(sorted(names, key=lambda name: name != first)[:most])
+
+
+def outside_labels(config: RunConfig, name: str) -> np.ndarray:
+    """Returns the classes of a split's examples where these are no modality, int32 `[examples]`.
+
+    Args:
+        config: The run's configuration.
+        name: The split's name.
+
+    Raises:
+        UserError: The experiment's data have no such classes.
+    """
+    experiment = registry.get(config.experiment)
+    if experiment.labels is None:
+        raise UserError(f"the examples of --experiment={experiment.name} have no class")
+    return experiment.labels(name, config.data_dir, **options_of(config, experiment))
 
 
 @contextlib.contextmanager

@@ -11,7 +11,7 @@ from tf_mvae.data.pipeline import Split
 from tf_mvae.errors import UserError
 from tf_mvae.experiments import registry
 from tf_mvae.settings import Setting
-from tf_mvae.training.build import load_split, modality_names, model_class
+from tf_mvae.training.build import load_split, modality_names, model_class, outside_labels
 from tf_mvae.training.config import RunConfig
 
 __all__ = ["SETTINGS", "batch_composition", "incomplete_split", "mask_of_batch"]
@@ -48,6 +48,13 @@ SETTINGS = (
         checks.fraction,
     ),
     Setting(
+        "missing_by_class",
+        False,
+        "Whether --missing_rate is an average over classes: a modality's rate rises linearly from "
+        "0 for the first class to twice the average for the last, and falls in every second "
+        "modality that is named.",
+    ),
+    Setting(
         "drop_incomplete",
         False,
         "Whether training omits examples that are missing a modality, for models that need them "
@@ -73,6 +80,8 @@ def incomplete_split(config: RunConfig, name: str, refuse: bool = True) -> Split
         UserError: The data are not there, nothing is left, or the model cannot learn from
             examples that lack something and is not told to leave them out.
     """
+    if config.missing_by_class and not config.missing_rate:
+        raise UserError("--missing_by_class is for --missing_rate: give the modalities' rates")
     if _takes_away(config):
         split = load_split(config, name, lambda split: _masks(config, split, name))
     else:
@@ -140,7 +149,10 @@ def _masks(config: RunConfig, split: Split, name: str) -> dict[str, np.ndarray]:
     """Returns what the flags leave of a split."""
     names = sorted(split.dataset.element_spec["x"])
     seed = config.seed + (0 if name == "train" else 2**20)
-    masks = _missing_at_random(config, names, split.num_examples, seed)
+    if config.missing_by_class:
+        masks = _missing_by_class(config, split, name, seed)
+    else:
+        masks = _missing_at_random(config, names, split.num_examples, seed)
     if config.paired_fraction is None and config.paired_examples is None:
         return masks
     return pairing.both_masks(_paired(config, split, name, seed), masks)
@@ -155,7 +167,8 @@ def _paired(config: RunConfig, split: Split, name: str, seed: int) -> dict[str, 
         fraction, examples = min(1.0, examples / max(train, 1)), None
     names, rows = sorted(split.dataset.element_spec["x"]), _whole_rows(split)
     had = [part for part in names if np.any((split.presence or {}).get(part, True))]
-    labels = pairing.class_labels(split) if "label" in names else np.zeros(len(rows), int)
+    labels = _classes(config, split, name)
+    labels = np.zeros(len(rows), int) if labels is None else labels
     masks = {part: np.ones(len(rows), bool) for part in names}
     for part, kept in pairing.paired_masks(labels[rows], had, fraction, examples, seed).items():
         masks[part][rows] = kept
@@ -168,6 +181,40 @@ def _whole_rows(split: Split) -> np.ndarray:
     columns = [np.reshape(there, [split.num_examples, -1]) > 0 for there in parts]
     table = np.concatenate([np.ones([split.num_examples, 1], bool), *columns], axis=1)
     return table[:, table.any(axis=0)].all(axis=1)
+
+
+def _classes(config: RunConfig, split: Split, name: str) -> np.ndarray | None:
+    """Returns the examples' classes, `[examples]`; None where they have none."""
+    if "label" in split.dataset.element_spec["x"]:
+        return pairing.class_labels(split)
+    if registry.get(config.experiment).labels is None:
+        return None
+    return outside_labels(config, name)
+
+
+def _missing_by_class(
+    config: RunConfig, split: Split, name: str, seed: int
+) -> dict[str, np.ndarray]:
+    """Returns masks by modality whose rates depend on the examples' classes."""
+    labels = _classes(config, split, name)
+    if labels is None:
+        raise UserError(
+            f"--missing_by_class needs examples with a class; those of "
+            f"--experiment={config.experiment} have none"
+        )
+    known = sorted(split.dataset.element_spec["x"])
+    rates = {}
+    for place, (part, rate) in enumerate(sorted(config.missing_rate.items())):
+        if part not in known:
+            raise UserError(f"--missing_rate names {part!r}; the modalities are {known}")
+        if rate > 0.5:
+            raise UserError(
+                f"--missing_rate={part}={rate:g} with --missing_by_class must be 0.5 or less: the "
+                "rate of a class is up to twice as high"
+            )
+        rising = np.linspace(0, 2 * rate, labels.max() + 1)
+        rates[part] = rising if place % 2 == 0 else rising[::-1]
+    return pairing.missing_by_label(labels, rates, seed)
 
 
 def _missing_at_random(

@@ -5,6 +5,7 @@ import pathlib
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
 import tensorflow as tf
 
 from tf_mvae.batch import check_dataset
@@ -16,7 +17,13 @@ from tf_mvae.modality import Modality
 from tf_mvae.models import BaseVAE
 from tf_mvae.models.precision import layers_compute_in
 from tf_mvae.training.assets import with_assets
-from tf_mvae.training.build import build_model, load_split, make_modalities, options_of
+from tf_mvae.training.build import (
+    build_model,
+    load_split,
+    make_modalities,
+    options_of,
+    outside_labels,
+)
 from tf_mvae.training.checkpoints import Checkpoints
 from tf_mvae.training.config import RunConfig
 from tf_mvae.training.incomplete import incomplete_split
@@ -75,6 +82,14 @@ class Run:
             for column, found in columns.items():
                 found += [text.decode("utf-8") for text in batch["x"][column]]
         return columns
+
+    def labels(self, name: str) -> np.ndarray:
+        """Returns the classes of a split's examples where these are no modality, `[examples]`.
+
+        Raises:
+            UserError: The experiment's data have no such classes.
+        """
+        return outside_labels(self.config, name)
 
     def table(self, name: str) -> Table:
         """Returns the rows of a split of a table, with their schema.

@@ -1,0 +1,109 @@
+"""The record and the table of `field.py`."""
+
+import json
+import pathlib
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+__all__ = ["add", "line", "read", "write"]
+
+_GIVEN = ("1", "2", "3", "4")
+_KEY = ("model", "side", "seed", "budget", "backgrounds")
+
+
+def read(path: pathlib.Path) -> dict[str, Any]:
+    """Returns the record of earlier runs; an empty one if there is no file."""
+    return json.loads(path.read_text(encoding="utf-8")) if path.exists() else {"runs": []}
+
+
+def add(record: dict[str, Any], row: Mapping[str, Any]) -> None:
+    """Adds a run; it replaces one of the same model, side, seed, budget and backgrounds."""
+    same = [all(old.get(k) == row[k] for k in _KEY) for old in record["runs"]]
+    record["runs"] = [o for o, is_same in zip(record["runs"], same, strict=True) if not is_same]
+    record["runs"].append(dict(row))
+
+
+def write(path: pathlib.Path, record: Mapping[str, Any]) -> None:
+    """Writes the record, and a table of each budget next to it."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
+    parts, runs = [], record["runs"]
+    groups = [(run["budget"], run["backgrounds"]) for run in runs]
+    for group in [g for place, g in enumerate(groups) if g not in groups[:place]]:
+        own = [run for run in runs if (run["budget"], run["backgrounds"]) == group]
+        parts.append(_table(own))
+    path.with_suffix(".md").write_text("\n\n".join(parts) + "\n", encoding="utf-8")
+
+
+def line(row: Mapping[str, Any]) -> str:
+    """Returns a run in one line."""
+    name = f"{row['model']}, {row['side']}, seed {row['seed']}"
+    if "error" in row:
+        return f"{name}: {row['error']}"
+    coherence = " / ".join(f"{row['coherence'][n][0]:.3f}" for n in _GIVEN)
+    return (
+        f"{name}: coherence {coherence}, joint {row['joint'][0]:.3f}, Frechet distance "
+        f"{row['frechet']['4'][0]:.1f}, {row['steps_per_second']:.2f} steps/s"
+    )
+
+
+def _table(runs: Sequence[Mapping[str, Any]]) -> str:
+    """Returns the table of one budget: means over seeds, and the worst seed in parentheses."""
+    budget = ", ".join(f"{name} {value}" for name, value in runs[0]["budget"].items())
+    head = ["model", "side", "seeds", *(f"{n} given" for n in _GIVEN), "joint", "FD, 4 given",
+            "coverage, 4 given", "steps/s", "peak MiB"]  # fmt: skip
+    lines = [
+        f"Budget: {budget}; backgrounds {runs[0]['backgrounds'][:16]}. Means over seeds, the worst "
+        "seed in parentheses. FD: Frechet distance in the judges' features.",
+        "",
+        f"| {' | '.join(head)} |",
+        f"|{' --- |' * len(head)}",
+    ]
+    pairs = dict.fromkeys((run["model"], run["side"]) for run in runs)
+    for model, side in pairs:
+        own = [run for run in runs if (run["model"], run["side"]) == (model, side)]
+        failed = [run["error"] for run in own if "error" in run]
+        if failed:
+            lines.append(f"| {model} | {side} | {len(own)} | {failed[0]} |")
+            continue
+        cells = [model, side, str(len(own))]
+        cells += [_cell([run["coherence"][n][0] for run in own], min) for n in _GIVEN]
+        cells.append(_cell([run["joint"][0] for run in own], min))
+        cells.append(_cell([run["frechet"]["4"][0] for run in own], max, 1))
+        cells.append(_cell([run["coverage"]["4"][0] for run in own], min))
+        cells.append(_cell([run["steps_per_second"] for run in own], min, 2))
+        cells.append(_cell([run["peak_bytes"] / 2**20 for run in own], max, 0))
+        lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join(lines + _agreement(runs))
+
+
+def _agreement(runs: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Returns, for each model of both sides, the difference of coherence and its error."""
+    lines = []
+    for model in dict.fromkeys(run["model"] for run in runs):
+        sides = {
+            side: [r for r in runs if (r["model"], r["side"]) == (model, side) and "error" not in r]
+            for side in ("ours", "MultiVae")
+        }
+        if not all(sides.values()):
+            continue
+        cells = []
+        for n in _GIVEN:
+            values = [[run["coherence"][n][0] for run in own] for own in sides.values()]
+            difference = np.mean(values[0]) - np.mean(values[1])
+            squares = [
+                np.mean([run["coherence"][n][1] ** 2 for run in own]) / len(own)
+                for own in sides.values()
+            ]
+            if min(map(len, values)) > 1:  # the spread over seeds holds that of examples
+                squares = [np.var(part, ddof=1) / len(part) for part in values]
+            cells.append(f"{difference:+.3f} +- {np.sqrt(sum(squares)):.3f}")
+        lines.append(f"- {model}, ours less MultiVae's with 1 to 4 given: {', '.join(cells)}")
+    return ["", *lines] if lines else []
+
+
+def _cell(values: Sequence[float], worst: Any, digits: int = 3) -> str:
+    mean = f"{np.mean(values):.{digits}f}"
+    return mean if len(values) == 1 else f"{mean} ({worst(values):.{digits}f})"

@@ -1,0 +1,102 @@
+"""PolyMNIST from its config to what a finished run is measured by."""
+
+import numpy as np
+import pytest
+
+from tests.data.poly_mnist_test import HASH, data_dir  # noqa: F401  a fixture
+from tests.experiments.configs import CONFIGS, config_of, read_flags
+from tf_mvae.data.poly_mnist import NAMES, poly_mnist_labels
+from tf_mvae.errors import UserError
+from tf_mvae.evaluation import ANALYSES, Settings, table
+from tf_mvae.evaluation.outside_classes import OutsideClass
+from tf_mvae.training import load_run, train
+from tf_mvae.training.incomplete import incomplete_split
+
+SMALL = {"filters": 2, "latent_dim": 4, "batch_size": 20, "epochs": 1, "annealing_epochs": 1,
+         "jit_compile": False}  # fmt: skip
+
+
+def make_config(data_dir, **changes):  # noqa: F811
+    flags = read_flags(CONFIGS / "poly_mnist" / "mvae_paper.cfg")
+    return config_of(flags, data_dir=data_dir, **SMALL, **changes)
+
+
+@pytest.fixture(scope="module")
+def run(data_dir, tmp_path_factory):  # noqa: F811
+    directory = tmp_path_factory.mktemp("run") / "run"
+    train(make_config(data_dir, missing_rate={"m3": 0.5}), directory)
+    return load_run(directory, "last")
+
+
+def test_a_run_keeps_the_hash_of_its_backgrounds(run):
+    assert run.config.background_hash == HASH
+    card = (run.directory / "export" / "model_card.md").read_text()
+    assert HASH in card and "backgrounds" in card
+
+
+def test_generation_is_measured_by_number_of_given_modalities(run, monkeypatch):
+    monkeypatch.setattr("tf_mvae.evaluation.classifier._JUDGE_EXAMPLES", 2_000)
+    monkeypatch.setattr("tf_mvae.evaluation.references._BLOCKS", 2)
+    settings = Settings(num_samples=1, max_examples=40, batch_size=40)
+    found = ANALYSES["generation"].analyze(run, settings)
+    for number in range(1, 5):
+        given = {
+            key: result["value"]
+            for key, result in found.items()
+            if " | " in key and key.endswith(": coherence") and key.count(",") == number - 1
+        }
+        assert len(given) == 5 * [4, 6, 4, 1][number - 1]
+        mean = found[f"{number} given: coherence"]["value"]
+        assert mean == pytest.approx(np.mean(list(given.values())))
+        assert found[f"{number} given, 7: coherence"]["examples"] == 4
+    assert "m0 from the prior: coherence" not in found
+    assert 0 <= found["from the prior: joint coherence"]["value"] <= 1
+    assert found["useless: real images of random tuples: joint coherence"]["value"] < 0.1
+    assert found["m4, useless: random training image: coherence"]["value"] < 0.5
+    head = next(x for x in table({"generation": {"results": found}}).splitlines() if "by num" in x)
+    assert "named right" in head and "all agree" in head and "Frechet distance" in head
+
+
+def test_the_latent_of_every_subset_is_probed(run):
+    found = ANALYSES["latent"].analyze(run, Settings(max_examples=40, batch_size=40))
+    rows = {name.split(": ")[0] for name in found if name.startswith("given")}
+    assert len(rows) == 2 ** len(NAMES) - 1
+    assert found["useless: most frequent: linear probe"]["value"] == pytest.approx(0.1)
+    assert found["useless: noise: linear probe"]["value"] < 0.4
+    assert abs(found["useless: noise: k-means"]["value"]) < 0.2
+    assert 0 <= found[f"given {', '.join(NAMES)}: linear probe"]["value"] <= 1
+
+
+def test_examples_keep_their_class_in_any_order(run):
+    outside = OutsideClass(run)
+    split = outside.add_to_split("test")
+    labels = poly_mnist_labels("test", run.config.data_dir)
+    batches = outside.add_to_batches(run.batches("test", 7), "test", 7)
+    for dataset in (split.dataset.batch(9), batches):
+        found = np.concatenate([batch["x"]["label"] for batch in dataset])
+        np.testing.assert_array_equal(found, labels)
+
+
+def test_missingness_depends_on_the_class(data_dir):  # noqa: F811
+    config = make_config(data_dir, missing_rate={"m1": 0.5, "m2": 0.5}, missing_by_class=True)
+    presence = incomplete_split(config, "train").presence
+    labels = poly_mnist_labels("train", data_dir)
+    assert presence["m0"].all()
+    for name, never, always in (("m1", 0, 9), ("m2", 9, 0)):
+        assert presence[name][labels == never].all()
+        assert not presence[name][labels == always].any()
+        assert 0.3 < presence[name].mean() < 0.7
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"missing_by_class": True}, "--missing_by_class is for --missing_rate"),
+        ({"missing_by_class": True, "missing_rate": {"m9": 0.1}}, "--missing_rate names 'm9'"),
+        ({"missing_by_class": True, "missing_rate": {"m1": 0.6}}, "must be 0.5 or less"),
+        ({"background_hash": "0" * 64}, "the backgrounds of this package have the hash"),
+    ],
+)
+def test_what_does_not_fit_is_refused(data_dir, changes, message):  # noqa: F811
+    with pytest.raises(UserError, match=message):
+        incomplete_split(make_config(data_dir, **changes), "train")

@@ -1,0 +1,104 @@
+"""Coherence by the number of given modalities, by class, and of all modalities together."""
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from tf_mvae.evaluation.concepts import Concept
+from tf_mvae.evaluation.references import FRECHET, Reference
+from tf_mvae.evaluation.statistics import share
+
+__all__ = ["CoherenceSummary"]
+
+_AVERAGED = ("coherence", FRECHET, "coverage")
+
+
+class CoherenceSummary:
+    """Collects what is measured from every subset, for images that all show one class.
+
+    Figures of n given modalities are means over all subsets of n modalities and all images that
+    are generated from them. They are of the same examples, so the standard error of a mean is
+    taken to be the mean of the standard errors, which is an upper bound.
+
+    Joint coherence is the fraction of samples from the prior of which the judges of all images
+    see the same class.
+    """
+
+    def __init__(self, concept: Concept, references: Sequence[Reference]):
+        """Begins with nothing.
+
+        Args:
+            concept: The class.
+            references: The real examples of each image.
+        """
+        self._concept, self._references = concept, references
+        self._found: dict[str, list[Mapping[str, Any]]] = defaultdict(list)
+        self._right: dict[str, list[np.ndarray]] = defaultdict(list)
+        self._true: dict[str, np.ndarray] = {}
+        self._said: list[np.ndarray] = []
+
+    def add(
+        self, number: int, true: np.ndarray, said: np.ndarray, found: Mapping[str, Any]
+    ) -> None:
+        """Adds what was measured of one image, generated from one subset.
+
+        Args:
+            number: Of given modalities.
+            true: The classes that were asked for, `[generated]`.
+            said: Those that the judge sees, `[generated]`.
+            found: What `Reference.measure` returns.
+        """
+        row = f"{number} given"
+        self._found[row].append(found)
+        self._right[row].append(said == true)
+        self._true[row] = true
+
+    def add_joint(self, said: np.ndarray, found: Mapping[str, Any]) -> None:
+        """Adds what was measured of one image from the prior.
+
+        Args:
+            said: The classes that its judge sees, `[samples]`.
+            found: What `Reference.measure` returns.
+        """
+        self._found["from the prior"].append(found)
+        self._said.append(said)
+
+    def results(self, seed: int) -> dict[str, Any]:
+        """Returns all results with their cells, and what independent real images score.
+
+        Args:
+            seed: Of the order of these.
+        """
+        table, results = f"{self._concept.name} by number given", {}
+        for row, found in self._found.items():
+            for name in _AVERAGED:
+                parts = [one[name] for one in found if name in one]
+                if parts:
+                    title = self._concept.score_name if name == "coherence" else name
+                    results[f"{row}: {name}"] = _mean(parts) | {"cell": [table, row, title]}
+        classes = f"{self._concept.name} by class"
+        for row, right in self._right.items():
+            rates = np.mean(right, axis=0)  # [generated], over subsets and images
+            for value, name in enumerate(self._concept.modality.likelihood.class_names):
+                members = self._true[row] == value
+                found = share(rates[members].sum(), members.sum())
+                results[f"{row}, {name}: coherence"] = found | {"cell": [classes, name, row]}
+        if self._said:
+            rng = np.random.default_rng([seed, 52])
+            real = [rng.permutation(reference.said) for reference in self._references]
+            for row, said in (
+                ("from the prior", self._said),
+                ("useless: real images of random tuples", real),
+            ):
+                agree = (np.array(said) == said[0]).all(axis=0)
+                found = share(agree.sum(), len(agree))
+                results[f"{row}: joint coherence"] = found | {"cell": [table, row, "all agree"]}
+        return results
+
+
+def _mean(parts: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Returns the mean of results; its error is at most the mean of theirs."""
+    means = {name: float(np.mean([p[name] for p in parts])) for name in ("value", "standard_error")}
+    return {**parts[0], **means}

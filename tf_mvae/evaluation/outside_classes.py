@@ -1,0 +1,69 @@
+"""Classes of examples that are no modality of the model, such as the digit that images show."""
+
+import tensorflow as tf
+
+from tf_mvae.data.pipeline import Split
+from tf_mvae.distributions.likelihoods import Categorical
+from tf_mvae.evaluation.classifier import kept_classifier
+from tf_mvae.evaluation.concepts import Concept
+from tf_mvae.evaluation.judges import Judge
+from tf_mvae.evaluation.run import Run
+from tf_mvae.evaluation.settings import Settings
+from tf_mvae.modality import Modality
+
+__all__ = ["OutsideClass", "outside_class"]
+
+_NAME = "label"
+
+
+class OutsideClass(Concept):
+    """A class that the run's experiment knows and that its model has no modality of."""
+
+    is_modality = False
+
+    def __init__(self, run: Run):
+        """Reads the classes' names.
+
+        Args:
+            run: A run whose experiment has `labels`.
+        """
+        names = run.experiment.class_names
+        super().__init__(Modality(_NAME, Categorical(len(names), names)))
+        self._run = run
+
+    def judge(self, run: Run, settings: Settings, image: Modality) -> Judge:
+        """Returns a judge that is trained on the training split's classes; see `Concept`."""
+        train = self.add_to_split("train")
+        return Judge(kept_classifier(run, image, self.modality, train), self.said)
+
+    def add_to_split(self, name: str) -> Split:
+        """Returns a split's examples with the class among their parts, under `name`."""
+
+        def add(example, label):
+            return {**example, "x": {**example["x"], self.name: label}}
+
+        return self._run.split(name).zip(self._run.labels(name), add)
+
+    def add_to_batches(
+        self, batches: tf.data.Dataset, split: str, batch_size: int
+    ) -> tf.data.Dataset:
+        """Returns batches with the class among their parts.
+
+        Args:
+            batches: Batches of the split's first examples in their order.
+            split: The split's name.
+            batch_size: Examples a batch; the last may be smaller.
+        """
+        labels = tf.constant(self._run.labels(split))
+
+        def add(index, batch):
+            start = index * batch_size
+            number = tf.shape(next(iter(batch["x"].values())), tf.int64)[0]
+            return {**batch, "x": {**batch["x"], self.name: labels[start : start + number]}}
+
+        return batches.enumerate().map(add)
+
+
+def outside_class(run: Run) -> OutsideClass | None:
+    """Returns the class of a run's examples that is no modality, if they have one."""
+    return OutsideClass(run) if run.experiment.labels is not None else None

@@ -106,6 +106,29 @@ def test_commands_fill_a_table_and_infer_a_schema(finished):
     assert same.all(axis=None)
     gaps = int(frame.isna().sum().sum())
     assert len(read_table(details)) == gaps and f"{gaps} of 240 cells" in done.stdout
+    for flags, message in (
+        ([f"--output={output}"], "is there already; name another file, or --overwrite"),
+        ([f"--output={finished / 'data.csv'}", "--overwrite"], "is --input"),
+        ([f"--output={finished / 'a.csv'}", f"--details={finished / 'a.csv'}"], "is --output"),
+        ([f"--output={finished / 'a.csv'}", "--details=b.parquet"], "is a CSV file"),
+    ):
+        again = command(
+            "impute", f"--run_dir={finished / 'run'}", f"--input={finished / 'data.csv'}", *flags
+        )
+        assert again.returncode == 2 and message in again.stderr, again.stderr
+
+
+def test_a_table_in_parts_is_filled_as_the_whole_is(finished):
+    run = load_run(finished / "run")
+    frame = pd.concat([read_table(finished / "data.csv")] * 4, ignore_index=True)
+    schema = run.table("train").schema
+    whole = run.model.impute(Table(frame, schema), 3, seed=1)
+    parts = [
+        run.model.impute(Table(frame.iloc[start : start + 200], schema), 3, seed=1, first_row=start)
+        for start in (0, 200)
+    ]
+    pd.testing.assert_frame_equal(pd.concat([p.filled for p in parts]), whole.filled)
+    assert not whole.mean.iloc[:80].equals(whole.mean.iloc[80:160].set_axis(range(80)))
 
 
 def test_inspect_table_prints_and_writes_a_schema(finished):

@@ -130,6 +130,8 @@ class GenerativeModel(LatentModel):
         quantiles: Sequence[float] = (0.05, 0.5, 0.95),
         seed: int | Sequence[int] | tf.Tensor | None = None,
         importance: bool = False,
+        latents: str | None = None,
+        first_row: int = 0,
     ) -> Any:
         """Fills what is missing, and says how sure that is; see `tf_mvae.models.imputation`.
 
@@ -139,6 +141,9 @@ class GenerativeModel(LatentModel):
             quantiles: Probabilities above 0 and below 1.
             seed: A number (or two); the model's own if omitted.
             importance: Whether samples of the latent are weighed by what is observed.
+            latents: Which density they are drawn from; see `generate`.
+            first_row: For a part of a longer table: how many rows come before it, a multiple of
+                `BLOCK_ROWS`. The parts are then filled as the whole is.
 
         Returns:
             For a batch an `Imputation` by modality, for a table an `ImputedTable`, in the
@@ -151,7 +156,8 @@ class GenerativeModel(LatentModel):
         batch = getattr(data, "batch", data)
         x, mask = unpack(batch, self.modalities, partial=True)
         seed = self._seed(seed)
-        found = impute_arrays(self, x, mask, number, tuple(quantiles), seed, importance)
+        how = (number, tuple(quantiles), seed, importance, latents, first_row)
+        found = impute_arrays(self, x, mask, *how)
         return ImputedTable.of(data, found) if hasattr(data, "schema") else found
 
     def from_latent(

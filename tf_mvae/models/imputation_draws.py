@@ -1,0 +1,117 @@
+"""The samples that imputation is made of; each function runs eagerly and in a graph."""
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+import tensorflow as tf
+
+from tf_mvae.distributions.likelihoods import Bernoulli, Columns, Likelihood
+from tf_mvae.errors import UserError
+from tf_mvae.modality import Modality
+from tf_mvae.models.latents import chosen_latents
+from tf_mvae.ops import random
+
+if TYPE_CHECKING:
+    from tf_mvae.models.generative import GenerativeModel
+
+__all__ = [
+    "BLOCK_ROWS",
+    "block_seed",
+    "draw_latents",
+    "draw_parts",
+    "likelihood_parts",
+    "refuse_sequences",
+]
+
+BLOCK_ROWS = 200  # examples at a time
+_SAMPLE, _RESAMPLE, _DRAW = 1, 2, 3  # streams of random numbers
+
+
+def refuse_sequences(model: "GenerativeModel") -> None:
+    """Raises `UserError` if the model generates sequences of symbols."""
+    for modality in model.targets:
+        if modality.likelihood.is_sequence:
+            raise UserError(f"modality {modality.name!r} holds sequences; generate() says them")
+
+
+def block_seed(seed: tf.Tensor, first_row: int) -> tf.Tensor:
+    """Returns the seed of `BLOCK_ROWS` examples, the first of which stands at a row."""
+    return random.fold_in(seed, first_row)
+
+
+def draw_latents(
+    model: "GenerativeModel",
+    x: Mapping[str, tf.Tensor],
+    mask: Mapping[str, tf.Tensor],
+    number: int | tf.Tensor,
+    seed: tf.Tensor,
+    importance: bool = False,
+    latents: str | None = None,
+) -> tf.Tensor:
+    """Returns samples of z given what is observed, `[sample, batch, latent]`.
+
+    Args:
+        model: The model.
+        x: Data as `tf_mvae.batch.unpack` returns them.
+        mask: Masks, likewise.
+        number: Samples of z an example.
+        seed: Of a block (`block_seed`).
+        importance: Whether samples of z are weighed.
+        latents: See `GenerativeModel.generate`.
+    """
+    seeds = [random.fold_in(seed, stream) for stream in (_SAMPLE, _RESAMPLE)]
+    posterior = model._conditional(x, mask, latents)
+    if not importance:
+        return posterior.sample(number, seeds[0])
+    z, log_weight = posterior.sample_and_log_ratio(number, seeds[0])
+    log_weight += model._log_likelihood_given(x, mask, z)
+    uniform = random.stateless_uniform(tf.shape(log_weight)[1:], seeds[1])
+    places = (tf.range(number, dtype=tf.float32)[:, tf.newaxis] + uniform) / number
+    return chosen_latents(z, tf.nn.softmax(log_weight, axis=0), places)
+
+
+def draw_parts(
+    model: "GenerativeModel",
+    modality: Modality,
+    z: tf.Tensor,
+    x: Mapping[str, tf.Tensor],
+    seed: tf.Tensor,
+) -> list[tuple[tf.Tensor, tf.Tensor]]:
+    """Returns the expected value and samples of each part of a modality's likelihood.
+
+    Args:
+        model: The model.
+        modality: One that it generates.
+        z: Samples, `[sample, batch, latent]`.
+        x: The model's conditions.
+        seed: Of a block (`block_seed`).
+
+    Returns:
+        For each of `likelihood_parts` the mean over latents, `[batch, ...]` (of a class the
+        probabilities of all), and a value for each latent, `[sample, batch, ...]`; of classes and
+        binary values the mean stands for these.
+    """
+    parameters = model.likelihood_parameters(z, [modality.name], x)[modality.name]
+    seed = random.fold_in(seed, _DRAW + model.targets.index(modality))
+    found = []
+    for place, (part, own) in enumerate(likelihood_parts(modality.likelihood, parameters)):
+        expected = tf.reduce_mean(part.expected_value(own), axis=0)
+        if part.is_categorical or isinstance(part, Bernoulli):
+            found.append((expected, expected[tf.newaxis]))
+        else:
+            sample = part.distribution(own).sample(seed=random.fold_in(seed, place))
+            found.append((expected, tf.cast(sample, tf.float32)))
+    return found
+
+
+def likelihood_parts(
+    likelihood: Likelihood, parameters: tf.Tensor | None
+) -> list[tuple[Likelihood, tf.Tensor | None]]:
+    """Returns the parts of a likelihood with their parameters; itself if it has none."""
+    likelihood = getattr(likelihood, "member", likelihood)  # a group's members are a batch axis
+    if not isinstance(likelihood, Columns):
+        return [(likelihood, parameters)]
+    own = [None] * len(likelihood.parts)
+    if parameters is not None:
+        own = likelihood.part_parameters(parameters)
+    return list(zip(likelihood.parts, own, strict=True))

@@ -89,8 +89,8 @@ def main(_) -> int:
 
     import tqdm
 
-    from tf_mvae.data.table_streams import open_table, writing_table
     from tf_mvae.data.schema import Schema
+    from tf_mvae.data.table_streams import open_table, writing_table
     from tf_mvae.data.tables import Table
     from tf_mvae.errors import UserError
     from tf_mvae.experiments.table import SCHEMA_FILE

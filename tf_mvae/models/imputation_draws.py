@@ -19,6 +19,7 @@ __all__ = [
     "block_seed",
     "draw_latents",
     "draw_parts",
+    "latent_seeds",
     "likelihood_parts",
     "refuse_sequences",
 ]
@@ -37,6 +38,11 @@ def refuse_sequences(model: "GenerativeModel") -> None:
 def block_seed(seed: tf.Tensor, first_row: int) -> tf.Tensor:
     """Returns the seed of `BLOCK_ROWS` examples, the first of which stands at a row."""
     return random.fold_in(seed, first_row)
+
+
+def latent_seeds(seed: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    """Returns the seeds of a block's latents, and of their choice by importance weights."""
+    return random.fold_in(seed, _SAMPLE), random.fold_in(seed, _RESAMPLE)
 
 
 def draw_latents(
@@ -59,7 +65,7 @@ def draw_latents(
         importance: Whether samples of z are weighed.
         latents: See `GenerativeModel.generate`.
     """
-    seeds = [random.fold_in(seed, stream) for stream in (_SAMPLE, _RESAMPLE)]
+    seeds = latent_seeds(seed)
     posterior = model._conditional(x, mask, latents)
     if not importance:
         return posterior.sample(number, seeds[0])

@@ -5,6 +5,8 @@ import tensorflow as tf
 from tf_mvae.models import BaseVAE
 from tf_mvae.ops import random
 from tf_mvae.serving import inputs as named
+from tf_mvae.serving.imputation import NUM_QUANTILES, can_impute, quantiles_name
+from tf_mvae.serving.imputation import impute as fill
 from tf_mvae.serving.log_likelihood import log_likelihood as estimate
 from tf_mvae.serving.parts import Parts
 from tf_mvae.serving.tracing import trace
@@ -14,6 +16,8 @@ __all__ = ["ALL_PRESENT", "ServedModel", "signatures"]
 ALL_PRESENT = "_all_present"
 
 _LIKELIHOOD_SAMPLES = 1000
+_IMPUTATION_SAMPLES = 100
+_QUANTILES = [0.05, 0.5, 0.95]
 
 
 class ServedModel(tf.Module):
@@ -48,18 +52,23 @@ def signatures(
     - `log_likelihood`: also takes `num_samples` and `seed`; the importance-sampled
       `log_likelihood` of what each example has (given the conditions of a model that has
       some), its `standard_error` and the `effective_sample_size`, `[batch]`.
+    - `impute`: also takes `num_samples`, `seed` and `quantiles` `[3]` (`quantiles_name`); what is
+      missing filled in, with standard deviations, quantiles and probabilities of classes
+      (`tf_mvae.serving.imputation`). Models of sequences, and of likelihoods that cannot be
+      sampled, do not have it.
 
-    If the model has a sampler, `generate` and `sample` draw z from it, `serving_default` gives
-    what is missing as the mean over samples of it (`GenerativeModel.call`), and it proposes half
-    of the draws of `log_likelihood`.
+    If the model has a sampler, `generate`, `sample` and `impute` draw z from it,
+    `serving_default` gives what is missing as the mean over samples of it
+    (`GenerativeModel.call`), and it proposes half of the draws of `log_likelihood`.
 
-    Each that takes masks has a sister without, `NAME_all_present`.
+    Each that takes masks, but `impute`, has a sister without, `NAME_all_present`.
 
     Where a runtime fills in the defaults that a signature holds (`SignatureDef.defaults`,
     and placeholders with these defaults in the graph, which serve `saved_model_cli` and
     the C API), these inputs may be left out: a modality, which is absent then; a mask, with
-    which every example has the modality if its values are given; `num_samples` (1, and 1000
-    for `log_likelihood`), `seed` (0, 0) and `temperature` (1).
+    which every example has the modality if its values are given; `num_samples` (1, 1000
+    for `log_likelihood`, 100 for `impute`), `quantiles` (0.05, 0.5, 0.95), `seed` (0, 0) and
+    `temperature` (1).
 
     Args:
         model: The model to export.
@@ -99,20 +108,27 @@ def signatures(
     def log_likelihood(num_samples, seed, **given):
         return estimate(parts, *named.unpack(model, given), num_samples, seed)
 
+    wanted = tf.TensorSpec([NUM_QUANTILES], name=quantiles_name(model))
+
+    def impute(num_samples, seed, **given):
+        quantiles = given.pop(wanted.name)
+        return fill(parts, *named.unpack(model, given), num_samples, quantiles, seed)
+
     draw = {count: 1, seed_spec: [0, 0], temperature_spec: 1.0}
     draw_many = {count: _LIKELIHOOD_SAMPLES, seed_spec: [0, 0]}
     optional = named.optional_values(model)
     absent = named.nothing([spec for spec in values if spec.name in optional] + masks)
     found = {"decode": trace(decode, [latent, *conditions])}
-    for function, drawn in (
-        (serving_default, {}),
-        (encode, {}),
-        (generate, draw),
-        (log_likelihood, draw_many),
-    ):
+    functions = [(serving_default, {}), (encode, {}), (generate, draw), (log_likelihood, draw_many)]
+    if can_impute(model):
+        drawn = {count: _IMPUTATION_SAMPLES, wanted: _QUANTILES, seed_spec: [0, 0]}
+        functions.append((impute, drawn))
+    for function, drawn in functions:
         name = function.__name__
         defaults = {spec.name: tf.constant(value, spec.dtype) for spec, value in drawn.items()}
         found[name] = trace(function, [*values, *masks, *drawn], {**absent, **defaults})
+        if function is impute:  # which fills nothing where everything is present
+            continue
         found[name + ALL_PRESENT] = trace(function, [*values, *drawn], defaults)
     if not conditions:
         defaults = {spec.name: tf.constant(value, spec.dtype) for spec, value in draw.items()}

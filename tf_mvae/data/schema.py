@@ -96,9 +96,7 @@ class Column:
             numbers = np.asarray(values.astype(object).where(~missing, np.nan), np.float64)
         except (TypeError, ValueError) as error:
             raise UserError(f"column {self.name!r} is {self.type}: {error}") from error
-        low, high = _RANGES.get(self.type, (-math.inf, math.inf))
-        outside = (numbers < low) | (numbers > high) | np.isinf(numbers)
-        outside |= (self.type == "positive") & (numbers == 0)
+        outside = self._outside(numbers)
         if outside.any():
             row = int(np.argmax(outside))
             raise UserError(
@@ -106,6 +104,20 @@ class Column:
                 "correct it, or give the column another type in the schema"
             )
         return ((numbers - self.loc) / self.scale).astype(np.float32)
+
+    def holds(self, values: Any) -> np.ndarray:
+        """Returns where a pandas series is missing or has a value that the type can hold."""
+        if self.is_class:
+            known = set(self.categories)
+            return np.array([is_missing(v) or class_value(v) in known for v in values], bool)
+        return ~self._outside(
+            np.asarray(values.astype(object).where(values.notna(), np.nan), float)
+        )
+
+    def _outside(self, numbers: np.ndarray) -> np.ndarray:
+        low, high = _RANGES.get(self.type, (-math.inf, math.inf))
+        outside = (numbers < low) | (numbers > high) | np.isinf(numbers)
+        return outside | ((self.type == "positive") & (numbers == 0))
 
     def decode(self, numbers: np.ndarray) -> np.ndarray:
         """Returns numbers of a model in the column's units; of classes their values, objects."""

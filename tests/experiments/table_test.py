@@ -15,7 +15,8 @@ from tf_mvae import UserError
 from tf_mvae.data import Schema, Table, from_frame
 from tf_mvae.data.table_files import read_table, write_table
 from tf_mvae.evaluation import Settings
-from tf_mvae.evaluation.imputation import analyze, baseline_estimates, held_out
+from tf_mvae.evaluation.imputation import analyze, held_out
+from tf_mvae.evaluation.imputation_baselines import baseline_estimates
 from tf_mvae.experiments.table import load_table
 from tf_mvae.serving.examples import example_inputs
 from tf_mvae.training import RunConfig, load_run, train

@@ -17,7 +17,7 @@ RANKS = [
     ["settings"],
     ["ops"],
     ["distributions", "layers"],
-    ["default_networks"],
+    ["default_networks", "modality_checks"],
     ["modality"],
     ["group"],
     ["batch_structure", "batch_values"],

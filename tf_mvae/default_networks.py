@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 import keras
 
-from tf_mvae.distributions.likelihoods import Categorical, Likelihood, TokenSequence
+from tf_mvae.distributions.likelihoods import Likelihood
 from tf_mvae.layers import RecurrentEncoder, mlp_decoder, mlp_encoder
 from tf_mvae.layers.mlp import LogCounts, default_width
 from tf_mvae.layers.sequential import MaskedSequential
@@ -26,7 +26,7 @@ def default_encoder(
         units: Widths of the layers; default: two as wide as `tf_mvae.layers.mlp.default_width`
             says of the numbers of an example, or of the number of classes.
     """
-    if isinstance(likelihood, TokenSequence):
+    if likelihood.is_sequence:
         return RecurrentEncoder(likelihood.vocabulary_size)
     units = [encoder_width(likelihood)] * 2 if units is None else units
     encoder = mlp_encoder(units, num_classes(likelihood))
@@ -46,7 +46,7 @@ def encoder_width(likelihood: Likelihood) -> int:
 
 def num_classes(likelihood: Likelihood) -> int | None:
     """Returns how many classes a likelihood has, None if it is not one of classes."""
-    return likelihood.num_classes if isinstance(likelihood, Categorical) else None
+    return likelihood.num_classes if likelihood.is_categorical else None
 
 
 def with_log_counts(encoder: MaskedSequential) -> MaskedSequential:

@@ -1,12 +1,19 @@
 """Evaluates a run: `python -m tf_mvae.evaluate --run_dir=… --analysis=log_likelihood,accuracy`."""
 
+import dataclasses
+import functools
 from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
 from absl import flags
 
 from tf_mvae import command, setting_flags
 from tf_mvae.errors import UserError
 from tf_mvae.settings import ANALYSES
+
+if TYPE_CHECKING:
+    from tf_mvae.evaluation import Settings
+    from tf_mvae.evaluation.run import Run
 
 __all__ = ["check_flags", "define_flags", "main"]
 
@@ -97,58 +104,22 @@ def check_flags() -> None:
 
 def main(_) -> int:
     """Runs the analyses that the flags name; returns the exit status."""
-    import dataclasses
-    import functools
-
     import tensorflow as tf
-    import tqdm
 
-    from tf_mvae.evaluation import (
-        Question,
-        Settings,
-        table,
-        update_report,
-        usual_analyses,
-    )
+    from tf_mvae.evaluation import table, update_report, usual_analyses
     from tf_mvae.training import load_run
     from tf_mvae.visualization import write_calibration, write_likelihood_paths
 
-    questions = ()
-    if FLAGS.target:
-        proposal = tuple(FLAGS.proposal) or None
-        proposal = () if proposal == ("prior",) else proposal
-        questions = (Question(tuple(FLAGS.target), tuple(FLAGS.given), proposal),)
     # A GPU multiplies with 10 bits of a float32's 23 unless told otherwise; models are compared
     # by hundredths of a nat.
     tf.config.experimental.enable_tensor_float_32_execution(False)
     run = load_run(
         FLAGS.run_dir, FLAGS.checkpoint, FLAGS.data_dir, FLAGS.dataset_dir, FLAGS.latents
     )
-    settings = Settings(
-        split=FLAGS.split,
-        seed=FLAGS.seed,
-        batch_size=FLAGS.batch_size,
-        max_examples=FLAGS.max_examples,
-        questions=questions,
-        given_proposal=tuple(FLAGS.given_proposal) or None,
-        baseline_steps=FLAGS.baseline_steps,
-        progress=functools.partial(tqdm.tqdm, disable=None),
-    )
-    place = {"checkpoint": FLAGS.checkpoint, "step": run.checkpoint_step}
-    if run.model.sampler is not None:  # without one a report is as before there were any
-        place["latents"] = "sampler"
+    settings = _settings()
     path, analyses = run.directory / "evaluation.json", {}
     for name in FLAGS.analysis or usual_analyses(run):
-        analysis = ANALYSES[name]
-        number = FLAGS.num_samples or analysis.num_samples
-        own = setting_flags.checked(analysis.settings)
-        own_settings = dataclasses.replace(settings, num_samples=number, own=own)
-        results = analysis.analyze(run, own_settings)
-        trained = {"baseline_steps": own_settings.baseline_steps_of(run)} if analysis.trains else {}
-        analyses[name] = {
-            "settings": {**own_settings.recorded(), **trained, **place},
-            "results": results,
-        }
+        analyses[name] = _analyze(name, run, settings)
         update_report(path, {name: analyses[name]})  # kept, whatever becomes of the next one
     print(table(analyses))
     print(f"written to {path}")
@@ -161,6 +132,45 @@ def main(_) -> int:
         if write_calibration(analyses["imputation"]["results"], picture):
             print(f"coverage and calibration: {picture}")
     return 0
+
+
+def _settings() -> "Settings":
+    """Returns the settings that all analyses share."""
+    import tqdm
+
+    from tf_mvae.evaluation import Question, Settings
+
+    questions = ()
+    if FLAGS.target:
+        proposal = tuple(FLAGS.proposal) or None
+        proposal = () if proposal == ("prior",) else proposal
+        questions = (Question(tuple(FLAGS.target), tuple(FLAGS.given), proposal),)
+    return Settings(
+        split=FLAGS.split,
+        seed=FLAGS.seed,
+        batch_size=FLAGS.batch_size,
+        max_examples=FLAGS.max_examples,
+        questions=questions,
+        given_proposal=tuple(FLAGS.given_proposal) or None,
+        baseline_steps=FLAGS.baseline_steps,
+        progress=functools.partial(tqdm.tqdm, disable=None),
+    )
+
+
+def _analyze(name: str, run: "Run", settings: "Settings") -> dict[str, Any]:
+    """Runs one analysis; returns its results with the settings that led to them."""
+    analysis = ANALYSES[name]
+    number = FLAGS.num_samples or analysis.num_samples
+    own = setting_flags.checked(analysis.settings)
+    settings = dataclasses.replace(settings, num_samples=number, own=own)
+    results = analysis.analyze(run, settings)
+    recorded = settings.recorded()
+    if analysis.trains:
+        recorded["baseline_steps"] = settings.baseline_steps_of(run)
+    recorded |= {"checkpoint": FLAGS.checkpoint, "step": run.checkpoint_step}
+    if run.model.sampler is not None:  # without one a report is as before there were any
+        recorded["latents"] = "sampler"
+    return {"settings": recorded, "results": results}
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@
 from absl import flags
 
 from tf_mvae import command
+from tf_mvae.settings import source
 
 __all__ = ["check_flags", "main"]
 
@@ -12,12 +13,8 @@ flags.DEFINE_string("run_dir", None, "The run.", required=True)
 flags.DEFINE_integer("epochs", 20, "Passes over the training split.", 1)
 flags.DEFINE_integer("batch_size", 256, "Examples a step.", 1)
 flags.DEFINE_float("learning_rate", 2e-3, "Adam's first learning rate; it falls to 0.", 1e-9)
-flags.DEFINE_enum(
-    "kind",
-    "coupling_flow",
-    ["coupling_flow", "mixture_density"],
-    "The density: coupling_flow (a normalizing flow) or mixture_density (quicker, and simpler).",
-)
+_KIND = next(s for s in source.shared("tf_mvae.training.sampler") if s.name == "sampler_kind")
+flags.DEFINE_enum("kind", _KIND.default, list(_KIND.choices), _KIND.help)
 flags.DEFINE_string("data_dir", None, "Where the data are, if not where the run had them.")
 flags.DEFINE_string(
     "dataset_dir", None, "Where the data set of the run's --dataset_dir is, if it was moved."

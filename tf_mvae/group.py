@@ -1,20 +1,19 @@
 """Many modalities of one kind: eighteen attributes, three hundred sensors."""
 
 import math
-import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import keras
 import tensorflow as tf
 
+from tf_mvae import modality_checks
 from tf_mvae.default_networks import encoder_width, num_classes, with_log_counts
-from tf_mvae.distributions.likelihoods import Bernoulli, Likelihood
+from tf_mvae.distributions.likelihoods import Likelihood
 from tf_mvae.distributions.members import MemberLikelihood
 from tf_mvae.errors import UserError
 from tf_mvae.layers import (
     GroupedDense,
-    MaskedBatchNormalization,
     MaskedSequential,
     grouped_mlp_decoder,
     grouped_mlp_encoder,
@@ -22,7 +21,7 @@ from tf_mvae.layers import (
 from tf_mvae.layers.lookup import once_an_input
 from tf_mvae.layers.mlp import default_width
 from tf_mvae.layers.sequential import call_network, check_network
-from tf_mvae.modality import Modality, check_weight
+from tf_mvae.modality import Modality
 
 __all__ = ["ModalityGroup", "attribute_groups", "has_groups"]
 
@@ -96,31 +95,15 @@ class ModalityGroup(Modality):
                 network holds batch normalisation, which would mix the members.
             TypeError: The likelihood is not one.
         """
-        members = tuple(members)
-        for member in members:
-            if not re.fullmatch(r"[A-Za-z0-9_]+", member):
-                raise ValueError(
-                    f"group {name!r}: a member's name is letters, digits and underscores, "
-                    f"not {member!r}"
-                )
-        if not members or len(set(members)) < len(members):
-            raise ValueError(f"group {name!r}: members must have names that differ: {members}")
-        if not isinstance(likelihood, Likelihood):
-            raise TypeError(
-                f"group {name!r}: likelihood must be a tf_mvae.likelihoods.Likelihood, not "
-                f"{likelihood!r}"
-            )
-        if likelihood.network is not None:
-            raise ValueError(
-                f"group {name!r}: members' networks run as one, which a "
-                f"{type(likelihood).__name__} does not; make each a Modality"
-            )
+        members = modality_checks.checked_members(name, members)
+        modality_checks.check_member_likelihood(name, likelihood)
         own = _by_member(name, members, likelihood_weight, 1.0)
         cross = own if cross_weight is None else _by_member(name, members, cross_weight, None, own)
         encoder = _default_encoder(likelihood) if encoder is None else encoder
         decoder = _default_decoder(likelihood) if decoder is None else decoder
         for argument, network in (("encoder", encoder), ("decoder", decoder)):
-            _refuse_batch_norm(name, check_network(f"group {name!r}: {argument}", network))
+            check_network(f"group {name!r}: {argument}", network)
+            modality_checks.refuse_batch_norm(name, network)
         if kwargs.get("element_mask"):
             raise UserError(
                 f"group {name!r}: members are missing as a whole; element_mask is for a Modality"
@@ -242,7 +225,7 @@ def attribute_groups(modalities: Sequence[Modality]) -> list[ModalityGroup]:
         m
         for m in modalities
         if isinstance(m, ModalityGroup)
-        and isinstance(m.likelihood.member, Bernoulli)
+        and m.likelihood.member.is_binary
         and not m.likelihood.member.event_shape
     ]
 
@@ -274,7 +257,10 @@ def _by_member(
     else:
         found = [weights] * len(members)
     pairs = zip(members, found, strict=True)
-    return tuple(check_weight(f"group {name!r}", f"that of {m}", weight) for m, weight in pairs)
+    return tuple(
+        modality_checks.check_weight(f"group {name!r}", f"that of {m}", weight)
+        for m, weight in pairs
+    )
 
 
 def _default_encoder(likelihood: Likelihood) -> MaskedSequential:
@@ -285,12 +271,3 @@ def _default_encoder(likelihood: Likelihood) -> MaskedSequential:
 def _default_decoder(likelihood: Likelihood) -> MaskedSequential:
     shape = likelihood.parameter_shape
     return grouped_mlp_decoder(shape, [default_width(math.prod(shape))] * 3)
-
-
-def _refuse_batch_norm(name: str, network: keras.layers.Layer) -> None:
-    layers = network.layers if isinstance(network, MaskedSequential) else [network]
-    for layer in layers:
-        if isinstance(layer, keras.layers.BatchNormalization | MaskedBatchNormalization):
-            raise ValueError(
-                f"group {name!r}: {layer.name} would normalise over the members; leave it out"
-            )

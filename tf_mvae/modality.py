@@ -1,7 +1,6 @@
 """One modality: how it is encoded, decoded, judged and weighed."""
 
 import math
-import re
 from typing import Any
 
 import keras
@@ -9,7 +8,7 @@ import numpy as np
 import tensorflow as tf
 from absl import logging
 
-from tf_mvae import checks
+from tf_mvae import checks, modality_checks
 from tf_mvae.default_networks import default_decoder, default_encoder
 from tf_mvae.distributions import elements
 from tf_mvae.distributions.likelihoods import Likelihood
@@ -17,16 +16,10 @@ from tf_mvae.distributions.placeholder import choose_placeholder
 from tf_mvae.errors import UserError
 from tf_mvae.layers.dropout import next_seed
 from tf_mvae.layers.lookup import once_an_input
-from tf_mvae.layers.sequential import MaskedSequential, call_network, check_network, flat
+from tf_mvae.layers.sequential import call_network, check_network, flat
 from tf_mvae.ops import random
 
 __all__ = ["Modality"]
-
-# Names of other tensors in what models give and in the signatures of exported ones.
-_RESERVED = (
-    *("everything", "loc", "log_variance", "num_samples", "seed", "temperature", "z"),
-    "self",  # TensorFlow takes no input of this name
-)
 
 
 @keras.saving.register_keras_serializable("tf_mvae")
@@ -42,6 +35,8 @@ class Modality(keras.layers.Layer):
             decoded at all.
         element_mask: Whether elements may be missing one by one.
         element_dropout: The largest fraction of an example's elements that training hides.
+        table_columns: JSON of the columns that it consists of, if a `tf_mvae.data.Schema` made it;
+            saved with it.
 
     Example:
     ```python
@@ -96,38 +91,48 @@ class Modality(keras.layers.Layer):
                 finite, or a network is not a Keras layer.
             TypeError: The likelihood is not one.
         """
-        if not re.fullmatch(r"[A-Za-z][A-Za-z0-9_]*", name):
-            raise ValueError(f"a modality's name is letters, digits and underscores, not {name!r}")
-        if name in _RESERVED or name.endswith("_mask"):
-            raise ValueError(f"a modality's name is not {name!r}, which stands for something else")
+        modality_checks.check_name(name)
         if not isinstance(likelihood, Likelihood):
             raise TypeError(
                 f"modality {name!r}: likelihood must be a tf_mvae.likelihoods.Likelihood, not "
                 f"{likelihood!r}; wrap a function in tf_mvae.likelihoods.CallableLikelihood"
             )
-        for argument, network in (("encoder", encoder), ("decoder", decoder)):
-            if network is not None:
-                check_network(f"modality {name!r}: {argument}", network)
         super().__init__(name=name, **kwargs)
         self.likelihood = likelihood
-        own = check_weight(f"modality {name!r}", "likelihood_weight", likelihood_weight)
+        self._is_loaded = False
+        self.table_columns: str | None = None
+        self._set_weights(likelihood_weight, cross_weight)
+        self._set_elements(element_mask, element_dropout)
+        self._set_networks(encoder, decoder)
+
+    def _set_weights(self, likelihood_weight: float, cross_weight: float | None) -> None:
+        owner = f"modality {self.name!r}"
+        own = modality_checks.check_weight(owner, "likelihood_weight", likelihood_weight)
         cross = own if cross_weight is None else cross_weight
         self.likelihood_weight = own
-        self.cross_weight = check_weight(f"modality {name!r}", "cross_weight", cross)
-        self._is_loaded = False
+        self.cross_weight = modality_checks.check_weight(owner, "cross_weight", cross)
+
+    def _set_elements(self, element_mask: bool, element_dropout: float) -> None:
         self.element_mask = bool(element_mask)
         self.element_dropout = checks.fraction("element_dropout", element_dropout)
         if self.element_mask:
-            elements.check_elements(f"modality {name!r}", likelihood)
+            elements.check_elements(f"modality {self.name!r}", self.likelihood)
         elif self.element_dropout:
-            raise UserError(f"modality {name!r}: element_dropout is for element_mask=True")
-        # An attribute of a layer, so that Keras finds its weights.
-        self.likelihood_network = likelihood.network
-        self.encoder = default_encoder(likelihood) if encoder is None else encoder
-        self.decoder = default_decoder(likelihood) if decoder is None else decoder
+            raise UserError(f"modality {self.name!r}: element_dropout is for element_mask=True")
+
+    def _set_networks(
+        self, encoder: keras.layers.Layer | None, decoder: keras.layers.Layer | None
+    ) -> None:
+        """Sets the networks as attributes, so that Keras finds their weights, in this order."""
+        for argument, network in (("encoder", encoder), ("decoder", decoder)):
+            if network is not None:
+                check_network(f"modality {self.name!r}: {argument}", network)
+        self.likelihood_network = self.likelihood.network
+        self.encoder = default_encoder(self.likelihood) if encoder is None else encoder
+        self.decoder = default_decoder(self.likelihood) if decoder is None else decoder
         self.expert_head: keras.layers.Dense | None = None
         for network in (self.encoder, self.decoder):
-            _warn_of_unmasked_batch_norm(name, network)
+            modality_checks.warn_of_unmasked_batch_norm(self.name, network)
 
     def connect(self, latent_dim: int) -> None:
         """Builds the networks for a latent of `latent_dim`; models call it.
@@ -299,6 +304,7 @@ class Modality(keras.layers.Layer):
         return {
             **super().get_config(),
             **(elements_too if self.element_mask else {}),
+            **({"table_columns": self.table_columns} if self.table_columns else {}),
             "likelihood": serialize(self.likelihood),
             "encoder": serialize(self.encoder),
             "decoder": serialize(self.decoder),
@@ -309,35 +315,13 @@ class Modality(keras.layers.Layer):
     @classmethod
     def from_config(cls, config: dict[str, Any]) -> "Modality":
         """Makes a modality from `get_config`'s answer."""
+        config = dict(config)
+        table_columns = config.pop("table_columns", None)
         parts = {
             key: keras.saving.deserialize_keras_object(config[key])
             for key in ("likelihood", "encoder", "decoder")
         }
         made = cls(**{**config, **parts})
         made._is_loaded = True
+        made.table_columns = table_columns
         return made
-
-
-def check_weight(owner: str, argument: str, weight: Any) -> float:
-    """Returns the weight of a likelihood.
-
-    Raises:
-        UserError: It is not a finite number of 0 or more.
-    """
-    try:
-        return checks.non_negative(argument, weight)
-    except UserError as error:
-        raise UserError(f"{owner}: weights must not be negative or NaN: {error}") from None
-
-
-def _warn_of_unmasked_batch_norm(name: str, network: keras.layers.Layer) -> None:
-    masked = isinstance(network, MaskedSequential)
-    layers = network.layers if masked else network._flatten_layers()
-    for layer in layers:
-        if type(layer) is keras.layers.BatchNormalization:
-            logging.warning(
-                "modality %r: %s averages over examples that lack the modality too; put "
-                "tf_mvae.layers.MaskedBatchNormalization in a tf_mvae.layers.MaskedSequential",
-                name,
-                layer.name,
-            )

@@ -2,7 +2,7 @@
 
 import math
 
-from result_tables.kept import Result, table
+from result_tables.kept import Result, nats, share, table
 
 
 def generation_tables(results: list[Result], name: str) -> str:
@@ -32,3 +32,54 @@ def _grid(title: str, rows: dict[str, dict[str, str]]) -> str:
     columns = list(dict.fromkeys(column for row in rows.values() for column in row))
     body = [[name, *(row.get(column, "-") for column in columns)] for name, row in rows.items()]
     return table([title, *columns], body)
+
+
+# What the table of objectives shows: the head, then which results of which analysis.
+_FIGURES = {
+    "image from label: named right": ("generation", "image | label: coherence"),
+    "FD": ("generation", "image | label: Frechet distance"),
+    "variance / reconstructions": ("generation", "image | label: variance / reconstructions"),
+    "label from image": ("accuracy", "label | image"),
+    "from nothing: image and label agree": ("generation", "image from the prior: coherence"),
+    "from nothing: FD": ("generation", "image from the prior: Frechet distance"),
+    "reconstructions: named right": ("generation", "image, reconstructions: coherence"),
+    "reconstructions: FD": ("generation", "image, reconstructions: Frechet distance"),
+}
+_LIKELIHOODS = {
+    "log p(image)": "log p(image)",
+    "log p(image, label)": "log p(image, label)",
+    "log p(image \\| label)": "log p(image | label)",
+}
+_USELESS = ("class mean", "random training image", "noise")
+
+
+def objectives_table(results: list[Result], experiment: str) -> str:
+    """The runs `generation-EXPERIMENT-OBJECTIVE[-seedK]`, a row each, and useless models."""
+    runs = [r for r in results if r.name.startswith(f"generation-{experiment}-")]
+    if not runs:
+        return "No run yet."
+    head = ["objective, seed", "epochs / annealing", "sampler: epochs", *_FIGURES, *_LIKELIHOODS]
+    rows = [_row(result, experiment) for result in runs]
+    for name in _USELESS:
+        found = {
+            column: runs[0].of("generation", f"image, useless: {name}: {figure_name}")
+            for column, figure_name in (
+                ("image from label: named right", "coherence"),
+                ("FD", "Frechet distance"),
+                ("variance / reconstructions", "variance / reconstructions"),
+            )
+        }
+        cells = [figure(found.get(column)) for column in _FIGURES]
+        rows.append([f"useless: {name}", "-", "-", *cells, *("-" for _ in _LIKELIHOODS)])
+    return table(head, rows)
+
+
+def _row(result: Result, experiment: str) -> list[str]:
+    name, _, seed = result.name.removeprefix(f"generation-{experiment}-").partition("-seed")
+    figures = [
+        share(result.of(*place)) if place[0] == "accuracy" else figure(result.of(*place))
+        for place in _FIGURES.values()
+    ]
+    likelihoods = [nats(result.of("log_likelihood", what)) for what in _LIKELIHOODS.values()]
+    sampler = f"{result.config.get('sampler_kind')}: {result.config.get('sampler_epochs')}"
+    return [f"{name}, {seed or 0}", result.schedule(), sampler, *figures, *likelihoods]

@@ -9,7 +9,8 @@ import tensorflow as tf
 
 from tests import tiny
 from tf_mvae.distributions.sequence_mixture import mixture_of_sequences
-from tf_mvae.distributions.sequences import TokenSequence, TokenSequences
+from tf_mvae.distributions.sequences import TokenSequences
+from tf_mvae.distributions.token_sequence import TokenSequence
 from tf_mvae.layers import RecurrentDecoder
 from tf_mvae.ops.tokens import END, PAD, START
 

@@ -242,7 +242,8 @@ def test_all_subsets_share_one_compilation(batch):
     sampler = ImportanceSampler(TRUTH.model(), num_samples=10)
     for target in SUBSETS:
         sampler(batch, target, proposal=target[:1])
-    parts = [sampler._infer, sampler._draw, sampler._add, *sampler._log_likelihood.values()]
+    streams = sampler._streams
+    parts = [streams._infer, streams._draw, streams._add, *streams._log_likelihood.values()]
     assert [part.experimental_get_tracing_count() for part in parts] == [1] * len(parts)
 
 

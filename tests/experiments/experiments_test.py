@@ -13,7 +13,7 @@ from tf_mvae.errors import UserError
 from tf_mvae.experiments import translation
 from tf_mvae.settings import parse_weights
 from tf_mvae.training import RunConfig
-from tf_mvae.training.build import build_model
+from tf_mvae.training.build import build_model, make_modalities, modality_names
 from tf_mvae.training.sweep_flags import parse_methods, parse_numbers
 
 # An experiment has a config of every model that it can be built with, but for
@@ -66,6 +66,16 @@ LATENT_DIM = {"celeba": 100, "multi_mnist": 100}
 
 def number_of(variables):
     return sum(int(np.prod(variable.shape)) for variable in variables)
+
+
+@pytest.mark.parametrize("name", [n for n in experiments.names() if experiments.get(n).names])
+def test_the_names_that_an_experiment_declares_are_those_of_its_modalities(name):
+    config = RunConfig(experiment=name, model="mvae")
+    if experiments.get(name).prepare is not None:  # its modalities need what a run prepares
+        assert list(modality_names(config)) == list(config.languages)
+        return
+    built = {m.name: m.column_names if m.mask_shape else () for m in make_modalities(config)}
+    assert modality_names(config) == built and list(modality_names(config)) == list(built)
 
 
 @pytest.mark.parametrize(

@@ -67,6 +67,10 @@ def test_a_run_keeps_its_schema_and_exports(finished):
     loaded = keras.models.load_model(finished / "run/model.keras")
     batch = run.table("test").batch
     tiny.assert_close(loaded.posterior(**batch).mean(), run.model.posterior(**batch).mean())
+    assert Schema.of_modalities(loaded.modalities) == kept
+    frame = run.table("test").frame
+    found, expected = (m.impute(d, 3) for m, d in ((loaded, frame), (run.model, run.table("test"))))
+    pd.testing.assert_frame_equal(found.filled, expected.filled)
     described = json.loads((finished / "run/saved_model/assets.extra/tf_mvae.json").read_text())
     served = tf.saved_model.load(str(finished / "run/saved_model"))
     given = {k: tf.constant(v) for k, v in example_inputs(described, "encode", 3).items()}

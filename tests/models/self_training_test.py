@@ -19,7 +19,7 @@ def make(confidence, **kwargs):
 
 def completed(model, batch, weight=1.0):
     x, mask = (tf.nest.map_structure(tf.constant, batch[part]) for part in ("x", "mask"))
-    return guess_missing(model, x, mask, model.self_training, tf.constant(weight))
+    return guess_missing(model, x, mask, model.self_training.confidence, tf.constant(weight))
 
 
 def aligned_by_hand(model, batch):

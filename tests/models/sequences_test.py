@@ -90,7 +90,7 @@ def test_word_dropout_follows_from_the_steps_seed():
 def test_importance_sampling_is_a_naive_average_and_keeps_to_its_memory():
     model, batch = make_model(), make_batch()
     sampler = ImportanceSampler(model, num_samples=3000, max_rows=4096)
-    assert sampler._max_rows == 4096 // LENGTH
+    assert sampler._streams._max_rows == 4096 // LENGTH
     estimate = sampler(batch, target=["two"], proposal=[])
     z = np.random.default_rng(0).normal(size=[3000, 1, 3]).astype(np.float32)
     log_prob = model.decode(z)["two"].log_prob(batch["x"]["two"])

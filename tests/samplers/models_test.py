@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from tests import tiny
-from tf_mvae import MVAE, Modality, ModalityGroup, likelihoods
+from tf_mvae import MVAE, Modality, ModalityGroup, UserError, likelihoods
 from tf_mvae.models import JMVAE, MMVAEPlus
 from tf_mvae.samplers import CouplingFlow, fit
 
@@ -36,3 +36,26 @@ def test_it_is_fitted_and_used(make):
         assert value.shape[:2] == (2, 8) and np.all(np.isfinite(value))
     assert model.latent_samples(given, 2).shape == (2, 8, model.latent_dim)
     assert len(model.trainable_variables) == len(model.variables) - len(sampler.variables)
+
+
+def test_unconditional_samples_are_drawn_through_the_class():
+    model = tiny.make_model()
+    with pytest.raises(UserError, match="through says what a sampler draws first"):
+        model.sample(2, through=["label"])
+    rng = np.random.default_rng(1)
+    sampler = CouplingFlow(model.latent_dim, model.num_columns, 2, units=8, width=8)
+    for weight in sampler.weights:
+        weight.assign(rng.normal(size=weight.shape))
+    model.set_sampler(sampler)
+    z_0 = sampler.sample(4000, model._blank_context(), 1)[:, 0]
+    classes = np.mean(model.decode(z_0)["label"].probs_parameter(), axis=0)
+    each = model.latent_samples({"label": np.arange(len(classes))}, 4000, seed=2).numpy()
+    expected = classes @ each.mean(0)
+    z = model._drawn_from_nothing(4000, np.int32([5, 6]), 1.0).numpy()
+    deviation = np.sqrt(classes @ np.square(each - expected).mean(0) / len(z))
+    assert np.all(np.abs(z.mean(0) - expected) < 5 * deviation)
+    assert np.max(np.abs(z_0 - expected).mean(0) / deviation) > 10  # the two differ
+    direct = model._drawn_from_nothing(4000, np.int32([5, 6]), 1.0, through=()).numpy()
+    assert np.all(np.abs(direct.mean(0) - z_0.numpy().mean(0)) < 5 * z_0.numpy().std(0) / 40)
+    with pytest.raises(UserError, match="names has 'sound'"):
+        model.sample(2, through=["sound"])

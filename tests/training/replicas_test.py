@@ -81,26 +81,37 @@ def answer(run_dir):
     return generate(**given)
 
 
-def test_processes_and_devices_train_as_one(tmp_path, digits_dir):
-    """With the real MultiWorkerMirroredStrategy, on loopback: 1 x 2, 2 x 1 and 4 x 1.
+@pytest.fixture(scope="module")
+def one_process(tmp_path_factory, digits_dir):
+    """The runs of one process on one device."""
+    folder = tmp_path_factory.mktemp("one")
+    finish([spawn(folder, digits_dir)])
+    return folder
 
-    The digits, and a group of 18 attributes half of which are missing.
-    """
-    finish([spawn(tmp_path / "one", digits_dir)])
-    finish([spawn(tmp_path / "mirrored", digits_dir, "mirrored", 2)])
-    for number in (2, 4):
-        cluster = free_addresses(number)
-        finish([  # only the chief writes: the others are given a directory that stays unused
-            spawn(tmp_path / (f"{number}" if index == 0 else "nowhere"), digits_dir,
-                  "multi_worker", 0, cluster, index)
-            for index in range(number)
-        ])  # fmt: skip
-    assert not (tmp_path / "nowhere").exists()
+
+def assert_same_runs(folder, one_process):
     for run in RUNS:
-        expected = answer(tmp_path / "one" / run)
-        for name in ("mirrored", "2", "4"):
-            assert_same_curve(tmp_path / name / run, tmp_path / "one" / run)
-            tiny.assert_close(answer(tmp_path / name / run), expected, 1e-3, 1e-4)
+        assert_same_curve(folder / run, one_process / run)
+        tiny.assert_close(answer(folder / run), answer(one_process / run), 1e-3, 1e-4)
+
+
+def test_a_process_of_two_devices_trains_as_one(one_process, tmp_path, digits_dir):
+    """The digits, and a group of 18 attributes half of which are missing."""
+    finish([spawn(tmp_path / "mirrored", digits_dir, "mirrored", 2)])
+    assert_same_runs(tmp_path / "mirrored", one_process)
+
+
+@pytest.mark.parametrize("number", [2, pytest.param(4, marks=pytest.mark.long)])
+def test_processes_train_as_one(number, one_process, tmp_path, digits_dir):
+    """With the real MultiWorkerMirroredStrategy, on loopback."""
+    cluster = free_addresses(number)
+    finish([  # only the chief writes: the others are given a directory that stays unused
+        spawn(tmp_path / ("chief" if index == 0 else "nowhere"), digits_dir,
+              "multi_worker", 0, cluster, index)
+        for index in range(number)
+    ])  # fmt: skip
+    assert not (tmp_path / "nowhere").exists()
+    assert_same_runs(tmp_path / "chief", one_process)
 
 
 def make_model(optimizer=None, jit_compile=False, **kwargs):

@@ -7,7 +7,6 @@ import numpy as np
 
 from tf_mvae.batch_values import partly_missing
 from tf_mvae.data.missing import array_and_missing
-from tf_mvae.distributions.likelihoods import Categorical
 from tf_mvae.errors import UserError
 from tf_mvae.modality import Modality
 
@@ -127,7 +126,7 @@ def _converted(
         array = _numbers(name, array, missing)
     if modality is not None:
         likelihood = getattr(modality.likelihood, "member", modality.likelihood)
-        if isinstance(likelihood, Categorical) and array.dtype.kind in "bf":
+        if likelihood.is_categorical and array.dtype.kind in "bf":
             array = _whole(array, array)
     return array, there.astype(np.float32)
 

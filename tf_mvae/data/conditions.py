@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from tf_mvae.distributions.likelihoods import Bernoulli, Categorical, Likelihood, TokenSequence
+from tf_mvae.distributions.likelihoods import Categorical, Likelihood
 from tf_mvae.errors import UserError
 from tf_mvae.modality import Modality
 
@@ -51,9 +51,9 @@ def parse_conditions(
         if name not in by_name:
             raise UserError(f"condition {condition!r}: the modalities are {', '.join(by_name)}")
         likelihood = by_name[name]
-        if isinstance(likelihood, Categorical):
+        if likelihood.is_categorical:
             given[name] = np.array([_class_number(condition, text, likelihood)], np.int32)
-        elif isinstance(likelihood, TokenSequence) and name in tokenizers:
+        elif likelihood.is_sequence and name in tokenizers:
             given[name] = _ids(condition, text, likelihood.length, tokenizers[name])
         elif likelihood.is_image:
             given[name] = _image(text, likelihood.event_shape)
@@ -67,7 +67,7 @@ def parse_conditions(
 
 def _number(condition: str, text: str, likelihood: Likelihood) -> np.ndarray:
     words = {"yes": 1.0, "true": 1.0, "no": 0.0, "false": 0.0}
-    known = words if isinstance(likelihood, Bernoulli) else {}
+    known = words if likelihood.is_binary else {}
     try:
         number = known[text] if text in known else float(text)
     except ValueError:

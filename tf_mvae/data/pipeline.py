@@ -53,53 +53,33 @@ def training_batches(
         shuffle_buffer: Examples held for shuffling.
         first_epoch: The epoch to begin with.
         skip_batches: Batches of the first epoch to leave out.
-        strata: What a batch is composed of, `tf_mvae.data.strata.cut`; a fair share of
-            everything where None. A batch has the strata's rows in their order.
-        streams: Into how many parts the split is cut, each of which is read and shuffled by
-            itself and has as many rows of every batch. They decide which examples meet in a
-            batch; `part` does not.
-        part: The rows of every batch that are wanted. Of several streams, only those are
-            read that have them.
-        cache_bytes: Examples are kept in memory if they take no more than this, and read
-            anew every epoch otherwise.
-        service: Address of a `tf.data` service that does the work; here where None.
-        buckets: How sequences of like length come together; by chance, and padded to the
-            longest that there may be, where None.
+        strata: What a batch is composed of (`tf_mvae.data.strata.cut`). Default: random examples.
+        streams: Number of parts of the split, each read and shuffled by itself, with as many rows
+            of every batch. They decide which examples meet in a batch; `part` does not.
+        part: The rows of every batch that are wanted. Of several streams, only those that have
+            such rows are read.
+        cache_bytes: Examples that take no more than this are kept in memory; others are read
+            anew every epoch.
+        service: Address of a `tf.data` service that does the work. Default: this process.
+        buckets: How sequences of like length come together. Default: they meet at random, padded
+            to the longest that there may be.
 
     Raises:
         UserError: The streams do not fit the batches, the strata or the parts.
     """
-    steps = split.steps_per_epoch(batch_size)
-    here = WHOLE if streams > 1 else part
     sources = [
         _Examples(source.dataset, source.num_examples, rows, shuffle_buffer // streams)
         for source, rows in _sources(split, batch_size, strata, streams, part)
     ]
     if _fits(split, cache_bytes):
         sources = [dataclasses.replace(s, dataset=s.dataset.cache()) for s in sources]
-    first_stream = part.first * streams // part.total
-
-    def one_epoch(epoch):
-        stream = tf.random.fold_in(tf.constant([seed, _TRAINING_STREAM]), epoch)
-        places = range(first_stream, first_stream + len(sources))
-        single = streams == 1 and len(sources) == 1
-        seeds = [stream if single else tf.random.fold_in(stream, -1 - n) for n in places]
-        # Sources sort for themselves, and have their long sequences in the same batches.
-        order = buckets and (buckets, tf.random.fold_in(stream, _ORDER_OF_BATCHES))
-        drawn = [e.batches(steps, seed, order) for e, seed in zip(sources, seeds, strict=True)]
-        if streams == 1:
-            return _randomized_batches(split, _zipped(drawn), stream)
-        return _zipped(
-            [_randomized_batches(split, b, seed) for b, seed in zip(drawn, seeds, strict=True)]
-        )
-
-    epochs = tf.data.Dataset.range(first_epoch, num_epochs).flat_map(one_epoch)
-    number = (num_epochs - first_epoch) * steps - skip_batches
-    if buckets is not None:
-        epochs = epochs.map(buckets.trim)
-    batches = shard_batches(epochs.skip(skip_batches), here)
+    steps, first = split.steps_per_epoch(batch_size), part.first * streams // part.total
+    epochs = _Epochs(split, sources, first, streams, steps, seed, buckets)
+    batches = epochs.batches(first_epoch, num_epochs).skip(skip_batches)
+    batches = shard_batches(batches, WHOLE if streams > 1 else part)
     if service is not None:
         batches = from_service(batches.with_options(_options()), service)
+    number = (num_epochs - first_epoch) * steps - skip_batches
     batches = batches.apply(tf.data.experimental.assert_cardinality(number))
     return batches.prefetch(2).with_options(_options())
 
@@ -164,6 +144,53 @@ class _Examples:
         tf.compat.v1.set_random_seed(_TRAINING_STREAM)
         buffer = min(self.shuffle_buffer, self.number)
         return self.dataset.shuffle(buffer, seed=order, reshuffle_each_iteration=False)
+
+
+@dataclasses.dataclass(frozen=True)
+class _Epochs:
+    """What every epoch draws its batches from, and how many.
+
+    Attributes:
+        split: The split, whose random draws are those of a batch.
+        sources: Each gives some rows of every batch.
+        first_stream: The number of the first source among all streams.
+        streams: How many streams there are, here and elsewhere.
+        steps: Batches of an epoch.
+        seed: Seed of order and draws.
+        buckets: How sequences of like length come together, if they do.
+    """
+
+    split: Split
+    sources: Sequence[_Examples]
+    first_stream: int
+    streams: int
+    steps: int
+    seed: int
+    buckets: Buckets | None
+
+    def batches(self, first: int, end: int) -> tf.data.Dataset:
+        """Returns the batches of the epochs from `first` to before `end`."""
+        batches = tf.data.Dataset.range(first, end).flat_map(self._one)
+        return batches if self.buckets is None else batches.map(self.buckets.trim)
+
+    def _one(self, epoch: tf.Tensor) -> tf.data.Dataset:
+        stream = tf.random.fold_in(tf.constant([self.seed, _TRAINING_STREAM]), epoch)
+        seeds = self._seeds(stream)
+        # Sources sort for themselves, and have their long sequences in the same batches.
+        order = self.buckets and (self.buckets, tf.random.fold_in(stream, _ORDER_OF_BATCHES))
+        drawn = [e.batches(self.steps, s, order) for e, s in zip(self.sources, seeds, strict=True)]
+        if self.streams == 1:
+            return _randomized_batches(self.split, _zipped(drawn), stream)
+        return _zipped(
+            [_randomized_batches(self.split, b, s) for b, s in zip(drawn, seeds, strict=True)]
+        )
+
+    def _seeds(self, stream: tf.Tensor) -> list[tf.Tensor]:
+        """Returns a seed for each source."""
+        if self.streams == 1 and len(self.sources) == 1:
+            return [stream]
+        places = range(self.first_stream, self.first_stream + len(self.sources))
+        return [tf.random.fold_in(stream, -1 - n) for n in places]
 
 
 def _zipped(drawn: list[tf.data.Dataset]) -> tf.data.Dataset:

@@ -12,7 +12,7 @@ with an alpha lies on white.
 """
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -139,39 +139,52 @@ def transformed_images(
     to_mask = mask_maker(builder.name, features, IMAGE_SIZE, mask_feature, mask_values)
     absent = _SEGMENTATION in names and to_mask is None
     if absent and not absent_segmentation:
-        others = ",".join(name for name in names if name != _SEGMENTATION)
-        raise UserError(
-            f"data set {builder.name!r} has no mask to be the segmentation: leave it out with "
-            f"--transformations={others}, mask it out with --absent_segmentation, or name a "
-            f"feature with --mask_feature ({', '.join(mask_names(features)) or 'it has none'})"
-        )
+        raise _no_segmentation(builder.name, features, names)
     examples = read(builder, usual_splits(builder), split)
-
-    def cut(example: dict[str, Any]) -> dict[str, tf.Tensor]:
-        parts = {"image": _rgb(square(_on_white(example["image"]), IMAGE_SIZE))}
-        if _SEGMENTATION in names:
-            parts[_SEGMENTATION] = to_mask(example) if to_mask else _NO_MASK
-        return parts
-
-    def to_contract(parts: dict[str, tf.Tensor]) -> dict[str, Any]:
-        x = transform(parts["image"], [name for name in names if name != _SEGMENTATION])
-        if _SEGMENTATION not in names:
-            return {"x": x}
-        mask = parts[_SEGMENTATION]
-        x[_SEGMENTATION] = mask
-        return (
-            {"x": x, "mask": {_SEGMENTATION: tf.zeros(tf.shape(mask)[:1])}} if absent else {"x": x}
-        )
-
-    def in_batches(dataset: tf.data.Dataset) -> tf.data.Dataset:
-        return dataset.batch(_BATCH).map(to_contract, num_parallel_calls=2).unbatch()
-
-    made = examples.map(cut, num_parallel_calls=4).apply(in_batches)
+    maker = _Maker(names, to_mask)
+    made = examples.map(maker.cut, num_parallel_calls=4).apply(maker.in_batches)
     if not absent:
         return made
     number = made.num_examples
     presence = {name: np.full(number, name != _SEGMENTATION, np.float32) for name in names}
     return dataclasses.replace(made, presence=presence)
+
+
+@dataclasses.dataclass(frozen=True)
+class _Maker:
+    """Makes modalities of a data set's examples; the segmentation is absent without `to_mask`."""
+
+    names: tuple[str, ...]
+    to_mask: Callable[[dict[str, Any]], tf.Tensor] | None
+
+    def cut(self, example: dict[str, Any]) -> dict[str, tf.Tensor]:
+        """Returns an example's picture and segmentation, uint8 `[64, 64, 3]` and `[64, 64, 1]`."""
+        parts = {"image": _rgb(square(_on_white(example["image"]), IMAGE_SIZE))}
+        if _SEGMENTATION in self.names:
+            parts[_SEGMENTATION] = self.to_mask(example) if self.to_mask else _NO_MASK
+        return parts
+
+    def in_batches(self, cut: tf.data.Dataset) -> tf.data.Dataset:
+        """Returns the examples of what `cut` returned; they are made some at a time."""
+        return cut.batch(_BATCH).map(self._examples, num_parallel_calls=2).unbatch()
+
+    def _examples(self, parts: dict[str, tf.Tensor]) -> dict[str, Any]:
+        x = transform(parts["image"], [name for name in self.names if name != _SEGMENTATION])
+        if _SEGMENTATION not in self.names:
+            return {"x": x}
+        x[_SEGMENTATION] = parts[_SEGMENTATION]
+        if self.to_mask:
+            return {"x": x}
+        return {"x": x, "mask": {_SEGMENTATION: tf.zeros(tf.shape(x[_SEGMENTATION])[:1])}}
+
+
+def _no_segmentation(dataset: str, features: dict[str, Any], names: Sequence[str]) -> UserError:
+    others = ",".join(name for name in names if name != _SEGMENTATION)
+    return UserError(
+        f"data set {dataset!r} has no mask to be the segmentation: leave it out with "
+        f"--transformations={others}, mask it out with --absent_segmentation, or name a "
+        f"feature with --mask_feature ({', '.join(mask_names(features)) or 'it has none'})"
+    )
 
 
 def transform(image: tf.Tensor, names: Sequence[str]) -> dict[str, tf.Tensor]:

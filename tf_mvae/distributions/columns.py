@@ -99,6 +99,13 @@ class Columns(Likelihood):
             found.append(tf.reshape(own, shape))
         return found
 
+    def independent_parts(
+        self, parameters: tf.Tensor | None = None
+    ) -> list[tuple[Likelihood, tf.Tensor | None]]:
+        """See `Likelihood.independent_parts`: those of the columns."""
+        own = [None] * len(self.parts) if parameters is None else self.part_parameters(parameters)
+        return list(zip(self.parts, own, strict=True))
+
     def part_values(self, value: tf.Tensor) -> list[tf.Tensor]:
         """Returns each part's data, of its own type, `[..., *part.event_shape]`.
 

@@ -70,6 +70,20 @@ class Likelihood:
         """How many rows of a network's output one decoded example takes, for a bound on memory."""
         return 1
 
+    def independent_parts(
+        self, parameters: tf.Tensor | None = None
+    ) -> list[tuple["Likelihood", tf.Tensor | None]]:
+        """Returns the likelihoods of which this is the product, mostly itself alone.
+
+        Args:
+            parameters: Decoder outputs, `[..., *parameter_shape]`.
+
+        Returns:
+            Each with its own parameters, `[..., *part.parameter_shape]`, None if there are none.
+            A group's members are a batch axis of one part.
+        """
+        return [(self, parameters)]
+
     def build(self, parameters: tf.Tensor) -> None:
         """Makes the weights of a likelihood that has a network; a modality calls it.
 
@@ -195,6 +209,11 @@ class Likelihood:
     def describe_range(self) -> str:
         """Says in words which values are possible."""
         return "finite numbers"
+
+    @property
+    def is_binary(self) -> bool:
+        """Whether entries are 0 or 1, or probabilities of 1."""
+        return False
 
     @property
     def is_categorical(self) -> bool:

@@ -26,8 +26,8 @@ from tf_mvae.distributions.negative_binomial import (
 )
 from tf_mvae.distributions.ordinal import Ordinal
 from tf_mvae.distributions.parameters import MAX_LOG_RATE, capped
-from tf_mvae.distributions.sequences import TokenSequence
 from tf_mvae.distributions.student_t import StudentT
+from tf_mvae.distributions.token_sequence import TokenSequence
 from tf_mvae.errors import UserError
 
 __all__ = [
@@ -73,6 +73,11 @@ class Bernoulli(Likelihood):
 
     low, high = 0.0, 1.0
     placeholder = 0.0
+
+    @property
+    def is_binary(self) -> bool:
+        """Yes."""
+        return True
 
     def distribution(self, parameters: tf.Tensor) -> tfd.Distribution:
         """See `Likelihood.distribution`; samples are float32 zeros and ones."""

@@ -40,6 +40,12 @@ class MemberLikelihood(Likelihood):
         self.member = member
         self.low, self.high, self.dtype = member.low, member.high, member.dtype
 
+    def independent_parts(
+        self, parameters: tf.Tensor | None = None
+    ) -> list[tuple[Likelihood, tf.Tensor | None]]:
+        """See `Likelihood.independent_parts`."""
+        return self.member.independent_parts(parameters)
+
     @property
     def placeholder(self) -> Any:
         """See `Likelihood`: that of every member."""

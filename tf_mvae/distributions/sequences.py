@@ -2,26 +2,22 @@
 
     p(x) = prod_t p(x_t | x_1 .. x_(t-1), context),   up to and including the end
 
-`TokenSequences` is the distribution, `TokenSequence` the likelihood of a modality whose latent
-makes the context.
+`tf_mvae.distributions.token_sequence` is the likelihood of a modality whose latent makes the
+context.
 """
 
 from collections.abc import Callable
-from typing import Any
 
 import keras
-import numpy as np
 import tensorflow as tf
 import tensorflow_probability as tfp
 
-from tf_mvae import checks
-from tf_mvae.distributions.likelihood import Likelihood
-from tf_mvae.errors import UserError
+from tf_mvae.distributions.beam_search import beam_search
 from tf_mvae.ops import random
 from tf_mvae.ops.loops import bounded_loop
-from tf_mvae.ops.tokens import END, FIRST_WORD, PAD, START, blank_rest, counted
+from tf_mvae.ops.tokens import END, PAD, START, blank_rest, counted
 
-__all__ = ["TokenSequence", "TokenSequences"]
+__all__ = ["TokenSequences"]
 
 tfd = tfp.distributions
 
@@ -158,7 +154,7 @@ class TokenSequences(tfd.Distribution):
         if width < 1:
             raise ValueError(f"width must be at least 1; it is {width}")
         rows = tf.repeat(self._rows(), width, axis=0)
-        tokens, score = _beam_search(self._network, rows, self._length, width)
+        tokens, score = beam_search(self._network, rows, self._length, width)
         lead = tf.concat([self._batch_shape_tensor(), [width]], 0)
         return (
             tf.reshape(tokens, tf.concat([lead, [self._length]], 0)),
@@ -195,209 +191,5 @@ class TokenSequences(tfd.Distribution):
         return bounded_loop(going, say, start, self._length)[2]
 
 
-def _beam_search(
-    network: keras.layers.Layer, context: tf.Tensor, length: int, width: int
-) -> tuple[tf.Tensor, tf.Tensor]:
-    """Searches from `context` `[rows * width, size]`: tokens `[rows, width, length]`, scores."""
-    constant, state = network.start(context)
-    size = tf.shape(context)[0] // width
-    score = tf.tile([[0.0] + [-float("inf")] * (width - 1)], [size, 1])
-    previous = tf.fill(tf.stack([size, width]), START)
-    tokens = tf.fill(tf.stack([size, width, length]), PAD)
-    places = tf.range(length)
-
-    def going(step, score, previous, *_):
-        return tf.reduce_any(previous != PAD)
-
-    def extend(step, score, previous, tokens, state):
-        logits, state = network.step(tf.reshape(previous, [-1]), constant, state)
-        symbols = logits.shape[-1]
-        log_prob = tf.nn.log_softmax(tf.cast(logits, tf.float32))
-        log_prob = tf.reshape(log_prob, tf.stack([size, width, symbols]))
-        over = (previous == END) | (previous == PAD)
-        # What is over goes on in one way, padding, which stands in the end's place.
-        stays = tf.where(tf.range(symbols) == 0, 0.0, -float("inf"))
-        gain = tf.where(over[:, :, tf.newaxis], stays, log_prob)
-        extended = tf.reshape(score[:, :, tf.newaxis] + gain, tf.stack([size, width * symbols]))
-        score, best = tf.math.top_k(extended, width)
-        parent, symbol = best // symbols, best % symbols
-
-        def inherit(part):
-            return tf.gather(part, parent, batch_dims=1)
-
-        def inherit_rows(part):
-            beams = tf.reshape(part, tf.concat([[size, width], tf.shape(part)[1:]], 0))
-            return tf.reshape(inherit(beams), tf.shape(part))
-
-        chosen = tf.where(inherit(over), PAD, symbol + END)
-        tokens = tf.where(places == step, chosen[:, :, tf.newaxis], inherit(tokens))
-        return step + 1, score, chosen, tokens, tf.nest.map_structure(inherit_rows, state)
-
-    start = (tf.constant(0), score, previous, tokens, state)
-    _, score, _, tokens, _ = bounded_loop(going, extend, start, length)
-    return tokens, score
-
-
 def _argmax(logits: tf.Tensor) -> tf.Tensor:
     return tf.argmax(logits, axis=-1, output_type=tf.int32)
-
-
-@keras.saving.register_keras_serializable("tf_mvae")
-class TokenSequence(Likelihood):
-    """Likelihood of a sentence, a string of digits: ids `[length]`, each given those before.
-
-    A modality's decoder puts out the context, which the network sees at every step beside the
-    symbol before. Data are integers in `0 .. vocabulary_size - 1`, laid out as
-    `tf_mvae.ops.tokens` says: words, an end, padding. The network's weights are trained and
-    saved with the modality.
-
-    `expected_value` is the greedy sequence of ids, since sequences have no mean.
-
-    Attributes:
-        network: See `TokenSequences`.
-
-    Example:
-
-    ```python
-    network = tf_mvae.layers.RecurrentDecoder(vocabulary_size=12, units=200, num_layers=2)
-    text = Modality("text", TokenSequence(12, 6, network, context_size=200))
-    ```
-    """
-
-    low = 0.0
-    dtype = tf.int32
-    placeholder = 0.0
-
-    def __init__(
-        self,
-        vocabulary_size: int,
-        length: int,
-        network: keras.layers.Layer,
-        context_size: int = 200,
-        words: list[str] | None = None,
-    ):
-        """Creates the likelihood.
-
-        Args:
-            vocabulary_size: How many ids there are, the three symbols among them.
-            length: The most symbols of a sequence, its end among them.
-            network: What says each symbol, such as `tf_mvae.layers.RecurrentDecoder`.
-            context_size: How many numbers a decoder makes of a latent.
-            words: What the ids stand for, in order, for people to read; ids where left out.
-
-        Raises:
-            ValueError: There is no word, no room for a symbol, or the words are not as many as
-                the ids.
-        """
-        vocabulary_size = checks.positive_integer("vocabulary_size", vocabulary_size)
-        length = checks.positive_integer("length", length)
-        context_size = checks.positive_integer("context_size", context_size)
-        if not isinstance(network, keras.layers.Layer):
-            raise UserError(
-                "network must be a Keras layer such as tf_mvae.layers.RecurrentDecoder; "
-                f"it is {network!r}"
-            )
-        if vocabulary_size <= FIRST_WORD:
-            raise ValueError(
-                f"vocabulary_size must be above {FIRST_WORD}: a sequence needs a word besides its "
-                f"{FIRST_WORD} symbols; it is {vocabulary_size}"
-            )
-        if words is not None and len(words) != vocabulary_size:
-            raise ValueError(f"words holds {len(words)} for {vocabulary_size} ids")
-        super().__init__((length,), (context_size,))
-        self.vocabulary_size = vocabulary_size
-        self.words = None if words is None else tuple(words)
-        self.network = network
-        self.high = float(vocabulary_size - 1)
-
-    @property
-    def is_sequence(self) -> bool:
-        """Yes."""
-        return True
-
-    @property
-    def length(self) -> int:
-        """The most symbols of a sequence, its end among them."""
-        return self.event_shape[0]
-
-    @property
-    def rows_per_example(self) -> int:
-        """See `Likelihood.rows_per_example`: one a symbol."""
-        return self.length
-
-    def get_config(self) -> dict[str, Any]:
-        """See `Likelihood.get_config`."""
-        return {
-            "vocabulary_size": self.vocabulary_size,
-            "length": self.length,
-            "network": keras.saving.serialize_keras_object(self.network),
-            "context_size": self.parameter_shape[0],
-            "words": None if self.words is None else list(self.words),
-        }
-
-    @classmethod
-    def from_config(cls, config: dict[str, Any]) -> "TokenSequence":
-        """See `Likelihood.from_config`."""
-        network = keras.saving.deserialize_keras_object(config["network"])
-        return cls(**{**config, "network": network})
-
-    def text(self, ids: Any) -> list[str]:
-        """Returns what rows of ids say, for people.
-
-        Args:
-            ids: `[rows, length]`; what stands behind an end is left out.
-
-        Returns:
-            Words joined as they are, with a space for each of SentencePiece's U+2581; ids
-            joined by spaces where the words are not known.
-        """
-        said = []
-        for row in np.asarray(blank_rest(tf.constant(np.asarray(ids), tf.int32))):
-            row = [number for number in row.tolist() if number > END]
-            if self.words is None:
-                said.append(" ".join(map(str, row)))
-            else:
-                whole = "".join(self.words[number] for number in row)
-                said.append(whole.replace("\u2581", " ").strip())
-        return said
-
-    def build(self, parameters: tf.Tensor) -> None:
-        """See `Likelihood.build`: makes the network's weights."""
-        self.log_prob(parameters, tf.zeros([1, self.length], tf.int32))
-
-    def distribution(self, parameters: tf.Tensor) -> TokenSequences:
-        """See `Likelihood.distribution`."""
-        return TokenSequences(parameters, self.network, self.length)
-
-    def log_prob(
-        self, parameters: tf.Tensor, value: tf.Tensor, training: bool = False
-    ) -> tf.Tensor:
-        """See `Likelihood.log_prob`."""
-        return self.distribution(parameters).log_prob(value, training=training)
-
-    def expected_value(self, parameters: tf.Tensor) -> tf.Tensor:
-        """Returns the greedy sequences, int32 `[..., length]`."""
-        return self.distribution(parameters).mode()
-
-    def expected_over_samples(self, parameters: tf.Tensor) -> tf.Tensor:
-        """See `Likelihood.expected_over_samples`."""
-        return self.expected_value(parameters[0])
-
-    def prepare(self, value: tf.Tensor) -> tf.Tensor:
-        """Casts ids to int32, with padding for whatever stands behind an end."""
-        return blank_rest(tf.cast(value, self.dtype))
-
-    def fits(self, shape: tf.TensorShape) -> bool:
-        """Says yes to shorter rows as well: what they lack is padding."""
-        return shape.rank == 1 and (shape[0] is None or shape[0] <= self.length)
-
-    def accepts(self, dtype: tf.DType) -> bool:
-        """Says yes to integers only."""
-        return dtype.is_integer
-
-    def describe_range(self) -> str:
-        """See `Likelihood.describe_range`."""
-        return (
-            f"integers in 0..{self.vocabulary_size - 1}: words from {FIRST_WORD} on, then {END} "
-            f"for the end and {PAD} for padding"
-        )

@@ -6,7 +6,6 @@ from typing import Any
 import tensorflow as tf
 
 from tf_mvae.batch import unpack
-from tf_mvae.distributions.likelihoods import Categorical
 from tf_mvae.errors import UserError
 from tf_mvae.evaluation.prediction import mean_prediction
 from tf_mvae.evaluation.registry import analysis
@@ -70,7 +69,7 @@ def _questions(model: BaseVAE) -> list[tuple[str, tuple[str, ...]]]:
     names = [modality.name for modality in model.modalities]
     questions = []
     for modality in model.targets:
-        if isinstance(modality.likelihood, Categorical):
+        if modality.likelihood.is_categorical:
             others = [name for name in names if name != modality.name]
             questions += [(modality.name, (other,)) for other in others]
             questions += [(modality.name, tuple(others))] * (len(others) > 1)

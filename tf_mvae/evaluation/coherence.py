@@ -6,11 +6,11 @@ from typing import Any
 import numpy as np
 
 from tf_mvae.errors import UserError
-from tf_mvae.evaluation import generated_examples
 from tf_mvae.evaluation.concepts import Concept
-from tf_mvae.evaluation.references import FRECHET, Reference, useless_images
+from tf_mvae.evaluation.references import FRECHET
 from tf_mvae.evaluation.registry import analysis
 from tf_mvae.evaluation.run import Run
+from tf_mvae.evaluation.scales import Known, Shown
 from tf_mvae.evaluation.settings import Settings
 from tf_mvae.modality import Modality
 from tf_mvae.models import BaseVAE
@@ -98,33 +98,27 @@ def analyze(run: Run, settings: Settings) -> dict[str, Any]:
 def _of_pair(run: Run, settings: Settings, image: Modality, label: Modality) -> dict[str, Any]:
     model, concept, seed = run.model, Concept(label), settings.seed
     number = _IMAGES_OF_A_CLASS * label.likelihood.num_classes
-    test = generated_examples.real_examples(run, settings, _MOST_EXAMPLES)
-    training = generated_examples.training_examples(run, number, seed)
-    some = test.first(number)
     one_each = dataclasses.replace(settings, num_samples=1)
-    reconstructed = generated_examples.reconstruct(model, some, [image.name], one_each)[image.name]
-    true, drawn = concept.true(test.x), concept.true(training.x)
-    pixels, everything = training.prepared(image), np.ones(len(true), bool)
-    judge = concept.judge(run, settings, image)
-    reference = Reference(judge, concept, test.prepared(image), true, everything, reconstructed)
-    found = {f"{image.name} | {label.name}": images_of_classes(model, image, label, seed=seed)}
+    known = Known.of(run, one_each, [image.name], _MOST_EXAMPLES, number, number)
+    reference = known.reference(run, settings, image, concept)
+    drawn = {f"{image.name} | {label.name}": images_of_classes(model, image, label, seed=seed)}
     if not model.conditions:
         joint = images_with_classes(model, image, label, seed=seed)
-        found[f"{image.name}, {label.name} from the prior"] = joint
-    found[f"{image.name}, reconstructions"] = (reconstructed, true[:number])
-    found[f"{image.name}, real training examples"] = (pixels, drawn)
+        drawn[f"{image.name}, {label.name} from the prior"] = joint
+    found = {n: Shown(*pair, np.ones(len(pair[1]), bool)) for n, pair in drawn.items()}
     wanted = np.tile(np.arange(label.likelihood.num_classes), _IMAGES_OF_A_CLASS)
-    known = (pixels, drawn, np.ones(len(drawn), bool))
-    useless = useless_images(concept, wanted, np.ones(number, bool), *known, seed)
-    for name, values in useless.items():
-        found[f"{image.name}, useless: {name}"] = (values, wanted)
+    useless = known.useless(image, concept, wanted, np.ones(number, bool), seed)
+    for name, shown in (known.shown(image, concept, number) | useless).items():
+        found[f"{image.name}, {name}"] = shown
     results = {}
-    for name, (values, classes) in found.items():
-        pair = reference.pair(values, classes, np.ones(len(classes), bool))
+    for name, shown in found.items():
+        pair = reference.pair(*shown)
         results[name] = pair["coherence"] | {"cell": [image.name, name, "named right"]}
         results[f"{name}: {FRECHET}"] = pair[FRECHET] | {"cell": [image.name, name, FRECHET]}
     first = f"{image.name} | {label.name}"
-    results[first]["by_class"] = _by_class(judge.predict(found[first][0]), found[first][1], label)
+    results[first]["by_class"] = _by_class(
+        reference.judge.predict(found[first].values), found[first].true, label
+    )
     name, real = f"judge on real {image.name}", reference.of_real()["coherence"]
     return {**results, name: real | {"cell": [image.name, name, "named right"]}}
 

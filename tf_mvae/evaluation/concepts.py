@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from tf_mvae.distributions.likelihoods import Bernoulli
 from tf_mvae.errors import UserError
 from tf_mvae.evaluation.attributes import (
     attribute_classifier,
@@ -209,7 +208,7 @@ def _vectors(modalities: Sequence[Modality]) -> list[Modality]:
     return [
         m
         for m in modalities
-        if isinstance(m.likelihood, Bernoulli)
+        if m.likelihood.is_binary
         and len(m.likelihood.event_shape) == 1
         and m.likelihood.event_shape[0] <= _MOST_ATTRIBUTES
     ]

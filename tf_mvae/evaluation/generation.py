@@ -11,10 +11,11 @@ import numpy as np
 from tf_mvae.errors import UserError
 from tf_mvae.evaluation import generated_examples as examples_
 from tf_mvae.evaluation.concepts import Concept, concepts_of
-from tf_mvae.evaluation.generated_examples import Examples, Subset
-from tf_mvae.evaluation.references import Reference, cells, useless_images
+from tf_mvae.evaluation.generated_examples import Subset
+from tf_mvae.evaluation.references import Reference, cells
 from tf_mvae.evaluation.registry import analysis
 from tf_mvae.evaluation.run import Run
+from tf_mvae.evaluation.scales import Known, truth
 from tf_mvae.evaluation.settings import Settings
 from tf_mvae.group import attribute_groups
 from tf_mvae.modality import Modality
@@ -33,20 +34,6 @@ class Judged(NamedTuple):
     concept: Concept
     reference: Reference
     table: str
-
-
-class Known(NamedTuple):
-    """The real examples of a run.
-
-    Attributes:
-        test: Of the evaluated split.
-        training: Random ones of the training split.
-        reconstructed: The former's reconstructions, by name.
-    """
-
-    test: Examples
-    training: Examples
-    reconstructed: dict[str, np.ndarray]
 
 
 @analysis(
@@ -81,11 +68,8 @@ def analyze(run: Run, settings: Settings) -> dict[str, Any]:
         )
     largest = max(math.prod(image.likelihood.event_shape) for image in images)
     most = min(_MOST_EXAMPLES, _MOST_NUMBERS // largest)
-    test = examples_.real_examples(run, settings, most)
-    generated = test.number * settings.num_samples
-    training = examples_.training_examples(run, most, settings.seed)
-    names = [image.name for image in images]
-    known = Known(test, training, examples_.reconstruct(model, test, names, settings))
+    known = Known.of(run, settings, [image.name for image in images], most, most)
+    generated = known.test.number * settings.num_samples
     judged = [_judged(run, settings, known, i, c, concepts) for i in images for c in concepts]
     results: dict[str, Any] = {}
     subsets = examples_.subsets_of(model, settings.seed)
@@ -112,14 +96,7 @@ def _judged(
     concept: Concept,
     concepts: list[Concept],
 ) -> Judged:
-    test = known.test
-    reference = Reference(
-        concept.judge(run, settings, image),
-        concept,
-        test.prepared(image),
-        *_truth(concept, test),
-        known.reconstructed[image.name],
-    )
+    reference = known.reference(run, settings, image, concept)
     table = image.name if len(concepts) == 1 else f"{image.name} judged by {concept.name}"
     return Judged(image, concept, reference, table)
 
@@ -140,7 +117,7 @@ def _given(
     generated, given = examples_.generate(model, known.test, subset, settings)
     times, test, results = settings.num_samples, known.test, {}
     for concept in concepts:
-        true, asked_of_real = _truth(concept, test._replace(mask=test.mask | given))
+        true, asked_of_real = truth(concept, test._replace(mask=test.mask | given))
         repeated = np.repeat(true, times, 0), np.repeat(asked_of_real, times, 0)
         if concept.name in targets:
             score = concept.score(concept.said(generated[concept.name]), *repeated)
@@ -169,25 +146,20 @@ def _from_prior(
 
 def _scale(one: Judged, known: Known, generated: int, seed: int) -> dict[str, Any]:
     """Measures real and reconstructed examples, and useless models."""
-    concept, reference = one.concept, one.reference
-    test, training = (_truth(concept, part) for part in (known.test, known.training))
-    pixels = known.training.prepared(one.image)
-    reconstructed = known.reconstructed[one.image.name]
-    times = len(reconstructed) // known.test.number
-    repeated = [np.repeat(part, times, axis=0) for part in test]
-    results = _cells(one, ", reconstructions", reference.measure(reconstructed, *repeated))
-    some = [part[:generated] for part in (pixels, *training)]
-    results |= _cells(one, ", real training examples", reference.measure(*some))
+    image, concept, reference = one.image, one.concept, one.reference
+    results = {}
+    for name, shown in known.shown(image, concept, generated).items():
+        results |= _cells(one, f", {name}", reference.measure(*shown))
     results |= _cells(one, ", real examples", reference.of_real())
-    useless = useless_images(concept, *repeated, pixels, *training, seed)
-    for name, values in useless.items():
-        results |= _cells(one, f", useless: {name}", reference.measure(values, *repeated))
+    useless = known.useless(image, concept, *known.repeated(concept), seed)
+    for name, shown in useless.items():
+        results |= _cells(one, f", {name}", reference.measure(*shown))
     return results
 
 
 def _useless_values(concept: Concept, known: Known, seed: int) -> dict[str, Any]:
     """Measures a concept's values that take no notice of what is given."""
-    true, asked = _truth(concept, known.test)
+    true, asked = truth(concept, known.test)
     training = concept.true(known.training.x)
     rows = np.random.default_rng([seed, 46]).integers(len(training), size=len(true))
     usual = np.broadcast_to(concept.most_frequent(training), true.shape)
@@ -196,12 +168,6 @@ def _useless_values(concept: Concept, known: Known, seed: int) -> dict[str, Any]
         score = {"coherence": concept.score(said, true, asked)}
         results |= cells(concept.name, f", useless: {name}", score, _titles(concept))
     return results
-
-
-def _truth(concept: Concept, examples: Examples) -> tuple[np.ndarray, np.ndarray]:
-    """Returns a concept's values of examples, and what counts of them."""
-    true = concept.true(examples.x)
-    return true, concept.asked(examples.mask[concept.name], true)
 
 
 def _titles(concept: Concept) -> dict[str, str]:

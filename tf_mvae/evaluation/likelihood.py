@@ -73,8 +73,29 @@ def estimate(
     Raises:
         UserError: A question does not fit the model, or no example fits a question.
     """
-    model = sampler.model
-    plans = {question: _plan(model, question) for question in questions}
+    plans = {question: _plan(sampler.model, question) for question in questions}
+    joined, present = _collect(sampler, batches, plans, seed)
+    return {
+        question: {
+            **_summary(question, _answer(question, plan, joined), present),
+            "target": list(question.target),
+            "given": list(question.given),
+            **_estimator(question, plan),
+            "num_samples": sampler.num_samples,
+        }
+        for question, plan in plans.items()
+    }
+
+
+def _collect(
+    sampler: ImportanceSampler, batches: Any, plans: Mapping[Question, _Plan], seed: int
+) -> tuple[dict[Any, dict[str, Any]], dict[str, np.ndarray]]:
+    """Estimates what plans need, each part once.
+
+    Returns:
+        Every example's estimates, by part or by question with shared draws, and which examples
+        have what, by name.
+    """
     parts = sorted({p for plan in plans.values() for p in plan[:2] if p}, key=str)
     shared = [question for question, plan in plans.items() if plan.shared]
     used = {p for plan in plans.values() if not plan.shared for p in plan[:2] if p}
@@ -82,7 +103,7 @@ def estimate(
     masks = []
     for place, batch in enumerate(batches):
         size = len(next(iter(batch["x"].values())))
-        masks.append(_presence(model, batch.get("mask") or {}, size))
+        masks.append(_presence(sampler.model, batch.get("mask") or {}, size))
         for index, part in enumerate(parts):  # seeds are those of the difference
             if part in used:
                 own = [seed, place * len(parts) + index]
@@ -93,18 +114,8 @@ def estimate(
             found[question].append(_arrays(result))
     if not masks:
         raise UserError("there are no examples to evaluate")
-    mask = {name: np.concatenate([m[name] for m in masks]) for name in masks[0]}
-    joined = {key: _join(results) for key, results in found.items()}
-    return {
-        question: {
-            **_summary(question, _answer(question, plan, joined), mask),
-            "target": list(question.target),
-            "given": list(question.given),
-            **_estimator(question, plan),
-            "num_samples": sampler.num_samples,
-        }
-        for question, plan in plans.items()
-    }
+    present = {name: np.concatenate([m[name] for m in masks]) for name in masks[0]}
+    return {key: _join(results) for key, results in found.items()}, present
 
 
 @analysis("log_likelihood", "log-likelihoods by importance sampling", num_samples=1000)
@@ -255,9 +266,9 @@ def _answer(question: Question, plan: _Plan, joined: Mapping[Any, Any]) -> dict[
 
 
 def _summary(
-    question: Question, answer: Mapping[str, Any], mask: Mapping[str, np.ndarray]
+    question: Question, answer: Mapping[str, Any], present: Mapping[str, np.ndarray]
 ) -> dict[str, Any]:
-    has = np.logical_and.reduce([mask[name] for name in {*question.target, *question.given}])
+    has = np.logical_and.reduce([present[name] for name in {*question.target, *question.given}])
     number = int(has.sum())
     if not number:
         raise UserError(f"no example has all that {question} is about")

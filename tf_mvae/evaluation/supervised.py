@@ -25,6 +25,8 @@ _STREAM = 41
 _LOOKS = 10
 _LOOK_BATCH = 100
 
+Batch = dict[str, dict[str, tf.Tensor]]
+
 
 def translator(given: Modality, target: Modality, latent_dim: int) -> keras.Model:
     """Makes the encoder of one modality and the decoder of another, one behind the other.
@@ -139,49 +141,61 @@ def train_supervised(
     Returns:
         After how many steps the weights were best; `steps` where no other example has both.
     """
-    rate = keras.optimizers.schedules.CosineDecay(1e-3, steps)
-    optimizer = keras.optimizers.Adam(rate)
-    optimizer.build(network.trainable_variables)
-    variables = [variable.value for variable in network.trainable_variables]
-
     split = _with_both(split.only([given.name, target.name]))
     batch_size = min(batch_size, split.num_examples)
-
-    def losses(
-        batch: dict[str, dict[str, tf.Tensor]], training: bool
-    ) -> tuple[tf.Tensor, tf.Tensor]:
-        """Returns each example's loss, 0 where one of the two is missing, and what has both."""
-        x, mask = unpack(batch, [given, target])
-        pixels, wanted = (m.prepare(x[m.name], mask[m.name]) for m in (given, target))
-        parameters = network(pixels, training=training)
-        log_prob = target.log_prob(parameters, wanted, mask[target.name])
-        known = tf.reshape(mask[target.name], [tf.shape(log_prob)[0], -1])
-        both = mask[given.name] * tf.reduce_max(known, axis=1)
-        return -log_prob * both, both
-
-    @tf.function(autograph=False)
-    def train(batch: dict[str, dict[str, tf.Tensor]], step: tf.Tensor) -> None:
-        seeds = layer_seeds(random.fold_in(tf.constant([seed, _STREAM]), step))
-        with seeds, tf.GradientTape() as tape:
-            loss = tf.reduce_mean(losses(batch, training=True)[0])
-        optimizer.apply(tape.gradient(loss, variables), network.trainable_variables)
-
-    @tf.function(autograph=False, reduce_retracing=True)
-    def look(batch: dict[str, dict[str, tf.Tensor]]) -> tf.Tensor:
-        return tf.stack([tf.reduce_sum(part) for part in losses(batch, training=False)])
-
     others = evaluation_batches(checks.only([given.name, target.name]), _LOOK_BATCH, seed)
-    best = _Best(network)
     epochs = -(-steps // split.steps_per_epoch(batch_size))
     batches = training_batches(split, batch_size, epochs, seed, shuffle_buffer).take(steps)
     words = f"supervised: {given.name} to {target.name}"
     looks = {-(-steps * (look + 1) // _LOOKS) for look in range(_LOOKS)}
+    training, best = _Training(network, given, target, steps, seed), _Best(network)
     for step, batch in enumerate(progress(batches, desc=words, total=steps)):
-        train(batch, tf.constant(step))
+        training.step(batch, tf.constant(step))
         if step + 1 in looks:
-            total, number = sum((look(other) for other in others), tf.zeros([2])).numpy()
-            best.see(step + 1, total / number if number else -math.inf)
+            best.see(step + 1, training.mean_loss(others))
     return best.restore()
+
+
+class _Training:
+    """A network's loss for one task, its optimizer's steps, and the loss of other examples."""
+
+    def __init__(
+        self, network: keras.Model, given: Modality, target: Modality, steps: int, seed: int
+    ):
+        self._network, self._given, self._target, self._seed = network, given, target, seed
+        rate = keras.optimizers.schedules.CosineDecay(1e-3, steps)
+        self._optimizer = keras.optimizers.Adam(rate)
+        self._optimizer.build(network.trainable_variables)
+        self._variables = [variable.value for variable in network.trainable_variables]
+        self.step = tf.function(self._step, autograph=False)
+        self._sums = tf.function(self._sums_of_batch, autograph=False, reduce_retracing=True)
+
+    def mean_loss(self, batches: tf.data.Dataset) -> float:
+        """Returns the mean loss of examples that have both modalities, -inf if none has."""
+        total, number = sum((self._sums(batch) for batch in batches), tf.zeros([2])).numpy()
+        return total / number if number else -math.inf
+
+    def _step(self, batch: Batch, step: tf.Tensor) -> None:
+        seeds = layer_seeds(random.fold_in(tf.constant([self._seed, _STREAM]), step))
+        with seeds, tf.GradientTape() as tape:
+            loss = tf.reduce_mean(self._losses(batch, training=True)[0])
+        gradients = tape.gradient(loss, self._variables)
+        self._optimizer.apply(gradients, self._network.trainable_variables)
+
+    def _sums_of_batch(self, batch: Batch) -> tf.Tensor:
+        """Returns the sum of the losses and the number of examples that have both, `[2]`."""
+        return tf.stack([tf.reduce_sum(part) for part in self._losses(batch, training=False)])
+
+    def _losses(self, batch: Batch, training: bool) -> tuple[tf.Tensor, tf.Tensor]:
+        """Returns each example's loss, 0 where one of the two is missing, and what has both."""
+        given, target = self._given, self._target
+        x, mask = unpack(batch, [given, target])
+        pixels, wanted = (m.prepare(x[m.name], mask[m.name]) for m in (given, target))
+        parameters = self._network(pixels, training=training)
+        log_prob = target.log_prob(parameters, wanted, mask[target.name])
+        known = tf.reshape(mask[target.name], [tf.shape(log_prob)[0], -1])
+        both = mask[given.name] * tf.reduce_max(known, axis=1)
+        return -log_prob * both, both
 
 
 class _Best:

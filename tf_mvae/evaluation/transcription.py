@@ -7,7 +7,6 @@ import numpy as np
 import tensorflow as tf
 
 from tf_mvae.batch import unpack
-from tf_mvae.distributions.likelihoods import TokenSequence
 from tf_mvae.errors import UserError
 from tf_mvae.evaluation.registry import analysis
 from tf_mvae.evaluation.run import Run
@@ -82,7 +81,7 @@ def _questions(model: BaseVAE) -> list[tuple[str, str]]:
         (target.name, other.name)
         for target in model.targets
         for other in model.modalities
-        if isinstance(target.likelihood, TokenSequence)
+        if target.likelihood.is_sequence
         and other is not target
         and set(model.conditions) <= {other.name}
     ]

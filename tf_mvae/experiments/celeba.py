@@ -12,7 +12,7 @@ from tf_mvae.data.attributes import (
 )
 from tf_mvae.data.pipeline import Split
 from tf_mvae.distributions import likelihoods
-from tf_mvae.experiments.registry import DATASET_DIR, Experiment, register
+from tf_mvae.experiments.registry import DATASET_DIR, Experiment, named, register
 from tf_mvae.group import ModalityGroup
 from tf_mvae.layers import (
     MaskedBatchNormalization,
@@ -82,7 +82,7 @@ def celeba19_modalities(
     An attribute: embed(2, 512)-512, and 3 x 512-1 back; Swish. A weight under `attributes`
     is that of each, one under an attribute's name its own.
     """
-    names = tuple(attributes) or CELEBA_ATTRIBUTES
+    names = _celeba19_names(attributes)["attributes"]
     own = {name: likelihood_weight.get("attributes", 1.0) for name in names}
     own |= {name: value for name, value in likelihood_weight.items() if name in names}
     cross = dict.fromkeys(names, cross_weight["attributes"]) if "attributes" in cross_weight else {}
@@ -98,6 +98,10 @@ def celeba19_modalities(
     networks = grouped_mlp_encoder([512, 512], num_classes=2), grouped_mlp_decoder([])
     group = ModalityGroup("attributes", names, likelihoods.Bernoulli([]), *networks, own, cross)
     return [image, group]
+
+
+def _celeba19_names(attributes: Sequence[str] = (), **_: object) -> dict[str, tuple[str, ...]]:
+    return {"image": (), "attributes": tuple(attributes) or CELEBA_ATTRIBUTES}
 
 
 def image_encoder(units: int | None = 512, last_stride: int = 1) -> MaskedSequential:
@@ -190,6 +194,7 @@ register(
         description="CelebA: 64 x 64 image and a vector of 18 attributes",
         load=_load,
         modalities=celeba_modalities,
+        names=named("image", "attributes"),
         joint_trunks=_joint_trunks,
         conditional_encoders={"image": _image_given_attributes},
         licence=CELEBA_LICENCE,
@@ -204,6 +209,7 @@ register(
         description="CelebA: 64 x 64 image and 18 attributes, a modality each",
         load=_load,
         modalities=celeba19_modalities,
+        names=_celeba19_names,
         licence=CELEBA_LICENCE,
         settings=(
             DATASET_DIR,

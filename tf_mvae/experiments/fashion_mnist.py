@@ -8,7 +8,7 @@ from tf_mvae.data.pipeline import Split
 from tf_mvae.data.prepared import image_and_label, prepared_builder
 from tf_mvae.distributions import likelihoods
 from tf_mvae.experiments.mnist import MNIST_SPLITS
-from tf_mvae.experiments.registry import Experiment, register
+from tf_mvae.experiments.registry import Experiment, named, register
 from tf_mvae.layers import conv_decoder, conv_encoder, mlp_decoder, mlp_encoder
 from tf_mvae.modality import Modality
 
@@ -53,6 +53,7 @@ register(
         description="FashionMNIST: image and label",
         load=_load,
         modalities=_modalities,
+        names=named("image", "label"),
         joint_trunks=_joint_trunks,
         conditional_encoders={"image": _image_given_label},
         licence="FashionMNIST: copyright Zalando SE, under the MIT licence.",

@@ -7,7 +7,7 @@ from tf_mvae.data.binarization import binarize
 from tf_mvae.data.pipeline import Split
 from tf_mvae.data.prepared import embedded_builder, image_and_label, prepared_builder
 from tf_mvae.distributions import likelihoods
-from tf_mvae.experiments.registry import Experiment, register
+from tf_mvae.experiments.registry import Experiment, named, register
 from tf_mvae.layers import mlp_decoder, mlp_encoder
 from tf_mvae.modality import Modality
 
@@ -63,6 +63,7 @@ register(
         description="5,000 real digits that come with a dependency: image and label",
         load=_load_digits,
         modalities=image_and_label_modalities,
+        names=named("image", "label"),
         licence=MNIST_LICENCE,
     )
 )
@@ -72,6 +73,7 @@ register(
         description="MNIST: real-valued image and label",
         load=_load_mnist,
         modalities=image_and_label_modalities,
+        names=named("image", "label"),
         licence=MNIST_LICENCE,
     )
 )
@@ -81,6 +83,7 @@ register(
         description="MNIST binarised by Bernoulli draws, afresh every epoch: image and label",
         load=functools.partial(_load_binary, how="dynamic"),
         modalities=image_and_label_modalities,
+        names=named("image", "label"),
         licence=MNIST_LICENCE,
     )
 )
@@ -90,6 +93,7 @@ register(
         description="MNIST binarised at grey level 128: image and label",
         load=functools.partial(_load_binary, how="threshold"),
         modalities=image_and_label_modalities,
+        names=named("image", "label"),
         licence=MNIST_LICENCE,
     )
 )

@@ -8,7 +8,7 @@ from tf_mvae.data.multi_mnist import MOST_DIGITS, WORDS, DigitString, multi_mnis
 from tf_mvae.distributions import likelihoods
 from tf_mvae.experiments.celeba import batch_norm, image_encoder
 from tf_mvae.experiments.mnist import MNIST_LICENCE
-from tf_mvae.experiments.registry import Experiment, register
+from tf_mvae.experiments.registry import Experiment, named, register
 from tf_mvae.layers import MaskedSequential, RecurrentDecoder, RecurrentEncoder
 from tf_mvae.modality import Modality
 
@@ -69,6 +69,7 @@ register(
         description="MultiMNIST: canvas of up to four digits and the string of them",
         load=multi_mnist,
         modalities=multi_mnist_modalities,
+        names=named("image", "text"),
         joint_trunks=_joint_trunks,
         tokenizers=_tokenizers,
         licence=MNIST_LICENCE,

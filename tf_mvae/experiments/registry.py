@@ -1,7 +1,7 @@
 """What an experiment declares, and how it is registered."""
 
 import dataclasses
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import keras
@@ -12,7 +12,7 @@ from tf_mvae.data.tasks import Task
 from tf_mvae.modality import Modality
 from tf_mvae.settings import EXPERIMENTS, Setting
 
-__all__ = ["DATASET_DIR", "SETTINGS", "Experiment", "get", "names", "register"]
+__all__ = ["DATASET_DIR", "SETTINGS", "Experiment", "get", "named", "names", "register"]
 
 # Of every run.
 SETTINGS = (
@@ -72,6 +72,9 @@ class Experiment:
         tokenizers: From that directory (None where nothing is prepared) and the names of
             modalities to what turns text into the ids of those that are text: objects with
             `encode(sentences, length)`, as `tf_mvae.data.vocabulary.Vocabulary`.
+        names: From the `settings` to the names of the modalities, in their order, each with those
+            of a group's members (`named` where they are constant): what a run has to know of
+            them without making networks. Default: modalities are made to learn their names.
         table: Of data that are a table: from a split's name to its rows with their schema; keyword
             arguments are the `settings`.
         settings: This experiment's own settings, such as a list of attributes; other
@@ -100,8 +103,22 @@ class Experiment:
     analyses: tuple[str, ...] = ("accuracy", "coherence")
     prepare: Callable[..., None] | None = None
     named_by: str | None = None
+    names: Callable[..., Mapping[str, Sequence[str]]] | None = None
     tokenizers: Callable[[str | None, Any], Mapping[str, Any]] | None = None
     table: Callable[..., Table] | None = None
+
+
+def named(*names: str) -> Callable[..., Mapping[str, Sequence[str]]]:
+    """Returns an experiment's `names`, if they are these whatever the settings are.
+
+    Args:
+        *names: The modalities; none of them is a group.
+    """
+
+    def names_of(**_: Any) -> Mapping[str, Sequence[str]]:
+        return dict.fromkeys(names, ())
+
+    return names_of
 
 
 def register(experiment: Experiment) -> Experiment:

@@ -31,7 +31,7 @@ def sensor_modalities(
     """
     sensors = LinearGaussianSensors(num_modalities)
     readings = sensors.weights.shape[1]
-    names = [f"sensor_{index}" for index in range(num_modalities)]
+    names = _names(num_modalities)["sensors"]
     weights = {name: likelihood_weight.get("sensors", 1.0) for name in names}
     weights |= {k: v for k, v in likelihood_weight.items() if k in names}
     cross = dict.fromkeys(names, cross_weight["sensors"]) if "sensors" in cross_weight else {}
@@ -49,6 +49,10 @@ def sensor_modalities(
     return [group]
 
 
+def _names(num_modalities: int) -> dict[str, list[str]]:
+    return {"sensors": [f"sensor_{index}" for index in range(num_modalities)]}
+
+
 def _load(split: str, data_dir: str | None, num_modalities: int) -> Split:
     return LinearGaussianSensors(num_modalities).split(split)
 
@@ -60,6 +64,7 @@ register(
         description="synthetic sensors with an exact posterior, --num_modalities of them",
         load=_load,
         modalities=sensor_modalities,
+        names=_names,
         settings=(
             Setting("num_modalities", 10, "How many sensors there are.", checks.positive_integer),
         ),

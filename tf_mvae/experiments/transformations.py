@@ -66,6 +66,10 @@ def _resolve(
     return {"transformations": chosen(transformations)}
 
 
+def _names(transformations: Sequence[str], **_: Any) -> dict[str, tuple[str, ...]]:
+    return dict.fromkeys(chosen(transformations), ())
+
+
 def _load(split: str, data_dir: str | None, **options) -> Split:
     return transformed_images(split, data_dir, **options)
 
@@ -77,6 +81,7 @@ register(
         description="a 64 x 64 picture in colour, grey, edges, mask, half obscured, watermarked",
         load=_load,
         modalities=transformation_modalities,
+        names=_names,
         licence=CELEBA_LICENCE,
         settings=(
             DATASET_DIR,

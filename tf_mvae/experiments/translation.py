@@ -137,6 +137,10 @@ def modalities(
     return found
 
 
+def _names(languages: Sequence[str], **_: object) -> dict[str, tuple[str, ...]]:
+    return dict.fromkeys(languages, ())
+
+
 register(
     Experiment(
         name="translation",
@@ -146,6 +150,7 @@ register(
         modalities=modalities,
         prepare=prepare,
         named_by="languages",
+        names=_names,
         tokenizers=vocabularies,
         settings=(
             DATASET_DIR,

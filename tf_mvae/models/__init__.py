@@ -6,7 +6,8 @@ from tf_mvae.models.base import BaseVAE
 from tf_mvae.models.bivcca import BiVCCA
 from tf_mvae.models.cvae import CVAE
 from tf_mvae.models.jmvae import JMVAE
-from tf_mvae.models.mmvae import MMVAE, MMVAEPlus
+from tf_mvae.models.mmvae import MMVAE
+from tf_mvae.models.mmvae_plus import MMVAEPlus
 from tf_mvae.models.mopoe import MoPoE
 from tf_mvae.models.multimodal import MultimodalVAE
 from tf_mvae.models.mvae import MVAE

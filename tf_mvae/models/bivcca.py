@@ -1,11 +1,8 @@
 """Bi-directional variational canonical correlation analysis."""
 
-from collections.abc import Sequence
-
 import keras
 
-from tf_mvae.modality import Modality
-from tf_mvae.models.multimodal import MultimodalVAE
+from tf_mvae.models.preset_model import PresetVAE
 from tf_mvae.models.registry import preset
 from tf_mvae.objectives import EachExplainsAll
 from tf_mvae.posteriors import FirstExpert
@@ -15,7 +12,7 @@ __all__ = ["BiVCCA"]
 
 @preset("bivcca")
 @keras.saving.register_keras_serializable("tf_mvae")
-class BiVCCA(MultimodalVAE):
+class BiVCCA(PresetVAE):
     """One posterior a view, each of which explains all views (Wang, Yan, Lee and Livescu, 2016).
 
         sum_i mu_i ( E_q(z|x_i)[ sum_j w_j log p(x_j | z) ] - kl_weight KL(q(z|x_i) || p(z)) )
@@ -36,16 +33,5 @@ class BiVCCA(MultimodalVAE):
     """
 
     min_modalities = 2
-
-    def __init__(self, modalities: Sequence[Modality], latent_dim: int = 64, **kwargs):
-        """Creates the model and all its weights.
-
-        Args:
-            modalities: Two or more.
-            latent_dim: Size of the latent.
-            **kwargs: Those of `BaseVAE`: `kl_weight`, `num_samples`, `seed`, `name`.
-
-        Raises:
-            ValueError: There is one modality only.
-        """
-        super().__init__(modalities, latent_dim, FirstExpert(), EachExplainsAll(), **kwargs)
+    _make_kind = FirstExpert
+    _make_objective = EachExplainsAll

@@ -16,7 +16,7 @@ from tf_mvae.models.ownership import check_unowned, own
 from tf_mvae.models.registry import preset
 from tf_mvae.models.vae import MODALITY
 from tf_mvae.objectives import JointElbo
-from tf_mvae.posteriors import DiagonalGaussian, Encoded, PosteriorKind
+from tf_mvae.posteriors import ConditionalNetwork, DiagonalGaussian, Encoded
 from tf_mvae.posteriors.kind import bounded
 
 __all__ = ["CVAE"]
@@ -89,7 +89,7 @@ class CVAE(BaseVAE):
                     f"a CVAE takes its conditions as numbers, which the ids of {modality.name!r} "
                     "are not; a sequence can be its target, with a trunk that reads it"
                 )
-        super().__init__(modalities, latent_dim, _Conditional(), JointElbo(), **kwargs)
+        super().__init__(modalities, latent_dim, ConditionalNetwork(), JointElbo(), **kwargs)
         self.target = self.modalities[0]
         if trunk is not None:
             check_unowned(trunk, "the trunk")
@@ -227,13 +227,3 @@ class CVAE(BaseVAE):
         trunk = config["trunk"] and make(config["trunk"], custom_objects=custom_objects)
         config = {"log_counts": False, **config, "trunk": trunk}  # older files have no such entry
         return super().from_config(config, custom_objects)
-
-
-class _Conditional(PosteriorKind):
-    """The posterior given the target and all conditions; the prior where one is missing."""
-
-    def of(self, encoded: Encoded, subset: tf.Tensor) -> DiagonalGaussian:
-        return encoded.joint
-
-    def everything(self, encoded: Encoded, present: tf.Tensor) -> DiagonalGaussian:
-        return DiagonalGaussian(*(part[tf.newaxis] for part in encoded.joint))

@@ -15,7 +15,7 @@ import numpy as np
 import tensorflow as tf
 
 from tf_mvae import checks
-from tf_mvae.distributions.likelihoods import Bernoulli, Likelihood
+from tf_mvae.distributions.likelihoods import Likelihood
 from tf_mvae.errors import UserError
 from tf_mvae.modality import Modality
 from tf_mvae.models.imputation_draws import (
@@ -23,7 +23,6 @@ from tf_mvae.models.imputation_draws import (
     block_seed,
     draw_latents,
     draw_parts,
-    likelihood_parts,
     refuse_sequences,
 )
 
@@ -137,7 +136,7 @@ def _summaries(
     results = model._eager_calls(
         ("imputed", modality.name), evaluate, z, conditions, seed, free_axes=2
     )
-    likelihoods = [part for part, _ in likelihood_parts(modality.likelihood, None)]
+    likelihoods = [part for part, _ in modality.likelihood.independent_parts()]
     return [
         _summary(part, np.asarray(expected), np.asarray(sample), quantiles)
         for part, (expected, sample) in zip(likelihoods, results, strict=True)
@@ -156,7 +155,7 @@ def _summary(
             "quantiles": [(below < q).sum(-1).astype(np.float32) for q in quantiles],
             "probabilities": expected,
         }
-    if isinstance(part, Bernoulli):
+    if part.is_binary:
         return {
             "mean": expected,
             "deviation": np.sqrt(expected * (1 - expected)),

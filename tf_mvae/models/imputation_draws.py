@@ -5,7 +5,6 @@ from typing import TYPE_CHECKING
 
 import tensorflow as tf
 
-from tf_mvae.distributions.likelihoods import Bernoulli, Columns, Likelihood
 from tf_mvae.errors import UserError
 from tf_mvae.modality import Modality
 from tf_mvae.models.latents import chosen_latents
@@ -20,7 +19,6 @@ __all__ = [
     "draw_latents",
     "draw_parts",
     "latent_seeds",
-    "likelihood_parts",
     "refuse_sequences",
 ]
 
@@ -93,31 +91,18 @@ def draw_parts(
         seed: Of a block (`block_seed`).
 
     Returns:
-        For each of `likelihood_parts` the mean over latents, `[batch, ...]` (of a class the
-        probabilities of all), and a value for each latent, `[sample, batch, ...]`; of classes and
-        binary values the mean stands for these.
+        For each of `Likelihood.independent_parts` the mean over latents, `[batch, ...]` (of a
+        class the probabilities of all), and a value for each latent, `[sample, batch, ...]`; of
+        classes and binary values the mean stands for these.
     """
     parameters = model.likelihood_parameters(z, [modality.name], x)[modality.name]
     seed = random.fold_in(seed, _DRAW + model.targets.index(modality))
     found = []
-    for place, (part, own) in enumerate(likelihood_parts(modality.likelihood, parameters)):
+    for place, (part, own) in enumerate(modality.likelihood.independent_parts(parameters)):
         expected = tf.reduce_mean(part.expected_value(own), axis=0)
-        if part.is_categorical or isinstance(part, Bernoulli):
+        if part.is_categorical or part.is_binary:
             found.append((expected, expected[tf.newaxis]))
         else:
             sample = part.distribution(own).sample(seed=random.fold_in(seed, place))
             found.append((expected, tf.cast(sample, tf.float32)))
     return found
-
-
-def likelihood_parts(
-    likelihood: Likelihood, parameters: tf.Tensor | None
-) -> list[tuple[Likelihood, tf.Tensor | None]]:
-    """Returns the parts of a likelihood with their parameters; itself if it has none."""
-    likelihood = getattr(likelihood, "member", likelihood)  # a group's members are a batch axis
-    if not isinstance(likelihood, Columns):
-        return [(likelihood, parameters)]
-    own = [None] * len(likelihood.parts)
-    if parameters is not None:
-        own = likelihood.part_parameters(parameters)
-    return list(zip(likelihood.parts, own, strict=True))

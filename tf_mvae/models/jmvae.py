@@ -1,12 +1,10 @@
 """The joint multimodal variational autoencoder of Suzuki, Nakayama and Matsuo."""
 
-from collections.abc import Sequence
 from typing import Any
 
 import keras
 
 from tf_mvae import checks
-from tf_mvae.modality import Modality
 from tf_mvae.models.joint_posterior import JointPosteriorVAE
 from tf_mvae.models.registry import preset
 from tf_mvae.objectives import JointElbo
@@ -31,9 +29,9 @@ class JMVAE(JointPosteriorVAE):
         ELBO(X) - alpha * sum_i KL( q(z | X) || q(z | x_i) )
 
     (JMVAE-kl of Suzuki, Nakayama and Matsuo, *Joint multimodal learning with deep
-    generative models*, ICLR workshop 2017, equation 7.) It learns from complete examples
-    only; others count for nothing. `tf_mvae.posteriors.JointNetwork` says which posterior
-    stands for which subset.
+    generative models*, ICLR workshop 2017, equation 7; alpha is 0.1 if omitted.) It learns
+    from complete examples only; others count for nothing. `tf_mvae.posteriors.JointNetwork`
+    says which posterior stands for which subset.
 
     Example:
 
@@ -46,23 +44,7 @@ class JMVAE(JointPosteriorVAE):
     """
 
     learns_from_incomplete = False
-
-    def __init__(
-        self, modalities: Sequence[Modality], latent_dim: int = 64, alpha: float = 0.1, **kwargs
-    ):
-        """Creates the model and all its weights.
-
-        Args:
-            modalities: Two or more.
-            latent_dim: Size of the latent.
-            alpha: Weight of the divergences from the single modalities' posteriors.
-            **kwargs: `trunks` of `JointNetwork`, and those of `BaseVAE`.
-
-        Raises:
-            ValueError: There is one modality only, or alpha is negative.
-        """
-        alpha = checks.non_negative("alpha", alpha)
-        super().__init__(modalities, latent_dim, JointElbo(alpha), **kwargs)
+    _make_objective = staticmethod(lambda alpha=0.1: JointElbo(checks.non_negative("alpha", alpha)))
 
     @property
     def alpha(self) -> float:

@@ -9,21 +9,22 @@ from tf_mvae.modality import Modality
 from tf_mvae.models.arguments import check_modalities
 from tf_mvae.models.multimodal import MultimodalVAE
 from tf_mvae.models.ownership import check_unowned, own
-from tf_mvae.objectives import Objective
+from tf_mvae.models.preset_model import PresetVAE
 from tf_mvae.posteriors import JointNetwork
 from tf_mvae.posteriors.joint_network import default_trunks
 
 __all__ = ["JointPosteriorVAE"]
 
 
-class JointPosteriorVAE(MultimodalVAE):
+class JointPosteriorVAE(PresetVAE):
     """What JMVAE and TELBO share: the posterior kind `JointNetwork`."""
+
+    _make_kind = JointNetwork
 
     def __init__(
         self,
         modalities: Sequence[Modality],
-        latent_dim: int,
-        objective: Objective,
+        latent_dim: int = 64,
         trunks: Mapping[str, keras.layers.Layer] | None = None,
         **kwargs,
     ):
@@ -32,9 +33,9 @@ class JointPosteriorVAE(MultimodalVAE):
         Args:
             modalities: Two or more.
             latent_dim: Size of the latent.
-            objective: What is maximised.
             trunks: See `JointNetwork`.
-            **kwargs: Those of `BaseVAE`: `kl_weight`, `num_samples`, `seed`, `name`.
+            **kwargs: Those of the objective, and those of `BaseVAE`: `kl_weight`, `num_samples`,
+                `seed`, `name`.
 
         Raises:
             ValueError: There is one modality only, or the trunks are not one for each.
@@ -42,7 +43,7 @@ class JointPosteriorVAE(MultimodalVAE):
         check_modalities(modalities)
         # They are made before other layers: the order decides initial weights.
         given = default_trunks(modalities) if trunks is None else trunks
-        super().__init__(modalities, latent_dim, JointNetwork(given), objective, **kwargs)
+        super().__init__(modalities, latent_dim, trunks=given, **kwargs)
         for name, trunk in given.items():
             check_unowned(trunk, f"the trunk of {name!r}")  # another model's or modality's
             own(trunk, f"the trunk of {name!r}")
@@ -51,10 +52,6 @@ class JointPosteriorVAE(MultimodalVAE):
     def experiment_arguments(cls, experiment: Any, modalities: Sequence[Modality]) -> dict:
         """Returns the experiment's trunks, or None for the model's own."""
         return {"trunks": experiment.joint_trunks and experiment.joint_trunks()}
-
-    def get_config(self) -> dict[str, Any]:
-        """Returns the arguments that make this model again."""
-        return {**super().get_config(), **self.posterior_kind.get_config()}
 
     @classmethod
     def from_config(cls, config: dict[str, Any], custom_objects: Any = None) -> "MultimodalVAE":

@@ -200,10 +200,14 @@ class LatentModel(NetworkModel):
         seed: tf.Tensor,
         temperature: float | tf.Tensor,
         latents: str | None = None,
+        through: Sequence[str] | None = None,
     ) -> tf.Tensor:
         """Returns samples of `p(z | {})`, the prior without a sampler, `[num_samples, latent]`."""
         number, scale = arguments.sample_count(num_samples), arguments.temperature(temperature)
         by_sampler = self._uses_sampler(latents)
+        if through is not None and not by_sampler:
+            raise UserError("through says what a sampler draws first; without one leave it out")
+        first = self._drawn_first(through) if by_sampler else ()
 
         def draw(number, seed, scale):
             if by_sampler:
@@ -211,10 +215,40 @@ class LatentModel(NetworkModel):
             else:
                 noise = random.stateless_normal(tf.stack([number, self.latent_dim]), seed)
                 z = scale * noise
-            return tf.ensure_shape(z, [None, self.latent_dim])
+            z = tf.ensure_shape(z, [None, self.latent_dim])
+            return self._redrawn(z, first, seed, scale) if first else z
 
-        name = ("draw_prior", by_sampler)
+        name = ("draw_prior", by_sampler, first)
         return self._eager_calls(name, draw, number, seed, scale, free_axes=0)
+
+    def _drawn_first(self, through: Sequence[str] | None) -> tuple[str, ...]:
+        """Returns the modalities that unconditional samples are drawn through; see `sample`."""
+        if through is None:
+            if len(self.targets) == 1:  # its class says all that there is
+                return ()
+            return tuple(m.name for m in self.targets if m.likelihood.is_categorical)
+        self._check_names(through)
+        return tuple(through)
+
+    def _redrawn(
+        self, z: tf.Tensor, names: tuple[str, ...], seed: tf.Tensor, scale: float | tf.Tensor
+    ) -> tf.Tensor:
+        """Returns `z' ~ p(z | x_names)`, `x_names ~ p(x | z)`, for z of `[batch, latent]`.
+
+        It is a step of Gibbs sampling, which leaves the joint distribution of latent and data
+        as it is.
+        """
+        value_seed, latent_seed = tf.unstack(random.split(random.fold_in(seed, 1), 2), num=2)
+        parameters = self.likelihood_parameters(z, names)
+        seeds = tf.unstack(random.split(value_seed, len(names)), num=len(names))
+        likelihoods = {m.name: m.likelihood for m in self.targets}
+        x = {
+            name: likelihoods[name].distribution(parameters[name]).sample(seed=own)
+            for name, own in zip(names, seeds, strict=True)
+        }
+        x, mask = self._unpacked(x, None)
+        found = self.sampler.of(self._context(x, mask)).sample(1, latent_seed, scale)[0]
+        return tf.ensure_shape(found, [None, self.latent_dim])
 
     def _resampled(
         self,

@@ -91,16 +91,34 @@ class MultimodalVAE(BaseVAE):
         temperature: float | tf.Tensor = 1.0,
         return_samples: bool = False,
         latents: str | None = None,
+        through: Sequence[str] | None = None,
     ) -> dict[str, tf.Tensor]:
-        """Generates every modality from nothing; see `generate` for the arguments.
+        """Generates every modality from nothing.
 
-        z is drawn from the prior, or from the sampler's `p(z | {})` if the model has one.
+        z is drawn from the prior, or, if the model has a sampler, classes first:
+
+            z_0 ~ p(z | {}),   x_C ~ p(x_C | z_0),   z ~ p(z | x_C)
+
+        with C the modalities that are one class each. Of a sampler that fits, z has the
+        distribution of z_0 (a step of Gibbs sampling); of any, it is a better one, since what
+        lies between two classes becomes one of them.
+
+        Args:
+            num_samples: See `generate`, as for what is not here.
+            seed: A number (or two).
+            temperature: Factor on the standard deviation.
+            return_samples: Whether the likelihoods are sampled.
+            latents: `'posterior'` draws z from the prior though the model has a sampler.
+            through: C, by names; `()` is none. For models with a sampler.
 
         Returns:
             Tensors by name, `[num_samples, *event_shape]`.
+
+        Raises:
+            UserError: An argument does not fit.
         """
         seeds = tf.unstack(random.split(self._seed(seed), 2), num=2)
-        z = self._drawn_from_nothing(num_samples, seeds[0], temperature, latents)
+        z = self._drawn_from_nothing(num_samples, seeds[0], temperature, latents, through)
         return self._decoded(z, seeds[1] if return_samples else None, None, {})
 
     def get_config(self) -> dict[str, Any]:

@@ -6,72 +6,18 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from tf_mvae import checks
-from tf_mvae.batch import example_weight, unpack
 from tf_mvae.modality import Modality
 from tf_mvae.models.arguments import check_modalities
 from tf_mvae.models.multimodal import MultimodalVAE
 from tf_mvae.models.registry import preset
-from tf_mvae.models.self_training import check_self_training, guess_missing
+from tf_mvae.models.self_training import SELF_TRAINING_SETTINGS, SelfTraining
 from tf_mvae.objectives import SubsetElbos, default_term_weight
+from tf_mvae.objectives.subset_elbos import SUBSET_SETTINGS
 from tf_mvae.posteriors import Product
-from tf_mvae.settings import Setting
 
 __all__ = ["MVAE"]
 
-MVAE_SETTINGS = (
-    Setting(
-        "cross_weight",
-        {},
-        "Weights of log-likelihoods in the terms whose subset does not contain the modality; the "
-        "likelihood weight if omitted, 0 in the paper's objective.",
-        argument="",
-    ),
-    Setting(
-        "term_weight",
-        {},
-        "Weights of whole terms, for examples with several modalities: label=0.1 is that of the "
-        "ELBO of the label alone, everything=0.5 of the joint one. If omitted, 0.1 for a class "
-        "that other things are reconstructed from, else 1, as in the paper.",
-    ),
-    Setting(
-        "alignment_weight",
-        0.0,
-        "Weight of the divergences KL(q(z | all) || q(z | subset)); they replace the "
-        "ELBOs of subsets and cost no decoding. 0 is none.",
-        checks.non_negative,
-    ),
-    Setting(
-        "num_random_subsets",
-        0,
-        "Random subsets a step, the paper's k.",
-        checks.non_negative_integer,
-    ),
-    Setting(
-        "subset_distribution",
-        "uniform_sizes",
-        "How random subsets are drawn.",
-        choices=("uniform_sizes", "uniform_subsets"),
-    ),
-    Setting(
-        "self_training",
-        {},
-        "If an example is missing a class, the model's own guess is a target if its probability is "
-        "above this: label=0.95.",
-    ),
-    Setting(
-        "self_training_weight",
-        1.0,
-        "What a guess counts, where an observed class counts 1.",
-        checks.positive_fraction,
-    ),
-    Setting(
-        "self_training_start",
-        1000,
-        "Steps before self-training begins.",
-        checks.non_negative_integer,
-    ),
-)
+MVAE_SETTINGS = (*SUBSET_SETTINGS, *SELF_TRAINING_SETTINGS)
 
 
 @preset("mvae", *MVAE_SETTINGS)
@@ -152,17 +98,14 @@ class MVAE(MultimodalVAE):
                 that is none.
         """
         check_modalities(modalities)
-        self_training = dict(self_training or {})
-        check_self_training(self_training, modalities)
-        weight = checks.positive_fraction("self_training_weight", self_training_weight)
-        start = checks.non_negative_integer("self_training_start", self_training_start)
+        guessing = SelfTraining(
+            self_training or {}, self_training_weight, self_training_start, modalities
+        )
         objective = SubsetElbos(
             num_random_subsets, subset_distribution, term_weight, alignment_weight
         )
         super().__init__(modalities, latent_dim, self._make_kind(), objective, **kwargs)
-        self.self_training = {name: float(c) for name, c in self_training.items()}
-        self.self_training_weight = weight
-        self.self_training_start = start
+        self.self_training = guessing
 
     @classmethod
     def resolve(
@@ -185,35 +128,20 @@ class MVAE(MultimodalVAE):
         return self.objective.num_random_subsets
 
     @property
-    def subset_distribution(self) -> str:
-        """How random subsets are drawn."""
-        return self.objective.subset_distribution
-
-    @property
     def term_weight(self) -> dict[str, float]:
         """The weights of whole terms."""
         return self.objective.term_weight
 
     def _possible_targets(self, present: tf.Tensor) -> tf.Tensor:
-        guessed = tf.constant([float(name in self.self_training) for name in self._names])
-        return tf.maximum(present, guessed * tf.reduce_max(present, axis=1, keepdims=True))
+        return self.self_training.possible_targets(present, self._names)
 
     def _completed(self, data, step):
-        if not self.self_training:
-            return data, None
-        x, mask = unpack(data, self.modalities)
-        weight = tf.where(step < self.self_training_start, 0.0, self.self_training_weight)
-        x, targets = guess_missing(self, x, mask, self.self_training, weight)
-        completed = {"x": x, "mask": mask}
-        of_examples = example_weight(data)
-        return completed if of_examples is None else completed | {"weight": of_examples}, targets
+        return self.self_training.completed(self, data, step)
 
     def get_config(self) -> dict[str, Any]:
         """Returns the arguments that make this model again."""
         return {
             **super().get_config(),
             **self.objective.get_config(),
-            "self_training": self.self_training,
-            "self_training_weight": self.self_training_weight,
-            "self_training_start": self.self_training_start,
+            **self.self_training.get_config(),
         }

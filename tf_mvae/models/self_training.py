@@ -1,31 +1,100 @@
 """Self-training: classes that examples lack, guessed by the model that learns."""
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import tensorflow as tf
 
 from tf_mvae import checks
-from tf_mvae.batch import present_mask
-from tf_mvae.distributions.likelihoods import Categorical
+from tf_mvae.batch import example_weight, present_mask, unpack
 from tf_mvae.modality import Modality
+from tf_mvae.settings import Setting
 
 if TYPE_CHECKING:
     from tf_mvae.models.base import BaseVAE
 
-__all__ = ["check_self_training", "guess_missing"]
+__all__ = ["SELF_TRAINING_SETTINGS", "SelfTraining", "guess_missing"]
+
+SELF_TRAINING_SETTINGS = (
+    Setting(
+        "self_training",
+        {},
+        "If an example is missing a class, the model's own guess is a target if its probability is "
+        "above this: label=0.95.",
+    ),
+    Setting(
+        "self_training_weight",
+        1.0,
+        "What a guess counts, where an observed class counts 1.",
+        checks.positive_fraction,
+    ),
+    Setting(
+        "self_training_start",
+        1000,
+        "Steps before self-training begins.",
+        checks.non_negative_integer,
+    ),
+)
 
 # More would follow the chance by which classes are rare in one batch.
 _ROUNDS = 3
 
 
-def check_self_training(confidence: Mapping[str, float], modalities: Sequence[Modality]) -> None:
-    """Raises ValueError where a name is no class modality or a confidence is no probability."""
-    classes = [m.name for m in modalities if isinstance(m.likelihood, Categorical)]
-    for name, value in confidence.items():
-        if name not in classes:
-            raise ValueError(f"self_training names {name!r}; it is for some of {classes}")
-        checks.fraction(f"self_training[{name!r}]", value)
+class SelfTraining:
+    """Which classes a model guesses in training, and what a guess counts; see `guess_missing`.
+
+    Attributes:
+        confidence: By class modality, the probability above which a guess counts.
+        weight: What a guess counts, where an observed class counts 1.
+        start: Steps before that begins.
+    """
+
+    def __init__(
+        self,
+        confidence: Mapping[str, float],
+        weight: float,
+        start: int,
+        modalities: Sequence[Modality],
+    ):
+        """Takes the attributes.
+
+        Raises:
+            ValueError: A name is no class modality, or a number is out of its range.
+        """
+        classes = [m.name for m in modalities if m.likelihood.is_categorical]
+        for name, value in dict(confidence).items():
+            if name not in classes:
+                raise ValueError(f"self_training names {name!r}; it is for some of {classes}")
+            checks.fraction(f"self_training[{name!r}]", value)
+        self.confidence = {name: float(value) for name, value in dict(confidence).items()}
+        self.weight = checks.positive_fraction("self_training_weight", weight)
+        self.start = checks.non_negative_integer("self_training_start", start)
+
+    def possible_targets(self, present: tf.Tensor, names: Sequence[str]) -> tf.Tensor:
+        """Returns 1 where an example may have to reconstruct a modality, `[batch, modality]`."""
+        guessed = tf.constant([float(name in self.confidence) for name in names])
+        return tf.maximum(present, guessed * tf.reduce_max(present, axis=1, keepdims=True))
+
+    def completed(
+        self, model: "BaseVAE", data: Any, step: tf.Tensor
+    ) -> tuple[Any, dict[str, tf.Tensor] | None]:
+        """Returns a batch with guesses, and what each reconstruction counts by name."""
+        if not self.confidence:
+            return data, None
+        x, mask = unpack(data, model.modalities)
+        weight = tf.where(step < self.start, 0.0, self.weight)
+        x, targets = guess_missing(model, x, mask, self.confidence, weight)
+        completed = {"x": x, "mask": mask}
+        of_examples = example_weight(data)
+        return completed if of_examples is None else completed | {"weight": of_examples}, targets
+
+    def get_config(self) -> dict[str, Any]:
+        """Returns a model's arguments that make this again."""
+        return {
+            "self_training": self.confidence,
+            "self_training_weight": self.weight,
+            "self_training_start": self.start,
+        }
 
 
 def guess_missing(

@@ -21,7 +21,7 @@ Said = dict[str, list[tuple[str, float | None]]]
 def text_modalities(model: BaseVAE) -> dict[str, TokenSequence]:
     """Returns the likelihoods of the sequences that a model generates, by name."""
     targets = {m.name: m.likelihood for m in model.targets}
-    return {n: target for n, target in targets.items() if isinstance(target, TokenSequence)}
+    return {n: target for n, target in targets.items() if target.is_sequence}
 
 
 def say(

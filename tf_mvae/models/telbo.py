@@ -1,10 +1,7 @@
 """The triple ELBO of Vedantam, Fischer, Huang and Murphy."""
 
-from collections.abc import Sequence
-
 import keras
 
-from tf_mvae.modality import Modality
 from tf_mvae.models.joint_posterior import JointPosteriorVAE
 from tf_mvae.models.registry import preset
 from tf_mvae.objectives import JointAndUnimodalElbos
@@ -34,15 +31,4 @@ class TELBO(JointPosteriorVAE):
     ```
     """
 
-    def __init__(self, modalities: Sequence[Modality], latent_dim: int = 64, **kwargs):
-        """Creates the model and all its weights.
-
-        Args:
-            modalities: Two or more.
-            latent_dim: Size of the latent.
-            **kwargs: `trunks` of `JointNetwork`, and those of `BaseVAE`.
-
-        Raises:
-            ValueError: There is one modality only, or the trunks are not one for each.
-        """
-        super().__init__(modalities, latent_dim, JointAndUnimodalElbos(), **kwargs)
+    _make_objective = JointAndUnimodalElbos

@@ -12,8 +12,17 @@ from tf_mvae.objectives.engine import Reconstruction
 from tf_mvae.objectives.objective import Objective, Step, complete_examples
 from tf_mvae.objectives.terms import EVERYTHING, Block, Columns, Terms
 from tf_mvae.posteriors import Encoded, Posterior, PosteriorKind
+from tf_mvae.settings import Setting
 
-__all__ = ["AnyElbo", "JointElbo", "TotalCorrelation"]
+__all__ = ["CORRELATION_ALPHA", "AnyElbo", "JointElbo", "TotalCorrelation"]
+
+CORRELATION_ALPHA = Setting(
+    "correlation_alpha",
+    0.9,
+    "Weight of the divergences from unimodal posteriors, 0 to 1.",
+    checks.fraction,
+    argument="alpha",
+)
 
 
 class _OneTerm(Objective):

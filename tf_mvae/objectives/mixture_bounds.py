@@ -16,10 +16,17 @@ from tf_mvae.objectives.terms import Terms
 from tf_mvae.objectives.unimodal import EachExplainsAll
 from tf_mvae.posteriors import Encoded, LatentSpace, Posterior, PosteriorKind
 from tf_mvae.posteriors.posterior import standard_normal_log_prob
+from tf_mvae.settings import Setting
 
-__all__ = ["BOUNDS", "MixtureElbo", "PrivateStratifiedBound", "StratifiedBound"]
+__all__ = ["BOUND", "BOUNDS", "MixtureElbo", "PrivateStratifiedBound", "StratifiedBound"]
 
 BOUNDS = ("elbo", "iwae", "dreg")
+BOUND = Setting(
+    "bound",
+    "dreg",
+    "What is maximised, of --num_samples.",
+    choices=BOUNDS,
+)
 
 
 @keras.saving.register_keras_serializable("tf_mvae")

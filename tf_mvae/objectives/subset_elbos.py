@@ -19,8 +19,45 @@ from tf_mvae.objectives.subsets import (
 )
 from tf_mvae.objectives.terms import EVERYTHING, RANDOM, Block, Columns, Weights
 from tf_mvae.posteriors import DiagonalGaussian, Encoded, Posterior, PosteriorKind
+from tf_mvae.settings import Setting
 
-__all__ = ["SubsetElbos", "default_num_random_subsets", "default_term_weight"]
+__all__ = ["SUBSET_SETTINGS", "SubsetElbos", "default_num_random_subsets", "default_term_weight"]
+
+SUBSET_SETTINGS = (
+    Setting(
+        "cross_weight",
+        {},
+        "Weights of log-likelihoods in the terms whose subset does not contain the modality; the "
+        "likelihood weight if omitted, 0 in the paper's objective.",
+        argument="",
+    ),
+    Setting(
+        "term_weight",
+        {},
+        "Weights of whole terms, for examples with several modalities: label=0.1 is that of the "
+        "ELBO of the label alone, everything=0.5 of the joint one. If omitted, 0.1 for a class "
+        "that other things are reconstructed from, else 1, as in the paper.",
+    ),
+    Setting(
+        "alignment_weight",
+        0.0,
+        "Weight of the divergences KL(q(z | all) || q(z | subset)); they replace the "
+        "ELBOs of subsets and cost no decoding. 0 is none.",
+        checks.non_negative,
+    ),
+    Setting(
+        "num_random_subsets",
+        0,
+        "Random subsets a step, the paper's k.",
+        checks.non_negative_integer,
+    ),
+    Setting(
+        "subset_distribution",
+        "uniform_sizes",
+        "How random subsets are drawn.",
+        choices=SUBSET_DISTRIBUTIONS,
+    ),
+)
 
 _CLASS_ALONE = 0.1
 _RANDOM_WEIGHT = "random"  # of the block RANDOM, in term_weight

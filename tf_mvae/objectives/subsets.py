@@ -6,7 +6,9 @@ no two of them the same. They are drawn inside the graph, and never listed: ther
 `2^n - n - 2` of the last kind.
 """
 
+import functools
 import math
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -73,48 +75,69 @@ def random_subsets(
     """
     num_modalities = present.shape[1]
     check_num_random(num_random, num_modalities)
-    size_cdf = tf.constant(_size_cdf(num_modalities, distribution), tf.float32)
     count = tf.cast(tf.round(tf.reduce_sum(present, axis=1)), tf.int32)
+    cdf = tf.gather(tf.constant(_size_cdf(num_modalities, distribution), tf.float32), count)
     available = tf.constant(
         [min(num_proper_subsets(n), num_random) for n in range(num_modalities + 1)], tf.int32
     )
-    cdf = tf.gather(size_cdf, count)
     available = tf.gather(available, count)
 
     def draw(index, attempt):
-        own_seed = random.fold_in(seed, attempt * num_random + index)
-        numbers = random.stateless_uniform([num_modalities + 1], own_seed)
-        order, number = numbers[:-1], numbers[-1]
-        size = tf.reduce_sum(tf.cast(number >= cdf, tf.int32), axis=1)
-        # One order serves every example: what an example has is counted along it, which
-        # a sort of each example's own would take longer for.
-        along = tf.argsort(order, stable=True)
-        ranks = tf.cumsum(tf.gather(present, along, axis=1), axis=1)
-        ranks = tf.gather(ranks, tf.argsort(along), axis=1)
-        return tf.cast(ranks <= tf.cast(size, tf.float32)[:, tf.newaxis], tf.float32) * present
+        return _draw_subset(present, cdf, random.fold_in(seed, attempt * num_random + index))
 
     drawn = [draw(0, 0)]
     for index in range(1, num_random):
-
-        def is_new(candidate, earlier=tuple(drawn)):
-            same = [tf.reduce_all(candidate == other, axis=1) for other in earlier]
-            return tf.logical_not(tf.reduce_any(tf.stack(same), axis=0))
-
-        def unfinished(attempt, candidate, done):
-            return tf.logical_not(tf.reduce_all(done))
-
-        def again(attempt, candidate, done, index=index, is_new=is_new):
-            fresh = draw(index, attempt)
-            take = tf.logical_and(tf.logical_not(done), is_new(fresh))
-            candidate = tf.where(take[:, tf.newaxis], fresh, candidate)
-            return attempt + 1, candidate, tf.logical_or(done, take)
-
-        state = (0, tf.zeros_like(present), available <= index)
-        _, candidate, _ = tf.while_loop(unfinished, again, state)
-        drawn.append(candidate)
+        drawn.append(_draw_another(functools.partial(draw, index), drawn, available <= index))
     valid = tf.range(num_random)[:, tf.newaxis] < available
     subset = tf.stack(drawn) * tf.cast(valid, tf.float32)[..., tf.newaxis]
     return SubsetTerms(tf.stop_gradient(subset), tf.cast(valid, tf.float32))
+
+
+def _draw_subset(present: tf.Tensor, size_cdf: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
+    """Draws one subset of what each example has, `[batch, modality]`.
+
+    Args:
+        present: 1 where an example has a modality, `[batch, modality]`.
+        size_cdf: The probability of at most so many modalities, `[batch, size]`.
+        seed: Of the order and the number that all examples share.
+    """
+    numbers = random.stateless_uniform([present.shape[1] + 1], seed)
+    order, number = numbers[:-1], numbers[-1]
+    size = tf.reduce_sum(tf.cast(number >= size_cdf, tf.int32), axis=1)
+    # One order serves every example: what an example has is counted along it, which
+    # a sort of each example's own would take longer for.
+    along = tf.argsort(order, stable=True)
+    ranks = tf.cumsum(tf.gather(present, along, axis=1), axis=1)
+    ranks = tf.gather(ranks, tf.argsort(along), axis=1)
+    return tf.cast(ranks <= tf.cast(size, tf.float32)[:, tf.newaxis], tf.float32) * present
+
+
+def _draw_another(
+    draw: Callable[[tf.Tensor], tf.Tensor], earlier: Sequence[tf.Tensor], done: tf.Tensor
+) -> tf.Tensor:
+    """Draws until each example's subset is none of its earlier ones; `[batch, modality]`.
+
+    Args:
+        draw: From the number of an attempt to subsets, `[batch, modality]`.
+        earlier: The subsets that the examples have, each `[batch, modality]`.
+        done: Where an example needs no further subset, `[batch]`; it gets an empty one.
+    """
+
+    def is_new(candidate):
+        same = [tf.reduce_all(candidate == other, axis=1) for other in earlier]
+        return tf.logical_not(tf.reduce_any(tf.stack(same), axis=0))
+
+    def unfinished(attempt, candidate, done):
+        return tf.logical_not(tf.reduce_all(done))
+
+    def again(attempt, candidate, done):
+        fresh = draw(attempt)
+        take = tf.logical_and(tf.logical_not(done), is_new(fresh))
+        candidate = tf.where(take[:, tf.newaxis], fresh, candidate)
+        return attempt + 1, candidate, tf.logical_or(done, take)
+
+    state = (0, tf.zeros_like(earlier[0]), done)
+    return tf.while_loop(unfinished, again, state)[1]
 
 
 def check_num_random(num_random: int, num_modalities: int) -> None:

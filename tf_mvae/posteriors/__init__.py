@@ -1,5 +1,6 @@
 """Posteriors `q(z | S)`: distributions for many subsets at once, and the kinds that make them."""
 
+from tf_mvae.posteriors.conditional import ConditionalNetwork
 from tf_mvae.posteriors.context import Context, subset_context
 from tf_mvae.posteriors.first_expert import FirstExpert
 from tf_mvae.posteriors.gaussian import DiagonalGaussian
@@ -11,9 +12,10 @@ from tf_mvae.posteriors.mixtures import MixtureOfExperts, MixtureOfProducts
 from tf_mvae.posteriors.posterior import Posterior
 from tf_mvae.posteriors.private import PrivateMixtureOfExperts
 from tf_mvae.posteriors.product import Product, Quotient
-from tf_mvae.posteriors.proposals import draw_from_each, draw_proposal
+from tf_mvae.posteriors.proposals import draw_from_each, draw_proposals
 
 __all__ = [
+    "ConditionalNetwork",
     "Context",
     "DiagonalGaussian",
     "Encoded",
@@ -31,6 +33,6 @@ __all__ = [
     "Product",
     "Quotient",
     "draw_from_each",
-    "draw_proposal",
+    "draw_proposals",
     "subset_context",
 ]

@@ -5,9 +5,19 @@ from collections.abc import Mapping, Sequence
 import keras
 import tensorflow as tf
 
+from tf_mvae import checks
+from tf_mvae.errors import UserError
 from tf_mvae.modality import Modality
+from tf_mvae.settings import Setting
 
-__all__ = ["LatentSpace", "PrivatePriors"]
+__all__ = ["PRIVATE_DIM", "LatentSpace", "PrivatePriors"]
+
+PRIVATE_DIM = Setting(
+    "private_dim",
+    32,
+    "Size of each modality's own latent.",
+    checks.positive_integer,
+)
 
 
 class LatentSpace:
@@ -23,6 +33,26 @@ class LatentSpace:
     def __init__(self, shared: int, private: Mapping[str, int] | None = None):
         """Describes a latent space."""
         self.shared, self.private = int(shared), dict(private or {})
+
+    @classmethod
+    def of(
+        cls, names: Sequence[str], shared: int, private: int | Mapping[str, int]
+    ) -> "LatentSpace":
+        """Returns a space in which each modality has a part of its own.
+
+        Args:
+            names: The modalities.
+            shared: Size of the part that they share.
+            private: Size of each one's own, one for all or by name.
+
+        Raises:
+            UserError: A size is below 1, or a name is not known.
+        """
+        sizes = private if isinstance(private, Mapping) else dict.fromkeys(names, private)
+        if set(sizes) != set(names):
+            raise UserError(f"private_dim must have {list(names)}; it has {sorted(sizes)}")
+        sizes = {n: checks.positive_integer(f"private_dim[{n!r}]", sizes[n]) for n in names}
+        return cls(checks.positive_integer("latent_dim", shared), sizes)
 
     @property
     def size(self) -> int:

@@ -10,12 +10,27 @@ from tf_mvae.ops.importance import draw_mixture_chunk
 from tf_mvae.posteriors.gaussian import DiagonalGaussian
 from tf_mvae.posteriors.posterior import Posterior, standard_normal_log_prob
 
-__all__ = ["draw_from_each", "draw_proposal"]
+__all__ = ["draw_from_each", "draw_proposals"]
 
 
-def draw_proposal(posterior: Posterior, seed: tf.Tensor, chunk: int) -> tuple[tf.Tensor, tf.Tensor]:
-    """Draws z, `[chunk, batch, latent]`; returns it with `log p(z) / q(z)`, `[chunk, batch]`."""
-    return posterior.sample_and_log_ratio(chunk, seed)
+def draw_proposals(
+    posteriors: Sequence[Posterior], seed: tf.Tensor, chunk: int
+) -> tuple[tf.Tensor, tf.Tensor]:
+    """Draws as many latents from each of one or several posteriors.
+
+    Args:
+        posteriors: Of the same examples, `[batch]` each.
+        seed: Two integers.
+        chunk: How many latents an example from each.
+
+    Returns:
+        z, `[chunk * posterior, batch, latent]`, and `log p(z) / q(z)` with the mixture q of the
+        posteriors, `[chunk * posterior, batch]`.
+    """
+    if len(posteriors) == 1:
+        return posteriors[0].sample_and_log_ratio(chunk, seed)
+    z, log_ratio, _ = draw_from_each(posteriors, seed, chunk)
+    return z, log_ratio
 
 
 def draw_from_each(

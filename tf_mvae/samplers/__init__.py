@@ -3,6 +3,7 @@
 from tf_mvae.samplers.coupling_flow import CouplingFlow
 from tf_mvae.samplers.fitting import SamplerTrainer, fit, make_optimizer
 from tf_mvae.samplers.mixture_density import MixtureDensity
+from tf_mvae.samplers.mixture_flow import MixtureFlow
 from tf_mvae.samplers.sampler import LatentSampler
 from tf_mvae.samplers.subset_draws import draw_subsets
 
@@ -10,6 +11,7 @@ __all__ = [
     "CouplingFlow",
     "LatentSampler",
     "MixtureDensity",
+    "MixtureFlow",
     "SamplerTrainer",
     "draw_subsets",
     "fit",

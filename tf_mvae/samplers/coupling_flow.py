@@ -1,109 +1,22 @@
 """A conditional normalizing flow of affine coupling layers."""
 
 import itertools
-from typing import Any, ClassVar, NamedTuple
+from typing import Any
 
 import keras
 import numpy as np
 import tensorflow as tf
-import tensorflow_probability as tfp
 
 from tf_mvae import checks
-from tf_mvae.ops import random
-from tf_mvae.posteriors import Context, Posterior
-from tf_mvae.posteriors.posterior import standard_normal_log_prob
+from tf_mvae.posteriors import Context
 from tf_mvae.samplers.coupling import AffineCoupling
+from tf_mvae.samplers.flow_posterior import FlowPosterior, TransformedPosterior
 from tf_mvae.samplers.sampler import LatentSampler
 
-__all__ = ["CouplingFlow", "FlowPosterior"]
+__all__ = ["CouplingFlow"]
 
 _MAX_SHIFT = 8.0  # of the logarithm of the base's scale
-_MOMENT_SAMPLES = 64
 _COUNTER = itertools.count()
-
-
-class _Parameters(NamedTuple):
-    loc: tf.Tensor
-    log_scale: tf.Tensor
-    features: tf.Tensor
-
-
-class FlowPosterior(_Parameters, Posterior):
-    """`z = loc + exp(log_scale) f(noise; features)`, with an invertible f; all `[batch, ...]`.
-
-    Each flow has a subclass of its own, whose `flow` is the layer, so that a distribution is
-    tensors alone and passes through `tf.function`.
-    """
-
-    flow: ClassVar["CouplingFlow"]
-
-    def mean(self) -> tf.Tensor:
-        """See `Posterior.mean`; over 64 samples of a fixed seed."""
-        return tf.reduce_mean(self._moment_samples(), axis=0)
-
-    def variance(self) -> tf.Tensor:
-        """See `Posterior.variance`; over 64 samples of a fixed seed."""
-        return tf.math.reduce_variance(self._moment_samples(), axis=0)
-
-    def sample(
-        self,
-        num_samples: int | tf.Tensor,
-        seed: tf.Tensor,
-        temperature: float | tf.Tensor | None = None,
-    ) -> tf.Tensor:
-        """See `Posterior.sample`; the temperature is that of the noise that is transformed."""
-        noise = self._noise(num_samples, seed)
-        return self.forward(noise if temperature is None else temperature * noise)[0]
-
-    def sample_and_log_ratio(
-        self, num_samples: int | tf.Tensor, seed: tf.Tensor
-    ) -> tuple[tf.Tensor, tf.Tensor]:
-        """See `Posterior.sample_and_log_ratio`."""
-        noise = self._noise(num_samples, seed)
-        z, log_volume = self.forward(noise)
-        log_q = standard_normal_log_prob(noise) - log_volume
-        return z, standard_normal_log_prob(z) - log_q
-
-    def log_prob(self, z: tf.Tensor) -> tf.Tensor:
-        """See `Posterior.log_prob`."""
-        noise, log_volume = self.inverse(z)
-        return standard_normal_log_prob(noise) + log_volume
-
-    def forward(self, noise: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        """Returns z, `[..., batch, latent]`, and `log |det dz / dnoise|`, `[..., batch]`."""
-        value, log_volume = self.flow.forward(noise, self.features)
-        z = self.loc + tf.exp(self.log_scale) * value
-        return z, log_volume + tf.reduce_sum(self.log_scale, axis=-1)
-
-    def inverse(self, z: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        """Returns the noise, `[..., batch, latent]`, and `log |det dnoise / dz|`."""
-        value = (z - self.loc) * tf.exp(-self.log_scale)
-        noise, log_volume = self.flow.inverse(value, self.features)
-        return noise, log_volume - tf.reduce_sum(self.log_scale, axis=-1)
-
-    def distribution(self) -> tfp.distributions.Distribution:
-        """See `Posterior.distribution`: a `tfd.TransformedDistribution`."""
-        tfd, tfb = tfp.distributions, tfp.bijectors
-        base = tfd.MultivariateNormalDiag(tf.zeros_like(self.loc), tf.ones_like(self.loc))
-        bijector = tfb.Inline(
-            forward_fn=lambda noise: self.forward(noise)[0],
-            inverse_fn=lambda z: self.inverse(z)[0],
-            inverse_log_det_jacobian_fn=lambda z: self.inverse(z)[1],
-            forward_log_det_jacobian_fn=lambda noise: self.forward(noise)[1],
-            forward_min_event_ndims=1,
-        )
-        return tfd.TransformedDistribution(base, bijector)
-
-    def take(self, index: int | slice) -> "FlowPosterior":
-        """See `Posterior.take`."""
-        return type(self)(*(part[index] for part in self))
-
-    def _noise(self, num_samples: int | tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
-        shape = tf.concat([[num_samples], tf.shape(self.loc)], 0)
-        return tf.ensure_shape(random.batch_normal(shape, seed), [None, *self.loc.shape])
-
-    def _moment_samples(self) -> tf.Tensor:
-        return self.sample(_MOMENT_SAMPLES, tf.constant([0, 0]))
 
 
 @keras.saving.register_keras_serializable("tf_mvae")
@@ -119,6 +32,8 @@ class CouplingFlow(LatentSampler):
     maps are zero at first, so that a flow that is not fitted is `q(z | S)` (of a mixture: the
     Gaussian of its mean and variances). The density is exact, and sampling takes one pass.
     """
+
+    posterior_type: type[TransformedPosterior] = FlowPosterior
 
     def __init__(
         self,
@@ -158,20 +73,31 @@ class CouplingFlow(LatentSampler):
             AffineCoupling(permutation, self.units, self.max_log_scale, name=f"coupling_{index}")
             for index, permutation in enumerate(self._permutations())
         ]
-        name = f"FlowPosterior{next(_COUNTER)}"  # tf.function tells named tuples by their names
-        self._posterior = type(name, (FlowPosterior,), {"flow": self})
+        # tf.function tells named tuples by their names.
+        name = f"{self.posterior_type.__name__}{next(_COUNTER)}"
+        self._posterior = type(name, (self.posterior_type,), {"flow": self})
+        self._build_base()
         self._build_on_zeros()
 
-    def of(self, context: Context) -> FlowPosterior:
+    def of(self, context: Context) -> TransformedPosterior:
         """See `LatentSampler.of`."""
         features = self.features(context)
         shift, log_factor = tf.split(self.base(features), 2, axis=-1)
         log_factor = _MAX_SHIFT * tf.tanh(log_factor / _MAX_SHIFT)
         log_scale = 0.5 * context.log_variance + log_factor
-        return self._posterior(context.loc + shift, log_scale, features)
+        return self._posterior(
+            context.loc + shift, log_scale, features, *self._base_parameters(features)
+        )
+
+    def _build_base(self) -> None:
+        """Creates the layers that the density of the noise needs: none."""
+
+    def _base_parameters(self, features: tf.Tensor) -> tuple[tf.Tensor, ...]:
+        """Returns what the density of the noise is made of: nothing."""
+        return ()
 
     def forward(self, noise: tf.Tensor, features: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        """Runs the coupling layers from noise, `[..., batch, latent]`; see `FlowPosterior`."""
+        """Runs the coupling layers from noise, `[..., batch, latent]`; see the posterior."""
         value, total = noise, tf.zeros([])
         for coupling in reversed(self.couplings):
             value, log_volume = coupling.forward(value, features)
@@ -179,7 +105,7 @@ class CouplingFlow(LatentSampler):
         return value, total
 
     def inverse(self, value: tf.Tensor, features: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        """Runs the coupling layers back to noise; see `FlowPosterior`."""
+        """Runs the coupling layers back to noise; see the posterior."""
         total = tf.zeros([])
         for coupling in self.couplings:
             value, log_volume = coupling.inverse(value, features)

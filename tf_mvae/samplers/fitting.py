@@ -232,7 +232,6 @@ def fit(
         UserError: The model has conditions, the sampler does not fit it, or the data do not.
 
     Example:
-
     ```python
     model.fit(data, epochs=20)
     tf_mvae.samplers.fit(model, data, epochs=20)
@@ -242,24 +241,26 @@ def fit(
     """
     epochs = checks.positive_integer("epochs", epochs)
     learning_rate = checks.positive("learning_rate", learning_rate)
-    if sampler is None:
-        sampler = model.sampler or CouplingFlow(model.latent_dim, model.num_columns)
+    sampler = sampler or model.sampler or CouplingFlow(model.latent_dim, model.num_columns)
     trainer = SamplerTrainer(model, sampler, seed)
     data = checked_input(data, model.modalities, kwargs.pop("sample_weight", None))
-    steps = kwargs.get("steps_per_epoch")
     if isinstance(data, Mapping):
-        batch_size = checks.positive_integer("batch_size", batch_size)
-        rows = len(next(iter(data["x"].values())))
-        steps = steps or math.ceil(rows / batch_size)
-        kwargs["batch_size"] = batch_size
-    elif steps is None and isinstance(data, tf.data.Dataset) and data.cardinality() > 0:
-        steps = int(data.cardinality())
-    trainer.compile(
-        make_optimizer(learning_rate, steps and steps * epochs), jit_compile=jit_compile
-    )
+        kwargs["batch_size"] = checks.positive_integer("batch_size", batch_size)
+    steps = kwargs.get("steps_per_epoch") or _num_batches(data, batch_size)
+    optimizer = make_optimizer(learning_rate, steps and steps * epochs)
+    trainer.compile(optimizer, jit_compile=jit_compile)
     try:
         history = trainer.fit(data, validation_data=validation_data, epochs=epochs, **kwargs)
     finally:
         sampler.trainable = False  # the model's optimizer has none of its weights
     model.set_sampler(sampler)
     return history
+
+
+def _num_batches(data: Any, batch_size: int) -> int | None:
+    """Returns the number of batches of an epoch, None if it is not known."""
+    if isinstance(data, Mapping):
+        return math.ceil(len(next(iter(data["x"].values()))) / batch_size)
+    if isinstance(data, tf.data.Dataset) and data.cardinality() > 0:
+        return int(data.cardinality())
+    return None

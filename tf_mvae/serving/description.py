@@ -8,10 +8,7 @@ import tensorflow as tf
 from tensorflow.core.protobuf import meta_graph_pb2
 
 from tf_mvae.distributions.likelihoods import (
-    Bernoulli,
-    Categorical,
     Likelihood,
-    TokenSequence,
 )
 from tf_mvae.distributions.members import MemberLikelihood
 from tf_mvae.models import BaseVAE
@@ -62,7 +59,7 @@ def describe_modalities(model: BaseVAE) -> dict[str, Any]:
             **_bounds(likelihood),
             "is_image": likelihood.is_image,
         }
-        if isinstance(likelihood, Categorical):
+        if likelihood.is_categorical:
             entry["class_names"] = list(likelihood.class_names)
         if modality.mask_shape:
             entry["members"] = list(modality.column_names)
@@ -239,14 +236,14 @@ def _of_one(likelihood: Likelihood) -> Likelihood:
 
 def _expected(name: str, likelihood: Likelihood) -> dict[str, Any]:
     likelihood = _of_one(likelihood)
-    if isinstance(likelihood, Categorical):
+    if likelihood.is_categorical:
         meaning = f"Probability of each class of {name}, in the order of class_names."
         return {"low": 0, "high": 1, "meaning": meaning}
-    if isinstance(likelihood, TokenSequence):
+    if likelihood.is_sequence:
         meaning = f"Ids of {name}, the most probable symbol at each step."
         return {**_bounds(likelihood), "meaning": meaning}
     meaning = f"Expected value of {name}."
-    if isinstance(likelihood, Bernoulli):
+    if likelihood.is_binary:
         return {"low": 0, "high": 1, "meaning": meaning}
     return {"low": 0 if np.min(likelihood.low) >= 0 else None, "high": None, "meaning": meaning}
 

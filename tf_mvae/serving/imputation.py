@@ -7,7 +7,7 @@ import numpy as np
 import tensorflow as tf
 import tensorflow_probability as tfp
 
-from tf_mvae.distributions.likelihoods import Bernoulli, Likelihood
+from tf_mvae.distributions.likelihoods import Likelihood
 from tf_mvae.errors import UserError
 from tf_mvae.modality import Modality
 from tf_mvae.models import BaseVAE
@@ -15,12 +15,18 @@ from tf_mvae.models.imputation_draws import (
     block_seed,
     draw_parts,
     latent_seeds,
-    likelihood_parts,
     refuse_sequences,
 )
 from tf_mvae.serving.parts import Parts
 
-__all__ = ["NUM_QUANTILES", "can_impute", "describe_imputed", "impute", "quantiles_name"]
+__all__ = [
+    "NUM_QUANTILES",
+    "can_impute",
+    "describe_imputed",
+    "impute",
+    "quantiles_name",
+    "quantiles_spec",
+]
 
 NUM_QUANTILES = 3
 # An output's name is one of these and the modality's: no two outputs have the same.
@@ -52,6 +58,11 @@ def quantiles_name(model: BaseVAE) -> str:
     """Returns the name of the input of probabilities: `quantiles`, if no modality has it."""
     taken = [modality.name for modality in model.modalities]
     return "wanted_quantiles" if "quantiles" in taken else "quantiles"
+
+
+def quantiles_spec(model: BaseVAE) -> tf.TensorSpec:
+    """Returns that input: float32, `[NUM_QUANTILES]`."""
+    return tf.TensorSpec([NUM_QUANTILES], name=quantiles_name(model))
 
 
 def impute(
@@ -96,7 +107,7 @@ def impute(
     model = parts.model
     z = parts.conditional(x, mask).sample(num_samples, latent_seeds(seed)[0])
     z = tf.ensure_shape(z, [None, None, model.latent_dim])
-    conditions = {name: x[name] for name in model.conditions}
+    conditions = parts.conditions(x)
     found = {}
     for modality in model.targets:
         drawn = draw_parts(model, modality, z, conditions, seed)
@@ -137,7 +148,7 @@ def _answers(
 ) -> dict[str, tf.Tensor]:
     """Returns the outputs of one modality."""
     name, likelihood = modality.name, modality.likelihood
-    parts = [part for part, _ in likelihood_parts(likelihood, None)]
+    parts = [part for part, _ in likelihood.independent_parts()]
     summaries = [_summary(p, *pair, quantiles) for p, pair in zip(parts, drawn, strict=True)]
     means, deviations, bounds, probabilities = zip(*summaries, strict=True)
     prepared = modality.prepare(value, mask)
@@ -175,7 +186,7 @@ def _summary(
         bounds = [tf.reduce_sum(tf.cast(below < q, tf.float32), -1) for q in _each(quantiles)]
         mean = tf.cast(tf.argmax(expected, -1), tf.float32)
         return mean, tf.fill(tf.shape(mean), np.float32(np.nan)), tf.stack(bounds, 1), expected
-    if isinstance(part, Bernoulli):
+    if part.is_binary:
         bounds = [tf.cast(1 - expected < q, tf.float32) for q in _each(quantiles)]
         return expected, tf.sqrt(expected * (1 - expected)), tf.stack(bounds, 1), None
     bounds = tfp.stats.percentile(sample, 100 * quantiles, axis=0, interpolation="linear")

@@ -10,7 +10,7 @@ from tf_mvae.ops.importance import (
     chunk_sizes,
     stream_chunks,
 )
-from tf_mvae.posteriors import draw_from_each
+from tf_mvae.posteriors import draw_proposals
 from tf_mvae.serving.parts import Parts
 
 __all__ = ["MAX_ROWS", "log_likelihood"]
@@ -59,11 +59,7 @@ def log_likelihood(
     chunk, number = chunk_sizes(steps, size * rows * each, MAX_ROWS)
 
     def add_chunk(index, sums):
-        own = chunk_seed(seed, index)
-        if each == 1:
-            z, log_weight = posteriors[0].sample_and_log_ratio(chunk, own)
-        else:
-            z, log_weight, _ = draw_from_each(posteriors, own, chunk)
+        z, log_weight = draw_proposals(posteriors, chunk_seed(seed, index), chunk)
         log_weight += tf.ensure_shape(parts.log_prob(z, prepared, mask), [None, None])
         counts = tf.cast(each * tf.minimum(chunk, steps - index * chunk), tf.float32)
         return sums.add(log_weight, counts)

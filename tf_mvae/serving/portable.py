@@ -1,5 +1,7 @@
 """What other runtimes than TensorFlow can run of a model: graphs without random numbers."""
 
+from collections.abc import Mapping
+
 import tensorflow as tf
 
 from tf_mvae.batch import unpack
@@ -55,39 +57,49 @@ def portable_functions(
             f"a {type(model).__name__} has a mixture as its posterior, of which one noise cannot "
             "be made a sample; export it as saved_model or keras"
         )
-    values, masks = named.value_specs(model), named.mask_specs(model)
-    conditions = [spec for spec in values if spec.name in model.conditions]
+    functions = _Functions(model)
+    given = [*named.value_specs(model), *named.mask_specs(model)]
+    conditions = [spec for spec in named.value_specs(model) if spec.name in model.conditions]
     latent = tf.TensorSpec([None, model.latent_dim], name="z")
-    noise = noise_name(model)
-    noise_spec = tf.TensorSpec([None, None, model.latent_dim], name=noise)
-    prefix = expected_prefix(model)
+    noise = tf.TensorSpec([None, None, model.latent_dim], name=noise_name(model))
+    return {
+        "encode": trace(functions.encode, given),
+        "decode": trace(functions.decode, [latent, *conditions]),
+        "generate": trace(functions.generate, [*given, noise, named.DRAWS["temperature"]]),
+    }
 
-    def posterior(given):
-        names = [modality.name for modality in model.modalities]
-        mask = {name: given[f"{name}_mask"] for name in names if f"{name}_mask" in given}
-        batch = {"x": {name: given[name] for name in names}, "mask": mask}
-        x, mask = unpack(batch, model.modalities)
-        found = model._infer(x, mask)
-        return x, found.mean(), found.log_variance()
 
-    def expected(z, given):
-        values = model.from_latent(z, given=given)
-        return {prefix + name: value for name, value in values.items()}
+class _Functions:
+    """What a model computes without random numbers, from named tensors to named tensors."""
 
-    def encode(**given):
-        _, loc, log_variance = posterior(given)
+    def __init__(self, model: BaseVAE):
+        self._model = model
+        self._noise = noise_name(model)
+        self._prefix = expected_prefix(model)
+
+    def encode(self, **given: tf.Tensor) -> dict[str, tf.Tensor]:
+        """Returns the posterior's two parameters."""
+        _, loc, log_variance = self._posterior(given)
         return {"loc": loc, "log_variance": log_variance}
 
-    def decode(z, **given):
-        return expected(z, given)
+    def decode(self, z: tf.Tensor, **conditions: tf.Tensor) -> dict[str, tf.Tensor]:
+        """Returns every modality's expected value."""
+        values = self._model.from_latent(z, given=conditions)
+        return {self._prefix + name: value for name, value in values.items()}
 
-    def generate(temperature, **given):
-        x, loc, log_variance = posterior(given)
-        z = loc + temperature * tf.exp(log_variance / 2) * given[noise]
-        return {"z": z, **expected(z, x)}
+    def generate(self, temperature: tf.Tensor, **given: tf.Tensor) -> dict[str, tf.Tensor]:
+        """Returns latents made of noise, and what is expected of each."""
+        x, loc, log_variance = self._posterior(given)
+        z = loc + temperature * tf.exp(log_variance / 2) * given[self._noise]
+        return {"z": z, **self.decode(z, **x)}
 
-    return {
-        "encode": trace(encode, [*values, *masks]),
-        "decode": trace(decode, [latent, *conditions]),
-        "generate": trace(generate, [*values, *masks, noise_spec, named.DRAWS["temperature"]]),
-    }
+    def _posterior(
+        self, given: Mapping[str, tf.Tensor]
+    ) -> tuple[dict[str, tf.Tensor], tf.Tensor, tf.Tensor]:
+        """Returns the examples and their posterior's parameters."""
+        names = [modality.name for modality in self._model.modalities]
+        mask = {name: given[f"{name}_mask"] for name in names if f"{name}_mask" in given}
+        batch = {"x": {name: given[name] for name in names}, "mask": mask}
+        x, mask = unpack(batch, self._model.modalities)
+        found = self._model._infer(x, mask)
+        return x, found.mean(), found.log_variance()

@@ -1,11 +1,14 @@
 """The signatures of an exported model: plain TensorFlow functions with named tensors."""
 
+from collections.abc import Callable, Mapping
+from typing import Any
+
 import tensorflow as tf
 
 from tf_mvae.models import BaseVAE
 from tf_mvae.ops import random
 from tf_mvae.serving import inputs as named
-from tf_mvae.serving.imputation import NUM_QUANTILES, can_impute, quantiles_name
+from tf_mvae.serving.imputation import can_impute, quantiles_name, quantiles_spec
 from tf_mvae.serving.imputation import impute as fill
 from tf_mvae.serving.log_likelihood import log_likelihood as estimate
 from tf_mvae.serving.parts import Parts
@@ -15,8 +18,13 @@ __all__ = ["ALL_PRESENT", "ServedModel", "signatures"]
 
 ALL_PRESENT = "_all_present"
 
-_LIKELIHOOD_SAMPLES = 1000
-_IMPUTATION_SAMPLES = 100
+Function = tf.types.experimental.PolymorphicFunction
+Tensors = dict[str, tf.Tensor]
+
+# What stands for draws that a request does not describe.
+_DRAW = {"num_samples": 1, "seed": [0, 0], "temperature": 1.0}
+_LIKELIHOOD_DRAW = {"num_samples": 1000, "seed": [0, 0]}
+_IMPUTATION_DRAW = {"num_samples": 100, "seed": [0, 0]}
 _QUANTILES = [0.05, 0.5, 0.95]
 
 
@@ -29,9 +37,7 @@ class ServedModel(tf.Module):
         self.model_variables = [variable.value for variable in model.variables]
 
 
-def signatures(
-    model: BaseVAE,
-) -> dict[str, tf.types.experimental.PolymorphicFunction]:
+def signatures(model: BaseVAE) -> dict[str, Function]:
     """Returns the functions to export, by name. The batch size is free.
 
     A modality is an input under its name, in its prepared type (float32, images in
@@ -73,64 +79,107 @@ def signatures(
     Args:
         model: The model to export.
     """
-    values, masks = named.value_specs(model), named.mask_specs(model)
-    conditions = [spec for spec in values if spec.name in model.conditions]
-    count, seed_spec, temperature_spec = named.DRAWS.values()
+    functions = _Functions(model)
     latent = tf.TensorSpec([None, model.latent_dim], name="z")
+    conditions = [spec for spec in named.value_specs(model) if spec.name in model.conditions]
+    found = {
+        "decode": trace(functions.decode, [latent, *conditions]),
+        **_of_examples(model, functions.serving_default),
+        **_of_examples(model, functions.encode),
+        **_of_examples(model, functions.generate, _DRAW),
+        **_of_examples(model, functions.log_likelihood, _LIKELIHOOD_DRAW),
+    }
+    if can_impute(model):
+        wanted = {quantiles_spec(model): tf.constant(_QUANTILES)}
+        found |= _of_examples(model, functions.impute, _IMPUTATION_DRAW, wanted)
+        del found["impute" + ALL_PRESENT]  # there is nothing to fill
+    if not conditions:
+        found["sample"] = trace(functions.sample, *_draws(_DRAW))
+    return found
 
-    parts = Parts(model)
 
-    def serving_default(**given):
-        x, mask = named.unpack(model, given)
-        if model.sampler is not None:
-            return parts.complete(x, mask)
-        z = parts.infer(x, mask).mean()
-        return {"z": z, **parts.expected(z, parts.conditions(x))}
+class _Functions:
+    """What the signatures compute, from named tensors to named tensors."""
 
-    def encode(**given):
-        posterior = parts.infer(*named.unpack(model, given))
+    def __init__(self, model: BaseVAE):
+        self._model = model
+        self._parts = Parts(model)
+
+    def serving_default(self, **given: tf.Tensor) -> Tensors:
+        """Returns the posterior's mean and every modality's expected value."""
+        x, mask = named.unpack(self._model, given)
+        if self._model.sampler is not None:
+            return self._parts.complete(x, mask)
+        return self._with_expected(self._parts.infer(x, mask).mean(), x)
+
+    def encode(self, **given: tf.Tensor) -> Tensors:
+        """Returns the posterior's two parameters."""
+        posterior = self._parts.infer(*named.unpack(self._model, given))
         return {"loc": posterior.mean(), "log_variance": posterior.log_variance()}
 
-    def decode(z, **given):
-        return parts.expected(z, given)
+    def decode(self, z: tf.Tensor, **conditions: tf.Tensor) -> Tensors:
+        """Returns every modality's expected value."""
+        return self._parts.expected(z, conditions)
 
-    def generate(num_samples, seed, temperature, **given):
-        x, mask = named.unpack(model, given)
-        posterior = parts.conditional(x, mask)
+    def generate(
+        self, num_samples: tf.Tensor, seed: tf.Tensor, temperature: tf.Tensor, **given: tf.Tensor
+    ) -> Tensors:
+        """Returns latents drawn given the examples, and what is expected of each."""
+        x, mask = named.unpack(self._model, given)
+        posterior = self._parts.conditional(x, mask)
         z = posterior.sample(num_samples, random.split(seed, 2)[0], temperature)
-        z = tf.ensure_shape(z, [None, None, model.latent_dim])
-        return {"z": z, **parts.expected(z, parts.conditions(x))}
+        return self._with_expected(tf.ensure_shape(z, [None, None, self._model.latent_dim]), x)
 
-    def sample(num_samples, seed, temperature):
-        z = model._drawn_from_nothing(num_samples, random.split(seed, 2)[0], temperature)
-        return {"z": z, **parts.expected(z, {})}
+    def sample(self, num_samples: tf.Tensor, seed: tf.Tensor, temperature: tf.Tensor) -> Tensors:
+        """Returns latents drawn given nothing, and what is expected of each."""
+        z = self._model._drawn_from_nothing(num_samples, random.split(seed, 2)[0], temperature)
+        return self._with_expected(z, {})
 
-    def log_likelihood(num_samples, seed, **given):
-        return estimate(parts, *named.unpack(model, given), num_samples, seed)
+    def log_likelihood(
+        self, num_samples: tf.Tensor, seed: tf.Tensor, **given: tf.Tensor
+    ) -> Tensors:
+        """Returns an importance-sampled estimate of each example's log-likelihood."""
+        return estimate(self._parts, *named.unpack(self._model, given), num_samples, seed)
 
-    wanted = tf.TensorSpec([NUM_QUANTILES], name=quantiles_name(model))
+    def impute(self, num_samples: tf.Tensor, seed: tf.Tensor, **given: tf.Tensor) -> Tensors:
+        """Returns what is missing filled in, and how sure that is."""
+        quantiles = given.pop(quantiles_name(self._model))
+        x, mask = named.unpack(self._model, given)
+        return fill(self._parts, x, mask, num_samples, quantiles, seed)
 
-    def impute(num_samples, seed, **given):
-        quantiles = given.pop(wanted.name)
-        return fill(parts, *named.unpack(model, given), num_samples, quantiles, seed)
+    def _with_expected(self, z: tf.Tensor, x: Mapping[str, tf.Tensor]) -> Tensors:
+        """Returns `z` and every modality's expected value given it and the conditions in `x`."""
+        return {"z": z, **self._parts.expected(z, self._parts.conditions(x))}
 
-    draw = {count: 1, seed_spec: [0, 0], temperature_spec: 1.0}
-    draw_many = {count: _LIKELIHOOD_SAMPLES, seed_spec: [0, 0]}
+
+def _of_examples(
+    model: BaseVAE,
+    function: Callable[..., Tensors],
+    draw: Mapping[str, Any] | None = None,
+    more: Mapping[tf.TensorSpec, tf.Tensor] | None = None,
+) -> dict[str, Function]:
+    """Traces a function of examples twice: with masks, and of examples that have everything.
+
+    Args:
+        model: The model.
+        function: A method of `_Functions`; its name is the signature's.
+        draw: Values that stand for the function's inputs about draws, by name.
+        more: Its other inputs, with the values that stand for them.
+    """
+    values, masks = named.value_specs(model), named.mask_specs(model)
     optional = named.optional_values(model)
     absent = named.nothing([spec for spec in values if spec.name in optional] + masks)
-    found = {"decode": trace(decode, [latent, *conditions])}
-    functions = [(serving_default, {}), (encode, {}), (generate, draw), (log_likelihood, draw_many)]
-    if can_impute(model):
-        drawn = {count: _IMPUTATION_SAMPLES, wanted: _QUANTILES, seed_spec: [0, 0]}
-        functions.append((impute, drawn))
-    for function, drawn in functions:
-        name = function.__name__
-        defaults = {spec.name: tf.constant(value, spec.dtype) for spec, value in drawn.items()}
-        found[name] = trace(function, [*values, *masks, *drawn], {**absent, **defaults})
-        if function is impute:  # which fills nothing where everything is present
-            continue
-        found[name + ALL_PRESENT] = trace(function, [*values, *drawn], defaults)
-    if not conditions:
-        defaults = {spec.name: tf.constant(value, spec.dtype) for spec, value in draw.items()}
-        found["sample"] = trace(sample, list(draw), defaults)
-    return found
+    drawn, defaults = _draws(draw or {})
+    for spec, value in (more or {}).items():
+        drawn, defaults = [*drawn, spec], {**defaults, spec.name: value}
+    name = function.__name__
+    return {
+        name: trace(function, [*values, *masks, *drawn], {**absent, **defaults}),
+        name + ALL_PRESENT: trace(function, [*values, *drawn], defaults),
+    }
+
+
+def _draws(draw: Mapping[str, Any]) -> tuple[list[tf.TensorSpec], Tensors]:
+    """Returns the inputs that describe draws, and what stands for each where it is omitted."""
+    specs = [named.DRAWS[name] for name in draw]
+    return specs, {spec.name: tf.constant(draw[spec.name], spec.dtype) for spec in specs}

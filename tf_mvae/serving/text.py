@@ -10,6 +10,7 @@ from typing import Any
 import tensorflow as tf
 
 from tf_mvae.data.vocabulary import Vocabulary
+from tf_mvae.distributions.likelihoods import TokenSequence
 from tf_mvae.errors import UserError
 from tf_mvae.models import BaseVAE
 from tf_mvae.models.sentences import say, text_modalities
@@ -72,23 +73,7 @@ def export_text(
             )
             for name in names
         }
-
-        def translate(seed, **given):
-            x, mask = {}, {}
-            for name in names:
-                sentence = tf.strings.strip(given[name])
-                there = tf.strings.length(sentence) > 0
-                ids = served.tokenizers[name].tokenize(sentence)
-                ids = ids.to_tensor(PAD, shape=[None, texts[name].length])
-                x[name] = tf.where(there[:, tf.newaxis], ids, PAD)
-                mask[name] = tf.cast(there, tf.float32)
-            z = model._infer(x, mask).sample(_SAMPLES, seed)
-            z = tf.ensure_shape(z, [_SAMPLES, None, model.latent_dim])
-            return {name: _joined(texts[name], say(model, z, name)[0][:, 0]) for name in names}
-
-        specs = [tf.TensorSpec([None], tf.string, name=name) for name in names]
-        seed = tf.TensorSpec([2], tf.int32, name="seed")
-        function = trace(translate, [*specs, seed], {"seed": tf.zeros([2], tf.int32)})
+        function = _translation(model, texts, served.tokenizers)
         save_signatures(served, directory, {"serving_default": function})
         check_stock_operations(read_meta_graph(directory).graph_def, _OPERATIONS)
         extra = directory / "assets.extra"
@@ -100,6 +85,33 @@ def export_text(
     return write_version(root, write, version, marker="saved_model.pb")
 
 
+def _translation(
+    model: BaseVAE, texts: Mapping[str, TokenSequence], tokenizers: Mapping[str, Any]
+) -> tf.types.experimental.PolymorphicFunction:
+    """Returns the signature's function, from a sentence of each language to one of each."""
+    names = [modality.name for modality in model.modalities]
+
+    def translate(seed, **given):
+        x, mask = {}, {}
+        for name in names:
+            x[name], mask[name] = _ids(given[name], tokenizers[name], texts[name].length)
+        z = model._infer(x, mask).sample(_SAMPLES, seed)
+        z = tf.ensure_shape(z, [_SAMPLES, None, model.latent_dim])
+        return {name: _joined(texts[name], say(model, z, name)[0][:, 0]) for name in names}
+
+    specs = [tf.TensorSpec([None], tf.string, name=name) for name in names]
+    seed = tf.TensorSpec([2], tf.int32, name="seed")
+    return trace(translate, [*specs, seed], {"seed": tf.zeros([2], tf.int32)})
+
+
+def _ids(sentences: tf.Tensor, tokenizer: Any, length: int) -> tuple[tf.Tensor, tf.Tensor]:
+    """Returns the ids of sentences, `[batch, length]`, and a mask, `[batch]`: 0 for empty ones."""
+    sentences = tf.strings.strip(sentences)
+    there = tf.strings.length(sentences) > 0
+    ids = tokenizer.tokenize(sentences).to_tensor(PAD, shape=[None, length])
+    return tf.where(there[:, tf.newaxis], ids, PAD), tf.cast(there, tf.float32)
+
+
 def _resource(content: bytes) -> str:
     """Returns a name that no other sub-words have.
 
@@ -108,7 +120,7 @@ def _resource(content: bytes) -> str:
     return f"sentencepiece_{hashlib.sha256(content).hexdigest()[:16]}"
 
 
-def _joined(likelihood: Any, ids: tf.Tensor) -> tf.Tensor:
+def _joined(likelihood: TokenSequence, ids: tf.Tensor) -> tf.Tensor:
     """Returns what rows of ids say, as `TokenSequence.text` does, in a graph."""
     words = ["" if number <= END else word for number, word in enumerate(likelihood.words)]
     said = tf.strings.reduce_join(tf.gather(tf.constant(words), ids), axis=-1)

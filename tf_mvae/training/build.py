@@ -27,6 +27,7 @@ __all__ = [
     "build_model",
     "load_split",
     "make_modalities",
+    "modality_names",
     "model_class",
     "options_of",
     "resolved",
@@ -137,11 +138,12 @@ def load_split(config: RunConfig, name: str, masks: Masks | None = None) -> Spli
     split = experiment.load(name, config.data_dir, **options)
     if masks is not None:
         split = with_masks(split, masks(split))
-    if model_class(config).max_modalities is None:
+    most = model_class(config).max_modalities
+    if most is None:
         return split
-    if experiment.named_by is not None:  # a modality cannot be made before the run's assets
-        return split.only([_first(config, options[experiment.named_by])])
-    return split.only([modality.name for modality in make_modalities(config)])
+    names = list(modality_names(config))
+    first = _first(config, names)
+    return split.only(sorted(names, key=lambda name: name != first)[:most])
 
 
 @contextlib.contextmanager
@@ -174,6 +176,29 @@ def make_modalities(config: RunConfig) -> list[Modality]:
     first = _first(config, names)
     modalities.sort(key=lambda modality: modality.name != first)
     return modalities[:most]
+
+
+@_mistakes_named()
+def modality_names(config: RunConfig) -> dict[str, tuple[str, ...]]:
+    """Returns the names of an experiment's modalities, each with those of a group's members.
+
+    Modalities are made only if the experiment does not declare the names.
+
+    Args:
+        config: The run's configuration.
+
+    Raises:
+        UserError: The modalities cannot be made.
+    """
+    experiment = registry.get(config.experiment)
+    options = options_of(config, experiment)
+    if experiment.names is not None:
+        return {name: tuple(own) for name, own in experiment.names(**options).items()}
+    if experiment.named_by is not None:  # a modality cannot be made before the run's assets
+        return dict.fromkeys(options[experiment.named_by], ())
+    weights = config.likelihood_weight, config.get("cross_weight", {})
+    made = experiment.modalities(*weights, **options)
+    return {m.name: m.column_names if m.mask_shape else () for m in made}
 
 
 def _check_weights(config: RunConfig, modalities: Sequence[Modality], more: set[str]) -> None:

@@ -10,7 +10,6 @@ from tf_mvae import checks
 from tf_mvae.data.buckets import Buckets
 from tf_mvae.data.pipeline import CACHE_BYTES, Split, evaluation_batches, training_batches
 from tf_mvae.data.sharding import WHOLE, Part
-from tf_mvae.distributions.likelihoods import TokenSequence
 from tf_mvae.errors import UserError
 from tf_mvae.settings import Setting
 from tf_mvae.training.build import make_modalities
@@ -111,7 +110,7 @@ class Feed:
         """Returns how sentences of like length come together, if they are to."""
         if not self.config.bucket_batches:
             return None
-        named = [m for m in make_modalities(self.config) if isinstance(m.likelihood, TokenSequence)]
+        named = [m for m in make_modalities(self.config) if m.likelihood.is_sequence]
         if not named:
             raise UserError(
                 f"--bucket_batches is for sentences; {self.config.experiment} has no sequence"

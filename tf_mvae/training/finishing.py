@@ -13,7 +13,6 @@ from absl import logging
 
 from tf_mvae import files
 from tf_mvae.data.pipeline import CACHE_BYTES
-from tf_mvae.distributions.likelihoods import Categorical
 from tf_mvae.experiments import registry
 from tf_mvae.modality import Modality
 from tf_mvae.models import BaseVAE
@@ -66,7 +65,9 @@ def finish(
     """
     best = checkpoints.restore("best", model_only=True)
     if config.sampler_epochs:
-        settings = SamplerSettings(config.sampler_epochs, seed=config.seed)
+        settings = SamplerSettings(
+            config.sampler_epochs, kind=config.sampler_kind, seed=config.seed
+        )
         fit_run_sampler(
             config, directory, model, best.step, settings, checkpoint_steps, cache_bytes
         )
@@ -142,7 +143,7 @@ def _print_summary(directory: RunDirectory, best: Position, model: BaseVAE) -> N
     ]:
         if path != directory.sampler or model.sampler is not None:
             print(f"  {path.name:14s} {meaning}")
-    classes = [m for m in model.modalities if isinstance(m.likelihood, Categorical)]
+    classes = [m for m in model.modalities if m.likelihood.is_categorical]
     run_dir = f"--run_dir={directory.path}"
     flags = [run_dir, *(f"--condition={m.name}={_one_class(m)}" for m in classes[:1])]
     print(

@@ -11,7 +11,7 @@ from tf_mvae.data.pipeline import Split
 from tf_mvae.errors import UserError
 from tf_mvae.experiments import registry
 from tf_mvae.settings import Setting
-from tf_mvae.training.build import load_split, make_modalities, model_class
+from tf_mvae.training.build import load_split, modality_names, model_class
 from tf_mvae.training.config import RunConfig
 
 __all__ = ["SETTINGS", "batch_composition", "incomplete_split", "mask_of_batch"]
@@ -178,8 +178,10 @@ def _missing_at_random(
     if not rates:
         return {}
     members = dict.fromkeys(names, ())
-    if registry.get(config.experiment).prepare is None:  # else modalities cannot be made yet
-        members |= {m.name: m.column_names for m in make_modalities(config) if m.mask_shape}
+    experiment = registry.get(config.experiment)
+    if experiment.names is not None or experiment.prepare is None:  # else they are not known yet
+        groups = {name: own for name, own in modality_names(config).items() if own}
+        members |= {name: own for name, own in groups.items() if name in members}
     known = {*members, *(name for own in members.values() for name in own)}
     for name in rates:
         if name not in known:

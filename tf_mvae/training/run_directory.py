@@ -119,7 +119,7 @@ class RunDirectory:
         self.finished.unlink(missing_ok=True)
         if config.epochs != was.epochs:
             print(f"the run had --epochs={was.epochs}; it goes on to --epochs={config.epochs}")
-        changes = {"epochs": config.epochs, "sampler_epochs": config.sampler_epochs}
+        changes = {n: config.get(n) for n in ("epochs", "sampler_epochs", "sampler_kind")}
         if any(was.get(name) != value for name, value in changes.items()):
             was.replace(**changes).write(self.flags)
 

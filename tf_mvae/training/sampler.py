@@ -13,7 +13,13 @@ from tf_mvae import checks, files
 from tf_mvae.data.pipeline import CACHE_BYTES
 from tf_mvae.errors import UserError
 from tf_mvae.models import BaseVAE
-from tf_mvae.samplers import CouplingFlow, MixtureDensity, SamplerTrainer, make_optimizer
+from tf_mvae.samplers import (
+    CouplingFlow,
+    MixtureDensity,
+    MixtureFlow,
+    SamplerTrainer,
+    make_optimizer,
+)
 from tf_mvae.settings import Setting
 from tf_mvae.training.callbacks import CheckpointWriter, Progress
 from tf_mvae.training.checkpoints import Checkpoints, Position
@@ -34,9 +40,21 @@ SETTINGS = (
         checks.non_negative_integer,
         is_free=True,
     ),
+    Setting(
+        "sampler_kind",
+        "coupling_flow",
+        "The sampler's density: coupling_flow and mixture_flow are normalizing flows of one and of "
+        "many Gaussians; mixture_density is quicker, and simpler.",
+        choices=("coupling_flow", "mixture_density", "mixture_flow"),
+        is_free=True,
+    ),
 )
 
-KINDS = {"coupling_flow": CouplingFlow, "mixture_density": MixtureDensity}
+KINDS = {
+    "coupling_flow": CouplingFlow,
+    "mixture_density": MixtureDensity,
+    "mixture_flow": MixtureFlow,
+}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -85,43 +103,73 @@ def fit_run_sampler(
         UserError: The data are not usable, or the model has no use for a sampler.
         Stopped: A signal asked to stop; a checkpoint has been written.
     """
+    feed = _feed(config, settings, cache_bytes)
+    trainer = _make_trainer(config, model, settings, feed.steps_per_epoch)
     record = {"model_step": model_step, "settings": dataclasses.asdict(settings)}
+    _begin_or_take_up(directory, record)
+    checkpoints = Checkpoints(directory.sampler / "checkpoints", trainer)
+    start = checkpoints.restore() or Position()
+    if start.epoch < settings.epochs:
+        _fit_from(start, trainer, feed, checkpoints, settings, checkpoint_steps)
+    best = checkpoints.restore("best", model_only=True)
+    sampler = keras.saving.serialize_keras_object(trainer.sampler)
+    _write(directory, {**record, "sampler": sampler, "metrics": best.metrics})
+    shutil.rmtree(_aside(directory), ignore_errors=True)
+    model.set_sampler(trainer.sampler)
+
+
+def _feed(config: RunConfig, settings: SamplerSettings, cache_bytes: int) -> Feed:
+    """Returns a run's batches, in the sizes and the order of its sampler's settings."""
     splits = {name: incomplete_split(config, name) for name in ("train", "validation")}
     size = min(settings.batch_size, splits["train"].num_examples)
     own = config.replace(
         epochs=settings.epochs, batch_size=size, seed=settings.seed, input_streams=1
     )
-    feed = Feed(own, splits, cache_bytes=cache_bytes)
-    steps = feed.steps_per_epoch
+    return Feed(own, splits, cache_bytes=cache_bytes)
+
+
+def _make_trainer(
+    config: RunConfig, model: BaseVAE, settings: SamplerSettings, steps_per_epoch: int
+) -> SamplerTrainer:
+    """Returns a trainer of a new sampler, which takes the place of the model's."""
     keras.utils.set_random_seed(settings.seed)
     model.set_sampler(None)
     sampler = KINDS[settings.kind](model.latent_dim, model.num_columns)
     trainer = SamplerTrainer(model, sampler, settings.seed)
-    optimizer = make_optimizer(settings.learning_rate, steps * settings.epochs)
+    optimizer = make_optimizer(settings.learning_rate, steps_per_epoch * settings.epochs)
     trainer.compile(optimizer, jit_compile=bool(config.jit_compile))
+    return trainer
+
+
+def _begin_or_take_up(directory: RunDirectory, record: dict[str, Any]) -> None:
+    """Keeps what is there of a sampler with this record, and makes room for it otherwise."""
     found = _record(directory)
     if found is None or {name: found.get(name) for name in record} != record:
         _put_aside(directory, found)
         directory.sampler.mkdir(parents=True)
         _write(directory, record)
-    checkpoints = Checkpoints(directory.sampler / "checkpoints", trainer)
-    start = checkpoints.restore() or Position()
-    if start.epoch < settings.epochs:
-        _say(settings, start)
-        writer = CheckpointWriter(checkpoints, start, steps, checkpoint_steps)
-        shown = ("sampler: -log p(z | S)", "loss")
-        progress = Progress(settings.epochs * steps, start, settings.epochs, shown)
-        try:
-            fit_to_end(trainer, feed, writer, [progress])
-        finally:
-            progress.close()
-            checkpoints.close()
-        checkpoints.join()
-    best = checkpoints.restore("best", model_only=True)
-    config = keras.saving.serialize_keras_object(sampler)
-    _write(directory, {**record, "sampler": config, "metrics": best.metrics})
-    shutil.rmtree(_aside(directory), ignore_errors=True)
-    model.set_sampler(sampler)
+
+
+def _fit_from(
+    start: Position,
+    trainer: SamplerTrainer,
+    feed: Feed,
+    checkpoints: Checkpoints,
+    settings: SamplerSettings,
+    checkpoint_steps: int,
+) -> None:
+    """Fits to the end, with checkpoints and a line of progress."""
+    _say(settings, start)
+    steps = feed.steps_per_epoch
+    writer = CheckpointWriter(checkpoints, start, steps, checkpoint_steps)
+    shown = ("sampler: -log p(z | S)", "loss")
+    progress = Progress(settings.epochs * steps, start, settings.epochs, shown)
+    try:
+        fit_to_end(trainer, feed, writer, [progress])
+    finally:
+        progress.close()
+        checkpoints.close()
+    checkpoints.join()
 
 
 def attach_run_sampler(directory: RunDirectory, model: BaseVAE, model_step: int) -> bool:

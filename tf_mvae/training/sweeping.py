@@ -20,7 +20,6 @@ from absl import logging
 
 from tf_mvae import files
 from tf_mvae.data.pairing import keep_paired
-from tf_mvae.distributions.likelihoods import Categorical
 from tf_mvae.errors import UserError
 from tf_mvae.evaluation import baselines
 from tf_mvae.evaluation.accuracy import cross_modal_accuracy
@@ -264,8 +263,8 @@ def _features_of(path: pathlib.Path) -> tuple[np.ndarray, np.ndarray] | None:
 
 
 def _target_and_source(modalities: Sequence[Modality]) -> tuple[Modality, Modality]:
-    classes = [m for m in modalities if isinstance(m.likelihood, Categorical)]
-    others = [m for m in modalities if not isinstance(m.likelihood, Categorical)]
+    classes = [m for m in modalities if m.likelihood.is_categorical]
+    others = [m for m in modalities if not m.likelihood.is_categorical]
     if len(classes) != 1 or len(others) != 1:
         raise UserError("a sweep needs an experiment of one class and one other modality")
     return classes[0], others[0]

@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import functools
 import pathlib
 from collections.abc import Sequence
 from typing import Any
@@ -16,11 +17,11 @@ from tf_mvae.errors import UserError
 from tf_mvae.models import BaseVAE
 from tf_mvae.settings import Setting
 from tf_mvae.training.agreement import check_agreement, of_chief, settings_that_matter
-from tf_mvae.training.assets import keep_assets, run_assets
+from tf_mvae.training.assets import run_assets
 from tf_mvae.training.averages import AveragedWeights
 from tf_mvae.training.build import build_model, load_split, resolved
 from tf_mvae.training.callbacks import CheckpointWriter, MetricsWriter, Progress
-from tf_mvae.training.checkpoints import Checkpoints, Position
+from tf_mvae.training.checkpoints import Checkpoints
 from tf_mvae.training.compilation import steps_per_program, with_jit_chosen
 from tf_mvae.training.config import RunConfig
 from tf_mvae.training.feeding import Feed
@@ -29,6 +30,7 @@ from tf_mvae.training.incomplete import batch_composition, incomplete_split, mas
 from tf_mvae.training.loop import fit_to_end
 from tf_mvae.training.replicas import Replicas, lost_workers_named
 from tf_mvae.training.run_directory import RunDirectory
+from tf_mvae.training.start import start_of_chief, start_of_run
 
 __all__ = ["SETTINGS", "train"]
 
@@ -98,6 +100,7 @@ def train(
     """
     directory = RunDirectory(run_dir)
     pace = (checkpoint_steps, picture_epochs, keep_checkpoints)
+    options = _Options(resume, *pace, strategy, cache_bytes, data_services)
     kept = f"what {directory.path} holds is kept, and the same command goes on from there"
     with (
         failures.named(kept),
@@ -105,37 +108,34 @@ def train(
         contextlib.closing(directory),
         run_assets(config, directory) as config,
     ):
-        return _train(config, directory, resume, *pace, strategy, cache_bytes, data_services)
+        return _train(config, directory, options)
 
 
-def _train(
-    config: RunConfig,
-    directory: RunDirectory,
-    resume: bool,
-    checkpoint_steps: int,
-    picture_epochs: int,
-    keep_checkpoints: int,
-    strategy: tf.distribute.Strategy | None,
-    cache_bytes: int,
-    data_services: Sequence[str],
-) -> dict[str, Any]:
+@dataclasses.dataclass(frozen=True)
+class _Options:
+    """How a run is trained, which changes nothing of its result; see `train`."""
+
+    resume: bool
+    checkpoint_steps: int
+    picture_epochs: int
+    keep_checkpoints: int
+    strategy: tf.distribute.Strategy | None
+    cache_bytes: int
+    data_services: Sequence[str]
+
+
+def _train(config: RunConfig, directory: RunDirectory, options: _Options) -> dict[str, Any]:
     """Trains a run whose assets are there."""
+    strategy = options.strategy
     _make_repeatable(config)
     config = resolved(config, directory.config() if directory.flags.exists() else None)
     splits = {name: incomplete_split(config, name) for name in ("train", "validation")}
     splits["test"] = load_split(config, "test")
-    steps_per_epoch = _steps_per_epoch(config, splits["train"], strategy)
-
-    def make_model(config: RunConfig) -> BaseVAE:
-        model = build_model(config, steps_per_epoch)
-        composition = batch_composition(config, splits["train"])
-        if composition is not None and strategy is None:  # a replica's part has another one
-            model.expect(mask_of_batch(composition))
-        return model
-
+    _check_batch_size(config, splits["train"], strategy)
     if _has_processes(strategy):
-        check_agreement(strategy, settings_that_matter(config, splits, checkpoint_steps))
-    feed = Feed(config, splits, WHOLE, cache_bytes, data_services)
+        check_agreement(strategy, settings_that_matter(config, splits, options.checkpoint_steps))
+    feed = Feed(config, splits, WHOLE, options.cache_bytes, options.data_services)
+    make_model = functools.partial(_make_model, feed=feed, is_alone=strategy is None)
     config = with_jit_chosen(config, directory, make_model, feed.first, strategy is not None)
     if _has_processes(strategy):  # the chief's run may have chosen it before
         (compiled,) = of_chief(strategy, [int(config.jit_compile)])
@@ -149,44 +149,72 @@ def _train(
         feed = dataclasses.replace(feed, part=trained.part)
     if config.sampler_epochs:
         model.check_takes_sampler()
-    if strategy is not None and not trained.is_chief:
-        start = _told_by_chief(trained)
-        if start is not None:
-            stop = trained.stop
-            writer = CheckpointWriter(None, start, steps_per_epoch, checkpoint_steps, stop)
-            _fit(trained, feed, writer, _averaging(config, trained.models))
-        return {}
-    checkpoints = Checkpoints(directory.checkpoints, model, keep_checkpoints)
-    if strategy is None:
-        start = _take_up(config, directory, checkpoints, resume)
-    else:
-        start = _take_up_together(config, directory, checkpoints, resume, trained)
+    if strategy is None or trained.is_chief:
+        return _lead(config, directory, trained, feed, options)
+    _follow(config, trained, feed, options)
+    return {}
+
+
+def _make_model(config: RunConfig, feed: Feed, is_alone: bool) -> BaseVAE:
+    """Returns a compiled model, which expects the batches' masks if it is the only replica."""
+    model = build_model(config, feed.steps_per_epoch)
+    composition = batch_composition(config, feed.splits["train"])
+    if composition is not None and is_alone:  # a replica's part has another one
+        model.expect(mask_of_batch(composition))
+    return model
+
+
+def _follow(config: RunConfig, replicas: Replicas, feed: Feed, options: _Options) -> None:
+    """Trains together with a chief that writes."""
+    start = start_of_chief(replicas)
+    if start is None:
+        return
+    writer = CheckpointWriter(
+        None, start, feed.steps_per_epoch, options.checkpoint_steps, replicas.stop
+    )
+    _fit(replicas, feed, writer, _averaging(config, replicas.models))
+
+
+def _lead(
+    config: RunConfig,
+    directory: RunDirectory,
+    trained: BaseVAE | Replicas,
+    feed: Feed,
+    options: _Options,
+) -> dict[str, Any]:
+    """Trains as the process that writes; returns the run's summary."""
+    replicas = trained if isinstance(trained, Replicas) else None
+    models = [trained] if replicas is None else replicas.models
+    checkpoints = Checkpoints(directory.checkpoints, models[0], options.keep_checkpoints)
+    start = start_of_run(config, directory, checkpoints, options.resume, replicas)
     if start is None:
         print(f"this run is finished; nothing to do: {directory.path}")
         return directory.summary()
-    test_batch = next(iter(evaluation_batches(splits["test"], 100, config.seed)))
+    test_batch = next(iter(evaluation_batches(feed.splits["test"], 100, config.seed)))
+    each = feed.steps_per_epoch
     writer = CheckpointWriter(
-        checkpoints, start, steps_per_epoch, checkpoint_steps, strategy and trained.stop
+        checkpoints, start, each, options.checkpoint_steps, replicas and replicas.stop
     )
-    progress = Progress(config.epochs * steps_per_epoch, start, config.epochs)
+    progress = Progress(config.epochs * each, start, config.epochs)
     metrics = MetricsWriter(
         directory,
-        lambda: draw(model, test_batch, config),
-        picture_epochs,
-        steps_per_epoch,
-        lambda: tell(model, test_batch, config.seed),
+        lambda: draw(models[0], test_batch, config),
+        options.picture_epochs,
+        each,
+        lambda: tell(models[0], test_batch, config.seed),
     )
-    averaging = _averaging(config, [model] if strategy is None else trained.models)
     try:
-        _fit(trained, feed, writer, [progress, metrics, *averaging])
+        _fit(trained, feed, writer, [progress, metrics, *_averaging(config, models)])
     finally:
         progress.close()
         checkpoints.close()
     checkpoints.join()
-    steps = config.epochs * steps_per_epoch
-    return finish(
-        config, directory, model, checkpoints, test_batch, steps, checkpoint_steps, cache_bytes
-    )
+    pace = (config.epochs * each, options.checkpoint_steps, options.cache_bytes)
+    return finish(config, directory, models[0], checkpoints, test_batch, *pace)
+
+
+def _averaging(config: RunConfig, models: list[BaseVAE]) -> list[keras.callbacks.Callback]:
+    return [AveragedWeights(models)] if config.ema else []
 
 
 def _has_processes(strategy: tf.distribute.Strategy | None) -> bool:
@@ -203,11 +231,11 @@ def _make_repeatable(config: RunConfig) -> None:
         tf.config.experimental.enable_op_determinism()
 
 
-def _steps_per_epoch(
+def _check_batch_size(
     config: RunConfig, split: Split, strategy: tf.distribute.Strategy | None
-) -> int:
-    steps = split.steps_per_epoch(config.batch_size)
-    if not steps:
+) -> None:
+    """Raises UserError if there is no whole batch, or replicas cannot share one equally."""
+    if not split.steps_per_epoch(config.batch_size):
         raise UserError(
             f"the training split has {split.num_examples} examples, less than one batch "
             f"of {config.batch_size}; lower --batch_size"
@@ -217,65 +245,6 @@ def _steps_per_epoch(
             f"--batch_size={config.batch_size} is that of all {strategy.num_replicas_in_sync} "
             "replicas together, and has to be a multiple of their number"
         )
-    return steps
-
-
-def _averaging(config: RunConfig, models: list[BaseVAE]) -> list[keras.callbacks.Callback]:
-    return [AveragedWeights(models)] if config.ema else []
-
-
-def _take_up(
-    config: RunConfig, directory: RunDirectory, checkpoints: Checkpoints, resume: bool
-) -> Position | None:
-    """Takes the directory and restores the newest checkpoint; None where the run is finished."""
-    directory.claim(config, resume)
-    keep_assets(config, directory)
-    summary = directory.summary()
-    wants_sampler = config.sampler_epochs not in (0, directory.config().sampler_epochs)
-    if summary is not None and summary["epochs"] == config.epochs and not wants_sampler:
-        return None
-    start = checkpoints.restore()
-    if start is None and summary is not None:
-        raise UserError(
-            f"the run in {directory.path} is finished and has no checkpoint to go on from; choose "
-            "another --run_dir"
-        )
-    start = start or Position()
-    directory.go_on(config, start.epoch + bool(start.step_in_epoch))
-    if start.step:
-        print(f"going on from step {start.step} (epoch {start.epoch + 1})")
-    directory.keep_metrics(start.epoch)
-    return start
-
-
-_GO, _FINISHED, _FAILED = range(3)
-
-
-def _take_up_together(
-    config: RunConfig,
-    directory: RunDirectory,
-    checkpoints: Checkpoints,
-    resume: bool,
-    replicas: Replicas,
-) -> Position | None:
-    """Does so as the chief, and tells the other processes."""
-    try:
-        start = _take_up(config, directory, checkpoints, resume)
-    except Exception:
-        replicas.share([_FAILED, 0, 0, 0])
-        raise
-    here = start or Position()
-    status = _FINISHED if start is None else _GO
-    replicas.share([status, here.step, here.epoch, here.step_in_epoch])
-    return start
-
-
-def _told_by_chief(replicas: Replicas) -> Position | None:
-    """Returns where the run stands; None where it is finished."""
-    status, *place = replicas.share([0, 0, 0, 0])
-    if status == _FAILED:
-        raise UserError("the chief could not begin; see what it says")
-    return None if status == _FINISHED else Position(*place)
 
 
 def _fit(

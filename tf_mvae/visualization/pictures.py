@@ -9,7 +9,6 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from tf_mvae.data.tasks import Task
-from tf_mvae.distributions.likelihoods import Categorical
 from tf_mvae.modality import Modality
 from tf_mvae.models import BaseVAE
 from tf_mvae.visualization.grids import image_grid, save_figure
@@ -56,7 +55,7 @@ def write_pictures(
     seen = [m for m in model.modalities if np.any(np.asarray(masks.get(m.name, 1)) > 0)]
     drawable = [m for m in seen if m.likelihood.is_image]
     images = [m for m in drawable if m in model.targets]
-    drawable += [m for m in seen if isinstance(m.likelihood, Categorical)]
+    drawable += [m for m in seen if m.likelihood.is_categorical]
     classes = [m for m in drawable if m in model.targets and m not in images]
     figures = {}
     if images:
@@ -164,7 +163,7 @@ def most_probable(
     """
     found = []
     for modality in model.targets:
-        if isinstance(modality.likelihood, Categorical) and modality.name not in given:
+        if modality.likelihood.is_categorical and modality.name not in given:
             probabilities = generated[modality.name].mean(0)
             best = np.argsort(-probabilities)[:3]
             names = modality.likelihood.class_names
@@ -206,7 +205,7 @@ def _given(
             _classes_given(model, given, target, batch, seed) if given.likelihood.is_image else None
         )
     title = f"{target.name} given {given.name}"
-    if isinstance(given.likelihood, Categorical):
+    if given.likelihood.is_categorical:
         names = given.likelihood.class_names[:_MOST_CLASSES]
         drawn = model.generate({given.name: np.arange(len(names))}, 10, seed=seed)[target.name]
         images = drawn.numpy().swapaxes(0, 1).reshape(-1, *target.likelihood.event_shape)

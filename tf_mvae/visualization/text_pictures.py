@@ -5,7 +5,6 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 
-from tf_mvae.distributions.likelihoods import TokenSequence
 from tf_mvae.modality import Modality
 from tf_mvae.models import BaseVAE
 from tf_mvae.visualization.grids import image_grid
@@ -20,7 +19,7 @@ def short_texts(model: BaseVAE) -> list[Modality]:
     return [
         m
         for m in model.modalities
-        if isinstance(m.likelihood, TokenSequence)
+        if m.likelihood.is_sequence
         and m.likelihood.length <= _LONGEST
         and m.likelihood.words is not None
         and not model.conditions

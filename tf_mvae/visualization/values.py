@@ -5,7 +5,6 @@ from typing import Any
 
 import numpy as np
 
-from tf_mvae.distributions.likelihoods import Categorical, TokenSequence
 from tf_mvae.group import attribute_groups
 from tf_mvae.modality import Modality
 from tf_mvae.models import BaseVAE
@@ -35,7 +34,7 @@ def value_table(
     rows = []
     for modality in model.targets:
         kind = modality.likelihood
-        drawn = kind.is_image or isinstance(kind, Categorical | TokenSequence)
+        drawn = kind.is_image or kind.is_categorical or kind.is_sequence
         if not drawn and modality.name not in {*others, *given}:
             rows += list(_rows(modality, given, np.asarray(generated[modality.name], np.float64)))
     if not rows:

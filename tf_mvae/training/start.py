@@ -1,0 +1,87 @@
+"""Where a run goes on: at its beginning, at its newest checkpoint, or nowhere, as it is finished.
+
+Of processes that train together the chief reads the run's directory and shares what it found.
+"""
+
+from tf_mvae.errors import UserError
+from tf_mvae.training.assets import keep_assets
+from tf_mvae.training.checkpoints import Checkpoints, Position
+from tf_mvae.training.config import RunConfig
+from tf_mvae.training.replicas import Replicas
+from tf_mvae.training.run_directory import RunDirectory
+
+__all__ = ["start_of_chief", "start_of_run"]
+
+_GO, _FINISHED, _FAILED = range(3)
+
+
+def start_of_run(
+    config: RunConfig,
+    directory: RunDirectory,
+    checkpoints: Checkpoints,
+    resume: bool,
+    replicas: Replicas | None = None,
+) -> Position | None:
+    """Takes the directory and restores the newest checkpoint.
+
+    Args:
+        config: What to run.
+        directory: The run's directory.
+        checkpoints: Its checkpoints.
+        resume: Whether a run that is there may be taken up.
+        replicas: Of processes that train together, the chief's; the others are informed.
+
+    Returns:
+        Where training begins, None if the run is finished.
+
+    Raises:
+        UserError: The directory is not usable, or holds another run.
+    """
+    if replicas is None:
+        return _take_up(config, directory, checkpoints, resume)
+    try:
+        start = _take_up(config, directory, checkpoints, resume)
+    except Exception:
+        replicas.share([_FAILED, 0, 0, 0])
+        raise
+    here = start or Position()
+    status = _FINISHED if start is None else _GO
+    replicas.share([status, here.step, here.epoch, here.step_in_epoch])
+    return start
+
+
+def start_of_chief(replicas: Replicas) -> Position | None:
+    """Returns what `start_of_run` returns in the chief; for the other processes.
+
+    Raises:
+        UserError: The chief could not begin.
+    """
+    status, *place = replicas.share([0, 0, 0, 0])
+    if status == _FAILED:
+        raise UserError("the chief could not begin; see what it says")
+    return None if status == _FINISHED else Position(*place)
+
+
+def _take_up(
+    config: RunConfig, directory: RunDirectory, checkpoints: Checkpoints, resume: bool
+) -> Position | None:
+    directory.claim(config, resume)
+    keep_assets(config, directory)
+    summary = directory.summary()
+    was = directory.config()
+    asked, had = ((c.sampler_epochs, c.sampler_kind) for c in (config, was))
+    wants_sampler = config.sampler_epochs > 0 and asked != had
+    if summary is not None and summary["epochs"] == config.epochs and not wants_sampler:
+        return None
+    start = checkpoints.restore()
+    if start is None and summary is not None:
+        raise UserError(
+            f"the run in {directory.path} is finished and has no checkpoint to go on from; choose "
+            "another --run_dir"
+        )
+    start = start or Position()
+    directory.go_on(config, start.epoch + bool(start.step_in_epoch))
+    if start.step:
+        print(f"going on from step {start.step} (epoch {start.epoch + 1})")
+    directory.keep_metrics(start.epoch)
+    return start

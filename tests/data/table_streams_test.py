@@ -47,7 +47,7 @@ def test_a_column_has_one_type_in_all_parts_and_nothing_is_lost(tmp_path, ending
     assert parts[0]["stage"].dtype == ("Int64" if ending == "parquet" else "float64")
 
 
-@pytest.mark.parametrize("ending", ["csv", "parquet"])
+@pytest.mark.parametrize("ending", ["csv", "csv.gz", "parquet"])
 def test_what_is_written_in_parts_is_the_whole(tmp_path, ending):
     frame, path = make_frame().drop(columns="flag"), tmp_path / f"new/a.{ending}"
     with writing_table(path) as write:

@@ -169,15 +169,17 @@ def writing_table(path: str | os.PathLike) -> Iterator[Callable[[Any], None]]:
 @contextlib.contextmanager
 def _csv_writer(path: pathlib.Path) -> Iterator[Callable[[Any], None]]:
     columns: list[Any] = []
-    with open(path, "w", encoding="utf-8", newline="") as file:
+    path.touch()
 
-        def write(frame):
-            first = not columns
-            columns.extend(list(frame.columns) if first else ())
-            _check_columns(columns, frame)
-            frame.to_csv(file, index=frame.index.name is not None, header=first)
+    def write(frame):
+        first = not columns
+        columns.extend(list(frame.columns) if first else ())
+        _check_columns(columns, frame)
+        named = frame.index.name is not None
+        # A path that ends in .gz is compressed, each part by itself.
+        frame.to_csv(path, mode="w" if first else "a", index=named, header=first)
 
-        yield write
+    yield write
 
 
 @contextlib.contextmanager

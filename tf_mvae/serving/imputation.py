@@ -42,13 +42,19 @@ _MEANINGS = {
 
 def can_impute(model: BaseVAE) -> bool:
     """Returns whether a model's likelihoods can be sampled and are not sequences of symbols."""
+
+    def draw():
+        found = []
+        for modality in model.targets:
+            parameters = tf.zeros([1, *modality.likelihood.parameter_shape])
+            for part, own in modality.likelihood.independent_parts(parameters):
+                if not (part.is_categorical or part.is_binary):
+                    found.append(part.distribution(own).sample(seed=tf.constant([0, 0])))
+        return found
+
     try:
         refuse_sequences(model)
-        with tf.Graph().as_default():
-            for modality in model.targets:
-                shape = [1, *modality.likelihood.parameter_shape]
-                distribution = modality.likelihood.distribution(tf.zeros(shape))
-                distribution.sample(seed=tf.constant([0, 0]))
+        tf.function(draw, autograph=False).get_concrete_function()
     except (UserError, NotImplementedError):
         return False
     return True

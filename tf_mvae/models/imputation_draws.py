@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
+import numpy as np
 import tensorflow as tf
 
 from tf_mvae.errors import UserError
@@ -99,10 +100,14 @@ def draw_parts(
     seed = random.fold_in(seed, _DRAW + model.targets.index(modality))
     found = []
     for place, (part, own) in enumerate(modality.likelihood.independent_parts(parameters)):
-        expected = tf.reduce_mean(part.expected_value(own), axis=0)
+        each = part.expected_value(own)
+        expected = tf.reduce_mean(each, axis=0)
         if part.is_categorical or part.is_binary:
             found.append((expected, expected[tf.newaxis]))
-        else:
-            sample = part.distribution(own).sample(seed=random.fold_in(seed, place))
-            found.append((expected, tf.cast(sample, tf.float32)))
+            continue
+        # Some of TensorFlow's samplers never return for a parameter that is NaN or infinite.
+        safe = tf.where(tf.math.is_finite(own), own, tf.zeros([], own.dtype))
+        sample = part.distribution(safe).sample(seed=random.fold_in(seed, place))
+        sample = tf.where(tf.math.is_nan(each), np.nan, tf.cast(sample, tf.float32))
+        found.append((expected, sample))
     return found

@@ -17,9 +17,9 @@ __all__ = [
 ]
 
 _INTERVALS = (0.5, 0.8, 0.9)
-_STEPS = 20
-# Of the ends of the central intervals of 5, 10, ... and 95 %.
-PROBABILITIES = tuple(round(place / (2 * _STEPS), 3) for place in range(1, 2 * _STEPS))
+_STEPS, _FINE = 20, 4
+# The ends of the central intervals of 5, 10, ... and 95 % are among them.
+PROBABILITIES = tuple(round(k / (_FINE * _STEPS), 4) for k in range(1, _FINE * _STEPS))
 
 Results = dict[str, dict[str, Any]]
 
@@ -61,7 +61,7 @@ def transform_histogram(name: str, table: Table, taken: Any, found: Any, seed: i
     """Returns how far the probability integral transform is from uniform.
 
     `u = P(X < x) + v P(X = x)` with a uniform v is uniform for a calibrated model (Czado, Gneiting
-    and Held, Biometrics 2009), here from quantiles, to a twentieth. The value is the total
+    and Held, Biometrics 2009), here from quantiles. The value is the total
     variation distance; `histogram` has the fraction of each twentieth. A hump in the middle is of
     intervals that are too wide, a valley of ones that are too narrow. See `coverages` for the other
     arguments.
@@ -76,9 +76,9 @@ def transform_histogram(name: str, table: Table, taken: Any, found: Any, seed: i
     rng = np.random.default_rng([seed, 31])
     bins = [np.zeros([0], int)]
     for truth, quantiles in _numbers(table, taken, found):
-        inner = quantiles[1::2]  # 5, 10, ... and 95 %
-        below, reached = (inner < truth).sum(0), (inner <= truth).sum(0)
-        bins.append(rng.integers(below, reached, endpoint=True))
+        # P(X < x) and P(X <= x), each in the middle between two of the probabilities.
+        below, reached = (quantiles < truth).sum(0) + 0.5, (quantiles <= truth).sum(0) + 0.5
+        bins.append((rng.uniform(below, reached) / _FINE).astype(int))
     bins = np.concatenate(bins)
     if not len(bins):
         return {}
@@ -122,13 +122,13 @@ def class_calibration(table: Table, taken: Any, probabilities: Mapping[Any, Any]
     return {"calibration error of classes, model": entry}
 
 
-def _entry(value: float, number: int, **more: Any) -> dict[str, Any]:
-    return {"value": value, "standard_error": float("nan"), "examples": number, **more}
+def _entry(value: float, examples: int, **more: Any) -> dict[str, Any]:
+    return {"value": value, "standard_error": float("nan"), "examples": examples, **more}
 
 
 def _inside(level: float, table: Table, taken: Any, found: Any) -> tuple[int, int]:
     """Returns how many held-out numbers are inside the central interval, and of how many."""
-    low, high = (PROBABILITIES.index(round(p, 3)) for p in ((1 - level) / 2, (1 + level) / 2))
+    low, high = (PROBABILITIES.index(round(p, 4)) for p in ((1 - level) / 2, (1 + level) / 2))
     inside = number = 0
     for truth, quantiles in _numbers(table, taken, found):
         inside += int(((truth >= quantiles[low]) & (truth <= quantiles[high])).sum())

@@ -103,6 +103,9 @@ setup(
             "tensorflow-text>=2.20,<2.22",  # sub-words inside a SavedModel; of TensorFlow's minor
         ],
         "tables": ["pandas>=2"],  # data frames with gaps: from_frame, --experiment=table
+        # MVAEImputer and MVAETransformer; validate_data is of 1.6.
+        "sklearn": ["scikit-learn>=1.6", "pandas>=2"],
+        "mudata": ["mudata>=0.3"],  # single cells: from_mudata and to_mudata; brings anndata
         "sweep": ["scikit-learn>=1.5"],  # the baselines: logistic regression, RBM
         "onnx": [
             "tf2onnx>=1.17",  # the first whose dependencies allow numpy 2 and TensorFlow's protobuf

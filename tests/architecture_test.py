@@ -28,6 +28,7 @@ RANKS = [
     ["models"],
     ["samplers"],
     ["api"],
+    ["mudata", "sklearn"],
     ["evaluation", "serving", "visualization"],
     ["experiments"],
     ["training"],

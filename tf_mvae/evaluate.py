@@ -108,7 +108,7 @@ def main(_) -> int:
 
     from tf_mvae.evaluation import table, update_report, usual_analyses
     from tf_mvae.training import load_run
-    from tf_mvae.visualization import write_likelihood_paths
+    from tf_mvae.visualization import write_calibration, write_likelihood_paths
 
     # A GPU multiplies with 10 bits of a float32's 23 unless told otherwise; models are compared
     # by hundredths of a nat.
@@ -127,6 +127,10 @@ def main(_) -> int:
         picture = run.directory / "evaluation" / "log_likelihood.png"
         write_likelihood_paths(analyses["log_likelihood"]["results"], picture)
         print(f"estimates by number of samples: {picture}")
+    if "imputation" in analyses:
+        picture = run.directory / "pictures" / "imputation.png"
+        if write_calibration(analyses["imputation"]["results"], picture):
+            print(f"coverage and calibration: {picture}")
     return 0
 
 

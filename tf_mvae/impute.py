@@ -11,7 +11,13 @@ __all__ = ["check_flags", "main"]
 FLAGS = flags.FLAGS
 
 flags.DEFINE_string("run_dir", None, "The run, of --experiment=table.", required=True)
-flags.DEFINE_string("input", None, "The table: a CSV, TSV or Parquet file.", required=True)
+flags.DEFINE_string(
+    "input",
+    None,
+    "The table: a CSV, TSV or Parquet file of any length, of which a part is in memory at a time; "
+    "or a folder of them.",
+    required=True,
+)
 flags.DEFINE_string("output", None, "The filled table: a CSV or Parquet file.", required=True)
 flags.DEFINE_string(
     "details",
@@ -19,6 +25,7 @@ flags.DEFINE_string(
     "A CSV file to write, with a row for each filled cell: estimate, standard deviation, "
     "quantiles, and of a class its probability.",
 )
+flags.DEFINE_bool("overwrite", False, "Whether files that are there are replaced.")
 flags.DEFINE_integer("num_samples", 200, "Samples of the latent for each row.", 1, 100_000)
 flags.DEFINE_list("quantiles", ["0.05", "0.5", "0.95"], "Quantiles of the details.")
 flags.DEFINE_bool(
@@ -26,6 +33,14 @@ flags.DEFINE_bool(
 )
 flags.DEFINE_integer("seed", 0, "Seed of the samples.", 0)
 flags.DEFINE_enum("checkpoint", "best", ["best", "last"], "Which checkpoint's weights.")
+flags.DEFINE_enum(
+    "latents",
+    "sampler",
+    ["sampler", "posterior"],
+    "What latents are drawn from: the run's sampler if it has one, or q(z | what is observed).",
+)
+
+_BLOCKS = 5  # of `BLOCK_ROWS` rows in memory at a time
 
 
 def check_flags() -> None:
@@ -49,26 +64,72 @@ def check_flags() -> None:
         raise UserError(
             f"--quantiles are numbers between 0 and 1 such as 0.05,0.95, not {FLAGS.quantiles}"
         )
+    _check_places()
+
+
+def _check_places() -> None:
+    """Refuses files that would be overwritten by mistake."""
+    import pathlib
+
+    from tf_mvae.errors import UserError
+
+    paths = {"input": pathlib.Path(FLAGS.input).expanduser().resolve()}
+    for flag in ("output", "details"):
+        if not FLAGS[flag].value:
+            continue
+        path = pathlib.Path(FLAGS[flag].value).expanduser().resolve()
+        for other, taken in paths.items():
+            if path == taken or taken in path.parents:
+                raise UserError(f"--{flag}={path} is --{other}, or in it; name another file")
+        if path.is_dir() or (path.exists() and not FLAGS.overwrite):
+            raise UserError(f"--{flag}={path} is there already; name another file, or --overwrite")
+        paths[flag] = path
+    if FLAGS.details and FLAGS.details.lower().endswith((".parquet", ".pq")):
+        raise UserError("--details is a CSV file: its column of estimates holds numbers and text")
 
 
 def main(_) -> int:
     """Fills the table that the flags name; returns the exit status."""
+    import contextlib
     import pathlib
 
-    from tf_mvae.data.table_files import read_table, write_table
-    from tf_mvae.data.tables import from_frame
+    import tqdm
+
+    from tf_mvae.data.schema import Schema
+    from tf_mvae.data.table_streams import open_table, writing_table
+    from tf_mvae.data.tables import Table
+    from tf_mvae.errors import UserError
     from tf_mvae.experiments.table import SCHEMA_FILE
+    from tf_mvae.models.imputation_draws import BLOCK_ROWS
     from tf_mvae.training import load_run
 
-    run = load_run(FLAGS.run_dir, FLAGS.checkpoint)
-    schema = pathlib.Path(run.config.assets_dir) / SCHEMA_FILE
-    table = from_frame(read_table(FLAGS.input), schema)
-    found = run.model.impute(table, FLAGS.num_samples, _quantiles(), FLAGS.seed, FLAGS.importance)
-    write_table(found.filled, FLAGS.output)
-    details = found.details(table)
-    print(f"{len(details)} of {table.cells} cells were missing and are filled in {FLAGS.output}")
+    run = load_run(FLAGS.run_dir, FLAGS.checkpoint, latents=FLAGS.latents)
+    schema = Schema.load(pathlib.Path(run.config.assets_dir) / SCHEMA_FILE)
+    classes = [name for name, column in schema.columns.items() if column.is_class]
+    stream = open_table(FLAGS.input, _BLOCKS * BLOCK_ROWS, whole=classes)
+    row = gaps = 0
+    with contextlib.ExitStack() as stack:
+        write = stack.enter_context(writing_table(FLAGS.output))
+        write_details = stack.enter_context(writing_table(FLAGS.details)) if FLAGS.details else None
+        bar = stack.enter_context(tqdm.tqdm(total=stream.num_rows, unit="rows", disable=None))
+        for frame in stream.parts():
+            try:
+                table = Table(frame, schema)
+            except UserError as error:
+                raise UserError(f"in the part that begins with row {row}: {error}") from error
+            found = run.model.impute(
+                table, FLAGS.num_samples, _quantiles(), FLAGS.seed, FLAGS.importance, None, row
+            )
+            write(found.filled)
+            details = found.details(table)
+            if write_details is not None:
+                write_details(details)
+            gaps += len(details)
+            row += len(frame)
+            bar.update(len(frame))
+    cells = row * len(schema.columns)
+    print(f"{gaps} of {cells} cells were missing and are filled in {FLAGS.output}")
     if FLAGS.details:
-        write_table(details, FLAGS.details)
         print(f"how sure each of them is: {FLAGS.details}")
     return 0
 

@@ -35,6 +35,8 @@ class Modality(keras.layers.Layer):
             decoded at all.
         element_mask: Whether elements may be missing one by one.
         element_dropout: The largest fraction of an example's elements that training hides.
+        table_columns: JSON of the columns that it consists of, if a `tf_mvae.data.Schema` made it;
+            saved with it.
 
     Example:
     ```python
@@ -98,6 +100,7 @@ class Modality(keras.layers.Layer):
         super().__init__(name=name, **kwargs)
         self.likelihood = likelihood
         self._is_loaded = False
+        self.table_columns: str | None = None
         self._set_weights(likelihood_weight, cross_weight)
         self._set_elements(element_mask, element_dropout)
         self._set_networks(encoder, decoder)
@@ -301,6 +304,7 @@ class Modality(keras.layers.Layer):
         return {
             **super().get_config(),
             **(elements_too if self.element_mask else {}),
+            **({"table_columns": self.table_columns} if self.table_columns else {}),
             "likelihood": serialize(self.likelihood),
             "encoder": serialize(self.encoder),
             "decoder": serialize(self.decoder),
@@ -311,10 +315,13 @@ class Modality(keras.layers.Layer):
     @classmethod
     def from_config(cls, config: dict[str, Any]) -> "Modality":
         """Makes a modality from `get_config`'s answer."""
+        config = dict(config)
+        table_columns = config.pop("table_columns", None)
         parts = {
             key: keras.saving.deserialize_keras_object(config[key])
             for key in ("likelihood", "encoder", "decoder")
         }
         made = cls(**{**config, **parts})
         made._is_loaded = True
+        made.table_columns = table_columns
         return made

@@ -15,7 +15,8 @@ from tf_mvae import UserError
 from tf_mvae.data import Schema, Table, from_frame
 from tf_mvae.data.table_files import read_table, write_table
 from tf_mvae.evaluation import Settings
-from tf_mvae.evaluation.imputation import analyze, baseline_estimates, held_out
+from tf_mvae.evaluation.imputation import analyze, held_out
+from tf_mvae.evaluation.imputation_baselines import baseline_estimates
 from tf_mvae.experiments.table import load_table
 from tf_mvae.serving.examples import example_inputs
 from tf_mvae.training import RunConfig, load_run, train
@@ -66,6 +67,10 @@ def test_a_run_keeps_its_schema_and_exports(finished):
     loaded = keras.models.load_model(finished / "run/model.keras")
     batch = run.table("test").batch
     tiny.assert_close(loaded.posterior(**batch).mean(), run.model.posterior(**batch).mean())
+    assert Schema.of_modalities(loaded.modalities) == kept
+    frame = run.table("test").frame
+    found, expected = (m.impute(d, 3) for m, d in ((loaded, frame), (run.model, run.table("test"))))
+    pd.testing.assert_frame_equal(found.filled, expected.filled)
     described = json.loads((finished / "run/saved_model/assets.extra/tf_mvae.json").read_text())
     served = tf.saved_model.load(str(finished / "run/saved_model"))
     given = {k: tf.constant(v) for k, v in example_inputs(described, "encode", 3).items()}
@@ -106,6 +111,29 @@ def test_commands_fill_a_table_and_infer_a_schema(finished):
     assert same.all(axis=None)
     gaps = int(frame.isna().sum().sum())
     assert len(read_table(details)) == gaps and f"{gaps} of 240 cells" in done.stdout
+    for flags, message in (
+        ([f"--output={output}"], "is there already; name another file, or --overwrite"),
+        ([f"--output={finished / 'data.csv'}", "--overwrite"], "is --input"),
+        ([f"--output={finished / 'a.csv'}", f"--details={finished / 'a.csv'}"], "is --output"),
+        ([f"--output={finished / 'a.csv'}", "--details=b.parquet"], "is a CSV file"),
+    ):
+        again = command(
+            "impute", f"--run_dir={finished / 'run'}", f"--input={finished / 'data.csv'}", *flags
+        )
+        assert again.returncode == 2 and message in again.stderr, again.stderr
+
+
+def test_a_table_in_parts_is_filled_as_the_whole_is(finished):
+    run = load_run(finished / "run")
+    frame = pd.concat([read_table(finished / "data.csv")] * 4, ignore_index=True)
+    schema = run.table("train").schema
+    whole = run.model.impute(Table(frame, schema), 3, seed=1)
+    parts = [
+        run.model.impute(Table(frame.iloc[start : start + 200], schema), 3, seed=1, first_row=start)
+        for start in (0, 200)
+    ]
+    pd.testing.assert_frame_equal(pd.concat([p.filled for p in parts]), whole.filled)
+    assert not whole.mean.iloc[:80].equals(whole.mean.iloc[80:160].set_axis(range(80)))
 
 
 def test_inspect_table_prints_and_writes_a_schema(finished):

@@ -46,7 +46,8 @@ def test_the_description_says_what_the_model_is(described, digits_model):
 def test_every_field_of_every_signature_is_described(described, digits_export):
     found = read_meta_graph(digits_export).signature_def
     names = {name for name in found if not name.startswith("_")}
-    assert names == {*MASKED, *(f"{name}_all_present" for name in MASKED), "decode", "sample"}
+    others = {"decode", "sample", "impute"}
+    assert names == {*MASKED, *(f"{name}_all_present" for name in MASKED), *others}
     assert set(described["signatures"]) == names
     for name, signature in described["signatures"].items():
         assert signature["meaning"].endswith(".")

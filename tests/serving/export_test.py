@@ -69,6 +69,7 @@ def answers(folder, batch, tmp_path_factory):
         num_samples=3,
         seed=[4, 5],
         temperature=0.5,
+        quantiles=[0.1, 0.5, 0.8],
     )
     subprocess.run(
         [sys.executable, "-I", "-c", STRANGER, folder, place / "in.npz", place / "out.npz"],
@@ -107,6 +108,12 @@ def test_log_likelihood(model, batch, answers):
     expected = {"log_likelihood": estimate.log_likelihood}
     expected["effective_sample_size"] = estimate.effective_sample_size
     assert_agrees(answers, "log_likelihood", expected)
+
+
+def test_impute(model, batch, answers):
+    found = model.impute(batch, 3, (0.1, 0.5, 0.8), seed=[4, 5])
+    assert_agrees(answers, "impute", {f"filled_{name}": one.filled for name, one in found.items()})
+    assert_agrees(answers, "impute", {"probabilities_label": found["label"].probabilities[0]})
 
 
 def test_sample_scales_with_temperature(folder, model, answers):

@@ -83,6 +83,15 @@ class Column:
         """Whether a value is one of `categories`."""
         return self.type in CLASS_TYPES
 
+    def to_config(self) -> dict[str, Any]:
+        """Returns the column as JSON has it."""
+        return {**dataclasses.asdict(self), "categories": list(self.categories)}
+
+    @classmethod
+    def from_config(cls, config: Mapping[str, Any]) -> "Column":
+        """Makes a column from what `to_config` returned."""
+        return cls(**{**config, "categories": tuple(config.get("categories", ()))})
+
     def encode(self, values: Any) -> np.ndarray:
         """Returns a pandas series as float32 numbers of a model, NaN where it is missing.
 
@@ -96,9 +105,7 @@ class Column:
             numbers = np.asarray(values.astype(object).where(~missing, np.nan), np.float64)
         except (TypeError, ValueError) as error:
             raise UserError(f"column {self.name!r} is {self.type}: {error}") from error
-        low, high = _RANGES.get(self.type, (-math.inf, math.inf))
-        outside = (numbers < low) | (numbers > high) | np.isinf(numbers)
-        outside |= (self.type == "positive") & (numbers == 0)
+        outside = self._outside(numbers)
         if outside.any():
             row = int(np.argmax(outside))
             raise UserError(
@@ -106,6 +113,20 @@ class Column:
                 "correct it, or give the column another type in the schema"
             )
         return ((numbers - self.loc) / self.scale).astype(np.float32)
+
+    def holds(self, values: Any) -> np.ndarray:
+        """Returns where a pandas series is missing or has a value that the type can hold."""
+        if self.is_class:
+            known = set(self.categories)
+            return np.array([is_missing(v) or class_value(v) in known for v in values], bool)
+        return ~self._outside(
+            np.asarray(values.astype(object).where(values.notna(), np.nan), float)
+        )
+
+    def _outside(self, numbers: np.ndarray) -> np.ndarray:
+        low, high = _RANGES.get(self.type, (-math.inf, math.inf))
+        outside = (numbers < low) | (numbers > high) | np.isinf(numbers)
+        return outside | ((self.type == "positive") & (numbers == 0))
 
     def decode(self, numbers: np.ndarray) -> np.ndarray:
         """Returns numbers of a model in the column's units; of classes their values, objects."""
@@ -205,7 +226,7 @@ class Schema:
             element_dropout: See `tf_mvae.Modality`; of modalities with several columns.
         """
         own, cross = likelihood_weight or {}, cross_weight or {}
-        return [
+        found = [
             Modality(
                 name,
                 self.likelihood(name),
@@ -216,6 +237,26 @@ class Schema:
             )
             for name in self.modalities
         ]
+        for modality in found:
+            columns = [column.to_config() for column in self.of(modality.name)]
+            modality.table_columns = json.dumps(columns, ensure_ascii=False)
+        return found
+
+    @classmethod
+    def of_modalities(cls, modalities: Sequence[Modality]) -> "Schema":
+        """Returns the schema that a model's modalities were made from; a saved model keeps it.
+
+        Raises:
+            UserError: A modality was not made by a schema.
+        """
+        columns, groups = {}, {}
+        for modality in modalities:
+            if modality.table_columns is None:
+                raise UserError(f"modality {modality.name!r} is not of a table with a schema")
+            own = [Column.from_config(entry) for entry in json.loads(modality.table_columns)]
+            columns |= {column.name: column for column in own}
+            groups[modality.name] = tuple(column.name for column in own)
+        return cls(columns, groups)
 
     def encode(self, frame: Any) -> dict[str, dict[str, np.ndarray]]:
         """Returns a data frame as a batch, `{"x": ..., "mask": ...}`; other columns are ignored.

@@ -1,14 +1,23 @@
 """Tables as files: CSV, TSV and Parquet, and folders of them that are joined."""
 
+import contextlib
 import os
 import pathlib
 import re
+from collections.abc import Iterator
 from typing import Any
 
 from tf_mvae import files
 from tf_mvae.errors import UserError
 
-__all__ = ["read_table", "read_table_and_modalities", "write_table"]
+__all__ = [
+    "read_table",
+    "read_table_and_modalities",
+    "reading",
+    "separator_of",
+    "write_table",
+    "writing",
+]
 
 _ENDINGS = (".csv", ".csv.gz", ".tsv", ".tsv.gz", ".parquet", ".pq")
 
@@ -103,21 +112,34 @@ def _check_parts(folder: pathlib.Path, parts: dict[str, Any]) -> None:
 
 
 def _read_file(path: str) -> Any:
-    try:
-        import pandas as pd
-    except ImportError as error:
-        raise UserError("tables need pandas: pip install 'tf-mvae[tables]'") from error
     path = os.path.expanduser(path)
-    try:
+    with reading(path):
+        import pandas as pd
+
         if path.lower().endswith((".parquet", ".pq")):
             frame = pd.read_parquet(path)
             return frame if frame.index.name is None else frame.reset_index()
-        separator = "\t" if ".tsv" in os.path.basename(path).lower() else ","
-        return pd.read_csv(path, sep=separator)
+        return pd.read_csv(path, sep=separator_of(path))
+
+
+def separator_of(path: str) -> str:
+    """Returns what separates the cells of a text file: a tab in a `.tsv`, else a comma."""
+    return "\t" if ".tsv" in os.path.basename(path).lower() else ","
+
+
+@contextlib.contextmanager
+def reading(path: str) -> Iterator[None]:
+    """Turns the errors of reading a table into `UserError`s of one line."""
+    try:
+        yield
     except ImportError as error:
+        if error.name == "pandas":
+            raise UserError("tables need pandas: pip install 'tf-mvae[tables]'") from error
         raise UserError(f"{path} needs pyarrow: pip install pyarrow") from error
     except OSError as error:
         raise UserError(f"table {path} cannot be read: {error.strerror or error}") from error
+    except UserError:
+        raise
     except (ValueError, UnicodeDecodeError) as error:
         raise UserError(f"table {path} cannot be read: {str(error).splitlines()[0]}") from error
 
@@ -132,13 +154,20 @@ def write_table(frame: Any, path: str | os.PathLike) -> None:
     """
     path = pathlib.Path(path).expanduser()
     named = frame.index.name is not None
-    try:
+    with writing(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         with files.replacing(path) as temporary:
             if path.suffix in (".parquet", ".pq"):
                 frame.to_parquet(temporary, index=named)
             else:
                 frame.to_csv(temporary, index=named)
+
+
+@contextlib.contextmanager
+def writing(path: pathlib.Path) -> Iterator[None]:
+    """Turns the errors of writing a table into `UserError`s of one line."""
+    try:
+        yield
     except OSError as error:
         raise UserError(f"{path} cannot be written: {error.strerror or error}") from error
     except ImportError as error:

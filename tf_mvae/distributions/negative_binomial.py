@@ -10,6 +10,7 @@ import tensorflow as tf
 import tensorflow_probability as tfp
 
 from tf_mvae import checks
+from tf_mvae.distributions.bounded_counts import BoundedNegativeBinomial
 from tf_mvae.distributions.likelihood import Likelihood
 from tf_mvae.distributions.parameters import MAX_LOG_RATE, capped, unstacked
 from tf_mvae.errors import UserError
@@ -103,7 +104,7 @@ class NegativeBinomial(Likelihood):
         return [mean, capped(count, _MAX_LOG_COUNT), *rest]
 
     def _counts(self, log_mean: tf.Tensor, log_count: tf.Tensor) -> tfd.Distribution:
-        return tfd.NegativeBinomial(tf.exp(log_count), logits=log_mean - log_count)
+        return BoundedNegativeBinomial(tf.exp(log_count), logits=log_mean - log_count)
 
 
 @keras.saving.register_keras_serializable("tf_mvae")
@@ -124,7 +125,7 @@ class ZeroInflatedNegativeBinomial(NegativeBinomial):
         counts = tf.exp(log_count)
         # The zeros are a negative binomial, too, whose mean is next to nothing.
         never = tf.fill(tf.shape(log_mean), tf.constant(_NEVER, log_mean.dtype))
-        parts = tfd.NegativeBinomial(
+        parts = BoundedNegativeBinomial(
             tf.stack([counts, counts], -1), logits=tf.stack([never, log_mean - log_count], -1)
         )
         shares = tfd.Categorical(logits=tf.stack([zero, tf.zeros_like(zero)], -1))

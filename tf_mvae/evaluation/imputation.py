@@ -1,26 +1,29 @@
 """How well a model fills cells of a table that it does not see, and how well it knows that."""
 
-import warnings
-from collections.abc import Mapping
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
 from tf_mvae.data.tables import Table
 from tf_mvae.errors import UserError
+from tf_mvae.evaluation.imputation_baselines import fit_baselines
+from tf_mvae.evaluation.imputation_calibration import (
+    PROBABILITIES,
+    class_calibration,
+    coverage_curve,
+    coverages,
+    transform_histogram,
+)
 from tf_mvae.evaluation.registry import analysis
 from tf_mvae.evaluation.run import Run
 from tf_mvae.evaluation.settings import Settings
-from tf_mvae.evaluation.statistics import mean_and_error, share
+from tf_mvae.evaluation.statistics import mean_and_error
 
-__all__ = ["analyze", "baseline_estimates", "held_out"]
-
-Units = dict[Any, tuple[float, float]]
+__all__ = ["analyze", "held_out", "without_modality"]
 
 _FRACTION = 0.2
-_INTERVALS = (0.5, 0.8, 0.9)
-_NEIGHBOURS = 5
-_TREES, _ROUNDS = 20, 3
+_MOST_MODALITIES = 8
 _MOST_ROUNDS, _ENOUGH_ROWS = 10, 1500
 
 
@@ -51,6 +54,22 @@ def held_out(table: Table, fraction: float = _FRACTION, seed: int = 0) -> tuple[
     return Table(frame.mask(taken), table.schema), taken
 
 
+def without_modality(table: Table, name: str) -> tuple[Table, Any]:
+    """Returns a table without a modality in the rows that have something else, as `held_out`.
+
+    Args:
+        table: The table.
+        name: The modality.
+    """
+    frame = table.frame[list(table.schema.columns)]
+    observed = frame.notna()
+    own = [column.name for column in table.schema.of(name)]
+    taken = observed & False
+    others = observed.drop(columns=own).any(axis=1)
+    taken[own] = observed[own].mul(others, axis=0)
+    return Table(frame.mask(taken), table.schema), taken
+
+
 @analysis(
     "imputation",
     "cells of a table that are held out, compared with simple guesses and scikit-learn's imputers",
@@ -61,13 +80,16 @@ def analyze(run: Run, settings: Settings) -> dict[str, Any]:
 
     Of fewer than 1,500 rows that is done up to ten times, with other cells each time.
 
+    Then, if there are several modalities, each of them (of more than 8 the first) is held out as a
+    whole from the rows that have another one.
+
     Errors of numbers are root mean squares in units of the column's standard deviation over the
     training rows, and those of classes the fraction that is wrong, both averaged over columns. They
     are compared with the mean (of classes the most frequent one) and with scikit-learn's
     `IterativeImputer` (with ridge regressions, and with random forests of 20 trees in 3 rounds) and
-    `KNNImputer` (5 neighbours), fitted to the training rows with classes one-hot. Coverage is the
-    fraction of held-out numbers inside the central intervals of 50, 80 and 90 %, and calibration
-    that of the classes' probabilities.
+    `KNNImputer` (5 neighbours), fitted to the training rows with classes one-hot. Of held-out
+    numbers `tf_mvae.evaluation.imputation_calibration` has the coverage of central intervals and
+    the histogram of the probability integral transform, of classes the calibration error.
 
     Raises:
         UserError: The data are not a table, a model needs something given, or scikit-learn is not
@@ -84,106 +106,48 @@ def analyze(run: Run, settings: Settings) -> dict[str, Any]:
     times = max(1, min(_MOST_ROUNDS, _ENOUGH_ROWS // len(frame)))
     table = Table(frame.iloc[np.tile(np.arange(len(frame)), times)], table.schema)
     holes, taken = held_out(table, seed=settings.seed)
-    bounds = [p for level in _INTERVALS for p in ((1 - level) / 2, (1 + level) / 2)]
     results: dict[str, Any] = {}
-    found = run.model.impute(holes, settings.num_samples, bounds, settings.seed)
-    weighed = run.model.impute(holes, settings.num_samples, bounds, settings.seed, importance=True)
+    how = (settings.num_samples, PROBABILITIES, settings.seed)
+    found = run.model.impute(holes, *how)
+    weighed = run.model.impute(holes, *how, importance=True)
     estimates = {"model": found.mean, "model, importance weights": weighed.mean}
-    estimates |= baseline_estimates(train, holes, settings)
-    for name, estimate in estimates.items():
+    fill = fit_baselines(train, settings)
+    for name, estimate in (estimates | fill(holes)).items():
         results |= _errors(name, train, table, taken, estimate)
-    results |= _coverages("model", table, taken, found)
-    results |= _coverages("model, importance weights", table, taken, weighed)
-    results |= _calibration(table, taken, found.probabilities)
+    for name, own in (("model", found), ("model, importance weights", weighed)):
+        results |= coverages(name, table, taken, own)
+        results |= coverage_curve(name, table, taken, own)
+        results |= transform_histogram(name, table, taken, own, settings.seed)
+    results |= class_calibration(table, taken, found.probabilities)
+    if len(names) > 1:
+        results |= _whole_modalities(run, train, Table(frame, table.schema), fill, settings)
     return results
 
 
-def baseline_estimates(train: Table, holes: Table, settings: Settings) -> dict[str, Any]:
-    """Returns what other imputers say of every cell, data frames in the table's units.
-
-    Args:
-        train: The rows to learn from.
-        holes: The rows to fill.
-        settings: For progress and the seed.
-
-    Raises:
-        UserError: scikit-learn is not installed.
-    """
-    try:
-        from sklearn.ensemble import RandomForestRegressor
-        from sklearn.experimental import enable_iterative_imputer  # noqa: F401
-        from sklearn.impute import IterativeImputer, KNNImputer, SimpleImputer
-    except ImportError as error:
-        raise UserError(
-            "--analysis=imputation needs scikit-learn: pip install 'tf-mvae[sweep]'"
-        ) from error
-    iterative = {"random_state": settings.seed, "keep_empty_features": True}
-    forest = RandomForestRegressor(_TREES, min_samples_leaf=3, random_state=settings.seed)
-    imputers = {  # and whether they see classes without their first value
-        "mean or mode": (SimpleImputer(keep_empty_features=True), False),
-        "IterativeImputer": (IterativeImputer(**iterative), True),
-        "random forests": (IterativeImputer(forest, max_iter=_ROUNDS, **iterative), True),
-        "KNNImputer": (KNNImputer(n_neighbors=_NEIGHBOURS, keep_empty_features=True), False),
-    }
-    found, units = {}, _units(train)
-    for name, (imputer, drop) in settings.progress(
-        imputers.items(), desc="imputers", total=len(imputers)
-    ):
-        with warnings.catch_warnings():  # that a few rounds were not enough
-            warnings.simplefilter("ignore")
-            filled = imputer.fit(_matrix(train, drop, units)).transform(_matrix(holes, drop, units))
-        found[name] = _frame(holes, filled, drop, units)
-    return found
-
-
-def _units(table: Table) -> Units:
-    """Returns the mean and the standard deviation of each column of numbers, as encoded."""
-    found = {}
-    for column in table.schema.columns.values():
-        if not column.is_class:
-            values = column.encode(table.frame[column.name]).astype(np.float64)
-            spread = float(np.nanstd(values))
-            found[column.name] = float(np.nanmean(values)), spread or 1.0
-    return found
-
-
-def _matrix(table: Table, drop: bool, units: Units) -> np.ndarray:
-    """Returns a table as numbers side by side: standardised ones, and classes one-hot.
-
-    With `drop` a class has no place for its first value, and one of an order is its number: places
-    that add up to 1 would say of each other all that a regression asks.
-    """
-    parts = []
-    for column in table.schema.columns.values():
-        values = column.encode(table.frame[column.name]).astype(np.float64)[:, np.newaxis]
-        if column.is_class and not (drop and column.type == "ordinal"):
-            hot = values == np.arange(int(drop), len(column.categories))
-            values = np.where(np.isnan(values), np.nan, hot)
-        elif not column.is_class:
-            mean, spread = units[column.name]
-            values = (values - mean) / spread
-        parts.append(values)
-    return np.concatenate(parts, axis=1)
-
-
-def _frame(table: Table, matrix: np.ndarray, drop: bool, units: Units) -> Any:
-    """Returns the data frame that a matrix of estimates stands for."""
-    import pandas as pd
-
-    found, place = {}, 0
-    for column in table.schema.columns.values():
-        hot = column.is_class and not (drop and column.type == "ordinal")
-        width = len(column.categories) - int(drop) if hot else 1
-        values = matrix[:, place : place + width]
-        place += width
-        if hot and drop:
-            values = np.concatenate([1 - values.sum(1, keepdims=True), values], 1)
-        numbers = values.argmax(axis=1) if hot else values[:, 0]
-        if not column.is_class:
-            mean, spread = units[column.name]
-            numbers = numbers * spread + mean
-        found[column.name] = column.decode(numbers)
-    return pd.DataFrame(found, table.frame.index)
+def _whole_modalities(
+    run: Run,
+    train: Table,
+    table: Table,
+    fill: Callable[[Table], dict[str, Any]],
+    settings: Settings,
+) -> dict[str, Any]:
+    """Returns errors and coverages of modalities that are held out one by one."""
+    results: dict[str, Any] = {}
+    names = list(table.schema.modalities)[:_MOST_MODALITIES]
+    for modality in settings.progress(names, desc="modalities", total=len(names)):
+        holes, taken = without_modality(table, modality)
+        if not taken.any(axis=None):
+            continue
+        found = run.model.impute(holes, settings.num_samples, PROBABILITIES, settings.seed)
+        for method, estimate in ({"model": found.mean} | fill(holes)).items():
+            for key, entry in _errors(method, train, table, taken, estimate).items():
+                what = key.removesuffix(f", {method}")
+                cell = [f"modality held out, {what}", modality, method]
+                results[f"{modality} held out: {key}"] = {**entry, "cell": cell}
+        for key, entry in coverages("model", table, taken, found).items():
+            cell = ["modality held out", modality, key.removesuffix(", model")]
+            results[f"{modality} held out: {key}"] = {**entry, "cell": cell}
+    return results
 
 
 def _errors(
@@ -218,45 +182,3 @@ def _errors(
             "examples": class_cells,
         }
     return found
-
-
-def _coverages(name: str, table: Table, taken: Any, found: Any) -> dict[str, dict[str, Any]]:
-    """Returns the fraction of held-out numbers inside each interval."""
-    results = {}
-    for level in _INTERVALS:
-        inside, number = 0, 0
-        low, high = (found.quantiles[p] for p in ((1 - level) / 2, (1 + level) / 2))
-        for column in table.schema.columns.values():
-            chosen = taken[column.name].to_numpy()
-            if column.is_class or not chosen.any():
-                continue
-            truth, *ends = (
-                np.asarray(f[column.name].to_numpy()[chosen], np.float64)
-                for f in (table.frame, low, high)
-            )
-            inside += int(((truth >= ends[0]) & (truth <= ends[1])).sum())
-            number += int(chosen.sum())
-        if number:
-            results[f"numbers inside the {level:.0%} interval, {name}"] = share(inside, number)
-    return results
-
-
-def _calibration(
-    table: Table, taken: Any, probabilities: Mapping[Any, Any]
-) -> dict[str, dict[str, Any]]:
-    """Returns the expected calibration error of classes, over ten bins of confidence."""
-    confidence, right = [], []
-    for name, chances in probabilities.items():
-        chosen = taken[name].to_numpy()
-        values = chances.to_numpy()[chosen]
-        truth = table.schema.columns[name].encode(table.frame[name])[chosen]
-        confidence.append(values.max(axis=1))
-        right.append(values.argmax(axis=1) == truth)
-    if not confidence or not sum(map(len, confidence)):
-        return {}
-    confidence, right = np.concatenate(confidence), np.concatenate(right)
-    bins = np.minimum((confidence * 10).astype(int), 9)
-    gaps = [abs(float((confidence[bins == b] - right[bins == b]).sum())) for b in np.unique(bins)]
-    value = sum(gaps) / len(right)
-    entry = {"value": value, "standard_error": float("nan"), "examples": len(right)}
-    return {"calibration error of classes, model": entry}

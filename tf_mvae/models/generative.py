@@ -10,6 +10,8 @@ import tensorflow_probability as tfp
 
 from tf_mvae import checks
 from tf_mvae.batch import check_arrays, unpack
+from tf_mvae.data.schema import Schema
+from tf_mvae.data.tables import Table
 from tf_mvae.errors import UserError
 from tf_mvae.layers import unrolled
 from tf_mvae.models import arguments
@@ -130,28 +132,38 @@ class GenerativeModel(LatentModel):
         quantiles: Sequence[float] = (0.05, 0.5, 0.95),
         seed: int | Sequence[int] | tf.Tensor | None = None,
         importance: bool = False,
+        latents: str | None = None,
+        first_row: int = 0,
     ) -> Any:
         """Fills what is missing, and says how sure that is; see `tf_mvae.models.imputation`.
 
         Args:
-            data: A batch, or a table (`tf_mvae.data.from_frame`).
+            data: A batch, a table (`tf_mvae.data.from_frame`), or a pandas data frame with the
+                columns of the table that the model was made for; a saved model keeps their types
+                and units.
             num_samples: Samples of the latent for each example.
             quantiles: Probabilities above 0 and below 1.
             seed: A number (or two); the model's own if omitted.
             importance: Whether samples of the latent are weighed by what is observed.
+            latents: Which density they are drawn from; see `generate`.
+            first_row: For a part of a longer table: how many rows come before it, a multiple of
+                `BLOCK_ROWS`. The parts are then filled as the whole is.
 
         Returns:
-            For a batch an `Imputation` by modality, for a table an `ImputedTable`, in the
-            table's units.
+            For a batch an `Imputation` by modality, for a table or a data frame an
+            `ImputedTable`, in the table's units.
 
         Raises:
             UserError: The data or an argument do not fit.
         """
         number = checks.positive_integer("num_samples", num_samples)
+        if hasattr(data, "iloc"):
+            data = Table(data, Schema.of_modalities(self.modalities))
         batch = getattr(data, "batch", data)
         x, mask = unpack(batch, self.modalities, partial=True)
         seed = self._seed(seed)
-        found = impute_arrays(self, x, mask, number, tuple(quantiles), seed, importance)
+        how = (number, tuple(quantiles), seed, importance, latents, first_row)
+        found = impute_arrays(self, x, mask, *how)
         return ImputedTable.of(data, found) if hasattr(data, "schema") else found
 
     def from_latent(

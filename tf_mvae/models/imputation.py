@@ -2,7 +2,8 @@
 
     p(x_missing | x_observed) = E_{z ~ q(z | x_observed)} [ p(x_missing | z) ]
 
-from samples of z, and one of x for each. With importance weights the samples of z are drawn again
+from samples of z, and one of x for each. If the model has a sampler, its density `p(z | S)` stands
+for `q(z | S)`. With importance weights the samples of z are drawn again
 in proportion to `p(x_observed | z) p(z) / q(z | x_observed)`, which corrects the approximate
 posterior (sampling importance resampling: Rubin, 1987; of VAEs Mattei and Frellsen, ICML 2019).
 """
@@ -17,16 +18,18 @@ from tf_mvae import checks
 from tf_mvae.distributions.likelihoods import Likelihood
 from tf_mvae.errors import UserError
 from tf_mvae.modality import Modality
-from tf_mvae.models.latents import chosen_latents
-from tf_mvae.ops import random
+from tf_mvae.models.imputation_draws import (
+    BLOCK_ROWS,
+    block_seed,
+    draw_latents,
+    draw_parts,
+    refuse_sequences,
+)
 
 if TYPE_CHECKING:
     from tf_mvae.models.generative import GenerativeModel
 
 __all__ = ["Imputation", "impute_arrays"]
-
-_ROWS = 200  # examples at a time
-_SAMPLE, _RESAMPLE, _DRAW = 1, 2, 3  # streams of random numbers
 
 
 class Imputation(NamedTuple):
@@ -60,6 +63,8 @@ def impute_arrays(
     quantiles: Sequence[float],
     seed: tf.Tensor,
     importance: bool,
+    latents: str | None = None,
+    first_row: int = 0,
 ) -> dict[str, Imputation]:
     """Returns an `Imputation` for each modality that the model generates, by name.
 
@@ -71,6 +76,9 @@ def impute_arrays(
         quantiles: Probabilities in (0, 1).
         seed: Two integers.
         importance: Whether samples of z are weighed.
+        latents: See `GenerativeModel.generate`.
+        first_row: The place of the first example in the table that these are a part of, a
+            multiple of `BLOCK_ROWS`: samples do not depend on the parts that a table comes in.
 
     Raises:
         UserError: A quantile is not in (0, 1), or a modality is a sequence of symbols.
@@ -78,18 +86,16 @@ def impute_arrays(
     for probability in quantiles:
         if not 0 < checks.fraction("quantiles", probability) < 1:
             raise UserError(f"quantiles are above 0 and below 1; one is {probability!r}")
-    for modality in model.targets:
-        if modality.likelihood.is_sequence:
-            raise UserError(f"modality {modality.name!r} holds sequences; generate() says them")
+    refuse_sequences(model)
     rows = next(iter(x.values())).shape[0]
     found: dict[str, list[Imputation]] = {modality.name: [] for modality in model.targets}
-    for start in range(0, rows, _ROWS):
-        part, there = ({n: v[start : start + _ROWS] for n, v in a.items()} for a in (x, mask))
-        own = random.fold_in(seed, start)
-        z = _latents(model, part, there, num_samples, own, importance)
-        for place, modality in enumerate(model.targets):
-            draw = random.fold_in(own, _DRAW + place)
-            summaries = _summaries(model, modality, z, part, draw, quantiles)
+    for start in range(0, rows, BLOCK_ROWS):
+        part, there = ({n: v[start : start + BLOCK_ROWS] for n, v in a.items()} for a in (x, mask))
+        own = block_seed(seed, first_row + start)
+        how = num_samples, own, importance, latents
+        z = _latents(model, part, there, *how)
+        for modality in model.targets:
+            summaries = _summaries(model, modality, z, part, own, quantiles)
             observed = _observed(modality, part, there, z.shape[1])
             found[modality.name].append(_joined(summaries, quantiles, *observed))
     return {name: _stacked(parts) for name, parts in found.items()}
@@ -102,21 +108,15 @@ def _latents(
     number: int,
     seed: tf.Tensor,
     importance: bool,
+    latents: str | None,
 ) -> tf.Tensor:
-    """Returns samples of z given what is observed, `[sample, batch, latent]`."""
+    """See `draw_latents`; compiled once."""
 
     def draw(x, mask, seed):
-        seeds = [random.fold_in(seed, stream) for stream in (_SAMPLE, _RESAMPLE)]
-        posterior = model._infer(x, mask)
-        if not importance:
-            return posterior.sample(number, seeds[0])
-        z, log_weight = posterior.sample_and_log_ratio(number, seeds[0])
-        log_weight += model._log_likelihood_given(x, mask, z)
-        uniform = random.stateless_uniform(tf.shape(log_weight)[1:], seeds[1])
-        places = (tf.range(number, dtype=tf.float32)[:, tf.newaxis] + uniform) / number
-        return chosen_latents(z, tf.nn.softmax(log_weight, axis=0), places)
+        return draw_latents(model, x, mask, number, seed, importance, latents)
 
-    return model._eager_calls(("impute", number, importance), draw, dict(x), dict(mask), seed)
+    name = ("impute", number, importance, model._uses_sampler(latents))
+    return model._eager_calls(name, draw, dict(x), dict(mask), seed)
 
 
 def _summaries(
@@ -130,16 +130,7 @@ def _summaries(
     """Returns what is known of each part of a modality's likelihood."""
 
     def evaluate(z, x, seed):
-        parameters = model.likelihood_parameters(z, [modality.name], x)[modality.name]
-        found = []
-        for place, (part, own) in enumerate(modality.likelihood.independent_parts(parameters)):
-            expected = tf.reduce_mean(part.expected_value(own), axis=0)
-            if part.is_categorical or part.is_binary:
-                found.append((expected, expected[tf.newaxis]))
-            else:
-                sample = part.distribution(own).sample(seed=random.fold_in(seed, place))
-                found.append((expected, tf.cast(sample, tf.float32)))
-        return found
+        return draw_parts(model, modality, z, x, seed)
 
     conditions = {name: x[name] for name in model.conditions if name in x}
     results = model._eager_calls(

@@ -86,6 +86,8 @@ class ImputedTable(NamedTuple):
         import pandas as pd
 
         parts = []
+        names = ["row", "column", "estimate", "standard_deviation", "probability"]
+        names += [f"quantile_{q:g}" for q in self.quantiles]
         for name in self.mean.columns:
             gaps = np.asarray(table.frame[name].isna())
             part = {
@@ -100,7 +102,7 @@ class ImputedTable(NamedTuple):
             part |= {f"quantile_{q:g}": v[name][gaps].to_numpy() for q, v in self.quantiles.items()}
             if gaps.any():
                 parts.append(pd.DataFrame(part).astype({"estimate": object}))
-        return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame()
+        return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=names)
 
 
 def _column(array: np.ndarray, place: int) -> np.ndarray:
@@ -125,4 +127,7 @@ def _filled(old: Any, gaps: np.ndarray, estimates: np.ndarray) -> Any:
     values[gaps] = estimates[gaps]
     if getattr(old.dtype, "categories", None) is not None:
         return values
-    return values.astype(old.dtype) if fits else values.astype(float)
+    try:
+        return values.astype(old.dtype) if fits else values.astype(float)
+    except ValueError:  # an empty column of a file is one of numbers, whatever it is to hold
+        return values

@@ -12,6 +12,7 @@ from tf_mvae.distributions.likelihoods import (
 )
 from tf_mvae.distributions.members import MemberLikelihood
 from tf_mvae.models import BaseVAE
+from tf_mvae.serving.imputation import describe_imputed, quantiles_name
 from tf_mvae.serving.inputs import DRAWS
 from tf_mvae.serving.portable import expected_prefix, noise_name
 from tf_mvae.serving.signatures import ALL_PRESENT
@@ -31,6 +32,7 @@ _MEANINGS = {
     "value for each.",
     "sample": "Samples of the latent from the prior, and every modality's expected value for each.",
     "log_likelihood": "The importance-sampled log-likelihood of what each example has, in nats.",
+    "impute": "What is missing filled in; how sure that is.",
 }
 _LEADING = {"generate": ["num_samples", "batch"], "sample": ["num_samples"]}
 
@@ -122,8 +124,9 @@ def describe_function(
     described = {}
     for key, spec in sorted(inputs.items()):
         lead = ["num_samples", "batch"] if key == noise_name(model) else ["batch"]
-        field = _typed(spec, lead if key not in DRAWS else []) | _input(model, own, key)
-        if key in defaults and spec.shape.rank and key not in DRAWS:
+        draws = key in DRAWS or (own == "impute" and key == quantiles_name(model))
+        field = _typed(spec, [] if draws else lead) | _input(model, own, key)
+        if key in defaults and spec.shape.rank and not draws:
             field["meaning"] += " May be left out."
         field["required"] = key not in defaults
         if key in defaults:
@@ -159,6 +162,9 @@ def _typed(spec: tf.TensorSpec, lead: Sequence[str]) -> dict[str, Any]:
 
 def _input(model: BaseVAE, signature: str, key: str) -> dict[str, Any]:
     by_name = {modality.name: modality for modality in model.modalities}
+    if signature == "impute" and key == quantiles_name(model):
+        meaning = "Probabilities of the quantiles, above 0 and below 1."
+        return {"low": 0, "high": 1, "meaning": meaning}
     if key in by_name:
         likelihood = by_name[key].likelihood
         meaning = f"The {key}: {_range(likelihood)}."
@@ -194,6 +200,8 @@ def _output(model: BaseVAE, signature: str, key: str) -> dict[str, Any]:
     prefix = expected_prefix(model)
     by_name |= {prefix + name: modality for name, modality in by_name.items()}
     unbounded = {"low": None, "high": None}
+    if signature == "impute":
+        return describe_imputed(key, lambda name: _bounds(by_name[name].likelihood))
     if key in by_name:
         return _expected(by_name[key].name, by_name[key].likelihood)
     if key == "z":

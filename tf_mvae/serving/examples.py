@@ -8,6 +8,7 @@ import numpy as np
 __all__ = ["example_inputs"]
 
 _DRAWS = {"num_samples": 4, "seed": [0, 0], "temperature": 1.0}
+_QUANTILES = [0.05, 0.5, 0.95]
 
 
 def example_inputs(
@@ -38,6 +39,8 @@ def example_inputs(
         shape = [sizes.get(size, size) for size in field["shape"]]
         if name in _DRAWS:
             value = np.asarray(_DRAWS[name])
+        elif signature == "impute" and name in ("quantiles", "wanted_quantiles") and shape == [3]:
+            value = np.asarray(_QUANTILES)
         elif name.endswith("_mask"):
             value = np.ones(shape)
         elif field["low"] is None:

@@ -8,6 +8,8 @@ import tensorflow as tf
 from tf_mvae.models import BaseVAE
 from tf_mvae.ops import random
 from tf_mvae.serving import inputs as named
+from tf_mvae.serving.imputation import can_impute, quantiles_name, quantiles_spec
+from tf_mvae.serving.imputation import impute as fill
 from tf_mvae.serving.log_likelihood import log_likelihood as estimate
 from tf_mvae.serving.parts import Parts
 from tf_mvae.serving.tracing import trace
@@ -22,6 +24,8 @@ Tensors = dict[str, tf.Tensor]
 # What stands for draws that a request does not describe.
 _DRAW = {"num_samples": 1, "seed": [0, 0], "temperature": 1.0}
 _LIKELIHOOD_DRAW = {"num_samples": 1000, "seed": [0, 0]}
+_IMPUTATION_DRAW = {"num_samples": 100, "seed": [0, 0]}
+_QUANTILES = [0.05, 0.5, 0.95]
 
 
 class ServedModel(tf.Module):
@@ -54,18 +58,23 @@ def signatures(model: BaseVAE) -> dict[str, Function]:
     - `log_likelihood`: also takes `num_samples` and `seed`; the importance-sampled
       `log_likelihood` of what each example has (given the conditions of a model that has
       some), its `standard_error` and the `effective_sample_size`, `[batch]`.
+    - `impute`: also takes `num_samples`, `seed` and `quantiles` `[3]` (`quantiles_name`); what is
+      missing filled in, with standard deviations, quantiles and probabilities of classes
+      (`tf_mvae.serving.imputation`). Models of sequences, and of likelihoods that cannot be
+      sampled, do not have it.
 
-    If the model has a sampler, `generate` and `sample` draw z from it, `serving_default` gives
-    what is missing as the mean over samples of it (`GenerativeModel.call`), and it proposes half
-    of the draws of `log_likelihood`.
+    If the model has a sampler, `generate`, `sample` and `impute` draw z from it,
+    `serving_default` gives what is missing as the mean over samples of it
+    (`GenerativeModel.call`), and it proposes half of the draws of `log_likelihood`.
 
-    Each that takes masks has a sister without, `NAME_all_present`.
+    Each that takes masks, but `impute`, has a sister without, `NAME_all_present`.
 
     Where a runtime fills in the defaults that a signature holds (`SignatureDef.defaults`,
     and placeholders with these defaults in the graph, which serve `saved_model_cli` and
     the C API), these inputs may be left out: a modality, which is absent then; a mask, with
-    which every example has the modality if its values are given; `num_samples` (1, and 1000
-    for `log_likelihood`), `seed` (0, 0) and `temperature` (1).
+    which every example has the modality if its values are given; `num_samples` (1, 1000
+    for `log_likelihood`, 100 for `impute`), `quantiles` (0.05, 0.5, 0.95), `seed` (0, 0) and
+    `temperature` (1).
 
     Args:
         model: The model to export.
@@ -80,6 +89,10 @@ def signatures(model: BaseVAE) -> dict[str, Function]:
         **_of_examples(model, functions.generate, _DRAW),
         **_of_examples(model, functions.log_likelihood, _LIKELIHOOD_DRAW),
     }
+    if can_impute(model):
+        wanted = {quantiles_spec(model): tf.constant(_QUANTILES)}
+        found |= _of_examples(model, functions.impute, _IMPUTATION_DRAW, wanted)
+        del found["impute" + ALL_PRESENT]  # there is nothing to fill
     if not conditions:
         found["sample"] = trace(functions.sample, *_draws(_DRAW))
     return found
@@ -128,13 +141,22 @@ class _Functions:
         """Returns an importance-sampled estimate of each example's log-likelihood."""
         return estimate(self._parts, *named.unpack(self._model, given), num_samples, seed)
 
+    def impute(self, num_samples: tf.Tensor, seed: tf.Tensor, **given: tf.Tensor) -> Tensors:
+        """Returns what is missing filled in, and how sure that is."""
+        quantiles = given.pop(quantiles_name(self._model))
+        x, mask = named.unpack(self._model, given)
+        return fill(self._parts, x, mask, num_samples, quantiles, seed)
+
     def _with_expected(self, z: tf.Tensor, x: Mapping[str, tf.Tensor]) -> Tensors:
         """Returns `z` and every modality's expected value given it and the conditions in `x`."""
         return {"z": z, **self._parts.expected(z, self._parts.conditions(x))}
 
 
 def _of_examples(
-    model: BaseVAE, function: Callable[..., Tensors], draw: Mapping[str, Any] | None = None
+    model: BaseVAE,
+    function: Callable[..., Tensors],
+    draw: Mapping[str, Any] | None = None,
+    more: Mapping[tf.TensorSpec, tf.Tensor] | None = None,
 ) -> dict[str, Function]:
     """Traces a function of examples twice: with masks, and of examples that have everything.
 
@@ -142,11 +164,14 @@ def _of_examples(
         model: The model.
         function: A method of `_Functions`; its name is the signature's.
         draw: Values that stand for the function's inputs about draws, by name.
+        more: Its other inputs, with the values that stand for them.
     """
     values, masks = named.value_specs(model), named.mask_specs(model)
     optional = named.optional_values(model)
     absent = named.nothing([spec for spec in values if spec.name in optional] + masks)
     drawn, defaults = _draws(draw or {})
+    for spec, value in (more or {}).items():
+        drawn, defaults = [*drawn, spec], {**defaults, spec.name: value}
     name = function.__name__
     return {
         name: trace(function, [*values, *masks, *drawn], {**absent, **defaults}),

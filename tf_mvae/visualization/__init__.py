@@ -1,5 +1,6 @@
 """Pictures: grids of images, curves, what a model has learned."""
 
+from tf_mvae.visualization.calibration import write_calibration
 from tf_mvae.visualization.curves import (
     write_accuracy_curves,
     write_curves,
@@ -18,6 +19,7 @@ __all__ = [
     "sentences_of",
     "value_table",
     "write_accuracy_curves",
+    "write_calibration",
     "write_curves",
     "write_likelihood_paths",
     "write_pictures",

@@ -1,0 +1,96 @@
+"""The scikit-learn estimators: the checks of scikit-learn, gaps, frames and cross-validation."""
+
+import pickle
+
+import numpy as np
+import pytest
+
+pytest.importorskip("sklearn")
+
+import pandas as pd
+from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import cross_val_score
+from sklearn.pipeline import make_pipeline
+from sklearn.utils import estimator_checks
+
+from tf_mvae.sklearn import MVAEImputer, MVAETransformer
+
+SMALL = {"latent_dim": 2, "epochs": 1, "random_state": 0}
+
+# One model a check or so. All of `check_estimator` takes many minutes, since it trains over a
+# hundred models: `python tests/sklearn_test.py`.
+CHECKS = [
+    estimator_checks.check_no_attributes_set_in_init,
+    estimator_checks.check_parameters_default_constructible,
+    estimator_checks.check_estimators_unfitted,
+    estimator_checks.check_fit2d_1sample,
+    estimator_checks.check_n_features_in_after_fitting,
+    estimator_checks.check_dict_unchanged,
+]
+
+# What does not hold, and why: of `check_estimator`'s `expected_failed_checks`.
+EXPECTED_FAILURES = {
+    "check_methods_sample_order_invariance": "networks are float32; the check wants 1e-7",
+    "check_methods_subset_invariance": "networks are float32; the check wants 1e-7",
+}
+
+
+def make_data(rows=60):
+    rng = np.random.default_rng(0)
+    z = rng.normal(size=rows)
+    values = np.stack([z, -2 * z, 3 + z], 1) + 0.1 * rng.normal(size=[rows, 3])
+    return np.where(rng.uniform(size=values.shape) < 0.15, np.nan, values), (z > 0).astype(int)
+
+
+@pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)
+@pytest.mark.parametrize("make", [MVAEImputer, MVAETransformer])
+def test_it_passes_the_checks_of_scikit_learn(make, check):
+    check(make.__name__, make(**SMALL))
+
+
+def test_gaps_alone_are_filled_and_empty_columns_are_dropped():
+    values, _ = make_data()
+    values = np.concatenate([values, np.full([60, 1], np.nan)], 1)
+    imputer = MVAEImputer(**SMALL, num_samples=5).fit(values)
+    filled = imputer.transform(values)
+    observed = ~np.isnan(values[:, :3])
+    assert filled.shape == (60, 3) and np.isfinite(filled).all()
+    np.testing.assert_array_equal(filled[observed], values[:, :3][observed])
+    assert list(imputer.get_feature_names_out()) == ["x0", "x1", "x2"]
+    np.testing.assert_array_equal(imputer.transform(values), filled)
+    again = pickle.loads(pickle.dumps(imputer))
+    np.testing.assert_allclose(again.transform(values), filled, rtol=1e-5)
+    other = MVAEImputer(**SMALL, num_samples=5).fit_transform(values)
+    np.testing.assert_allclose(other, filled, rtol=1e-5)
+
+
+def test_a_data_frame_comes_back_with_its_types_and_unknown_classes_stay():
+    values, labels = make_data()
+    frame = pd.DataFrame(values, columns=["a", "b", "c"]).assign(kind=np.array(["x", "y"])[labels])
+    frame.loc[::7, "kind"] = None
+    imputer = MVAEImputer(**SMALL, num_samples=5).fit(frame)
+    assert imputer.schema_.columns["kind"].type == "binary"
+    new = frame.iloc[:10].copy()
+    new.loc[1, "kind"] = "z"
+    with pytest.warns(UserWarning, match="hold values that were not there"):
+        filled = imputer.transform(new)
+    assert filled.loc[1, "kind"] == "z" and not filled.isna().any(axis=None)
+    assert filled["a"].dtype == np.float64 and list(filled.columns) == list(frame.columns)
+
+
+def test_a_pipeline_is_cross_validated_with_gaps():
+    values, labels = make_data()
+    transformer = MVAETransformer(latent_dim=2, epochs=40, learning_rate=1e-2, random_state=0)
+    scores = cross_val_score(make_pipeline(transformer, LogisticRegression()), values, labels, cv=2)
+    assert scores.mean() > 0.75  # half by chance
+
+
+if __name__ == "__main__":
+    for make in (MVAEImputer, MVAETransformer):
+        results = estimator_checks.check_estimator(
+            make(**SMALL), expected_failed_checks=EXPECTED_FAILURES, on_fail=None, on_skip=None
+        )
+        print(make.__name__, {r["check_name"]: r["status"] for r in results})
+        for result in results:
+            if result["status"] == "failed":
+                print(result["check_name"], result["exception"])

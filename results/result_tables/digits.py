@@ -15,7 +15,7 @@ MODELS = ("vae", "cvae", "bivcca", "jmvae", "telbo", "mvae_q", "mvae")
 
 
 def coherence_table(results: list[Result]) -> str:
-    """The README's table: what is read off what, by weights."""
+    """The table of docs/experiments.md: what is predicted from what, by weights."""
     rows = []
     for result in results:
         if "coherence" not in result.report or result.name.startswith("objective"):

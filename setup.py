@@ -17,7 +17,7 @@ class BuildCustomOp(build_ext):
     """Has custom_ops/Makefile build the op; the package does without where that fails."""
 
     def build_extension(self, ext):
-        """Builds the library beside `tf_mvae.ops`, wherever that is being put."""
+        """Builds the library next to `tf_mvae.ops`, wherever that is installed."""
         target = pathlib.Path(self.get_ext_fullpath(ext.name)).parent.resolve()
         command = ["make", "-C", str(HERE / "custom_ops"), "-j2", "op"]
         build = pathlib.Path(self.build_temp).resolve() / "custom_ops"
@@ -28,7 +28,7 @@ class BuildCustomOp(build_ext):
         )
         if done.returncode:
             reason = (done.stderr.strip() or done.stdout.strip()).splitlines()[-1]
-            print(f"tf_mvae: the compiled op is left out, which costs speed alone: {reason}")
+            print(f"tf_mvae: without the compiled op, which costs speed only: {reason}")
             return
         print(f"tf_mvae: the compiled op is built into {target}")
 
@@ -51,7 +51,7 @@ class BuildCustomOp(build_ext):
 
 
 if not can_compile():
-    print("tf_mvae: no compiler (g++ and make): the compiled op is left out")
+    print("tf_mvae: no compiler (g++ and make): built without the compiled op")
 
 # What `python -m tf_mvae.serve` runs on.
 SERVE = [

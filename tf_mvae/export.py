@@ -23,9 +23,7 @@ flags.DEFINE_enum(
     "(deterministic functions, checked against the model), text (a SavedModel that takes and gives "
     "sentences; whoever loads it needs tensorflow-text, which TensorFlow Serving has).",
 )
-flags.DEFINE_integer(
-    "version", None, "The version's number; the one after the last where left out.", 1
-)
+flags.DEFINE_integer("version", None, "The version's number; the one after the last if omitted.", 1)
 flags.DEFINE_enum("checkpoint", "best", ["best", "last"], "Which checkpoint's weights.")
 flags.DEFINE_enum(
     "latents",

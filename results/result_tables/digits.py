@@ -50,7 +50,7 @@ def _pair(result: Result, what: str) -> tuple[str, str]:
 
 
 def likelihood_table(results: list[Result], paper: dict, experiment: str) -> str:
-    """Log-likelihoods beside the paper's, models in rows; seeds are averaged over."""
+    """Log-likelihoods next to the paper's, models in rows; seeds are averaged over."""
     found = _trained_alike(results, experiment, "log_likelihood")
     rows = []
     for model, schedule in sorted(found, key=lambda key: (MODELS.index(key[0]), key[1])):

@@ -41,7 +41,7 @@ def training_batches(
 
     An epoch's order and its random draws are functions of the seed and the epoch's
     number, so that a stream taken up at any epoch and batch goes on as the whole one
-    would have. What is left over after the last whole batch of an epoch is left out of
+    would have. What is left over after the last whole batch of an epoch is excluded from
     that epoch. With strata, or an epoch longer than the data, examples come again within
     an epoch, in another order each time.
 
@@ -61,9 +61,9 @@ def training_batches(
         part: The rows of every batch that are wanted. Of several streams, only those are
             read that have them.
         cache_bytes: Examples are kept in memory if they take no more than this, and read
-            anew every epoch otherwise.
+            again in every epoch otherwise.
         service: Address of a `tf.data` service that does the work; here where None.
-        buckets: How sequences of like length come together; by chance, and padded to the
+        buckets: How sequences of like length come together; default: at random, and padded to the
             longest that there may be, where None.
 
     Raises:

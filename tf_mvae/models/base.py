@@ -1,4 +1,4 @@
-"""What every multimodal VAE offers beside inference: an objective, training, saving."""
+"""What every multimodal VAE offers in addition to inference: an objective, training, saving."""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -155,11 +155,11 @@ class BaseVAE(TrainableModel):
         Args:
             batch: `{"x": ..., "mask": ..., "weight": ...}`.
             kl_weight: Weight of the KL divergence.
-            num_samples: Samples of the latent a term; the model's where left out.
-            seed: A number (or two) for subsets and noise; the model's where left out.
+            num_samples: Samples of the latent a term; the model's if omitted.
+            seed: A number (or two) for subsets and noise; the model's if omitted.
             training: Whether this is a training step.
             targets: By name, `[batch]`, what the reconstruction of each example counts (1,
-                0, or a share); what the batch's masks let the posterior see, where left out.
+                0, or a fraction); what the batch's masks let the posterior see, if omitted.
 
         Raises:
             UserError: A key, shape, type, mask, value or argument does not fit.

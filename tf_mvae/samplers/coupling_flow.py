@@ -158,7 +158,8 @@ class CouplingFlow(LatentSampler):
             AffineCoupling(permutation, self.units, self.max_log_scale, name=f"coupling_{index}")
             for index, permutation in enumerate(self._permutations())
         ]
-        name = f"FlowPosterior{next(_COUNTER)}"  # tf.function tells named tuples by their names
+        # tf.function distinguishes named tuples by their names.
+        name = f"FlowPosterior{next(_COUNTER)}"
         self._posterior = type(name, (FlowPosterior,), {"flow": self})
         self._build_on_zeros()
 

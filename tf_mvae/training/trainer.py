@@ -29,6 +29,7 @@ from tf_mvae.training.incomplete import batch_composition, incomplete_split, mas
 from tf_mvae.training.loop import fit_to_end
 from tf_mvae.training.replicas import Replicas, lost_workers_named
 from tf_mvae.training.run_directory import RunDirectory
+from tf_mvae.training.trackers import Trackers
 
 __all__ = ["SETTINGS", "train"]
 
@@ -68,6 +69,7 @@ def train(
     strategy: tf.distribute.Strategy | None = None,
     cache_bytes: int = CACHE_BYTES,
     data_services: Sequence[str] = (),
+    trackers: Sequence[str] = ("tensorboard",),
 ) -> dict[str, Any]:
     """Trains a run, or goes on with it, and leaves everything in its directory.
 
@@ -79,12 +81,13 @@ def train(
         resume: Whether a run that is there may be taken up.
         checkpoint_steps: Steps between checkpoints within an epoch.
         picture_epochs: Epochs between pictures in TensorBoard.
-        keep_checkpoints: How many of the newest checkpoints to keep, beside the best.
+        keep_checkpoints: How many of the newest checkpoints to keep, in addition to the best.
         strategy: Of `tf_mvae.training.make_strategy`: the devices and processes to train
             on, one device where None. A run is the same on any number of them, but for
             rounding, and may go on with another.
         cache_bytes: A split is kept in memory if it takes no more than this.
         data_services: See `tf_mvae.training.feeding.Feed`.
+        trackers: Names of trackers that get each epoch's metrics: `tensorboard`, `mlflow`, `wandb`.
 
     Returns:
         The run's summary, what `finished.json` holds; nothing where another process writes.
@@ -105,7 +108,9 @@ def train(
         contextlib.closing(directory),
         run_assets(config, directory) as config,
     ):
-        return _train(config, directory, resume, *pace, strategy, cache_bytes, data_services)
+        return _train(
+            config, directory, resume, *pace, strategy, cache_bytes, data_services, trackers
+        )
 
 
 def _train(
@@ -118,6 +123,7 @@ def _train(
     strategy: tf.distribute.Strategy | None,
     cache_bytes: int,
     data_services: Sequence[str],
+    trackers: Sequence[str],
 ) -> dict[str, Any]:
     """Trains a run whose assets are there."""
     _make_repeatable(config)
@@ -169,12 +175,14 @@ def _train(
         checkpoints, start, steps_per_epoch, checkpoint_steps, strategy and trained.stop
     )
     progress = Progress(config.epochs * steps_per_epoch, start, config.epochs)
+    tracked = Trackers(trackers, directory.path, config)
     metrics = MetricsWriter(
         directory,
         lambda: draw(model, test_batch, config),
         picture_epochs,
         steps_per_epoch,
         lambda: tell(model, test_batch, config.seed),
+        tracked,
     )
     averaging = _averaging(config, [model] if strategy is None else trained.models)
     try:
@@ -182,6 +190,7 @@ def _train(
     finally:
         progress.close()
         checkpoints.close()
+        tracked.close()
     checkpoints.join()
     steps = config.epochs * steps_per_epoch
     return finish(
@@ -258,7 +267,7 @@ def _take_up_together(
     resume: bool,
     replicas: Replicas,
 ) -> Position | None:
-    """Does so as the chief, and tells the other processes."""
+    """Does so as the chief, and informs the other processes."""
     try:
         start = _take_up(config, directory, checkpoints, resume)
     except Exception:

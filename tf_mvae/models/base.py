@@ -13,6 +13,7 @@ from tf_mvae.layers.dropout import layer_seeds
 from tf_mvae.modality import Modality
 from tf_mvae.models import arguments
 from tf_mvae.models.precision import layers_compute_in
+from tf_mvae.models.sharing import SharedModel
 from tf_mvae.models.training import TrainableModel
 from tf_mvae.objectives import Batch, Elbo, Objective, RowPlan, Step
 from tf_mvae.objectives.objective import complete_examples
@@ -41,7 +42,7 @@ SETTINGS = (
 )
 
 
-class BaseVAE(TrainableModel):
+class BaseVAE(TrainableModel, SharedModel):
     """A joint model `p(z) prod_i p(x_i | z)` with a posterior for any subset.
 
     It is a Keras model: `compile(optimizer)`, `fit`, `evaluate`, `predict`, callbacks,

@@ -34,7 +34,7 @@ BANNED = (
     (r"a share|the shares?", "a fraction", "the field's word"),
     (r"what a term sees|draw says", "the subset; the sampled subsets", "a riddle"),
     (r"it is so", "(the fact itself)", "a riddle"),
-    (r"whole examples?", "complete examples", "the field's word"),
+    (r"whole examples", "complete examples", "the field's word"),
     (r"gathered gradients?", "accumulated gradients", "the field's word"),
     (r"anew", "again; newly", "archaic"),
     (r"thereof|whereof|thereby|heed(s|ed)?", "of it; by this; respect", "archaic"),

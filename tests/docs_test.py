@@ -108,6 +108,6 @@ def test_banned_phrases_are_found_in_prose_and_not_in_code(tmp_path):
     page, module = tmp_path / "page.md", tmp_path / "module.py"
     page.write_text("The label is\nread off the image.\n```\nleft out\n```\n`beside`")
     module.write_text('left_out = beside = 1\n"""It lacks a mask."""\n# by chance here\n')
-    assert [line.split(": ")[:2] for line in words.check(page)] == [["page.md:1", "'read off'"]]
+    assert [line.split(": ")[:2] for line in words.check(page)] == [["page.md:2", "'read off'"]]
     found = [line.split(": ")[:2] for line in words.check(module)]
     assert found == [["module.py:2", "'lacks'"], ["module.py:3", "'by chance'"]]

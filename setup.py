@@ -1,6 +1,7 @@
 """Installs tf_mvae; every dependency is here with its reason."""
 
 import pathlib
+import re
 import shutil
 import subprocess
 import sys
@@ -17,7 +18,7 @@ class BuildCustomOp(build_ext):
     """Has custom_ops/Makefile build the op; the package does without where that fails."""
 
     def build_extension(self, ext):
-        """Builds the library beside `tf_mvae.ops`, wherever that is being put."""
+        """Builds the library next to `tf_mvae.ops`, wherever that is installed."""
         target = pathlib.Path(self.get_ext_fullpath(ext.name)).parent.resolve()
         command = ["make", "-C", str(HERE / "custom_ops"), "-j2", "op"]
         build = pathlib.Path(self.build_temp).resolve() / "custom_ops"
@@ -28,7 +29,7 @@ class BuildCustomOp(build_ext):
         )
         if done.returncode:
             reason = (done.stderr.strip() or done.stdout.strip()).splitlines()[-1]
-            print(f"tf_mvae: the compiled op is left out, which costs speed alone: {reason}")
+            print(f"tf_mvae: without the compiled op, which costs speed only: {reason}")
             return
         print(f"tf_mvae: the compiled op is built into {target}")
 
@@ -51,7 +52,7 @@ class BuildCustomOp(build_ext):
 
 
 if not can_compile():
-    print("tf_mvae: no compiler (g++ and make): the compiled op is left out")
+    print("tf_mvae: no compiler (g++ and make): built without the compiled op")
 
 # What `python -m tf_mvae.serve` runs on.
 SERVE = [
@@ -66,9 +67,14 @@ SERVE = [
     "grpcio-health-checking>=1.68",  # its health service, the standard one for probes
 ]
 
+# The version is written once.
+VERSION = re.search(
+    r'^__version__ = "(.*)"$', (HERE / "tf_mvae" / "__init__.py").read_text(), flags=re.M
+)[1]
+
 setup(
     name="tf-mvae",
-    version="0.1.0",
+    version=VERSION,
     description="Multimodal variational autoencoders for TensorFlow and Keras",
     long_description=(HERE / "README.md").read_text(encoding="utf-8"),
     long_description_content_type="text/markdown",
@@ -76,7 +82,7 @@ setup(
     ext_modules=[Extension("tf_mvae.ops.libgaussian_product", [])] if can_compile() else [],
     cmdclass={"build_ext": BuildCustomOp},
     packages=find_packages(include=["tf_mvae", "tf_mvae.*"]),
-    package_data={"tf_mvae.serving.server": ["page/*"]},
+    package_data={"tf_mvae": ["py.typed"], "tf_mvae.serving.server": ["page/*"]},
     python_requires=">=3.11",
     install_requires=[
         # The CPU and the CUDA build alike: `tensorflow[and-cuda]` satisfies it too.
@@ -111,6 +117,9 @@ setup(
             "tf2onnx>=1.17",  # the first whose dependencies allow numpy 2 and TensorFlow's protobuf
             "onnxruntime>=1.20",  # runs what was converted, to compare
         ],
+        "hub": ["huggingface_hub>=0.30"],  # model.push_to_hub, tf_mvae.from_hub
+        "mlflow": ["mlflow-skinny>=2.20"],  # --tracker=mlflow: the client without its server
+        "wandb": ["wandb>=0.19"],  # --tracker=wandb
         "serve": SERVE,
         "test": [
             *SERVE,
@@ -130,6 +139,16 @@ setup(
         ],
         # A fuzz of a running server: `python tests/serving/fuzz.py`.
         "serve-test": [*SERVE, "schemathesis>=4"],
-        "lint": ["ruff==0.17.*"],
+        "lint": [
+            "ruff==0.17.*",
+            "codespell>=2.4,<3",  # spelling; docs/check_words.py looks for phrases
+        ],
+        # The documentation site. Material 9 is in maintenance until May 2027; it is pinned below
+        # the next major version, as MkDocs is, whose version 2 has no plugins.
+        "docs": [
+            "mkdocs>=1.6,<2",
+            "mkdocs-material>=9.6,<10",  # the theme, with search that needs no server
+            "mkdocstrings[python]>=1,<2",  # the reference, from docstrings, without importing them
+        ],
     },
 )

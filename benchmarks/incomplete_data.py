@@ -70,8 +70,8 @@ def main() -> None:
     arguments = parser.parse_args()
     contestants = {
         "complete": contestant(0.0, False),
-        "90 % lack the label": contestant(0.9, False),
-        "90 % lack the label, composition known": contestant(0.9, True),
+        "label missing in 90 %": contestant(0.9, False),
+        "label missing in 90 %, composition known": contestant(0.9, True),
     }
     rates: dict[str, list[float]] = {name: [] for name in contestants}
     for _ in range(arguments.rounds):

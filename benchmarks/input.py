@@ -118,7 +118,7 @@ def spawn(*arguments: str) -> Any:
 
 def report(record: dict) -> tuple[str, float]:
     """Returns the tables, and the least ratio of an input from memory to its step."""
-    lines = ["| run | step | input from memory | input read anew |", "| --- | --- | --- | --- |"]
+    lines = ["| run | step | input from memory | input read again |", "| --- | --- | --- | --- |"]
     ratios = []
     for flags, found in record["runs"].items():
         middle = {name: statistics.median(values) for name, values in found.items()}

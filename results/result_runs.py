@@ -1,6 +1,6 @@
 """The runs behind results/results.md: how each is trained, and what is measured of it."""
 
-# What is trained: name -> flags of tf_mvae.train, beside where data and run are.
+# What is trained: name -> flags of tf_mvae.train, apart from the places of data and run.
 _SHORT = "--flagfile=configs/short.cfg"
 RUNS = {
     f"{experiment}-{model}": [f"--flagfile=configs/{experiment}/{model}.cfg", _SHORT]
@@ -130,7 +130,7 @@ RUNS |= {
     ],
 }
 
-# A picture in six guises takes 50 ms of one core, and twice that where every subset reconstructs
+# A picture in six views takes 50 ms of one core, and twice that where every subset reconstructs
 # all, so that the configurations' 100 epochs of ten thousand pictures are a day of it. Smaller
 # batches than theirs make more steps of few pictures; XLA takes minutes a step of these on a CPU.
 _SCHEDULES = {
@@ -165,8 +165,8 @@ RUNS |= {
     f"multi_mnist-{config}": [f"--flagfile=configs/multi_mnist/{config}.cfg", *_TWENTY]
     for config in ("mvae", "mvae_cross")
 }
-# By the share of pairs that stay whole. The KL weight rises all the way: a decoder that has learned
-# to do without the latent does not come back to it, and then nothing is translated.
+# By the fraction of pairs that stay complete. The KL weight rises all the way: a decoder that has
+# learned to do without the latent does not come back to it, and then nothing is translated.
 RUNS |= {
     f"translation-{fraction}": [
         "--flagfile=configs/translation/mvae.cfg",
@@ -176,7 +176,7 @@ RUNS |= {
     for fraction in (0.001, 0.01, 0.1, 1)
 }
 # Runs whose supervised networks would be another's to the bit where they take as many steps, which
-# the networks' file names tell: what they see and the seed are the same.
+# the networks' file names contain: what they see and the seed are the same.
 SAME_NETWORKS = {
     "transformations-mvae_cross": "transformations-mvae",
     "transformations-small-mvae_cross": "transformations-small-mvae",

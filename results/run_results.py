@@ -60,7 +60,7 @@ def evaluated(run_dir: pathlib.Path, flags: list[str]) -> bool:
 
 
 def keep(run_dir: pathlib.Path, target: pathlib.Path) -> None:
-    """Copies what the tables are made of; where the data lay is left out."""
+    """Copies what the tables are made of; without the place of the data."""
     target.mkdir(parents=True, exist_ok=True)
     lines = (run_dir / "flags.cfg").read_text().splitlines(keepends=True)
     kept = [_named(line) for line in lines if not line.startswith("--data_dir")]
@@ -94,7 +94,7 @@ def main() -> None:
         "--dataset_dir", help="for transformations-…, attributes-… and translation-…"
     )
     parser.add_argument("--table", help="for imputation: a file, or a folder of files")
-    parser.add_argument("--evaluate_only", action="store_true", help="anew, if need be")
+    parser.add_argument("--evaluate_only", action="store_true", help="also if it was done before")
     parser.add_argument("--train_only", action="store_true")
     parser.add_argument("names", nargs="*", metavar="NAME")
     arguments = parser.parse_args()

@@ -12,7 +12,7 @@ import json
 import pathlib
 import re
 
-from result_tables import digits, generation, imputation, pictures, sentences
+from result_tables import comparison, digits, generation, imputation, pictures, sentences
 from result_tables.kept import Result
 
 HERE = pathlib.Path(__file__).parent
@@ -39,7 +39,9 @@ def main() -> None:
     folders = sorted((HERE / "runs").iterdir())
     results = [Result(folder) for folder in folders if (folder / "flags.cfg").exists()]
     paper = json.loads((HERE / "paper.json").read_text())
-    fill(HERE.parent / "README.md", "results", digits.coherence_table(results))
+    compared = comparison.comparison_table(HERE.parent / "benchmarks" / "results")
+    fill(HERE.parent / "README.md", "comparison", compared)
+    fill(DOCS / "experiments.md", "results", digits.coherence_table(results))
     page = HERE / "results.md"
     experiments = ["binary_mnist", "mnist", "fashion_mnist"]
     fill(page, "parameters", digits.parameter_table(paper))

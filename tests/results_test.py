@@ -271,3 +271,9 @@ def test_a_table_is_kept_without_where_it_lay(tmp_path):
     named = script("run_results")._named
     assert named("--table=/home/me/boys.csv\n") == "--table=boys.csv\n"
     assert named("--epochs=3\n") == "--epochs=3\n"
+
+
+def test_the_readme_compares_what_the_benchmarks_left():
+    root = RESULTS.parent
+    table = script("result_tables.comparison").comparison_table(root / "benchmarks" / "results")
+    assert f"<!-- comparison -->\n{table}\n<!-- /comparison -->" in (root / "README.md").read_text()

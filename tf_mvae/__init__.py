@@ -13,7 +13,7 @@ from tf_mvae import serializable
 if TYPE_CHECKING:
     from tf_mvae.api import *  # noqa: F403
 
-__version__ = "0.1.0"
+__version__ = "0.2.0.dev0"
 
 serializable.register()
 

@@ -21,6 +21,7 @@ from tf_mvae.models import (
     MMVAEPlus,
     MoPoE,
     MultimodalVAE,
+    from_hub,
 )
 
 __all__ = [
@@ -43,5 +44,6 @@ __all__ = [
     "MultimodalVAE",
     "ProductOfExperts",
     "UserError",
+    "from_hub",
     "likelihoods",
 ]

@@ -42,7 +42,7 @@ def unpack(
     """Takes a batch apart and checks it; see the module for what is checked when.
 
     Args:
-        batch: `{"x": {...}, "mask": {...}, "weight": ...}`, or just `{name: tensor}` if
+        batch: `{"x": {...}, "mask": {...}, "weight": ...}`, or `{name: tensor}` if
             everything is present. As Keras has it, a tuple `(batch,)` or
             `(batch, None, weight)` is a batch too.
         modalities: The modalities of the model.
@@ -68,7 +68,7 @@ def unpack(
     if missing and (not partial or len(missing) == len(by_name)):
         raise UserError(
             f"modality {missing[0]!r} is not in the batch; its keys are {sorted(x)} (an example "
-            f"that lacks it has any placeholder in x and a 0 in mask[{missing[0]!r}])"
+            f"that does not have it has any placeholder in x and a 0 in mask[{missing[0]!r}])"
         )
     x, mask = _masked_arrays_taken_apart(x, mask, by_name)
     x = {name: to_tensor(value, f"modality {name!r}") for name, value in x.items()}

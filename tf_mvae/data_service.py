@@ -16,7 +16,7 @@ flags.DEFINE_string("host", "localhost", "The name by which runs reach this mach
 
 
 def main(_) -> int:
-    """Serves until it is told to stop; returns the exit status."""
+    """Serves until it is stopped; returns the exit status."""
     import shlex
     import signal
     import threading

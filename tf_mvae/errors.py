@@ -4,7 +4,7 @@ __all__ = ["UserError"]
 
 
 class UserError(ValueError):
-    """A mistake of the user's, told in one line that names the thing and the mend.
+    """A user's mistake, in one line that says what is wrong and how to fix it.
 
     It is a `ValueError`, so library users can catch it as one; the commands print
     its message without a traceback and exit with status 2.

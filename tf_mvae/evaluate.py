@@ -41,7 +41,7 @@ flags.DEFINE_integer(
 flags.DEFINE_list(
     "target",
     [],
-    "The modalities whose log-likelihood is estimated; where left out, each of up to three "
+    "The modalities whose log-likelihood is estimated; if omitted, each of up to three "
     "alone (of more, the first), all together, and each given the others.",
 )
 flags.DEFINE_list("given", [], "With --target: the modalities that are given.")
@@ -49,7 +49,7 @@ flags.DEFINE_list(
     "proposal",
     [],
     "With --target: the modalities that the proposal q(z | ...) sees, or prior; target and given "
-    "where left out.",
+    "if omitted.",
 )
 flags.DEFINE_list(
     "given_proposal",
@@ -64,7 +64,7 @@ flags.DEFINE_integer(
     "baseline_steps",
     None,
     "Steps of the supervised networks of transformations, attributes and translation_baseline; as "
-    "many as the checkpoint has had where left out, no such networks where 0 (the last is nothing "
+    "many as the checkpoint has had if omitted, no such networks where 0 (the last is nothing "
     "else).",
     0,
 )
@@ -110,7 +110,7 @@ def main(_) -> int:
     from tf_mvae.training import load_run
     from tf_mvae.visualization import write_calibration, write_likelihood_paths
 
-    # A GPU multiplies with 10 bits of a float32's 23 unless told otherwise; models are compared
+    # A GPU multiplies with 10 bits of a float32's 23 by default; models are compared
     # by hundredths of a nat.
     tf.config.experimental.enable_tensor_float_32_execution(False)
     run = load_run(

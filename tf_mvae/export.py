@@ -23,9 +23,7 @@ flags.DEFINE_enum(
     "(deterministic functions, checked against the model), text (a SavedModel that takes and gives "
     "sentences; whoever loads it needs tensorflow-text, which TensorFlow Serving has).",
 )
-flags.DEFINE_integer(
-    "version", None, "The version's number; the one after the last where left out.", 1
-)
+flags.DEFINE_integer("version", None, "The version's number; the one after the last if omitted.", 1)
 flags.DEFINE_enum("checkpoint", "best", ["best", "last"], "Which checkpoint's weights.")
 flags.DEFINE_enum(
     "latents",
@@ -33,12 +31,20 @@ flags.DEFINE_enum(
     ["sampler", "posterior"],
     "What latents are drawn from: the run's sampler if it has one, or q(z | what is given).",
 )
+flags.DEFINE_string(
+    "push_to_hub",
+    None,
+    "USER/NAME on the Hugging Face Hub to upload a --format=keras export to, with the model card.",
+)
 
 
 def check_flags() -> None:
     """Raises `UserError` for a wrong flag, without importing TensorFlow."""
+    from tf_mvae.errors import UserError
     from tf_mvae.training.run_directory import RunDirectory
 
+    if FLAGS.push_to_hub and FLAGS.format != "keras":
+        raise UserError("--push_to_hub uploads a .keras file; add --format=keras")
     RunDirectory(FLAGS.run_dir).config()
 
 
@@ -61,6 +67,11 @@ def main(_) -> int:
         )
         agrees = f"; it agrees with the model to {difference:.1g}"
     print(f"step {run.checkpoint_step} of {run.directory} is exported to {place}{agrees}")
+    if FLAGS.push_to_hub:
+        from tf_mvae.models.sharing import upload
+
+        text = (place / "model_card.md").read_text(encoding="utf-8")
+        print(f"uploaded: {upload(place, text, FLAGS.push_to_hub)}")
     return 0
 
 

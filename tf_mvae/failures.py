@@ -67,7 +67,7 @@ def _message(error: Exception) -> str | None:
     if isinstance(error, errors.ResourceExhaustedError) or _MEMORY.search(text):
         return _out_of_memory(first)
     if isinstance(error, errors.DataLossError):
-        return f"the data cannot be read: {_of_operation(first)}; prepare or copy the data set anew"
+        return f"the data cannot be read: {_of_operation(first)}; prepare or copy it again"
     checked = re.search(r"tf_mvae<(.*?)>", text)  # of `tf_mvae.data.check_dataset`
     if isinstance(error, errors.InvalidArgumentError) and checked:
         return checked[1].replace("\\'", "'")

@@ -17,14 +17,14 @@ flags.DEFINE_multi_string(
     [],
     "What is given, NAME=VALUE: the name or number of a class, a PNG file's path, a sentence, "
     "multi_mnist's string of digits, or a cell of a table by its column. May be repeated; samples "
-    "from the prior where left out.",
+    "from the prior if omitted.",
 )
 flags.DEFINE_integer("num_samples", 64, "How many samples.", 1, 10_000)
 flags.DEFINE_string(
     "output",
     None,
     "The PNG file, of a table the CSV file; RUN_DIR/generated/CONDITION.png, or rows.csv, where "
-    "left out.",
+    "omitted.",
 )
 flags.DEFINE_integer("seed", 0, "Seed of the samples.", 0)
 flags.DEFINE_float(

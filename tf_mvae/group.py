@@ -86,8 +86,8 @@ class ModalityGroup(Modality):
             decoder: Any Keras layer from `[member, batch, latent]` to as many numbers as
                 `likelihood.parameter_shape` has, `[member, batch, numbers]`;
                 `tf_mvae.layers.grouped_mlp_decoder` is the default, likewise.
-            likelihood_weight: One for all members, or by member (1 where left out).
-            cross_weight: The same; the likelihood weight where left out.
+            likelihood_weight: One for all members, or by member (1 if omitted).
+            cross_weight: The same; the likelihood weight if omitted.
             **kwargs: Keras' own arguments for a layer.
 
         Raises:
@@ -136,7 +136,7 @@ class ModalityGroup(Modality):
 
         Args:
             value: Raw data, `[batch, member, *event_shape]`.
-            mask: `[batch, member]`, 0 where the example lacks a member.
+            mask: `[batch, member]`, 0 where the example does not have a member.
             training: Whether this is a training step.
         """
         run, first = self._expert_parameters, _members_first(self.prepare(value, mask))
@@ -161,7 +161,7 @@ class ModalityGroup(Modality):
 
         Args:
             z: Latents, `[rows, latent]`.
-            mask: `[rows]`, 0 where a row does not count; all count where left out.
+            mask: `[rows]`, 0 where a row does not count; all count if omitted.
             training: Whether this is a training step.
 
         Raises:

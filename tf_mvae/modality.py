@@ -71,7 +71,7 @@ class Modality(keras.layers.Layer):
                 `likelihood.parameter_shape` has. Default: three layers with Swish, as wide
                 as `tf_mvae.layers.mlp.default_width` says of that number.
             likelihood_weight: See the attribute.
-            cross_weight: See the attribute; `likelihood_weight` where left out, which
+            cross_weight: See the attribute; `likelihood_weight` if omitted, which
                 makes every term a bound on the log-likelihood of all that an example
                 has (Sutter et al., ICLR 2021).
             element_mask: Whether single elements of an example may be missing. Then
@@ -79,7 +79,7 @@ class Modality(keras.layers.Layer):
                 missing element, the log-likelihood is the sum over the observed ones, and the
                 encoder sees zeros in the gaps and the mask behind the last axis
                 (`[batch, 28, 28, 2]` for an image of one channel). An example without an observed
-                element counts as one that lacks the modality.
+                element counts as one that does not have the modality.
             element_dropout: For an `element_mask`: in training the encoder does not see random
                 elements, of each example a fraction between 0 and this; all observed ones are
                 reconstructed. The terms stay bounds on the log-likelihood of what is observed,
@@ -184,7 +184,7 @@ class Modality(keras.layers.Layer):
 
         Args:
             value: Raw data, `[batch, *event_shape]`.
-            mask: `[batch]`, 0 where the example lacks the modality.
+            mask: `[batch]`, 0 where the example does not have the modality.
             training: Whether this is a training step.
         """
         run, prepared = self._expert_parameters, self.prepare(value, mask)
@@ -237,7 +237,7 @@ class Modality(keras.layers.Layer):
 
         Args:
             z: Latents, `[rows, latent]`.
-            mask: `[rows]`, 0 where a row does not count; all count where left out.
+            mask: `[rows]`, 0 where a row does not count; all count if omitted.
             training: Whether this is a training step.
 
         Raises:

@@ -97,7 +97,7 @@ def warn_of_unmasked_batch_norm(modality: str, network: keras.layers.Layer) -> N
     for layer in layers:
         if type(layer) is keras.layers.BatchNormalization:
             logging.warning(
-                "modality %r: %s averages over examples that lack the modality too; put "
+                "modality %r: %s averages over examples that do not have the modality too; put "
                 "tf_mvae.layers.MaskedBatchNormalization in a tf_mvae.layers.MaskedSequential",
                 modality,
                 layer.name,

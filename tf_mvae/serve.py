@@ -20,7 +20,7 @@ flags.DEFINE_string(
     "A directory of numbered versions (1/, 2/, …), each a SavedModel; or one SavedModel.",
     required=True,
 )
-flags.DEFINE_string("model_name", None, "The model's name in URLs; the directory's if left out.")
+flags.DEFINE_string("model_name", None, "The model's name in URLs; the directory's if omitted.")
 flags.DEFINE_string("host", "127.0.0.1", "The address to listen at.")
 flags.DEFINE_integer("port", 8501, "The port to listen at; 0 takes a free one and logs it.")
 flags.DEFINE_integer(
@@ -73,7 +73,7 @@ flags.DEFINE_bool("accept_nonfinite", True, "Whether inputs may hold NaN and Inf
 flags.DEFINE_list(
     "allowed_hosts",
     [],
-    "Names that requests may have as Host, besides those of loopback and --host; * allows all.",
+    "Names that requests may have as Host, next to those of loopback and --host; * allows all.",
 )
 flags.DEFINE_string(
     "token_file", None, "A file that holds the bearer token; or set TF_MVAE_SERVE_TOKEN."

@@ -11,8 +11,8 @@ __all__ = ["check_flags", "main"]
 FLAGS = flags.FLAGS
 
 flags.DEFINE_string("sweep_dir", None, "Where rows, table and plot go.", required=True)
-flags.DEFINE_string("experiment", "mnist", "Experiment: one class and what it is read off.")
-flags.DEFINE_string("data_dir", None, "Where TFDS keeps data; TFDS's own default where left out.")
+flags.DEFINE_string("experiment", "mnist", "Experiment: one class and what it is predicted from.")
+flags.DEFINE_string("data_dir", None, "Where TFDS keeps data; TFDS's own default if omitted.")
 flags.DEFINE_list(
     "methods",
     ["logistic_regression", "supervised_network"],

@@ -56,9 +56,11 @@ def check_flags() -> None:
     """Raises `UserError` for a wrong flag, without importing TensorFlow."""
     from tf_mvae.training.cluster import check_strategy
     from tf_mvae.training.run_directory import RunDirectory
+    from tf_mvae.training.trackers import check_trackers
 
     config = config_of_flags()
     config.check_inputs()
+    check_trackers(FLAGS.tracker)
     setting_flags.checked([one for one in shared_settings() if not one.is_recorded])
     check_strategy(FLAGS.strategy, FLAGS.num_logical_cpus)
     if FLAGS.strategy != "multi_worker":  # only the chief uses its directory
@@ -96,6 +98,7 @@ def main(_) -> int:
             strategy,
             int(FLAGS.cache_gb * 1e9),
             tuple(FLAGS.data_service),
+            tuple(FLAGS.tracker),
         )
     except Stopped as stopped:
         print(f"stopped at step {stopped.step}; the same command goes on from there")

@@ -15,7 +15,7 @@ MODELS = ("vae", "cvae", "bivcca", "jmvae", "telbo", "mvae_q", "mvae")
 
 
 def coherence_table(results: list[Result]) -> str:
-    """The README's table: what is read off what, by weights."""
+    """The table of docs/experiments.md: what is predicted from what, by weights."""
     rows = []
     for result in results:
         if "coherence" not in result.report or result.name.startswith("objective"):
@@ -50,7 +50,7 @@ def _pair(result: Result, what: str) -> tuple[str, str]:
 
 
 def likelihood_table(results: list[Result], paper: dict, experiment: str) -> str:
-    """Log-likelihoods beside the paper's, models in rows; seeds are averaged over."""
+    """Log-likelihoods next to the paper's, models in rows; seeds are averaged over."""
     found = _trained_alike(results, experiment, "log_likelihood")
     rows = []
     for model, schedule in sorted(found, key=lambda key: (MODELS.index(key[0]), key[1])):

@@ -26,7 +26,7 @@ class Result:
 
 
 def share(result: dict | None) -> str:
-    """Writes a share with its standard error, in per cent."""
+    """Writes a fraction with its standard error, in per cent."""
     if result is None:
         return "-"
     return f"{100 * result['value']:.1f} ± {100 * result['standard_error']:.1f} %"

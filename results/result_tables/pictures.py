@@ -1,4 +1,4 @@
-"""Pictures from pictures, and attributes read off them: a table a run."""
+"""Pictures from pictures, and attributes predicted from them: one table per run."""
 
 import collections
 
@@ -29,7 +29,7 @@ def transformations_tables(results: list[Result]) -> str:
 
 
 def attributes_tables(results: list[Result]) -> str:
-    """Attributes read off images, a table a run: the model and a supervised classifier."""
+    """Attributes predicted from images, one table per run: the model and a supervised network."""
     parts = []
     for result, found in reported(results, "attributes"):
         rows = collections.defaultdict(dict)

@@ -1,4 +1,4 @@
-"""Strings: read off canvases, and translated."""
+"""Strings: predicted from canvases, and translated."""
 
 import itertools
 import re
@@ -10,7 +10,7 @@ _SCORES = (("translation", ""), ("translation", " by chance"), ("translation_bas
 
 
 def transcription_table(results: list[Result]) -> str:
-    """MultiMNIST: strings read off canvases, and likelihoods."""
+    """MultiMNIST: strings predicted from canvases, and likelihoods."""
     rows = []
     for result, _ in reported(results, "transcription"):
         config = result.config
@@ -34,7 +34,7 @@ def transcription_table(results: list[Result]) -> str:
 
 
 def translation_table(results: list[Result]) -> str:
-    """Sentences translated, by the share of pairs: the model and a supervised network."""
+    """Sentences translated, by the fraction of pairs: the model and a supervised network."""
     found = [r for r, _ in reported(results, "translation")]
     rows = []
     for result in sorted(found, key=_fraction):
@@ -57,8 +57,9 @@ def translation_table(results: list[Result]) -> str:
             ]
             rows.append(row + [counted(result, a) for a in ("translation", "log_likelihood")])
     head = [
-        "paired", "direction", "epochs / annealing, learning rate", "BLEU", "BLEU by chance",
-        "BLEU, supervised", "chrF", "chrF by chance", "chrF, supervised",
+        "paired", "direction", "epochs / annealing, learning rate", "BLEU",
+        "BLEU, other references", "BLEU, supervised",
+        "chrF", "chrF, other references", "chrF, supervised",
         "log p(target)", "log p(target \\| source)", "sentences", "sentences of log p",
     ]  # fmt: skip
     return table(head, rows) if rows else "No run yet."
@@ -89,7 +90,7 @@ def _plain(text: str) -> str:
 
 
 def _fraction(result: Result) -> float:
-    """The share of pairs that a run saw whole."""
+    """The fraction of pairs that a run saw whole."""
     fraction = result.config.paired_fraction
     return 1.0 if fraction is None else fraction
 

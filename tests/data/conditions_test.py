@@ -82,7 +82,7 @@ def test_text_is_not_promised_where_nothing_spells_it(text):
     [
         ("label", "NAME=VALUE"),
         ("label=", "NAME=VALUE"),
-        ("lable=1", "image, label, reading"),
+        ("lable=1", "image, label, reading"),  # codespell:ignore lable
         ("label=cow", "cat, dog, hen"),
         ("label=3", "cat, dog, hen"),
         ("label=-1", "cat, dog, hen"),

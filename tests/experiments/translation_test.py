@@ -190,7 +190,7 @@ def test_the_vocabulary_is_made_of_what_the_run_may_see_alone(corpus, tmp_path, 
 
 def test_a_vae_of_one_language_has_a_vocabulary_of_it_alone(corpus, tmp_path):
     config = config_of(corpus, model="vae", modality="vi", epochs=1, paired_fraction=0.1)
-    with pytest.raises(UserError, match="--model=vae learns from whole .* 60 .* 33 are: add"):
+    with pytest.raises(UserError, match="--model=vae learns from complete .* 60 .* 33 are: add"):
         train(config, tmp_path / "run")
     train(config.replace(drop_incomplete=True), tmp_path / "run")
     run = load_run(tmp_path / "run")

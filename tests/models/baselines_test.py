@@ -432,9 +432,11 @@ def test_fit_says_which_examples_a_model_cannot_learn_from(make, caplog):
         model.fit(data, batch_size=8, verbose=0)
     # Of all presence patterns of three modalities one is whole; of those of one, half are.
     lacking = 4 if make is VAE else 7
-    assert f"{make.__name__} learns from whole examples alone: {lacking} of these 8" in caplog.text
+    assert (
+        f"{make.__name__} learns from complete examples alone: {lacking} of these 8" in caplog.text
+    )
     caplog.clear()
     whole = tiny.part_of(tiny.make_batch(np.ones([8, 3])), model)
     with caplog.at_level("WARNING"):
         model.fit(whole, batch_size=8, verbose=0)
-    assert "whole examples" not in caplog.text
+    assert "complete examples" not in caplog.text

@@ -11,6 +11,7 @@ import numpy as np
 import prometheus_client.parser
 import pytest
 
+from tests import pages
 from tests.serving.server_tools import serving
 from tf_mvae import MVAE, Modality, likelihoods
 from tf_mvae.serving import export_saved_model
@@ -51,6 +52,14 @@ def test_the_commands_run_and_answer_as_the_model_does(client, model):
         np.testing.assert_allclose(generated["outputs"][name], expected[name], atol=1e-5)
     expected = model.from_latent(np.zeros([1, 64], np.float32))
     np.testing.assert_allclose(decoded["predictions"][0]["image"], expected["image"][0], atol=1e-5)
+
+
+def test_the_client_of_the_tutorial_gets_labels_and_images(client):
+    (program,) = pages.programs("docs/tutorials/serve.md")
+    names = {}
+    exec(program.replace("localhost:8501", f"{client.address[0]}:{client.address[1]}"), names)
+    assert sum(names["probabilities"]) == pytest.approx(1, abs=1e-5)
+    assert np.shape(names["sevens"]) == (4, 1, 28, 28, 1)
 
 
 def test_the_flags_and_their_defaults_are_those_that_there_are():

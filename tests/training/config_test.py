@@ -90,7 +90,7 @@ def test_differences_name_the_flags_but_not_where_the_data_are():
     one = RunConfig("digits", term_weight={"label": 1.0})
     assert one.differences(RunConfig("digits")) == []
     weighed = RunConfig("digits", term_weight={"label": 0.1})
-    assert RunConfig("digits").differences(weighed) == ["--term_weight=label=0.1 (was left out)"]
+    assert RunConfig("digits").differences(weighed) == ["--term_weight=label=0.1 (was omitted)"]
 
 
 def test_another_model_is_a_difference_and_its_settings_are_not_one_more():

@@ -196,7 +196,7 @@ def test_a_directory_of_something_else_is_refused(tmp_path):
         ({"experiment": "nonsense"}, "digits"),
         ({"data_dir": "wrong"}, "no data"),
         ({"batch_size": 61}, "--batch_size"),
-        ({"likelihood_weight": {"lable": 1.0}}, "lable"),
+        ({"likelihood_weight": {"lable": 1.0}}, "lable"),  # codespell:ignore lable
         ({"num_random_subsets": 1}, "subsets"),
     ],
 )

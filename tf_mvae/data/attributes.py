@@ -54,11 +54,11 @@ def image_and_attributes(
 
     Args:
         split: `train`, `validation` or `test`, which are TFDS's own.
-        data_dir: Where TFDS keeps `celeb_a`; its own default where left out.
+        data_dir: Where TFDS keeps `celeb_a`; its own default if omitted.
         dataset_dir: A prepared directory to read instead: examples have an `image` (uint8)
             and `attributes`, a dict of booleans.
         attributes: The names to take, in this order; `CELEBA_ATTRIBUTES` where empty.
-        absent_attributes: Whether an attribute that the data set lacks is masked out in
+        absent_attributes: Whether an attribute that the data set does not have is masked out in
             every example.
         size: Height and width of the images.
 

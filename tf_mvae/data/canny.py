@@ -48,7 +48,7 @@ def canny(grey: tf.Tensor, sigma: float = 2.0, low: float = 0.1, high: float = 0
 
 
 def _smooth(picture: tf.Tensor, sigma: float) -> tf.Tensor:
-    """Filters with a Gaussian whose weights beyond the border are left out."""
+    """Filters with a Gaussian whose weights beyond the border are omitted."""
     height, width = (_gaussian_matrix(size, sigma) for size in picture.shape[1:])
     return height @ picture @ tf.transpose(width)
 

@@ -36,7 +36,7 @@ def paired_masks(
 
     The whole ones are drawn class by class, equally many of each class (a class that has
     fewer gives all it has). The rest is cut into as many sets as there are modalities, of
-    equal size up to one, again class by class. The whole examples of a smaller fraction
+    equal size up to one, again class by class. The complete examples of a smaller fraction
     are among those of a larger one.
 
     Args:
@@ -83,7 +83,7 @@ def missing_at_random(
 
     Args:
         num_examples: How many there are.
-        rates: By modality, the probability that an example lacks it, 0 to 1.
+        rates: By modality, the probability that an example does not have it, 0 to 1.
         seed: The choice is a function of it, the modality's name and the example's place.
 
     Returns:
@@ -104,7 +104,7 @@ def missing_by_label(
 
     Args:
         labels: The examples' classes, integers `[examples]`.
-        rates: By modality, for each class the probability that an example lacks it.
+        rates: By modality, for each class the probability that an example does not have it.
         seed: See `missing_at_random`.
 
     Returns:
@@ -137,8 +137,8 @@ def with_masks(split: Split, masks: Mapping[str, np.ndarray]) -> Split:
     Args:
         split: The examples, always in the same order.
         masks: By modality, 1 where the example keeps it, `[examples]`, and for a group
-            `[examples, member]`; a modality that is not named is kept. Where an example
-            already lacks a modality it stays so.
+            `[examples, member]`; a modality that is not named is kept. What is
+            missing already stays missing.
 
     Raises:
         UserError: A mask has another shape, or names no modality.

@@ -41,13 +41,13 @@ def read_parallel_text(
 
     or it is a prepared TFDS data set with a text for each language: `para_crawl`'s `{en, vi}`, or
     `ted_multi_translate`'s lists of languages and translations. An empty sentence is one that the
-    example lacks; lines that are empty in all of the languages are left out.
+    example does not have; lines that are empty in all of the languages are excluded.
 
     Args:
         split: `train`, `validation` or `test`.
         languages: Two or more names, of files' endings, columns or features.
-        dataset_dir: The directory; TFDS's `ted_multi_translate` in `data_dir` where left out.
-        data_dir: Where TFDS keeps data; its own default where left out.
+        dataset_dir: The directory; TFDS's `ted_multi_translate` in `data_dir` if omitted.
+        data_dir: Where TFDS keeps data; its own default if omitted.
 
     Returns:
         Sentences by language, equally many, `""` where one is missing.
@@ -90,7 +90,7 @@ def text_split(
         sentences: By language, equally many: strings, `""` where one is missing, or arrays of
             what was made of them, `[examples, ...]`.
         presence: By language, whether an example has it, `[examples]`; for strings, whether
-            there is something in them, where left out.
+            there is something in them, if omitted.
     """
     number = len(next(iter(sentences.values())))
     columns = {name: tf.constant(column) for name, column in sentences.items()}

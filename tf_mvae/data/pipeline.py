@@ -41,7 +41,7 @@ def training_batches(
 
     An epoch's order and its random draws are functions of the seed and the epoch's
     number, so that a stream taken up at any epoch and batch goes on as the whole one
-    would have. What is left over after the last whole batch of an epoch is left out of
+    would have. What is left over after the last whole batch of an epoch is excluded from
     that epoch. With strata, or an epoch longer than the data, examples come again within
     an epoch, in another order each time.
 
@@ -59,7 +59,7 @@ def training_batches(
         part: The rows of every batch that are wanted. Of several streams, only those that have
             such rows are read.
         cache_bytes: Examples that take no more than this are kept in memory; others are read
-            anew every epoch.
+            again every epoch.
         service: Address of a `tf.data` service that does the work. Default: this process.
         buckets: How sequences of like length come together. Default: they meet at random, padded
             to the longest that there may be.

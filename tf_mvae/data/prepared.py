@@ -29,7 +29,7 @@ def prepared_builder(name: str, data_dir: str | None = None) -> tfds.core.Datase
 
     Args:
         name: TFDS's name of the data set.
-        data_dir: Where TFDS keeps data; its own default where left out.
+        data_dir: Where TFDS keeps data; its own default if omitted.
 
     Raises:
         UserError: It is not there.
@@ -61,7 +61,7 @@ def chosen_builder(
     Args:
         name: See `prepared_builder`.
         data_dir: See `prepared_builder`.
-        dataset_dir: See `directory_builder`; the stock data set where left out.
+        dataset_dir: See `directory_builder`; the stock data set if omitted.
 
     Raises:
         UserError: It is not there, or cannot be read.
@@ -109,7 +109,7 @@ def embedded_builder(
 
     Args:
         builder_class: One of this package's builders.
-        data_dir: Where to keep them; TFDS's own default where left out.
+        data_dir: Where to keep them; TFDS's own default if omitted.
         **kwargs: Further arguments for the builder.
 
     Raises:
@@ -132,16 +132,16 @@ def embedded_builder(
 def usual_splits(builder: tfds.core.DatasetBuilder) -> dict[str, str]:
     """Returns TFDS's instructions for `train`, `validation` and `test`.
 
-    They are the data set's own splits. For each of the latter two that it lacks, a tenth
+    They are the data set's own splits. For each of the latter two that is missing, a tenth
     of its training split is set aside, from the end.
     """
     known = set(builder.info.splits) or {"train", "validation", "test"}  # not known of a mock
-    lacking = [name for name in ("validation", "test") if name not in known]
+    absent = [name for name in ("validation", "test") if name not in known]
     instructions = {name: name for name in ("train", "validation", "test")}
-    if lacking:
-        instructions["train"] = f"train[:{100 - 10 * len(lacking)}%]"
-    for place, name in enumerate(lacking):
-        end = 100 - 10 * (len(lacking) - place - 1)
+    if absent:
+        instructions["train"] = f"train[:{100 - 10 * len(absent)}%]"
+    for place, name in enumerate(absent):
+        end = 100 - 10 * (len(absent) - place - 1)
         instructions[name] = f"train[{end - 10}%:{end}%]"
     return instructions
 

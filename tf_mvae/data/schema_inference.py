@@ -26,13 +26,13 @@ def infer_schema(
     Two values are binary; other text and pandas categories are categorical, ordered ones ordinal;
     whole numbers of at most ten values from 0 on are ordinal, of more with a least one of 0 or 1
     counts, otherwise real; other numbers are proportions if they lie between 0 and 1, positive if
-    they do and are skewed (skewness above 1), otherwise real. Left out are columns that are empty,
+    they do and are skewed (skewness above 1), otherwise real. Excluded are columns that are empty,
     dates, text that differs in most rows, and whole numbers that count the rows.
 
     Args:
         frame: A pandas data frame.
         modalities: `"one"`: all columns are one modality, `table`. `"types"`: those of one type are
-            one. `"columns"`: each is one. Or by modality its columns; others are left out.
+            one. `"columns"`: each is one. Or by modality its columns; others are excluded.
         types: By column, its type; guessed if omitted.
 
     Raises:
@@ -74,7 +74,7 @@ def describe_schema(schema: Schema, frame: Any, left_out: Mapping[Any, str]) -> 
                 shown = ", ".join(map(str, column.categories[:8]))
                 detail = f" ({shown}{', ...' if len(column.categories) > 8 else ''})"
             lines.append(f"  {column.name}: {column.type}{detail}{known}")
-    lines += [f"left out: {name} ({reason})" for name, reason in left_out.items()]
+    lines += [f"excluded: {name} ({reason})" for name, reason in left_out.items()]
     return "\n".join(lines)
 
 

@@ -25,7 +25,7 @@ class Split:
             of `x` by name and a seed of two integers: drawn afresh every epoch in
             training, and once and for all, by an example's place, in evaluation.
         presence: By modality, 1 where an example has it, `[num_examples]`; where it is
-            not known what the examples lack, None.
+            not known what is missing, None.
         examples_per_epoch: How many examples an epoch of training takes; all of them
             once where None.
         rows: From two places to the examples between them, without reading the others (of

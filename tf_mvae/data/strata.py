@@ -1,4 +1,4 @@
-"""Batches of a fixed composition: so many whole examples, so many that lack this or that."""
+"""Batches of a fixed composition: so many complete and so many incomplete examples."""
 
 import dataclasses
 from collections.abc import Mapping
@@ -28,20 +28,20 @@ class Stratum:
 def cut(
     presence: Mapping[str, np.ndarray], batch_size: int, paired_share: float
 ) -> list[Stratum] | None:
-    """Cuts a split into strata: the whole examples, and the others by what they have.
+    """Cuts a split into strata: the complete examples, and the others by what they have.
 
     The others share what is left of a batch in proportion to their numbers. Where they
-    differ in more than eight ways, or lack members of a group, they are one stratum.
+    differ in more than eight ways, or members of a group are missing, they are one stratum.
     Examples that have nothing are in none.
 
     Args:
         presence: By modality, 1 where an example has it, `[examples]`, and of a group
             `[examples, member]`.
         batch_size: Rows of a batch.
-        paired_share: The share of a batch that is whole; each stratum has one row at least.
+        paired_share: The fraction of a batch that is whole; each stratum has one row at least.
 
     Returns:
-        The strata, the whole examples first; None where all examples are alike, so that
+        The strata, the complete examples first; None where all examples are alike, so that
         there is nothing to compose.
     """
     names = list(presence)

@@ -25,7 +25,7 @@ class Task:
             and PSNR and SSIM if not.
         parts: By what they are called, parts of the picture that are measured by
             themselves too, `(rows, columns)`.
-        tolerance: Of a binary target, whether a pixel beside a true one is measured too.
+        tolerance: Of a binary target, whether a pixel next to a true one is measured too.
     """
 
     name: str

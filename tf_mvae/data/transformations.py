@@ -1,4 +1,4 @@
-"""One picture in up to six guises: Wu and Goodman's vision case study.
+"""One picture in up to six views: Wu and Goodman's vision case study.
 
     image         RGB
     grayscale     its luminance
@@ -111,7 +111,7 @@ def transformed_images(
     Args:
         split: `train`, `validation` or `test`. Where the data set has no validation or
             test split of its own, a tenth of its training split is that.
-        data_dir: Where TFDS keeps `celeb_a`; its own default where left out.
+        data_dir: Where TFDS keeps `celeb_a`; its own default if omitted.
         dataset_dir: A prepared directory to read instead: examples have an `image` (uint8,
             1, 3 or 4 channels) and may have what a segmentation is made of; see `mask_maker`.
         transformations: Names of the modalities; all where empty.

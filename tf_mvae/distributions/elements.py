@@ -1,4 +1,4 @@
-"""Single missing elements of a modality: marked by NaN, left out of the likelihood.
+"""Single missing elements of a modality: marked by NaN, excluded from the likelihood.
 
 Inside a model a gap is NaN in the prepared data, so that masks of examples stay one number an
 example. Nothing ever computes with that NaN: networks see a zero and the mask, and a likelihood

@@ -149,7 +149,7 @@ class _LocationScale(Likelihood):
         return self._independent(self._family(loc, tf.math.softplus(raw_scale) + 1e-3))
 
     def expected_value(self, parameters: tf.Tensor) -> tf.Tensor:
-        # TFP broadcasts the mean against the scale with an operation that ONNX lacks.
+        # TFP broadcasts the mean against the scale with an operation that ONNX does not have.
         return parameters if self.scale is not None else self._unstack(parameters)[0]
 
     def describe_range(self) -> str:

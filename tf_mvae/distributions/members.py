@@ -16,7 +16,7 @@ class MemberLikelihood(Likelihood):
     """One likelihood for each member of a group, independent given the latent.
 
     Data and parameters are those of one member, side by side: `[..., member, *event_shape]`.
-    The members are a batch dimension of the distribution, so that `log_prob` tells them
+    The members are a batch dimension of the distribution, so that `log_prob` keeps them
     apart: `[..., member]`.
 
     Attributes:

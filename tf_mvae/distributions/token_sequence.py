@@ -19,7 +19,7 @@ __all__ = ["TokenSequence"]
 class TokenSequence(Likelihood):
     """Likelihood of a sentence, a string of digits: ids `[length]`, each given those before.
 
-    A modality's decoder puts out the context, which the network sees at every step beside the
+    A modality's decoder puts out the context, which the network sees at every step next to the
     symbol before. Data are integers in `0 .. vocabulary_size - 1`, laid out as
     `tf_mvae.ops.tokens` says: words, an end, padding. The network's weights are trained and
     saved with the modality.
@@ -56,7 +56,7 @@ class TokenSequence(Likelihood):
             length: The most symbols of a sequence, its end among them.
             network: What says each symbol, such as `tf_mvae.layers.RecurrentDecoder`.
             context_size: How many numbers a decoder makes of a latent.
-            words: What the ids stand for, in order, for people to read; ids where left out.
+            words: What the ids stand for, in order, for people to read; ids if omitted.
 
         Raises:
             ValueError: There is no word, no room for a symbol, or the words are not as many as
@@ -72,7 +72,7 @@ class TokenSequence(Likelihood):
             )
         if vocabulary_size <= FIRST_WORD:
             raise ValueError(
-                f"vocabulary_size must be above {FIRST_WORD}: a sequence needs a word besides its "
+                f"vocabulary_size must be above {FIRST_WORD}: a sequence needs a word next to its "
                 f"{FIRST_WORD} symbols; it is {vocabulary_size}"
             )
         if words is not None and len(words) != vocabulary_size:
@@ -118,7 +118,7 @@ class TokenSequence(Likelihood):
         """Returns what rows of ids say, for people.
 
         Args:
-            ids: `[rows, length]`; what stands behind an end is left out.
+            ids: `[rows, length]`; what stands behind an end is ignored.
 
         Returns:
             Words joined as they are, with a space for each of SentencePiece's U+2581; ids
@@ -161,7 +161,7 @@ class TokenSequence(Likelihood):
         return blank_rest(tf.cast(value, self.dtype))
 
     def fits(self, shape: tf.TensorShape) -> bool:
-        """Says yes to shorter rows as well: what they lack is padding."""
+        """Says yes to shorter rows as well: what is missing is padding."""
         return shape.rank == 1 and (shape[0] is None or shape[0] <= self.length)
 
     def accepts(self, dtype: tf.DType) -> bool:

@@ -1,4 +1,4 @@
-"""How well a class is read off the other modalities."""
+"""How well a class is predicted from the other modalities."""
 
 from collections.abc import Iterable
 from typing import Any
@@ -34,7 +34,7 @@ def cross_modal_accuracy(
 
     Returns:
         `"TARGET | GIVEN"` to `share`, for each class modality given each other modality,
-        and given all the others where there are several. Examples that lack one of
+        and given all the others where there are several. Examples that do not have one of
         them do not count.
     """
     questions = _questions(model)
@@ -54,7 +54,7 @@ def analyze(run: Run, settings: Settings) -> dict[str, Any]:
     """Runs `cross_modal_accuracy` on a run's split; the `accuracy` analysis.
 
     Raises:
-        UserError: The model has no class to read off anything.
+        UserError: The model has no class to predict.
     """
     if not _questions(run.model):
         raise UserError(

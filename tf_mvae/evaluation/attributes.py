@@ -1,4 +1,4 @@
-"""How well attributes are read off an image, beside a supervised classifier."""
+"""How well attributes are predicted from an image, next to a supervised classifier."""
 
 import itertools
 import math
@@ -51,8 +51,8 @@ def attribute_results(
     """Measures predicted attributes.
 
     Accuracy takes an attribute for there from a probability of a half. Balanced accuracy, the
-    mean of the shares of its haves and its have-nots that are named right, has a threshold for
-    each attribute: a rare one's probabilities seldom reach a half.
+    mean of the fractions of its positives and its negatives that are named right, has a threshold
+    for each attribute: a rare one's probabilities seldom reach a half.
 
     Args:
         predictor: What predicts them, `[batch, member]`.
@@ -105,7 +105,7 @@ def prevalence(split: Split, group: ModalityGroup) -> np.ndarray:
 def analyze(run: Run, settings: Settings) -> dict[str, Any]:
     """Measures every group of attributes given every single modality; the `attributes` analysis.
 
-    Beside the model stands a classifier that is trained for this alone: the modality's own
+    The model is compared with a classifier that is trained for this alone: the modality's own
     encoder with a linear layer on top, on the same incomplete examples. The thresholds of either
     are those that are best on the validation split.
 
@@ -225,7 +225,7 @@ def mean_over_attributes(
 
     Args:
         parts: What is right, and what counts, `[picture, member]` each; an attribute's figure
-            is the mean over parts of the share that is right.
+            is the mean over parts of the fraction that is right.
     """
     whole = np.all([counts.any(axis=0) for _, counts in parts], axis=0)
     if not whole.any():

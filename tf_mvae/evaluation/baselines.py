@@ -1,4 +1,4 @@
-"""Classifiers to compare with: a class read off the rest by means that everybody knows.
+"""Classifiers to compare with: a class predicted from the rest by means that everybody knows.
 
 Each learns from the paired examples; those with features of their own (autoencoder, VAE,
 RBM) learn these from examples without their classes, and logistic regression on them.

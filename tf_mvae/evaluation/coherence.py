@@ -71,7 +71,7 @@ def analyze(run: Run, settings: Settings) -> dict[str, Any]:
     """Measures coherence for every pair of an image and a class; the `coherence` analysis.
 
     The judge is trained on the real training split, kept in the run's directory, and its
-    accuracy on the real images of the evaluated split stands beside the result. So does the
+    accuracy on the real images of the evaluated split is reported with the result. So does the
     Frechet distance in the judge's features: an image of a class's mean is named right, and
     lies far from all real ones. `tf_mvae.evaluation.generation` measures more, for any subset.
 
@@ -124,6 +124,6 @@ def _of_pair(run: Run, settings: Settings, image: Modality, label: Modality) -> 
 
 
 def _by_class(said: np.ndarray, classes: np.ndarray, label: Modality) -> dict[str, float]:
-    """Returns the share of each class that is named right, by the class's name."""
+    """Returns the fraction of each class that is named right, by the class's name."""
     names = enumerate(label.likelihood.class_names)
     return {name: float(np.mean(said[classes == place] == place)) for place, name in names}

@@ -106,7 +106,7 @@ class Concept:
 
 
 class StringConcept(Concept):
-    """A sequence of symbols; the share that is right from start to end.
+    """A sequence of symbols; the fraction that is right from start to end.
 
     Classes of equal strings would be too small: here a class is a length.
     """

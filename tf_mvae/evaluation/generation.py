@@ -1,6 +1,6 @@
 """Coherence, fidelity and diversity of what a model generates from each subset.
 
-What each figure says, and what useless models score: docs/generation.md.
+What each figure means, and what useless models score: docs/generation.md.
 """
 
 import math

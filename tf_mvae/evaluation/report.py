@@ -13,11 +13,11 @@ __all__ = ["read_report", "table", "update_report"]
 
 
 def update_report(path: pathlib.Path, analyses: Mapping[str, Any]) -> dict[str, Any]:
-    """Writes analyses into a JSON file, beside those that are there under other names.
+    """Writes analyses into a JSON file, next to those that are there under other names.
 
     The file is written whole or not at all; one that is damaged is replaced, and kept as
     `NAME.damaged.json`. Results that are
-    replaced by those of other settings (of fewer examples, say) go to a file beside it,
+    replaced by those of other settings (of fewer examples, say) go to a file next to it,
     `NAME_replaced.jsonl`, a line each.
 
     Args:
@@ -30,7 +30,9 @@ def update_report(path: pathlib.Path, analyses: Mapping[str, Any]) -> dict[str, 
     report = read_report(path)
     if report is None:
         report, damaged = {}, path.with_name(f"{path.stem}.damaged{path.suffix}")
-        logging.warning("%s is damaged: it is begun anew, and kept as %s", path, damaged.name)
+        logging.warning(
+            "%s is damaged: a new one is begun, and it is kept as %s", path, damaged.name
+        )
         path.replace(damaged)
     replaced = {
         name: report[name]

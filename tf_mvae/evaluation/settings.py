@@ -1,4 +1,4 @@
-"""What every analysis is told."""
+"""The settings of an analysis."""
 
 import dataclasses
 from collections.abc import Callable, Iterable, Mapping

@@ -31,7 +31,7 @@ Batch = dict[str, dict[str, tf.Tensor]]
 def translator(given: Modality, target: Modality, latent_dim: int) -> keras.Model:
     """Makes the encoder of one modality and the decoder of another, one behind the other.
 
-    They are made anew, with a linear layer of the latent's size between them and no other
+    They are newly made, with a linear layer of the latent's size between them and no other
     connection: a model of the same size that learns this one task.
 
     Args:
@@ -129,8 +129,8 @@ def train_supervised(
         network: From prepared data to parameters of the target's likelihood.
         given: What is given.
         target: What is asked for.
-        split: The training examples; those that lack one of the two (of a group, all of it) are
-            left out.
+        split: The training examples; those in which one of the two is missing (of a group, all
+            of it) are excluded.
         checks: The examples that are looked at.
         steps: Of the optimizer.
         batch_size: Examples a step.
@@ -218,7 +218,7 @@ class _Best:
 
 
 def _with_both(split: Split) -> Split:
-    """Leaves out what is known to lack a modality, so that every row of a batch teaches."""
+    """Excludes examples that are known to be incomplete, so that every row of a batch teaches."""
     if split.presence is None:
         return split
     parts = [np.reshape(there, [split.num_examples, -1]) for there in split.presence.values()]

@@ -10,9 +10,9 @@ def balanced_thresholds(
 ) -> np.ndarray:
     """Returns the thresholds with the best balanced accuracy, `[member]`.
 
-    That is the mean of the shares of haves and have-nots that `probability > threshold` names
-    right. Thresholds lie half way between two probabilities, and the middle one of equally good
-    ones is taken.
+    That is the mean of the fractions of positives and negatives that `probability > threshold`
+    names right. Thresholds lie half way between two probabilities, and the middle one of equally
+    good ones is taken.
 
     Args:
         probabilities: `[example, member]`.

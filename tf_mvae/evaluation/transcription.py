@@ -1,4 +1,4 @@
-"""How well a sequence is read off the other modalities."""
+"""How well a sequence is predicted from the other modalities."""
 
 from collections.abc import Iterable
 from typing import Any
@@ -31,10 +31,10 @@ def transcription_accuracy(
         seed: Their seed; a batch's draws depend on its place.
 
     Returns:
-        For each sequence and each other modality, `"TARGET | GIVEN, whole"`, the share of
+        For each sequence and each other modality, `"TARGET | GIVEN, whole"`, the fraction of
         sequences that are right from start to end, and `"TARGET | GIVEN, symbols"`, that of
         places that are right, up to and including the longer one's end. Standard errors are
-        those of independent examples. Examples that lack one of the two do not count.
+        those of independent examples. Examples that do not have one of the two do not count.
     """
     questions = _questions(model)
     functions = {q: _counter(model, *q, num_samples) for q in questions}
@@ -65,7 +65,7 @@ def analyze(run: Run, settings: Settings) -> dict[str, Any]:
     """Runs `transcription_accuracy` on a run's split; the `transcription` analysis.
 
     Raises:
-        UserError: The model has no sequence to read off anything.
+        UserError: The model has no sequence to predict.
     """
     if not _questions(run.model):
         raise UserError(

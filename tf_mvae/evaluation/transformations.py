@@ -1,4 +1,4 @@
-"""How well one picture is had from another, beside simple guesses and supervised networks."""
+"""One picture from another: the model, simple guesses and supervised networks."""
 
 import functools
 from collections.abc import Callable, Iterator, Mapping

@@ -145,9 +145,9 @@ def direction_scores(
 
     Returns:
         `"TARGET | SOURCE: METRIC"` to its result, and lines of sentences to look at. The
-        references are the sentences as they were written; examples that lack one of the two
+        references are the sentences as they were written; examples that do not have one of the two
         do not count. `"TARGET | SOURCE: METRIC by chance"` is what the same translations have
-        beside the references of other examples, half of the split further on: what fluent
+        against the references of other examples, half of the split further on: what fluent
         sentences about something else would have.
 
     Raises:

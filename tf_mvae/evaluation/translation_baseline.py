@@ -109,7 +109,7 @@ def analyze(run: Run, settings: Settings) -> dict[str, Any]:
     stops where that has not fallen for a while. Results have the `steps` of these weights.
 
     Raises:
-        UserError: There are not two languages, or no whole example.
+        UserError: There are not two languages, or no complete example.
     """
     names, most = languages_of(run), settings.baseline_steps_of(run)  # before any data are read
     if not most:

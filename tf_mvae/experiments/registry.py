@@ -60,7 +60,7 @@ class Experiment:
         joint_trunks: Makes the trunks of a joint network (JMVAE, TELBO), by modality; the
             models' own where None.
         conditional_encoders: By target, makes the trunk and gives the widths of a CVAE's
-            encoder; the model's own where left out.
+            encoder; the model's own if omitted.
         licence: Of the data, a sentence for model cards; nothing where it is not known.
         prepare: Where a model needs something made of the training data before it can be
             built (a vocabulary): from the examples that a run may see of its training split
@@ -83,7 +83,7 @@ class Experiment:
             experiments refuse them. They are written literally (`tf_mvae.settings.source`).
         resolve: From a data directory and the `settings` to those of them that depend on
             the data, by name: what a run finds when it begins and keeps in its flags.
-        optional: Modalities that a run may lack, and that weights may name nevertheless.
+        optional: Modalities that a run may not have, and that weights may name nevertheless.
         tasks: One modality from another, as pictures show and evaluations measure it.
         labels: Of data whose examples have a class that is no modality: from a split's name and a
             data directory to the classes, int32 `[num_examples]`, in the order of `load`; keyword

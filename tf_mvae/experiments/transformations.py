@@ -1,4 +1,4 @@
-"""One picture in six guises: colourisation, edges, segmentation, completion, watermarks."""
+"""One picture in six views: colourisation, edges, segmentation, completion, watermarks."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any

@@ -1,7 +1,7 @@
 """Sentences in two or more languages, a modality each (Wu and Goodman, NeurIPS 2018, section 6).
 
 The paper's translation study has a recurrent sentence VAE for each language (Bowman et al.,
-CoNLL 2016) and does not tell widths, vocabularies or weights; those here are our own.
+CoNLL 2016) and does not give widths, vocabularies or weights; those here are our own.
 """
 
 import pathlib

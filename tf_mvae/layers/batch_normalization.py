@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import keras
 import tensorflow as tf
-from tensorflow.python.ops import control_flow_util  # Nothing public tells whether XLA compiles.
+from tensorflow.python.ops import control_flow_util  # No public function says whether XLA compiles.
 
 __all__ = ["MaskedBatchNormalization"]
 
@@ -37,7 +37,7 @@ class MaskedBatchNormalization(keras.layers.BatchNormalization):
         Args:
             inputs: `[batch, ..., features]`.
             training: Whether to use the batch's statistics.
-            example_mask: `[batch]`, 1 where an example counts; all where left out.
+            example_mask: `[batch]`, 1 where an example counts; all if omitted.
         """
         if example_mask is None:
             return super().call(inputs, training=training)

@@ -49,7 +49,7 @@ def next_seed(name: str) -> tf.Tensor:
 
 @keras.saving.register_keras_serializable("tf_mvae")
 class SeededDropout(keras.layers.Layer):
-    """Sets a share of the features to 0 in training, and scales the rest up.
+    """Sets a fraction of the features to 0 in training, and scales the rest up.
 
     `keras.layers.Dropout` keeps a generator whose state no checkpoint holds, and draws
     other numbers when XLA compiles it. This layer's numbers follow from the seed of the

@@ -72,7 +72,7 @@ class JointEncoder(keras.layers.Layer):
 
         Args:
             values: Prepared data by name, one for each trunk.
-            example_mask: `[batch]`, 1 where a row counts; all count where left out.
+            example_mask: `[batch]`, 1 where a row counts; all count if omitted.
             training: Whether this is a training step.
         """
         if example_mask is None:

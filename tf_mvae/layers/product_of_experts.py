@@ -35,7 +35,7 @@ class ProductOfExperts(keras.layers.Layer):
 
         Args:
             use_custom_op: Whether the compiled op does the work; the environment variable
-                TF_MVAE_CUSTOM_OPS decides where left out.
+                TF_MVAE_CUSTOM_OPS decides if omitted.
             **kwargs: Keras' own arguments for a layer.
         """
         super().__init__(**kwargs)
@@ -51,7 +51,7 @@ class ProductOfExperts(keras.layers.Layer):
             loc: Means of the experts, `[batch, modality, latent]`.
             log_variance: Logarithms of their variances, the same shape.
             expert_mask: `[batch, modality]`, or `[term, batch, modality]` for many subsets at
-                once; all experts where left out.
+                once; all experts if omitted.
         """
         if expert_mask is None:
             expert_mask = tf.ones(tf.shape(loc)[:2], loc.dtype)

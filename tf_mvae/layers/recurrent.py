@@ -130,7 +130,7 @@ class RecurrentDecoder(keras.layers.Layer):
 
     In training, word dropout hides symbols from the steps behind them (Bowman et al., *Generating
     sentences from a continuous space*, CoNLL 2016), so that the latent is needed: their
-    embedding is left out. Draws follow from the step's seed, as `SeededDropout`'s.
+    embedding is omitted. Draws follow from the step's seed, as `SeededDropout`'s.
     """
 
     def __init__(

@@ -14,6 +14,7 @@ from tf_mvae.models.mvae import MVAE
 from tf_mvae.models.mvae_q import MVAEQ
 from tf_mvae.models.mvtcae import MVTCAE
 from tf_mvae.models.registry import Preset, preset
+from tf_mvae.models.sharing import from_hub
 from tf_mvae.models.telbo import TELBO
 from tf_mvae.models.vae import VAE
 from tf_mvae.objectives import Elbo, default_term_weight
@@ -37,5 +38,6 @@ __all__ = [
     "TELBO",
     "VAE",
     "default_term_weight",
+    "from_hub",
     "preset",
 ]

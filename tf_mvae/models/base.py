@@ -1,4 +1,4 @@
-"""What every multimodal VAE offers beside inference: an objective, training, saving."""
+"""What every multimodal VAE offers in addition to inference: an objective, training, saving."""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -13,6 +13,7 @@ from tf_mvae.layers.dropout import layer_seeds
 from tf_mvae.modality import Modality
 from tf_mvae.models import arguments
 from tf_mvae.models.precision import layers_compute_in
+from tf_mvae.models.sharing import SharedModel
 from tf_mvae.models.training import TrainableModel
 from tf_mvae.objectives import Batch, Elbo, Objective, RowPlan, Step
 from tf_mvae.objectives.objective import complete_examples
@@ -41,7 +42,7 @@ SETTINGS = (
 )
 
 
-class BaseVAE(TrainableModel):
+class BaseVAE(TrainableModel, SharedModel):
     """A joint model `p(z) prod_i p(x_i | z)` with a posterior for any subset.
 
     It is a Keras model: `compile(optimizer)`, `fit`, `evaluate`, `predict`, callbacks,
@@ -155,11 +156,11 @@ class BaseVAE(TrainableModel):
         Args:
             batch: `{"x": ..., "mask": ..., "weight": ...}`.
             kl_weight: Weight of the KL divergence.
-            num_samples: Samples of the latent a term; the model's where left out.
-            seed: A number (or two) for subsets and noise; the model's where left out.
+            num_samples: Samples of the latent a term; the model's if omitted.
+            seed: A number (or two) for subsets and noise; the model's if omitted.
             training: Whether this is a training step.
             targets: By name, `[batch]`, what the reconstruction of each example counts (1,
-                0, or a share); what the batch's masks let the posterior see, where left out.
+                0, or a fraction); what the batch's masks let the posterior see, if omitted.
 
         Raises:
             UserError: A key, shape, type, mask, value or argument does not fit.

@@ -66,8 +66,8 @@ class CVAE(BaseVAE):
             modalities: The target, then the conditions. The target's decoder gets z and
                 the conditions side by side; no other network of theirs is used.
             latent_dim: Size of the latent.
-            trunk: From the prepared target to the features that are put beside the
-                conditions; where left out, the target is put there as conditions are.
+            trunk: From the prepared target to the features that are joined to the
+                conditions; if omitted, the target is joined as conditions are.
             units: Widths of the layers that see both.
             activation: Their activation's name.
             log_counts: Whether networks see counts as `log(1 + count)`; models saved before
@@ -162,7 +162,7 @@ class CVAE(BaseVAE):
     def _decode(
         self, z: tf.Tensor, condition: tf.Tensor, counts: tf.Tensor, training: bool
     ) -> tf.Tensor:
-        """Decodes `[..., batch, latent]` beside `[batch, size]` to the target's parameters."""
+        """Decodes `[..., batch, latent]` with `[batch, size]` to the target's parameters."""
         lead = tf.shape(z)[:-1]
         size = condition.shape[-1]
         beside = tf.broadcast_to(condition, tf.concat([lead, [size]], 0))

@@ -41,7 +41,7 @@ class EagerCalls:
         """Returns `function(*inputs)`.
 
         Args:
-            name: What tells the function from the model's others.
+            name: What distinguishes the function from the model's others.
             function: Takes and returns structures of tensors; it has no other effect.
             *inputs: Tensors, numbers or dicts of tensors.
             free_axes: How many leading axes of the first input may change from call to call;

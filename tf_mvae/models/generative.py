@@ -52,7 +52,7 @@ class GenerativeModel(LatentModel):
         Args:
             z: Latents, `[..., latent]`.
             training: Whether layers such as dropout act as in training.
-            given: For models whose decoders see data beside the latent (`conditions`),
+            given: For models whose decoders see data next to the latent (`conditions`),
                 these by name, `[batch, *event_shape]`, for z of `[..., batch, latent]`.
 
         Returns:
@@ -93,7 +93,7 @@ class GenerativeModel(LatentModel):
             num_samples: Samples of z for each example; an integer where XLA compiles.
             mask: Masks by name, `[batch]`.
             seed: A number (or two); the same one gives the same samples. The model's own
-                where left out.
+                if omitted.
             temperature: Factor on the posterior's standard deviation; 0 is its mean. With a
                 sampler it is that of the Gaussian noise that is transformed to z.
             return_samples: Whether to sample the likelihoods too, instead of returning
@@ -196,7 +196,7 @@ class GenerativeModel(LatentModel):
         `p(z | S)`, drawn with the model's seed.
 
         Args:
-            inputs: A batch; any modalities may be left out.
+            inputs: A batch; any modalities may be omitted.
             training: Whether layers such as dropout act as in training.
 
         Returns:

@@ -27,8 +27,8 @@ class LatentModel(NetworkModel):
         """Returns `q(z | what is present in x)`.
 
         Args:
-            x: Arrays by name, `[batch, *event_shape]`; any modalities may be left out.
-            mask: Masks by name, `[batch]`; 0 where an example lacks the modality.
+            x: Arrays by name, `[batch, *event_shape]`; any modalities may be omitted.
+            mask: Masks by name, `[batch]`; 0 where an example does not have the modality.
             training: Whether layers such as dropout act as in training.
 
         Returns:

@@ -1,4 +1,4 @@
-"""Self-training: classes that examples lack, guessed by the model that learns."""
+"""Self-training: missing classes, guessed by the model that learns."""
 
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -104,7 +104,7 @@ def guess_missing(
     confidence: Mapping[str, float],
     weight: float | tf.Tensor,
 ) -> tuple[dict[str, tf.Tensor], dict[str, tf.Tensor]]:
-    """Puts the model's own guess where an example lacks a class and the model is sure of it.
+    """Puts the model's own guess where a class is missing and the model is sure of it.
 
     The guess is the most probable class under `p(class | z)` at the posterior mean z of
     what the example has. It is for a decoder to reconstruct (a pseudo-label: Lee, 2013,

@@ -45,7 +45,7 @@ def say(
         name: The modality.
         decoding: `'greedy'` or `'beam'`.
         beam_width: How many sentences a beam search keeps.
-        given: For models whose decoders see data beside the latent, these.
+        given: For models whose decoders see data next to the latent, these.
 
     Returns:
         Ids `[rows, 1 or beam_width, length]`, the most probable first, and of a beam search

@@ -18,7 +18,7 @@ class TELBO(JointPosteriorVAE):
 
     (Vedantam, Fischer, Huang and Murphy, *Generative models of visually grounded
     imagination*, ICLR 2018; three terms for two modalities.) All terms train everything,
-    at once. An example that lacks something has the terms of what it has alone.
+    at once. An incomplete example has the terms of what it has alone.
     `tf_mvae.posteriors.JointNetwork` says which posterior stands for which subset.
 
     Example:

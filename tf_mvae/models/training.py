@@ -152,10 +152,10 @@ class TrainableModel(GenerativeModel):
     def make_train_function(self, force: bool = False) -> None:
         """Makes what `fit` calls; Keras calls it.
 
-        Where XLA compiles, all of `steps_per_execution` are one program, not just each.
+        Where XLA compiles, all of `steps_per_execution` are one program.
         """
         if not self.optimizer.built:
-            # A step that makes variables is traced twice. One that scales losses would begin anew.
+            # A step that makes variables is traced twice. One that scales losses would start again.
             with self.distribute_strategy.scope():
                 self.optimizer.build(self.trainable_variables)
         several = self.steps_per_execution > 1 and self.jit_compile and not self.run_eagerly
@@ -215,7 +215,7 @@ class TrainableModel(GenerativeModel):
         return dense, _Measured(loss, elbo, example_weight(data), targets is not None)
 
     def _completed(self, data: Any, step: tf.Tensor) -> tuple[Any, dict[str, tf.Tensor] | None]:
-        """Returns a training batch, and targets for `elbo` where these are not just its masks."""
+        """Returns a training batch, and targets for `elbo` where these are not its masks alone."""
         return data, None
 
     def test_step(self, data: Any) -> dict[str, tf.Tensor]:
@@ -256,7 +256,7 @@ class TrainableModel(GenerativeModel):
         incomplete = int(np.sum(table.min(axis=1) == 0))
         if incomplete:
             logging.warning(
-                "%s learns from whole examples alone: %d of these %d lack something, and count "
+                "%s learns from complete examples alone: %d of these %d are incomplete, and count "
                 "for nothing",
                 type(self).__name__,
                 incomplete,

@@ -36,14 +36,14 @@ class RowPlan:
             terms: How many terms there are in all.
             rows: How many of them may be decoded to the modality.
             batch: Examples; None if only the graph knows.
-            drawn: How many of those terms hold what a step's draw says: one draw serves the
+            drawn: How many of those terms are the sampled subsets: one draw serves the
                 whole batch, so that a modality is in some of them, more, or all.
         """
         if not batch:
             return []
         everything = rows * batch
         if name in self.shares:
-            # A share is a quotient: its rounding must not cost a row.
+            # A fraction is a quotient: its rounding must not cost a row.
             expected = math.ceil(self.shares[name] * terms * batch - 1e-6)
             return sorted({max(1, min(expected, everything)), everything})
         if drawn:

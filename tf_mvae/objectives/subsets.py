@@ -53,7 +53,7 @@ def random_subsets(
 
     One draw (a random order of all the modalities and a random number in [0, 1))
     serves the whole batch, as in the published code, so examples with the same
-    modalities get the same subsets, on every replica: a size is read off the number,
+    modalities get the same subsets, on every replica: a size is computed from the number,
     and the subset is the first so many modalities of the order that the example has.
     A subset that an example already has is drawn again, for that example; what the rest
     of the batch holds has no influence.

@@ -1,7 +1,7 @@
 """Finds and loads the compiled product of experts, and says whether it is to be used.
 
 The shared library is built by `make -C custom_ops op` or by installing the package where a
-C++ compiler is; nothing needs it. `TF_MVAE_CUSTOM_OPS` decides: `auto` (as if left out) uses
+C++ compiler is; nothing needs it. `TF_MVAE_CUSTOM_OPS` decides: `auto` (the default) uses
 it where it loads, `0` never, and `1` makes its absence an error.
 """
 
@@ -48,7 +48,7 @@ class CustomOp(NamedTuple):
 def library() -> CustomOp | None:
     """Returns the library, loaded at the first call; None, and one log line, where it is not.
 
-    A missing library is told as information, one that cannot serve as a warning.
+    A missing library is logged as information, one that cannot be used as a warning.
     """
     found, problem = _load(_FOLDER)
     if found is None:

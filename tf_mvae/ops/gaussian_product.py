@@ -38,7 +38,7 @@ def gaussian_product(
             or `[batch, modality]` for one subset. It chooses, and has no derivative. An
             expert that no subset of its example contains may hold anything, NaN too.
         use_custom_op: Whether the compiled op is used; see `custom_op.chosen`. The
-            environment variable TF_MVAE_CUSTOM_OPS decides where left out.
+            environment variable TF_MVAE_CUSTOM_OPS decides if omitted.
 
     Returns:
         `(loc, log_variance)` of the products, each `[term, batch, latent]`, or

@@ -12,7 +12,7 @@ __all__ = ["kl_to_prior", "log_variance_limit", "product", "product_sample"]
 
 
 def log_variance_limit(dtype: tf.DType) -> float:
-    """Returns the largest absolute log-variance that `gaussian_product` tells apart.
+    """Returns the largest absolute log-variance that `gaussian_product` distinguishes.
 
     It is a little less than half of the logarithm of the type's largest number, so
     that a precision, its square (which the gradient holds) and its product with a

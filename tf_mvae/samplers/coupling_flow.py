@@ -73,7 +73,7 @@ class CouplingFlow(LatentSampler):
             AffineCoupling(permutation, self.units, self.max_log_scale, name=f"coupling_{index}")
             for index, permutation in enumerate(self._permutations())
         ]
-        # tf.function tells named tuples by their names.
+        # tf.function knows named tuples by their names.
         name = f"{self.posterior_type.__name__}{next(_COUNTER)}"
         self._posterior = type(name, (self.posterior_type,), {"flow": self})
         self._build_base()

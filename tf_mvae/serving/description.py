@@ -114,7 +114,7 @@ def describe_function(
         name: The function's name.
         inputs: Its inputs by name.
         outputs: Its outputs by name.
-        defaults: What stands for inputs that may be left out.
+        defaults: What stands for inputs that may be omitted.
     """
     defaults = defaults or {}
     own = name.removesuffix(ALL_PRESENT)
@@ -127,7 +127,7 @@ def describe_function(
         draws = key in DRAWS or (own == "impute" and key == quantiles_name(model))
         field = _typed(spec, [] if draws else lead) | _input(model, own, key)
         if key in defaults and spec.shape.rank and not draws:
-            field["meaning"] += " May be left out."
+            field["meaning"] += " May be omitted."
         field["required"] = key not in defaults
         if key in defaults:
             field["default"] = defaults[key].tolist() if defaults[key].size else None
@@ -224,7 +224,7 @@ def _output(model: BaseVAE, signature: str, key: str) -> dict[str, Any]:
         "effective_sample_size": {
             "low": 1,
             "high": None,
-            "meaning": "(sum w)^2 / sum w^2 of the weights w: as many equal weights tell as much.",
+            "meaning": "(sum w)^2 / sum w^2 of the weights w, in number of equal weights.",
         },
     }[key]
 

@@ -52,12 +52,12 @@ def write_version(
     version: int | None = None,
     marker: str | None = None,
 ) -> pathlib.Path:
-    """Writes a version beside those that are there: `ROOT/1`, `ROOT/2`, and so on.
+    """Writes a version next to those that are there: `ROOT/1`, `ROOT/2`, and so on.
 
     Args:
-        root: The directory of all versions, which TensorFlow Serving is told of.
+        root: The directory of all versions, which TensorFlow Serving watches.
         write: Writes into an empty directory that it is given.
-        version: Its number; the one after the last where left out.
+        version: Its number; the one after the last if omitted.
         marker: A file that every version has: a server takes the last version, which must
             not be of another kind.
 

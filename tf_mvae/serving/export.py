@@ -36,7 +36,7 @@ def export_saved_model(
     Args:
         model: The model.
         directory: Where to; nothing, or an empty directory, may be there.
-        card: What is known of the model's making; nothing where left out.
+        card: What is known of the model's making; nothing if omitted.
 
     Raises:
         UserError: Something is there already, nothing can be written there, or the model
@@ -59,13 +59,13 @@ def export_version(
     version: int | None = None,
     card: ModelCard | None = None,
 ) -> pathlib.Path:
-    """Writes a SavedModel as a version beside others, as TensorFlow Serving looks for them.
+    """Writes a SavedModel as a version next to others, as TensorFlow Serving looks for them.
 
     Args:
         model: The model.
         root: The directory of all versions; its name is the one to serve the model under.
-        version: The version's number; the one after the last where left out.
-        card: What is known of the model's making; nothing where left out.
+        version: The version's number; the one after the last if omitted.
+        card: What is known of the model's making; nothing if omitted.
 
     Returns:
         The version's directory, `ROOT/1` for the first.

@@ -52,7 +52,7 @@ def export_format(
 ) -> tuple[pathlib.Path, float]:
     """Writes a model for another runtime, `ROOT/1` for the first, and checks that it agrees.
 
-    Beside the file or files lie `tf_mvae.json`, with the fields of every function and how
+    Next to the file or files are `tf_mvae.json`, with the fields of every function and how
     far each was from the model's own answers, and the model card.
 
     Args:
@@ -60,7 +60,7 @@ def export_format(
         root: The directory of all versions.
         format_name: `'keras'` (`model.keras`), `'onnx'` (`encode.onnx`, `decode.onnx`,
             `generate.onnx`) or `'tflite'` (`model.tflite`, with signatures of these names).
-        version: The version's number; the one after the last where left out.
+        version: The version's number; the one after the last if omitted.
         card: What is known of the model's making.
 
     Returns:
@@ -109,7 +109,7 @@ def _describe(
 
 
 def _examples(described: Mapping[str, Any], name: str) -> Arrays:
-    """Returns inputs of a function in which examples lack a modality each in turn."""
+    """Returns inputs of a function, another modality missing in each example."""
     inputs = example_inputs({"signatures": described}, name, _BATCH)
     masks = [key for key in inputs if key.endswith("_mask")]
     for index, key in enumerate(masks):

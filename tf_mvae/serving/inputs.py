@@ -1,4 +1,4 @@
-"""The named inputs of an exported model, and what stands for those that are left out."""
+"""The named inputs of an exported model, and what stands for those that are omitted."""
 
 from collections.abc import Mapping
 
@@ -39,7 +39,7 @@ def mask_specs(model: BaseVAE) -> list[tf.TensorSpec]:
 
 
 def optional_values(model: BaseVAE) -> list[str]:
-    """Returns names of modalities whose values may be left out altogether.
+    """Returns names of modalities whose values may be omitted.
 
     Not a condition, and not the only modality: something has to say how many examples
     there are.
@@ -50,12 +50,12 @@ def optional_values(model: BaseVAE) -> list[str]:
 
 
 def nothing(specs: list[tf.TensorSpec]) -> dict[str, tf.Tensor]:
-    """Returns what stands for an input that is left out: an array of no examples."""
+    """Returns what stands for an input that is omitted: an array of no examples."""
     return {spec.name: tf.zeros([0, *spec.shape[1:]], spec.dtype) for spec in specs}
 
 
 def unpack(model: BaseVAE, inputs: Mapping[str, tf.Tensor]) -> Given:
-    """Takes the inputs apart, and fills in what was left out.
+    """Takes the inputs apart, and fills in what was omitted.
 
     A modality of no examples is absent from every example; a mask of no examples says
     that every example has the modality if its values are given, and none otherwise.

@@ -16,10 +16,10 @@ class ModelCard:
     """What is known of a model's making, after Mitchell et al., *Model Cards* (FAccT 2019).
 
     Attributes:
-        data: What it was trained on, by name of what is told.
+        data: What it was trained on, by name.
         flags: The settings of its run.
         metrics: What was measured, by name.
-        limits: Sentences on what it is not good for, beside those that hold for any model.
+        limits: Sentences on what it is not good for, next to those that hold for any model.
         licence: Of the data, and so perhaps of the weights.
     """
 

@@ -36,7 +36,7 @@ def portable_functions(
 ) -> dict[str, tf.types.experimental.PolymorphicFunction]:
     """Returns a model's deterministic functions, by name.
 
-    Inputs are those of `tf_mvae.serving.signatures`, and none may be left out. The batch
+    Inputs are those of `tf_mvae.serving.signatures`, and none may be omitted. The batch
     size is free, and so is the number of samples.
 
     - `encode`: `loc` and `log_variance` of the posterior, `[batch, latent]`.

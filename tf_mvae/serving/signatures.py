@@ -71,7 +71,7 @@ def signatures(model: BaseVAE) -> dict[str, Function]:
 
     Where a runtime fills in the defaults that a signature holds (`SignatureDef.defaults`,
     and placeholders with these defaults in the graph, which serve `saved_model_cli` and
-    the C API), these inputs may be left out: a modality, which is absent then; a mask, with
+    the C API), these inputs may be omitted: a modality, which is absent then; a mask, with
     which every example has the modality if its values are given; `num_samples` (1, 1000
     for `log_likelihood`, 100 for `impute`), `quantiles` (0.05, 0.5, 0.95), `seed` (0, 0) and
     `temperature` (1).

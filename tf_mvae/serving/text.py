@@ -36,7 +36,7 @@ def export_text(
     version: int | None = None,
     card: ModelCard | None = None,
 ) -> pathlib.Path:
-    """Writes a SavedModel of strings as a version beside others, whole or not at all.
+    """Writes a SavedModel of strings as a version next to others, whole or not at all.
 
     Its one signature, `serving_default`, takes a sentence of each language, string `[batch]`,
     empty where there is none, and a `seed` `[2]`; it gives a sentence of each, string `[batch]`:
@@ -48,7 +48,7 @@ def export_text(
         model: The model.
         tokenizers: By modality, a `Vocabulary`.
         root: The directory of all versions.
-        version: The version's number; the one after the last where left out.
+        version: The version's number; the one after the last if omitted.
         card: What is known of the model's making.
 
     Returns:

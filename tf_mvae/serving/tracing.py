@@ -32,7 +32,7 @@ def trace(
     Args:
         function: Takes the tensors by name and returns tensors by name.
         specs: The inputs, with their names.
-        defaults: By name, what stands in for an input that is left out: a SavedModel keeps
+        defaults: By name, what stands in for an input that is omitted: a SavedModel keeps
             it in the signature. Such inputs stand behind the others.
 
     Returns:
@@ -157,7 +157,7 @@ def check_stock_operations(graph: tf.compat.v1.GraphDef, others: Sequence[str] =
         others: Operations of libraries that whoever loads the graph has to have.
 
     Raises:
-        UserError: One is not; its name is told.
+        UserError: One is not; the message has its name.
     """
     for name in sorted(operations(graph)):
         if name in _PYTHON:

@@ -1,4 +1,4 @@
-"""What a run makes of its training data before its model, and keeps beside its weights."""
+"""What a run makes of its training data before its model, and keeps next to its weights."""
 
 import contextlib
 import pathlib

@@ -129,7 +129,7 @@ def load_split(config: RunConfig, name: str, masks: Masks | None = None) -> Spli
     Args:
         config: The run's configuration.
         name: The split's name.
-        masks: From the whole examples to what they keep, by modality; default: everything.
+        masks: From the complete examples to what they keep, by modality; default: everything.
 
     Raises:
         UserError: The data are not there.

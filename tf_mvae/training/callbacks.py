@@ -13,12 +13,13 @@ from tf_mvae.training.checkpoints import Checkpoints, Position
 from tf_mvae.training.divergence import FiniteCheck
 from tf_mvae.training.run_directory import RunDirectory
 from tf_mvae.training.stopping import Stopped, StopRequest
+from tf_mvae.training.trackers import Trackers
 
 __all__ = ["CheckpointWriter", "MetricsWriter", "Progress"]
 
 
 class _StepCounter(keras.callbacks.Callback):
-    """A callback that is told of several steps at once where these are one program."""
+    """A callback that is called once for several steps where these are one program."""
 
     def __init__(self):
         super().__init__()
@@ -61,7 +62,7 @@ class CheckpointWriter(_StepCounter):
             start: Where training begins.
             steps_per_epoch: Steps of a whole epoch.
             every_steps: Steps between checkpoints within an epoch.
-            stop: What asks training to stop; signals to this process where left out.
+            stop: What asks training to stop; signals to this process if omitted.
         """
         super().__init__()
         self._stop = stop or StopRequest()
@@ -213,6 +214,7 @@ class MetricsWriter(keras.callbacks.Callback):
         picture_epochs: int,
         steps_per_epoch: int,
         tell: Callable[[], str] = lambda: "",
+        trackers: Trackers | None = None,
     ):
         """Creates the callback.
 
@@ -221,14 +223,19 @@ class MetricsWriter(keras.callbacks.Callback):
             draw: Returns images for TensorBoard by name, uint8 `[height, width, 3]`.
             picture_epochs: Epochs between pictures; they are drawn after the last, too.
             steps_per_epoch: Steps of a whole epoch.
-            tell: Returns sentences that the model says, written every epoch; nothing where it
-                says none.
+            tell: Returns sentences that the model generates, written every epoch; an empty text
+                if it generates none.
+            trackers: Get each epoch's metrics, under TensorBoard's names; default: TensorBoard.
         """
         super().__init__()
         self._directory = directory
         self._draw, self._tell = draw, tell
         self._picture_epochs, self._steps_per_epoch = picture_epochs, steps_per_epoch
-        self._writer = tf.summary.create_file_writer(str(directory.tensorboard))
+        self._trackers = trackers
+        if trackers is None or trackers.tensorboard:
+            self._writer = tf.summary.create_file_writer(str(directory.tensorboard))
+        else:
+            self._writer = tf.summary.create_noop_writer()
         self._began = time.monotonic()
 
     def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
@@ -240,10 +247,12 @@ class MetricsWriter(keras.callbacks.Callback):
             {"epoch": epoch + 1, "step": step, "seconds": seconds, **metrics}
         )
         last = epoch + 1 == self.params["epochs"]
+        named = {_tag(name): value for name, value in metrics.items()}
+        if self._trackers is not None:
+            self._trackers.log(named, step)
         with self._writer.as_default(step=step):
-            for name, value in metrics.items():
-                group = "validation" if name.startswith("val_") else "training"
-                tf.summary.scalar(f"{group}/{name.removeprefix('val_')}", value)
+            for tag, value in named.items():
+                tf.summary.scalar(tag, value)
             if last or (epoch + 1) % self._picture_epochs == 0:
                 for name, image in self._draw().items():
                     tf.summary.image(name, image[tf.newaxis])
@@ -252,3 +261,9 @@ class MetricsWriter(keras.callbacks.Callback):
                 self._directory.add_sentences(epoch + 1, sentences)
                 tf.summary.text("sentences", f"```\n{sentences}\n```")
         self._writer.flush()
+
+
+def _tag(name: str) -> str:
+    """Returns TensorBoard's name of a metric: `training/kl`, `validation/kl`."""
+    group = "validation" if name.startswith("val_") else "training"
+    return f"{group}/{name.removeprefix('val_')}"

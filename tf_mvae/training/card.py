@@ -21,8 +21,8 @@ def run_card(
     """Returns what a run knows of its model's making.
 
     Args:
-        config: The run's configuration. Where its data lay on this machine is not told.
-        directory: Its directory; what `tf_mvae.evaluate` measured there is told.
+        config: The run's configuration. The place of its data on this machine is omitted.
+        directory: Its directory; what `tf_mvae.evaluate` measured there is included.
         metrics: What was measured at the checkpoint.
         step: The optimizer step of the checkpoint.
     """

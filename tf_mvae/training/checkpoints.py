@@ -49,7 +49,7 @@ class Checkpoints:
     variable (weights, optimizer, random generators of layers, metrics) and a manifest:
     the position, and the SHA-256 of every file and of the rest of the manifest. It is
     written under another name, synced, and renamed, so that a name that reads `step-…` is
-    whole unless the disk damaged it, which the sums tell. One whose weights, optimizer or
+    whole unless the disk damaged it, which the checksums show. One whose weights, optimizer or
     validation loss are not finite (earlier versions wrote such) counts as damaged.
 
     Training waits for the copy to host memory only: another thread writes it, one
@@ -137,7 +137,7 @@ class Checkpoints:
             whole = self._folders()
             rest = f"goes on from {whole[0].name}" if whole else "starts from the beginning"
             raise UserError(
-                f"checkpoint {final} cannot be written ({what}); mend that, and the same command "
+                f"checkpoint {final} cannot be written ({what}); fix that, and the same command "
                 f"{rest}"
             ) from error
 

@@ -147,14 +147,14 @@ class RunConfig:
         """
         own, others = _compared(self), _compared(other)
         found = []
-        for name in own.keys() & others.keys():  # of other models and experiments these two tell
+        for name in own.keys() & others.keys():  # of other models and experiments
             setting, was, now = self._settings.get(name), own[name], others[name]
             if was == now or (name == "epochs" and self.may_change_epochs):
                 continue
             if setting and (setting.is_free or (setting.is_place and may_be_one(was, now))):
                 continue
             text = setting.text if setting else str
-            found.append(f"--{name}={text(now)} (was {text(was) or 'left out'})")
+            found.append(f"--{name}={text(now)} (was {text(was) or 'omitted'})")
         return sorted(found)
 
     @property
@@ -176,7 +176,7 @@ def _all_settings() -> dict[str, Setting]:
 
 
 def _refuse_foreign(name: str, value: Any, experiment: str, model: str) -> None:
-    """Refuses a setting that the run would not heed, unless its value is the default."""
+    """Refuses a setting that the run would ignore, unless its value is the default."""
     for registry, chosen in ((MODELS, model), (EXPERIMENTS, experiment)):
         declared = [s for one in registry.own() for s in one.settings if s.name == name]
         if value in [setting.default for setting in declared]:

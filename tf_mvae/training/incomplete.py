@@ -1,4 +1,4 @@
-"""What a run's training data lack, by its configuration."""
+"""What is missing in a run's training data, by its configuration."""
 
 import dataclasses
 from collections.abc import Sequence
@@ -36,7 +36,7 @@ SETTINGS = (
     Setting(
         "paired_share",
         None,
-        "Fraction of each batch that is whole examples, which then come round more often than "
+        "Fraction of each batch that is complete examples, which then come round more often than "
         "others; their fraction of the data if omitted.",
         checks.fraction,
         kind=float,
@@ -67,18 +67,18 @@ def incomplete_split(config: RunConfig, name: str, refuse: bool = True) -> Split
     """Returns the examples of `train` or `validation` without what the run is not to see.
 
     Which examples stay whole depends on the seed and the split alone, so that runs of
-    different models see the same. What the data lack by themselves is treated as what a flag
+    different models see the same. What is missing in the data themselves is treated as what a flag
     takes away.
 
     Args:
         config: The run's configuration.
         name: The split's name.
         refuse: Whether to refuse what a run cannot be trained with. Otherwise a model that learns
-            from whole examples alone gets these.
+            from complete examples alone gets these.
 
     Raises:
         UserError: The data are not there, nothing is left, or the model cannot learn from
-            examples that lack something and is not told to leave them out.
+            incomplete examples and is not configured to exclude them.
     """
     if config.missing_by_class and not config.missing_rate:
         raise UserError("--missing_by_class is for --missing_rate: give the modalities' rates")
@@ -94,7 +94,7 @@ def incomplete_split(config: RunConfig, name: str, refuse: bool = True) -> Split
     complete = pairing.keep_paired(split)
     if refuse and name == "train" and config.paired_share and not complete.num_examples:
         raise UserError(
-            f"--paired_share={config.paired_share:g} is for whole examples, and no example of "
+            f"--paired_share={config.paired_share:g} is for complete examples, and no example of "
             f"split {name!r} is whole; leave it out"
         )
     if config.drop_incomplete:
@@ -106,12 +106,12 @@ def incomplete_split(config: RunConfig, name: str, refuse: bool = True) -> Split
     if not model_class(config).learns_from_incomplete and complete.num_examples < whole:
         if not refuse:
             return complete
-        mends = "take --model=mvae"
+        fixes = "take --model=mvae"
         if complete.num_examples:
-            mends = f"add --drop_incomplete to train on these, or {mends}"
+            fixes = f"add --drop_incomplete to train on these, or {fixes}"
         raise UserError(
-            f"--model={config.model} learns from whole examples alone, and of the {whole} in split "
-            f"{name!r} {complete.num_examples} are: {mends}"
+            f"--model={config.model} learns from complete examples alone, and of the {whole} in "
+            f"split {name!r} {complete.num_examples} are: {fixes}"
         )
     return split
 
@@ -123,7 +123,7 @@ def _takes_away(config: RunConfig) -> bool:
 
 
 def _lacks(split: Split) -> bool:
-    """Says whether an example lacks something, as far as that is known without reading them."""
+    """Says whether an example is incomplete, as far as that is known without reading them."""
     return not all(np.all(there) for there in (split.presence or {}).values())
 
 
@@ -159,10 +159,10 @@ def _masks(config: RunConfig, split: Split, name: str) -> dict[str, np.ndarray]:
 
 
 def _paired(config: RunConfig, split: Split, name: str, seed: int) -> dict[str, np.ndarray]:
-    """Returns masks that break up pairs; examples that lack something keep what they have."""
+    """Returns masks that break up pairs; incomplete examples keep what they have."""
     fraction, examples = config.paired_fraction, config.paired_examples
     if examples is not None and name != "train":
-        # As many for their number as the training split has, so that they tell no more.
+        # As many for their number as the training split has, so that they hold no more information.
         train = _whole_rows(load_split(config, "train")).sum()
         fraction, examples = min(1.0, examples / max(train, 1)), None
     names, rows = sorted(split.dataset.element_spec["x"]), _whole_rows(split)

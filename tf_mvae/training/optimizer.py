@@ -74,7 +74,7 @@ def _learning_rate(
     return keras.optimizers.schedules.CosineDecay(
         0.0,
         max(1, steps - warmup),
-        alpha=0.0 if cosine else 1.0,  # the share of the rate that is left in the end
+        alpha=0.0 if cosine else 1.0,  # the fraction of the rate at the end
         warmup_target=rate,
         warmup_steps=warmup,
     )

@@ -1,7 +1,7 @@
 """Training one model on many devices and machines at once.
 
 Keras' `fit` does not run under `MultiWorkerMirroredStrategy` (keras issues 20329 and 20585),
-and under `MirroredStrategy` not with XLA, gathered gradients or averaged weights. So this is
+and under `MirroredStrategy` not with XLA, accumulated gradients or averaged weights. So this is
 `fit`'s loop once more, with its callbacks: each replica computes the gradients of its part of a
 batch, TensorFlow's strategy adds them up, and each replica's optimizer takes the same step.
 """

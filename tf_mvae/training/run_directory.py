@@ -115,7 +115,7 @@ class RunDirectory:
                 f"{self.path} has had; give --epochs={max(epochs_done, was.epochs)} or more, or "
                 "another --run_dir"
             )
-        # In this order: a kill in between leaves a run that is finished anew.
+        # In this order: a kill in between leaves a run that is finished again.
         self.finished.unlink(missing_ok=True)
         if config.epochs != was.epochs:
             print(f"the run had --epochs={was.epochs}; it goes on to --epochs={config.epochs}")
@@ -133,7 +133,7 @@ class RunDirectory:
                 return summary
         except (ValueError, KeyError, TypeError):
             pass
-        logging.warning("%s is damaged: it is written anew", self.finished)
+        logging.warning("%s is damaged: it is written again", self.finished)
         return None
 
     def check_usable(self) -> None:

@@ -39,7 +39,7 @@ class Row:
 
     @property
     def key(self) -> tuple[str, float, int]:
-        """What tells rows apart."""
+        """What distinguishes rows."""
         return self.method, self.paired_fraction, self.seed
 
 
@@ -62,7 +62,7 @@ class Rows:
                 self._rows[row.key] = row
 
     def __contains__(self, key: tuple[str, float, int]) -> bool:
-        """Tells whether a row is there."""
+        """Says whether a row exists."""
         return key in self._rows
 
     def __iter__(self) -> Iterator[Row]:

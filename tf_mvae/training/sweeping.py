@@ -1,4 +1,4 @@
-"""Weak supervision: methods against the share of examples that are paired."""
+"""Weak supervision: methods against the fraction of examples that are paired."""
 
 import dataclasses
 import fcntl
@@ -43,7 +43,7 @@ class Sweep:
 
     Attributes:
         directory: Where its rows and runs are.
-        experiment: Of one class and something it is read off.
+        experiment: Of one class and something it is predicted from.
         data_dir: See `RunConfig`.
         methods: By name, the flagfile of a model for `tf_mvae.train`; None for a baseline,
             one of `tf_mvae.names.BASELINES`.

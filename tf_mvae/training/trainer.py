@@ -31,6 +31,7 @@ from tf_mvae.training.loop import fit_to_end
 from tf_mvae.training.replicas import Replicas, lost_workers_named
 from tf_mvae.training.run_directory import RunDirectory
 from tf_mvae.training.start import start_of_chief, start_of_run
+from tf_mvae.training.trackers import Trackers
 
 __all__ = ["SETTINGS", "train"]
 
@@ -70,6 +71,7 @@ def train(
     strategy: tf.distribute.Strategy | None = None,
     cache_bytes: int = CACHE_BYTES,
     data_services: Sequence[str] = (),
+    trackers: Sequence[str] = ("tensorboard",),
 ) -> dict[str, Any]:
     """Trains a run, or goes on with it, and leaves everything in its directory.
 
@@ -81,12 +83,13 @@ def train(
         resume: Whether a run that is there may be taken up.
         checkpoint_steps: Steps between checkpoints within an epoch.
         picture_epochs: Epochs between pictures in TensorBoard.
-        keep_checkpoints: How many of the newest checkpoints to keep, beside the best.
+        keep_checkpoints: How many of the newest checkpoints to keep, in addition to the best.
         strategy: Of `tf_mvae.training.make_strategy`: the devices and processes to train
             on, one device where None. A run is the same on any number of them, but for
             rounding, and may go on with another.
         cache_bytes: A split is kept in memory if it takes no more than this.
         data_services: See `tf_mvae.training.feeding.Feed`.
+        trackers: Names of trackers that get each epoch's metrics: `tensorboard`, `mlflow`, `wandb`.
 
     Returns:
         The run's summary, what `finished.json` holds; nothing where another process writes.
@@ -100,7 +103,7 @@ def train(
     """
     directory = RunDirectory(run_dir)
     pace = (checkpoint_steps, picture_epochs, keep_checkpoints)
-    options = _Options(resume, *pace, strategy, cache_bytes, data_services)
+    options = _Options(resume, *pace, strategy, cache_bytes, data_services, trackers)
     kept = f"what {directory.path} holds is kept, and the same command goes on from there"
     with (
         failures.named(kept),
@@ -122,6 +125,7 @@ class _Options:
     strategy: tf.distribute.Strategy | None
     cache_bytes: int
     data_services: Sequence[str]
+    trackers: Sequence[str]
 
 
 def _train(config: RunConfig, directory: RunDirectory, options: _Options) -> dict[str, Any]:
@@ -196,18 +200,21 @@ def _lead(
         checkpoints, start, each, options.checkpoint_steps, replicas and replicas.stop
     )
     progress = Progress(config.epochs * each, start, config.epochs)
+    tracked = Trackers(options.trackers, directory.path, config)
     metrics = MetricsWriter(
         directory,
         lambda: draw(models[0], test_batch, config),
         options.picture_epochs,
         each,
         lambda: tell(models[0], test_batch, config.seed),
+        tracked,
     )
     try:
         _fit(trained, feed, writer, [progress, metrics, *_averaging(config, models)])
     finally:
         progress.close()
         checkpoints.close()
+        tracked.close()
     checkpoints.join()
     pace = (config.epochs * each, options.checkpoint_steps, options.cache_bytes)
     return finish(config, directory, models[0], checkpoints, test_batch, *pace)

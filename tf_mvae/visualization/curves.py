@@ -67,7 +67,7 @@ def write_likelihood_paths(
 def write_accuracy_curves(
     averages: Mapping[tuple[str, float], tuple[float, float | None, int]], path: pathlib.Path
 ) -> pathlib.Path:
-    """Draws accuracies of methods against the share of paired examples.
+    """Draws accuracies of methods against the fraction of paired examples.
 
     Args:
         averages: By method and share, the mean accuracy, its standard deviation over seeds

@@ -1,4 +1,4 @@
-"""Grids of images, with words beside and below them."""
+"""Grids of images, with words next to and below them."""
 
 import pathlib
 from collections.abc import Sequence

@@ -29,7 +29,7 @@ def short_texts(model: BaseVAE) -> list[Modality]:
 def text_figures(
     model: BaseVAE, image: Modality, text: Modality, batch: Any, seed: int = 0
 ) -> dict[str, Figure]:
-    """Draws images with what is read off them, and images given texts.
+    """Draws images with what is predicted from them, and images given texts.
 
     Args:
         model: The model.

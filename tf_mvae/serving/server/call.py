@@ -134,7 +134,7 @@ def _count(signature: Signature, inputs: dict[str, np.ndarray], rows: bool) -> i
 def _default(field: Field, examples: int) -> np.ndarray:
     """Returns an input's default; one that stands for one example serves each.
 
-    A default of no examples is passed on: it is how a model sees that an input was left out.
+    A default of no examples is passed on: it is how a model sees that an input was omitted.
     """
     if field.batched and field.default.shape[:1] == (1,):
         return np.repeat(field.default, examples, axis=0)

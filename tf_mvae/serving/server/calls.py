@@ -22,7 +22,7 @@ def is_independent(version: ServedVersion, call: Call) -> bool:
     if not all(array.ndim for array in call.inputs.values()):
         return False
     lengths = {len(array) for array in call.inputs.values()}
-    # Inputs that were left out may be empty; they meet the like only.
+    # Inputs that were omitted may be empty; they meet the like only.
     return lengths <= {0, call.examples} and call.examples in lengths
 
 

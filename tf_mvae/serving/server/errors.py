@@ -82,7 +82,7 @@ _INSIDES = ("Graph execution error", "Detected at", "File ", "<stack", "[[", "Du
 
 
 def from_tensorflow(error: Exception) -> RequestError:
-    """Returns what a client is told of an error that a model's call raised.
+    """Returns the answer to a client for an error that a model's call raised.
 
     Of TensorFlow's message only the line that says what is wrong, without the names of
     nodes and of files on the machine that exported the model.

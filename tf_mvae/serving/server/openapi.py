@@ -61,7 +61,7 @@ def describe(settings: Settings, signatures: dict[str, Signature], version: int)
 
 
 def _get(summary: str, name: str, answers: dict[int, str] | None = None) -> dict[str, Any]:
-    answers = answers or {200: "It is so.", **{k: _ERRORS[k] for k in (401, 404, 503)}}
+    answers = answers or {200: "The server answers.", **{k: _ERRORS[k] for k in (401, 404, 503)}}
     answers |= {400: "The request has several Hosts.", 421: _ERRORS[421]}
     return {
         "summary": summary,

@@ -32,7 +32,7 @@ class State:
 class Repository:
     """Serves the newest versions of a directory, and goes on with the old if a new one fails.
 
-    A new version is loaded and warmed up beside those that are served; then it takes over,
+    A new version is loaded and warmed up next to those that are served; then it takes over,
     and what it replaces is dropped when its last request has ended. Everything but
     loading happens in the event loop.
     """

@@ -1,4 +1,4 @@
-"""Runs a server until it is told to end."""
+"""Runs a server until it is asked to end."""
 
 import asyncio
 import contextlib
@@ -129,7 +129,7 @@ def run(settings: Settings) -> int:
             f"cannot listen at {settings.host}:{settings.port}: is the port taken?"
         ) from error
     if server.service.batcher.busy:
-        # TensorFlow cannot be told to stop, and Python would wait for it without end.
+        # TensorFlow cannot be stopped, and Python would wait for it without end.
         _LOG.warning("ended with a call of the model still running")
         _exit(1)
     if repository.loading:
@@ -167,7 +167,7 @@ def _exit(status: int) -> None:
 
 
 def _freeze() -> None:
-    """Collects garbage, then takes what is left out of collections to come.
+    """Collects garbage, then excludes what is left from later collections.
 
     TensorFlow's Python objects are a million and stay; looking through them again because
     requests made lists would stop the server for tenths of a second at a time.

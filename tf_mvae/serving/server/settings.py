@@ -1,4 +1,4 @@
-"""What a server is told: every limit has a number here."""
+"""The settings of a server: every limit has a number here."""
 
 import dataclasses
 import pathlib
@@ -42,7 +42,7 @@ class Settings:
             take to read an answer.
         drain_seconds: Time for running requests to end at a shutdown.
         accept_nonfinite: Whether inputs may be NaN or infinite.
-        allowed_hosts: Names that requests may have as `Host`, besides those of loopback and
+        allowed_hosts: Names that requests may have as `Host`, in addition to those of loopback and
             `host`; `*` allows every name. 421 otherwise.
         token: What clients must send as `Authorization: Bearer …`, or None.
         access_log: Whether each request is a line in the log.

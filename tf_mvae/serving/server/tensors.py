@@ -1,7 +1,7 @@
 """JSON values to arrays and back, by TensorFlow Serving's mapping, strictly typed.
 
 Nested lists become arrays level by level. NumPy is shown flat lists of one kind only: on a
-mixed list it would make every number as wide as the longest string beside it.
+mixed list it would make every number as wide as the longest string next to it.
 """
 
 import base64

@@ -1,7 +1,6 @@
-"""The README's section on serving runs as it stands."""
+"""The programs of docs/serving.md run as they stand."""
 
 import os
-import pathlib
 import re
 import subprocess
 import sys
@@ -9,13 +8,14 @@ import sys
 import numpy as np
 import pytest
 
-README = (pathlib.Path(__file__).parents[2] / "README.md").read_text()
-SECTION = README.split("\n## Serving\n")[1].split("\n## ")[0]
+from tests import pages
+
+PAGE = (pages.ROOT / "docs" / "serving.md").read_text(encoding="utf-8")
 
 
 @pytest.fixture
 def place(digits_export, tmp_path, monkeypatch):
-    """A directory with a run's SavedModel where the README looks for it."""
+    """A directory with a run's SavedModel where the page looks for it."""
     (tmp_path / "runs" / "quickstart").mkdir(parents=True)
     (tmp_path / "runs" / "quickstart" / "saved_model").symlink_to(digits_export)
     monkeypatch.chdir(tmp_path)
@@ -23,16 +23,12 @@ def place(digits_export, tmp_path, monkeypatch):
 
 
 def test_the_program_generates(place):
-    (program,) = re.findall(r"```python\n(.*?)```", SECTION, re.S)
-    names = {}
-    exec(compile(program, "README.md", "exec"), names)
+    names = pages.run("docs/serving.md")
     assert names["images"].shape == (16, 1, 28, 28, 1)
 
 
 def test_the_commands_of_saved_model_cli_show_and_run(place, digits_model):
-    (commands,) = (
-        block for block in re.findall(r"```sh\n(.*?)```", SECTION, re.S) if "_cli" in block
-    )
+    (commands,) = (block for block in re.findall(r"```sh\n(.*?)```", PAGE, re.S) if "_cli" in block)
     path = os.pathsep.join([os.path.dirname(sys.executable), os.environ["PATH"]])
     shown = subprocess.run(
         ["bash", "-euc", commands],

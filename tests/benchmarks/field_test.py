@@ -22,7 +22,7 @@ def scripts_by_name(scripts, monkeypatch):
 
 
 def budget(scripts):
-    return scripts.field_setups.Budget(3, 5, 1e-3, 4, 2, 20, 10, 0.0)
+    return scripts.field_setups.Budget(3, 5, 1e-3, 4, 2, 20, 10, 0.0, 2)
 
 
 def test_both_sides_give_the_same_subsets_in_the_same_order(scripts_by_name):

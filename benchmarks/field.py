@@ -5,7 +5,8 @@ initial weights and order of examples for both sides, trains each model of `fiel
 here and, if MultiVae has it, there, for the same number of steps, and has each generate all images
 from every subset of the test examples and from nothing. One judge for each modality, trained on
 the real training images, sees the generated images of all runs. Every run is added to
-`results/field.json` when it is done, and the table is written to `results/field.md`.
+`results/field.json` when it is done, and the table is written to `results/field.md`. Runs that are
+there already are not repeated.
 """
 
 import argparse
@@ -84,22 +85,21 @@ def main() -> int:
         data = folder / "data"
         labels = field_setups.write_data(data, budget, options.data_dir, options.backgrounds)
         judges = field_judge.Judges(data, labels, folder / "judges", options.judge_examples)
-        for name in options.models:
-            for seed in options.seeds:
-                place = folder / f"{name}-{seed}"
-                field_setups.write_run(place, name, budget, len(labels["train"]), seed)
-                for side in sides(name, options):
-                    started = command(side, options.peer_python, place, data)
-                    has_sampler, file = KINDS[name].sampler, place / f"{side}.npz"
-                    row = dict(one_row(started, budget, has_sampler, judges, file))
-                    row |= {"model": name, "side": side, "seed": seed}
-                    row |= {
-                        "budget": budget._asdict(),
-                        "backgrounds": find_hash(options.backgrounds),
-                    }
-                    field_tables.add(record, row)
-                    field_tables.write(options.output, record)
-                    print(field_tables.line(row), flush=True)
+        runs = [(n, k, s) for n in options.models for k in options.seeds for s in sides(n, options)]
+        for name, seed, side in runs:
+            row = {"model": name, "side": side, "seed": seed, "budget": budget._asdict()}
+            row["backgrounds"] = find_hash(options.backgrounds)
+            if field_tables.has(record, row):
+                print(f"{name}, {side}, seed {seed}: kept as it is in {options.output}", flush=True)
+                continue
+            place = folder / f"{name}-{seed}"
+            field_setups.write_run(place, name, budget, len(labels["train"]), seed)
+            started = command(side, options.peer_python, place, data)
+            generated = place / f"{side}.npz"
+            row |= one_row(started, budget, KINDS[name].sampler, judges, generated)
+            field_tables.add(record, row)
+            field_tables.write(options.output, record)
+            print(field_tables.line(row), flush=True)
     print(options.output.with_suffix(".md").read_text(encoding="utf-8"))
     return 1 if any("error" in row for row in record["runs"]) else 0
 

@@ -74,6 +74,8 @@ def test_a_table_has_means_the_worst_seed_and_the_difference(scripts_by_name, tm
         field_tables.add(record, one)
     assert len(record["runs"]) == 3  # the last replaces one
     field_tables.add(record, {**row("MultiVae", 1), "model": "jmvae", "error": "Failed: no"})
+    assert field_tables.has(record, row("ours", 1)) and not field_tables.has(record, row("ours", 2))
+    assert not field_tables.has(record, {**row("MultiVae", 1), "model": "jmvae"})  # it failed
     field_tables.write(path, record)
     assert field_tables.read(path) == record
     text = path.with_suffix(".md").read_text()

@@ -44,9 +44,9 @@ def test_a_run_keeps_the_hash_of_its_backgrounds(run):
 
 
 def test_generation_is_measured_by_number_of_given_modalities(run, monkeypatch):
-    monkeypatch.setattr("tf_mvae.evaluation.classifier._JUDGE_EXAMPLES", 2_000)
+    monkeypatch.setattr("tf_mvae.evaluation.classifier._JUDGE_EXAMPLES", 500)
     monkeypatch.setattr("tf_mvae.evaluation.references._BLOCKS", 2)
-    settings = Settings(num_samples=1, max_examples=40, batch_size=40)
+    settings = Settings(num_samples=1, batch_size=60)
     found = ANALYSES["generation"].analyze(run, settings)
     for number in range(1, 5):
         given = {
@@ -57,17 +57,16 @@ def test_generation_is_measured_by_number_of_given_modalities(run, monkeypatch):
         assert len(given) == 5 * [4, 6, 4, 1][number - 1]
         mean = found[f"{number} given: coherence"]["value"]
         assert mean == pytest.approx(np.mean(list(given.values())))
-        assert found[f"{number} given, 7: coherence"]["examples"] == 4
+        assert found[f"{number} given, 7: coherence"]["examples"] == 6
     assert "m0 from the prior: coherence" not in found
-    assert 0 <= found["from the prior: joint coherence"]["value"] <= 1
-    assert found["useless: real images of random tuples: joint coherence"]["value"] < 0.1
-    assert found["m4, useless: random training image: coherence"]["value"] < 0.5
+    assert {"from the prior: joint coherence", "from the prior: coverage"} <= set(found)
+    assert 0 < found["m4, useless: random training image: coherence"]["standard_error"] < 0.1
     head = next(x for x in table({"generation": {"results": found}}).splitlines() if "by num" in x)
     assert "named right" in head and "all agree" in head and "Frechet distance" in head
 
 
 def test_the_latent_of_every_subset_is_probed(run):
-    found = ANALYSES["latent"].analyze(run, Settings(max_examples=40, batch_size=40))
+    found = ANALYSES["latent"].analyze(run, Settings(batch_size=60))
     rows = {name.split(": ")[0] for name in found if name.startswith("given")}
     assert len(rows) == 2 ** len(NAMES) - 1
     assert found["useless: most frequent: linear probe"]["value"] == pytest.approx(0.1)

@@ -5,7 +5,8 @@ initial weights and order of examples for both sides, trains each model of `fiel
 here and, if MultiVae has it, there, for the same number of steps, and has each generate all images
 from every subset of the test examples and from nothing. One judge for each modality, trained on
 the real training images, sees the generated images of all runs. Every run is added to
-`results/field.json` when it is done, and the table is written to `results/field.md`.
+`results/field.json` when it is done, and the table is written to `results/field.md`. Runs that are
+there already are not repeated.
 """
 
 import argparse
@@ -39,22 +40,26 @@ def command(side: str, python: str | None, folder: pathlib.Path, data: pathlib.P
 
 
 def run_side(
-    started: Sequence[str], steps: int, generated: pathlib.Path
+    started: Sequence[str], budget: Budget, has_sampler: bool, generated: pathlib.Path
 ) -> tuple[dict[str, Any], dict[str, str]]:
     """Trains and generates in a process; returns figures, and the versions of its packages.
 
     Args:
         started: The command.
-        steps: How many steps to take.
+        budget: How many steps to take.
+        has_sampler: Whether a sampler is fitted behind them.
         generated: Where generated images are written.
 
     Raises:
         Failed: The process has no answer.
     """
-    contestant = Contestant(started)
+    contestant, steps, more = Contestant(started), budget.steps, {}
     try:
         first = contestant.ask("train", steps=1)
         others = contestant.ask("train", steps=steps - 1)
+        if has_sampler:
+            fitted = contestant.ask("fit_sampler", steps=budget.sampler_steps)
+            more["sampler_seconds"] = fitted["seconds"]
         memory = contestant.ask("memory")
         contestant.ask("generate", file=str(generated))
         versions = contestant.ask("about")["versions"]
@@ -66,6 +71,7 @@ def run_side(
         "steps_per_second": (steps - 1) / others["seconds"],
         "last_loss": others["loss"],
         "peak_bytes": memory,
+        **more,
     }, versions
 
 
@@ -79,21 +85,21 @@ def main() -> int:
         data = folder / "data"
         labels = field_setups.write_data(data, budget, options.data_dir, options.backgrounds)
         judges = field_judge.Judges(data, labels, folder / "judges", options.judge_examples)
-        for name in options.models:
-            for seed in options.seeds:
-                place = folder / f"{name}-{seed}"
-                field_setups.write_run(place, name, budget, len(labels["train"]), seed)
-                for side in sides(name, options):
-                    started = command(side, options.peer_python, place, data)
-                    row = one_row(started, budget, judges, place / f"{side}.npz")
-                    row |= {"model": name, "side": side, "seed": seed}
-                    row |= {
-                        "budget": budget._asdict(),
-                        "backgrounds": find_hash(options.backgrounds),
-                    }
-                    field_tables.add(record, row)
-                    field_tables.write(options.output, record)
-                    print(field_tables.line(row), flush=True)
+        runs = [(n, k, s) for n in options.models for k in options.seeds for s in sides(n, options)]
+        for name, seed, side in runs:
+            row = {"model": name, "side": side, "seed": seed, "budget": budget._asdict()}
+            row["backgrounds"] = find_hash(options.backgrounds)
+            if field_tables.has(record, row):
+                print(f"{name}, {side}, seed {seed}: kept as it is in {options.output}", flush=True)
+                continue
+            place = folder / f"{name}-{seed}"
+            field_setups.write_run(place, name, budget, len(labels["train"]), seed)
+            started = command(side, options.peer_python, place, data)
+            generated = place / f"{side}.npz"
+            row |= one_row(started, budget, KINDS[name].sampler, judges, generated)
+            field_tables.add(record, row)
+            field_tables.write(options.output, record)
+            print(field_tables.line(row), flush=True)
     print(options.output.with_suffix(".md").read_text(encoding="utf-8"))
     return 1 if any("error" in row for row in record["runs"]) else 0
 
@@ -104,12 +110,16 @@ def sides(name: str, options: argparse.Namespace) -> list[str]:
 
 
 def one_row(
-    started: Sequence[str], budget: Budget, judges: field_judge.Judges, generated: pathlib.Path
+    started: Sequence[str],
+    budget: Budget,
+    has_sampler: bool,
+    judges: field_judge.Judges,
+    generated: pathlib.Path,
 ) -> Mapping[str, Any]:
     """Returns the figures of one side of a run, or why there are none."""
     load = os.getloadavg()[0]
     try:
-        figures, versions = run_side(started, budget.steps, generated)
+        figures, versions = run_side(started, budget, has_sampler, generated)
     except Failed as error:
         return {"error": str(error)}
     quality = judges.judge(generated)
@@ -136,6 +146,8 @@ def parsed() -> argparse.Namespace:
     parser.add_argument("--judge_examples", type=int, default=220_000,
                         help="examples, with repetitions, that each judge learns from")  # fmt: skip
     parser.add_argument("--missing_rate", type=float, default=0.0)
+    parser.add_argument("--sampler_steps", type=int, default=5_000,
+                        help="steps that fit the sampler of default_sampler")  # fmt: skip
     parser.add_argument("--output", type=pathlib.Path, default=RESULTS)
     options = parser.parse_args()
     for name in options.models:

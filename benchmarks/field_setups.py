@@ -31,12 +31,14 @@ class Kind(NamedTuple):
         settings: Its settings here.
         peer: MultiVae's class, and its configuration's fields; None if only ours has it.
         needs_whole: Whether it learns from complete examples only.
+        sampler: Whether a sampler is fitted to the trained model.
     """
 
     model: str
     settings: dict[str, Any]
     peer: tuple[str, dict[str, Any]] | None
     needs_whole: bool = False
+    sampler: bool = False
 
 
 _IMPORTANCE = {"K": 1, "prior_and_posterior_dist": "normal", "loss": "dreg_looser"}
@@ -53,6 +55,7 @@ KINDS = {
     "mmvae_plus": Kind("mmvae_plus", _DREG, ("MMVAEPlus", _IMPORTANCE)),
     "jmvae": Kind("jmvae", {"alpha": 0.1}, ("JMVAE", {"alpha": 0.1, "warmup": 0}), True),
     "default": Kind("mvae", {}, None),
+    "default_sampler": Kind("mvae", {}, None, sampler=True),
 }
 
 
@@ -69,6 +72,7 @@ class Budget(NamedTuple):
         train: Training examples.
         test: Examples that are evaluated.
         missing_rate: Fraction of each modality but the first that is missing in training.
+        sampler_steps: Steps that fit a sampler, where a model has one; they come on top.
     """
 
     steps: int
@@ -79,6 +83,7 @@ class Budget(NamedTuple):
     train: int
     test: int
     missing_rate: float
+    sampler_steps: int
 
 
 def subsets() -> list[tuple[str, ...]]:

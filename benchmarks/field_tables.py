@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["add", "line", "read", "write"]
+__all__ = ["add", "has", "line", "read", "write"]
 
 _GIVEN = ("1", "2", "3", "4")
 _KEY = ("model", "side", "seed", "budget", "backgrounds")
@@ -16,6 +16,14 @@ _KEY = ("model", "side", "seed", "budget", "backgrounds")
 def read(path: pathlib.Path) -> dict[str, Any]:
     """Returns the record of earlier runs; an empty one if there is no file."""
     return json.loads(path.read_text(encoding="utf-8")) if path.exists() else {"runs": []}
+
+
+def has(record: Mapping[str, Any], row: Mapping[str, Any]) -> bool:
+    """Says whether a run has been recorded, without an error."""
+    return any(
+        "error" not in old and all(old[name] == row[name] for name in _KEY)
+        for old in record["runs"]
+    )
 
 
 def add(record: dict[str, Any], row: Mapping[str, Any]) -> None:

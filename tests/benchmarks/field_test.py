@@ -22,7 +22,7 @@ def scripts_by_name(scripts, monkeypatch):
 
 
 def budget(scripts):
-    return scripts.field_setups.Budget(3, 5, 1e-3, 4, 2, 20, 10, 0.0)
+    return scripts.field_setups.Budget(3, 5, 1e-3, 4, 2, 20, 10, 0.0, 2)
 
 
 def test_both_sides_give_the_same_subsets_in_the_same_order(scripts_by_name):
@@ -74,6 +74,8 @@ def test_a_table_has_means_the_worst_seed_and_the_difference(scripts_by_name, tm
         field_tables.add(record, one)
     assert len(record["runs"]) == 3  # the last replaces one
     field_tables.add(record, {**row("MultiVae", 1), "model": "jmvae", "error": "Failed: no"})
+    assert field_tables.has(record, row("ours", 1)) and not field_tables.has(record, row("ours", 2))
+    assert not field_tables.has(record, {**row("MultiVae", 1), "model": "jmvae"})  # it failed
     field_tables.write(path, record)
     assert field_tables.read(path) == record
     text = path.with_suffix(".md").read_text()

@@ -122,6 +122,7 @@ RUNS |= {
         "--annealing_epochs=9",
     ],
     "weak-short": [*_SHORT_WEAK, "--annealing_epochs=4"],
+    "weak-short-sampled": [*_SHORT_WEAK, "--annealing_epochs=4", "--sampler_epochs=20"],
     "weak-short-no_annealing": [*_SHORT_WEAK, "--annealing_epochs=0"],
     "weak-short-self_training": [
         *_SHORT_WEAK,
@@ -217,6 +218,8 @@ def evaluations(name: str) -> list[list[str]]:
         return [["--analysis=generation,accuracy"], _LIKELIHOOD]
     if name == "quickstart":
         return [["--analysis=accuracy,coherence,generation"]]
+    if name == "weak-short-sampled":
+        return [["--analysis=accuracy,generation"]]
     if name.startswith("weak"):
         return [["--analysis=accuracy", "--split=validation", "--checkpoint=last"]]
     if name.startswith("objective"):

@@ -42,8 +42,10 @@ def hub(monkeypatch, tmp_path):
 
     module = types.ModuleType("huggingface_hub")
     module.HfApi, module.hf_hub_download = HfApi, hf_hub_download
-    module.errors = types.SimpleNamespace(HfHubHTTPError=HTTPError)
+    errors = types.ModuleType("huggingface_hub.errors")  # as in the package, no attribute of it
+    errors.HfHubHTTPError = HTTPError
     monkeypatch.setitem(sys.modules, "huggingface_hub", module)
+    monkeypatch.setitem(sys.modules, "huggingface_hub.errors", errors)
     return tmp_path
 
 

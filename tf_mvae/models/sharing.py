@@ -94,7 +94,7 @@ def from_hub(repo_id: str, revision: str | None = None, token: str | None = None
     hub = _hub()
     try:
         path = hub.hf_hub_download(repo_id, _FILE, revision=revision, token=token)
-    except _errors(hub) as error:
+    except _errors() as error:
         raise UserError(f"{repo_id} cannot be downloaded: {_first_line(error)}") from error
     try:
         model = keras.models.load_model(path, safe_mode=True)
@@ -133,7 +133,7 @@ def upload(
         try:
             api.create_repo(repo_id, private=private, exist_ok=True)
             commit = api.upload_folder(repo_id=repo_id, folder_path=copy)
-        except _errors(hub) as error:
+        except _errors() as error:
             raise UserError(f"{repo_id} cannot be uploaded: {_first_line(error)}") from error
     return str(commit)
 
@@ -151,9 +151,10 @@ def _hub() -> Any:
         raise UserError("sharing models needs a package: pip install 'tf-mvae[hub]'") from error
 
 
-def _errors(hub: Any) -> tuple[type[Exception], ...]:
+def _errors() -> tuple[type[Exception], ...]:
     """Returns what the Hub raises: of HTTP, of names, of connections."""
-    return (hub.errors.HfHubHTTPError, ValueError, OSError)
+    errors = importlib.import_module("huggingface_hub.errors")
+    return (errors.HfHubHTTPError, ValueError, OSError)
 
 
 def _first_line(error: Exception) -> str:

@@ -69,6 +69,7 @@ class FakeRun:
 
     checkpoint_step = 3
     config = types.SimpleNamespace(seed=0, shuffle_buffer=1000)
+    experiment = types.SimpleNamespace(labels=None)
 
     def __init__(self, model, directory):
         self.model, self.directory = model, directory

@@ -216,7 +216,7 @@ def test_a_vector_of_attributes_is_judged_like_a_group(tmp_path):
 
 def test_a_model_without_a_judged_image_is_refused():
     model = MVAE([Modality("reading", likelihoods.Normal([3]))], latent_dim=2)
-    run = types.SimpleNamespace(model=model)
+    run = types.SimpleNamespace(model=model, experiment=types.SimpleNamespace(labels=None))
     with pytest.raises(UserError, match="--analysis=generation needs an image and a class"):
         ANALYSES["generation"].analyze(run, Settings())
     image = tiny.make_modalities()[0]

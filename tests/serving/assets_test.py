@@ -80,8 +80,8 @@ def test_answers_are_within_the_bounds_that_are_told(described, served):
         sizes = {"batch": 3, "num_samples": 4}
         for key, field in signature["outputs"].items():
             assert list(answer[key].shape) == [sizes.get(size, size) for size in field["shape"]]
-            assert field["low"] is None or np.all(answer[key] >= field["low"] - 1e-5)
-            assert field["high"] is None or np.all(answer[key] <= field["high"] + 1e-5)
+            assert field["low"] is None or np.all(answer[key].numpy() >= field["low"] - 1e-5)
+            assert field["high"] is None or np.all(answer[key].numpy() <= field["high"] + 1e-5)
 
 
 def test_a_condition_is_required_and_has_no_mask():

@@ -172,8 +172,10 @@ def _answers(
     place = 0
     for part, chances in zip(parts, probabilities, strict=True):
         if chances is not None:
-            key = name if len(parts) == 1 else f"{place}_{name}"
-            found[f"probabilities_{key}"] = chances
+            one = len(parts) == 1
+            key = name if one else f"{place}_{name}"
+            shape = [None, *(likelihood.event_shape if one else ()), part.num_classes]
+            found[f"probabilities_{key}"] = tf.ensure_shape(chances, shape)
         place += int(np.prod(part.event_shape, dtype=int))
     return found
 

@@ -99,6 +99,19 @@ class Columns(Likelihood):
             found.append(tf.reshape(own, shape))
         return found
 
+    @property
+    def takes_size_factor(self) -> bool:
+        """Whether a part does."""
+        return any(part.takes_size_factor for part in self.parts)
+
+    def scaled(self, parameters: tf.Tensor, log_size: tf.Tensor) -> tf.Tensor:
+        """See `Likelihood.scaled`; parts that are not counts stay as they are."""
+        found = []
+        for part, own in zip(self.parts, self.part_parameters(parameters), strict=True):
+            own = part.scaled(own, log_size) if part.takes_size_factor else own
+            found.append(tf.reshape(own, [tf.shape(own)[0], math.prod(part.parameter_shape)]))
+        return tf.concat(found, -1)
+
     def part_values(self, value: tf.Tensor) -> list[tf.Tensor]:
         """Returns each part's data, of its own type, `[..., *part.event_shape]`.
 

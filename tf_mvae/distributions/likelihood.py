@@ -207,6 +207,23 @@ class Likelihood:
         return False
 
     @property
+    def takes_size_factor(self) -> bool:
+        """Whether means can be multiplied by a size; see `scaled`."""
+        return False
+
+    def scaled(self, parameters: tf.Tensor, log_size: tf.Tensor) -> tf.Tensor:
+        """Returns the parameters of the distribution whose mean is `size` times as large.
+
+        Args:
+            parameters: Decoder outputs, `[rows, *parameter_shape]`.
+            log_size: `[rows]`.
+
+        Raises:
+            UserError: The likelihood is not one of counts.
+        """
+        raise UserError(f"a {type(self).__name__} takes no size factor; it is for counts")
+
+    @property
     def is_sequence(self) -> bool:
         """Whether one example is a sequence of symbols of a vocabulary."""
         return False

@@ -190,6 +190,15 @@ class Poisson(Likelihood):
         """Yes."""
         return True
 
+    @property
+    def takes_size_factor(self) -> bool:
+        """Yes."""
+        return True
+
+    def scaled(self, parameters: tf.Tensor, log_size: tf.Tensor) -> tf.Tensor:
+        """See `Likelihood.scaled`."""
+        return parameters + tf.reshape(log_size, [-1, *[1] * len(self.event_shape)])
+
     def distribution(self, parameters: tf.Tensor) -> tfd.Distribution:
         """See `Likelihood.distribution`."""
         return self._independent(tfd.Poisson(log_rate=capped(parameters, MAX_LOG_RATE)))

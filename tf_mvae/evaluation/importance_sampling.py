@@ -152,7 +152,8 @@ class ImportanceSampler:
     ) -> Estimate:
         """Estimates `log p(x_T)`.
 
-        For a model with conditions (a CVAE) it is `log p(x_T | conditions)`.
+        For a model with conditions (a CVAE) it is `log p(x_T | conditions)`, and with covariates
+        given these, too.
 
         A warning is logged once for each question where the effective sample size of an example
         is below 10 (or half of the samples, of fewer than 20): its estimate is not reliable.
@@ -173,7 +174,7 @@ class ImportanceSampler:
         check_question(self.model, target)
         proposal = [*target, *self.model.conditions] if proposal is None else proposal
         check_known("proposal", proposal, self.model.modalities)
-        x, mask = unpack(batch, self.model.modalities)
+        x, mask = unpack(batch, self.model.batch_inputs)
         found = self._marginal(x, mask, target, proposal, self.model._seed(seed))
         self._warn(Question(tuple(target), self.model.conditions), found)
         return found
@@ -231,7 +232,7 @@ class ImportanceSampler:
         for what, names in (("proposal", proposal), ("given_proposal", given_proposal)):
             if names is not None:
                 check_known(what, names, self.model.modalities)
-        x, mask = unpack(batch, self.model.modalities)
+        x, mask = unpack(batch, self.model.batch_inputs)
         seed, both = self.model._seed(seed), [*target, *given]
         if self.model.conditions:
             found = self._marginal(x, mask, target, both if proposal is None else proposal, seed)
@@ -286,7 +287,7 @@ class ImportanceSampler:
     def _prepare_all(
         self, x: Mapping[str, tf.Tensor], mask: Mapping[str, tf.Tensor]
     ) -> dict[str, tf.Tensor]:
-        return {m.name: m.prepare(x[m.name], mask[m.name]) for m in self.model.modalities}
+        return self.model._prepared(x, mask)
 
     def _marginal(
         self, x: Arrays, mask: Arrays, target: Names, proposal: Names, seed: tf.Tensor

@@ -7,6 +7,7 @@ import keras
 import tensorflow as tf
 import tensorflow_probability as tfp
 
+from tf_mvae.errors import UserError
 from tf_mvae.modality import Modality
 from tf_mvae.models.base import BaseVAE
 from tf_mvae.objectives import Objective, SubsetElbos
@@ -91,17 +92,51 @@ class MultimodalVAE(BaseVAE):
         temperature: float | tf.Tensor = 1.0,
         return_samples: bool = False,
         latents: str | None = None,
+        covariates: Mapping[str, Any] | None = None,
     ) -> dict[str, tf.Tensor]:
         """Generates every modality from nothing; see `generate` for the arguments.
 
-        z is drawn from the prior, or from the sampler's `p(z | {})` if the model has one.
+        z is drawn from the prior, or from the sampler's `p(z | {})` if the model has one. A model
+        with covariates needs those of one example; `generate(given=covariates)` takes several.
+
+        Args:
+            num_samples: How many examples.
+            seed: See `generate`.
+            temperature: See `generate`.
+            return_samples: See `generate`.
+            latents: See `generate`.
+            covariates: By name, of one example, `[1, *shape]`.
 
         Returns:
             Tensors by name, `[num_samples, *event_shape]`.
+
+        Raises:
+            UserError: A covariate is not given, or given of several examples.
         """
+        given = self._covariates_of_one(covariates)
         seeds = tf.unstack(random.split(self._seed(seed), 2), num=2)
-        z = self._drawn_from_nothing(num_samples, seeds[0], temperature, latents)
-        return self._decoded(z, seeds[1] if return_samples else None, None, {})
+        z = self._drawn_from_nothing(num_samples, seeds[0], temperature, latents, given)
+        return self._decoded(z, seeds[1] if return_samples else None, None, given)
+
+    def _covariates_of_one(self, covariates: Mapping[str, Any] | None) -> dict[str, tf.Tensor]:
+        """Returns the covariates of one example, `[1, *shape]` by name."""
+        names = [covariate.name for covariate in self.covariates]
+        given = dict(covariates or {})
+        for name in sorted({*given} ^ {*names}):
+            what = "has no covariate" if name in given else "needs the covariate"
+            raise UserError(
+                f"{self.name} {what} {name!r}: give sample(covariates={{name: [value]}}) for "
+                f"{names or 'none'}"
+            )
+        if not names:
+            return {}
+        x, _ = self._unpacked(given, None)
+        if next(iter(x.values())).shape[0] not in (1, None):
+            raise UserError(
+                "sample takes covariates of one example, [1, ...] each; generate(given=covariates) "
+                "takes several"
+            )
+        return {name: x[name] for name in names}
 
     def get_config(self) -> dict[str, Any]:
         """Returns the arguments that make this model again."""

@@ -201,7 +201,7 @@ class MVAE(MultimodalVAE):
     def _completed(self, data, step):
         if not self.self_training:
             return data, None
-        x, mask = unpack(data, self.modalities)
+        x, mask = unpack(data, self.batch_inputs)
         weight = tf.where(step < self.self_training_start, 0.0, self.self_training_weight)
         x, targets = guess_missing(self, x, mask, self.self_training, weight)
         completed = {"x": x, "mask": mask}

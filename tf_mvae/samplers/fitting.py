@@ -9,6 +9,7 @@ import tensorflow as tf
 
 from tf_mvae import checks
 from tf_mvae.batch import example_weight, present_mask, unpack
+from tf_mvae.covariate import as_numbers
 from tf_mvae.errors import UserError
 from tf_mvae.models import BaseVAE, FusedAdam
 from tf_mvae.models.input_data import checked_input, one_line_errors, refuse_targets
@@ -105,10 +106,10 @@ class SamplerTrainer(keras.Model):
     def fit(self, x: Any = None, validation_data: Any = None, **kwargs) -> keras.callbacks.History:
         """Fits as `keras.Model.fit`, after checking the data; see `tf_mvae.MVAE.fit`."""
         refuse_targets("fit", kwargs)
-        modalities = self._model().modalities
-        x = checked_input(x, modalities, kwargs.pop("sample_weight", None))
+        inputs = self._model().batch_inputs
+        x = checked_input(x, inputs, kwargs.pop("sample_weight", None))
         if validation_data is not None:
-            validation_data = checked_input(validation_data, modalities)
+            validation_data = checked_input(validation_data, inputs)
         if isinstance(x, tf.data.Dataset | Iterator):
             kwargs.setdefault("shuffle", False)
         with one_line_errors():
@@ -117,7 +118,7 @@ class SamplerTrainer(keras.Model):
     def evaluate(self, x: Any = None, **kwargs) -> Any:
         """Evaluates as `keras.Model.evaluate`, after checking the data."""
         refuse_targets("evaluate", kwargs)
-        x = checked_input(x, self._model().modalities, kwargs.pop("sample_weight", None))
+        x = checked_input(x, self._model().batch_inputs, kwargs.pop("sample_weight", None))
         with one_line_errors():
             return super().evaluate(x=x, **kwargs)
 
@@ -151,17 +152,18 @@ class SamplerTrainer(keras.Model):
         """Returns subsets, latents `[batch, latent]`, `log q(z | all)` and examples' weights."""
         model = self._model()
         subset_seed, noise_seed = tf.unstack(random.split(seed, 2), num=2)
-        x, mask = unpack(data, model.modalities)
+        x, mask = unpack(data, model.batch_inputs)
         present = present_mask(mask, model.modalities)
         encoded = model._encoded(x, mask)
         everything = model.posterior_kind.of(encoded, present)
         z = everything.sample(1, noise_seed)
         subset = draw_subsets(present, subset_seed, self.empty_probability, self.full_probability)
-        context = subset_context(model.posterior_kind, encoded, subset)
+        covariates = as_numbers(model.covariates, x)
+        context = subset_context(model.posterior_kind, encoded, subset, covariates)
         weight = example_weight(data)
         weight = tf.ones(tf.shape(z)[1:2]) if weight is None else weight
         found = context, z[0], everything.log_prob(z)[0], weight
-        return tf.nest.map_structure(tf.stop_gradient, found)
+        return tf.nest.map_structure(lambda t: None if t is None else tf.stop_gradient(t), found)
 
     def _gradients(
         self, context: Context, z: tf.Tensor, weight: tf.Tensor
@@ -243,9 +245,11 @@ def fit(
     epochs = checks.positive_integer("epochs", epochs)
     learning_rate = checks.positive("learning_rate", learning_rate)
     if sampler is None:
-        sampler = model.sampler or CouplingFlow(model.latent_dim, model.num_columns)
+        sampler = model.sampler or CouplingFlow(
+            model.latent_dim, model.num_columns, num_covariates=model.num_covariates
+        )
     trainer = SamplerTrainer(model, sampler, seed)
-    data = checked_input(data, model.modalities, kwargs.pop("sample_weight", None))
+    data = checked_input(data, model.batch_inputs, kwargs.pop("sample_weight", None))
     steps = kwargs.get("steps_per_epoch")
     if isinstance(data, Mapping):
         batch_size = checks.positive_integer("batch_size", batch_size)

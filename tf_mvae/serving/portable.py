@@ -18,14 +18,14 @@ def expected_prefix(model: BaseVAE) -> str:
     own name begins with it.
     """
     prefix = "expected_"
-    while any(modality.name.startswith(prefix) for modality in model.modalities):
+    while any(one.name.startswith(prefix) for one in model.batch_inputs):
         prefix += "expected_"
     return prefix
 
 
 def noise_name(model: BaseVAE) -> str:
     """Returns the name of the input of random numbers: `noise`, if no modality has that name."""
-    taken = [modality.name for modality in model.modalities]
+    taken = [one.name for one in model.batch_inputs]
     return "latent_noise" if "noise" in taken else "noise"
 
 
@@ -38,8 +38,8 @@ def portable_functions(
     size is free, and so is the number of samples.
 
     - `encode`: `loc` and `log_variance` of the posterior, `[batch, latent]`.
-    - `decode`: from `z` `[batch, latent]` (and conditions) to every modality's expected value,
-      `expected_NAME` (`expected_prefix`).
+    - `decode`: from `z` `[batch, latent]` (and conditions and covariates) to every modality's
+      expected value, `expected_NAME` (`expected_prefix`).
     - `generate`: takes `noise` (`noise_name`), standard normal numbers
       `[num_samples, batch, latent]`, in place of a seed, and `temperature`; `z` and every
       modality's expected value, `[num_samples, batch, ...]`.
@@ -56,7 +56,7 @@ def portable_functions(
             "be made a sample; export it as saved_model or keras"
         )
     values, masks = named.value_specs(model), named.mask_specs(model)
-    conditions = [spec for spec in values if spec.name in model.conditions]
+    conditions = [spec for spec in values if spec.name in model.given_to_decoders]
     latent = tf.TensorSpec([None, model.latent_dim], name="z")
     noise = noise_name(model)
     noise_spec = tf.TensorSpec([None, None, model.latent_dim], name=noise)
@@ -65,8 +65,8 @@ def portable_functions(
     def posterior(given):
         names = [modality.name for modality in model.modalities]
         mask = {name: given[f"{name}_mask"] for name in names if f"{name}_mask" in given}
-        batch = {"x": {name: given[name] for name in names}, "mask": mask}
-        x, mask = unpack(batch, model.modalities)
+        values = {one.name: given[one.name] for one in model.batch_inputs}
+        x, mask = unpack({"x": values, "mask": mask}, model.batch_inputs)
         found = model._infer(x, mask)
         return x, found.mean(), found.log_variance()
 

@@ -114,6 +114,11 @@ class Step(NamedTuple):
     slices: Mapping[str, Sequence[slice]] | None = None
     appended: Mapping[str, tf.Tensor] | None = None
 
+    @property
+    def reconstruction(self) -> tuple[Any, ...]:
+        """The arguments of `engine.reconstruct` that a step decides."""
+        return self.plan, self.log_likelihood, self.slices, self.appended
+
 
 class Objective(abc.ABC):
     """Which subsets are terms, with which weights, and what becomes of their likelihoods.
@@ -229,8 +234,7 @@ class Objective(abc.ABC):
             step: Settings.
         """
         z = terms.posterior.sample(step.num_samples, step.noise_seed)
-        how = (step.plan, step.log_likelihood, step.slices, step.appended)
-        found = reconstruct(targets, batch, terms, z, *how)
+        found = reconstruct(targets, batch, terms, z, *step.reconstruction)
         kl, bound = self.bound(terms, z, found, step)
         return Elbo.of(terms, present, z, found, kl, bound)
 

@@ -8,6 +8,7 @@ import keras
 import numpy as np
 
 from tf_mvae import checks, models
+from tf_mvae.covariate import Covariate
 from tf_mvae.data.pairing import with_masks
 from tf_mvae.data.pipeline import Split
 from tf_mvae.errors import UserError
@@ -26,6 +27,7 @@ __all__ = [
     "SETTINGS",
     "build_model",
     "load_split",
+    "make_covariates",
     "make_modalities",
     "model_class",
     "options_of",
@@ -66,6 +68,8 @@ def build_model(config: RunConfig, steps_per_epoch: int) -> models.BaseVAE:
         networks = preset.make.experiment_arguments(registry.get(config.experiment), modalities)
         own = {s.name if s.argument is None else s.argument: s.name for s in preset.settings}
         own.pop("", None)
+        if covariates := make_covariates(config):
+            networks = {**networks, "covariates": covariates}
         model = preset.make(
             modalities,
             latent_dim=config.latent_dim,
@@ -139,9 +143,10 @@ def load_split(config: RunConfig, name: str, masks: Masks | None = None) -> Spli
         split = with_masks(split, masks(split))
     if model_class(config).max_modalities is None:
         return split
+    given = [covariate.name for covariate in make_covariates(config)]
     if experiment.named_by is not None:  # a modality cannot be made before the run's assets
-        return split.only([_first(config, options[experiment.named_by])])
-    return split.only([modality.name for modality in make_modalities(config)])
+        return split.only([_first(config, options[experiment.named_by]), *given])
+    return split.only([*(modality.name for modality in make_modalities(config)), *given])
 
 
 @contextlib.contextmanager
@@ -174,6 +179,14 @@ def make_modalities(config: RunConfig) -> list[Modality]:
     first = _first(config, names)
     modalities.sort(key=lambda modality: modality.name != first)
     return modalities[:most]
+
+
+def make_covariates(config: RunConfig) -> list[Covariate]:
+    """Returns new covariates of a run's model; none for most experiments."""
+    experiment = registry.get(config.experiment)
+    if experiment.covariates is None:
+        return []
+    return experiment.covariates(**options_of(config, experiment))
 
 
 def _check_weights(config: RunConfig, modalities: Sequence[Modality], more: set[str]) -> None:

@@ -40,11 +40,16 @@ def draw(model: BaseVAE, batch: Any, config: RunConfig) -> dict[str, tf.Tensor]:
 def _write_pictures(
     model: BaseVAE, batch: Any, folder: pathlib.Path, config: RunConfig
 ) -> list[pathlib.Path]:
+    if model.covariates:
+        logging.info("no pictures: a model with covariates has one for each of their values")
+        return []
     return write_pictures(model, batch, folder, config.seed, registry.get(config.experiment).tasks)
 
 
 def tell(model: BaseVAE, batch: Any, seed: int) -> str:
     """Has the model say what it makes of some test examples."""
+    if model.covariates:
+        return ""
     with averaged(model):
         return sentences_of(model, batch, seed=seed)
 

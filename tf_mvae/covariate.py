@@ -109,6 +109,10 @@ class Covariate:
             return tf.one_hot(tf.cast(value, tf.int32), self.width)
         return tf.reshape(tf.cast(value, tf.float32), [-1, self.width])  # uint8 is no image here
 
+    def __repr__(self) -> str:
+        """Says what it is."""
+        return f"{type(self).__name__}({self.name!r}, {self.likelihood.describe_range()})"
+
     def get_config(self) -> dict[str, Any]:
         """Returns the arguments that make this covariate again."""
         if self.likelihood.is_categorical:

@@ -48,6 +48,8 @@ def infer_schema(
     if not hasattr(frame, "columns"):
         raise UserError(f"a table is a pandas data frame; this is a {type(frame).__name__}")
     types = dict(types or {})
+    if size_factor is not None:
+        types.setdefault(size_factor, "positive")
     given = [*covariates, *([] if size_factor is None else [size_factor])]
     roles = {name: COVARIATE for name in covariates}
     roles |= {} if size_factor is None else {size_factor: SIZE_FACTOR}

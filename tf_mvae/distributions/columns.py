@@ -40,6 +40,8 @@ class Columns(Likelihood):
     ```
     """
 
+    takes_point_mass = False  # a part does
+
     def __init__(self, parts: Sequence[Likelihood], names: Sequence[str] | None = None):
         """Creates the likelihood.
 
@@ -55,7 +57,8 @@ class Columns(Likelihood):
         if not self.parts or not all(isinstance(part, Likelihood) for part in self.parts):
             raise UserError(f"parts must be a list of tf_mvae.likelihoods; it is {parts!r}")
         for part in self.parts:
-            if len(part.event_shape) > 1 or part.network is not None or part.placeholder is None:
+            plain = part.has_single_elements and part.network is None
+            if len(part.event_shape) > 1 or not plain or part.placeholder is None:
                 raise UserError(
                     f"a {type(part).__name__} of shape {list(part.event_shape)} cannot be a part "
                     "of Columns: a part has one column or several, a placeholder and no network"

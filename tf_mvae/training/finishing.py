@@ -150,10 +150,11 @@ def _print_summary(directory: RunDirectory, best: Position, model: BaseVAE) -> N
     classes = [m for m in model.modalities if isinstance(m.likelihood, Categorical)]
     run_dir = f"--run_dir={directory.path}"
     flags = [run_dir, *(f"--condition={m.name}={_one_class(m)}" for m in classes[:1])]
-    print(
-        f"next: {shlex.join(['python', '-m', 'tf_mvae.generate', *flags])}\n"
-        f"      {shlex.join(['python', '-m', 'tf_mvae.evaluate', run_dir])}"
-    )
+    commands = [["evaluate", run_dir]]
+    if not model.covariates:  # whose values nobody knows here
+        commands.insert(0, ["generate", *flags])
+    lines = [shlex.join(["python", "-m", f"tf_mvae.{name}", *rest]) for name, *rest in commands]
+    print("next: " + "\n      ".join(lines))
 
 
 def _one_class(modality: Modality) -> str:

@@ -48,7 +48,10 @@ def held_out(table: Table, fraction: float = _FRACTION, seed: int = 0) -> tuple[
     empty = ~kept.any(axis=1)
     taken[empty, last[empty]] = False
     taken = type(frame)(taken, frame.index, frame.columns)
-    return Table(frame.mask(taken), table.schema), taken
+    holes = frame.mask(taken)
+    for name in table.schema.covariates:
+        holes[name] = table.frame[name].array
+    return Table(holes, table.schema), taken
 
 
 @analysis(
@@ -139,7 +142,7 @@ def baseline_estimates(train: Table, holes: Table, settings: Settings) -> dict[s
 def _units(table: Table) -> Units:
     """Returns the mean and the standard deviation of each column of numbers, as encoded."""
     found = {}
-    for column in table.schema.columns.values():
+    for column in (table.schema.columns | table.schema.covariates).values():
         if not column.is_class:
             values = column.encode(table.frame[column.name]).astype(np.float64)
             spread = float(np.nanstd(values))
@@ -154,7 +157,7 @@ def _matrix(table: Table, drop: bool, units: Units) -> np.ndarray:
     that add up to 1 would say of each other all that a regression asks.
     """
     parts = []
-    for column in table.schema.columns.values():
+    for column in (table.schema.columns | table.schema.covariates).values():
         values = column.encode(table.frame[column.name]).astype(np.float64)[:, np.newaxis]
         if column.is_class and not (drop and column.type == "ordinal"):
             hot = values == np.arange(int(drop), len(column.categories))

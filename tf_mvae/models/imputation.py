@@ -141,7 +141,7 @@ def _summaries(
                 found.append((expected, tf.cast(sample, tf.float32)))
         return found
 
-    conditions = {name: x[name] for name in model.conditions if name in x}
+    conditions = {name: x[name] for name in model.given_to_decoders if name in x}
     results = model._eager_calls(
         ("imputed", modality.name), evaluate, z, conditions, seed, free_axes=2
     )

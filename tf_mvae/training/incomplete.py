@@ -11,7 +11,7 @@ from tf_mvae.data.pipeline import Split
 from tf_mvae.errors import UserError
 from tf_mvae.experiments import registry
 from tf_mvae.settings import Setting
-from tf_mvae.training.build import load_split, modality_names, model_class
+from tf_mvae.training.build import load_split, make_covariates, modality_names, model_class
 from tf_mvae.training.config import RunConfig
 
 __all__ = ["SETTINGS", "batch_composition", "incomplete_split", "mask_of_batch"]
@@ -138,7 +138,7 @@ def mask_of_batch(composition: Sequence[strata.Stratum]) -> dict[str, np.ndarray
 
 def _masks(config: RunConfig, split: Split, name: str) -> dict[str, np.ndarray]:
     """Returns what the flags leave of a split."""
-    names = sorted(split.dataset.element_spec["x"])
+    names = _modalities(config, split)
     seed = config.seed + (0 if name == "train" else 2**20)
     masks = _missing_at_random(config, names, split.num_examples, seed)
     if config.paired_fraction is None and config.paired_examples is None:
@@ -153,13 +153,19 @@ def _paired(config: RunConfig, split: Split, name: str, seed: int) -> dict[str, 
         # As many for their number as the training split has, so that they tell no more.
         train = _whole_rows(load_split(config, "train")).sum()
         fraction, examples = min(1.0, examples / max(train, 1)), None
-    names, rows = sorted(split.dataset.element_spec["x"]), _whole_rows(split)
+    names, rows = _modalities(config, split), _whole_rows(split)
     had = [part for part in names if np.any((split.presence or {}).get(part, True))]
     labels = pairing.class_labels(split) if "label" in names else np.zeros(len(rows), int)
     masks = {part: np.ones(len(rows), bool) for part in names}
     for part, kept in pairing.paired_masks(labels[rows], had, fraction, examples, seed).items():
         masks[part][rows] = kept
     return masks
+
+
+def _modalities(config: RunConfig, split: Split) -> list[str]:
+    """Returns the names of a split's modalities."""
+    given = {covariate.name for covariate in make_covariates(config)}
+    return sorted(set(split.dataset.element_spec["x"]) - given)
 
 
 def _whole_rows(split: Split) -> np.ndarray:

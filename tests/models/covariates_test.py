@@ -357,11 +357,24 @@ def test_a_sampler_sees_the_covariates_and_is_saved(model, tmp_path):
     assert np.abs(moved).max() > 1e-3
     one = {name: x[name][:1] for name in ("site", "age", "depth")}
     assert np.isfinite(model.sample(3, covariates=one)["rna"]).all()
+    assert_samples_through_classes_are_given(one, model)
     assert np.isfinite(model(batch)["rna"]).all()
     model.save(tmp_path / "model.keras")
     loaded = keras.models.load_model(tmp_path / "model.keras")
     tiny.assert_close(loaded.latent_distribution(given).mean(), before)
     model.set_sampler(None)
+
+
+def assert_samples_through_classes_are_given(one, model):
+    seed = tf.constant([5, 6])
+    first, drawn = (
+        model._drawn_from_nothing(3, seed, 1.0, through=through, given=one)
+        for through in ((), ("kind",))
+    )
+    value_seed, latent_seed = random.split(random.fold_in(seed, 1), 2)
+    kind = model.decode(first, given=one)["kind"].sample(seed=random.split(value_seed, 1)[0])
+    each = {name: np.repeat(value, 3, axis=0) for name, value in one.items()}
+    tiny.assert_close(drawn, model.latent_samples({"kind": kind, **each}, seed=latent_seed)[0])
 
 
 def test_exported_signatures_take_the_covariates(model, tmp_path):

@@ -18,7 +18,8 @@ class Context(NamedTuple):
         expert_loc: Means of the experts, `[batch, column, latent]`.
         expert_log_variance: Their log-variances, `[batch, column, latent]`.
         subset: 1 where S contains a column, `[batch, column]`.
-        covariates: What networks see of the model's covariates, `[batch, width]`; None: nothing.
+        covariates: What networks see of the model's covariates, `[batch, width]`, a width of 0
+            without any; None is the same.
     """
 
     loc: tf.Tensor
@@ -42,7 +43,9 @@ def subset_context(
         encoded: The encoded batch.
         subset: 1 where S contains a column, `[batch, column]`; S contains only what an
             example has.
-        covariates: See `Context`.
+        covariates: See `Context`; None: the model has none.
     """
+    if covariates is None:
+        covariates = tf.zeros([tf.shape(subset)[0], 0])
     posterior = kind.of(encoded, subset)
     return Context(posterior.mean(), posterior.log_variance(), *encoded.experts, subset, covariates)

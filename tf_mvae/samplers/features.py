@@ -32,6 +32,7 @@ class ContextFeatures(keras.layers.Layer):
         """
         super().__init__(**{"dtype": "float32", **kwargs})
         self.latent_dim, self.num_columns, self.width = latent_dim, num_columns, width
+        self.num_covariates = num_covariates
         self.first = keras.layers.Dense(width, "silu", dtype="float32", name="first")
         self.second = keras.layers.Dense(width, "silu", dtype="float32", name="second")
         inputs = num_columns * (2 * latent_dim + 1) + 2 * latent_dim + num_covariates
@@ -52,6 +53,6 @@ class ContextFeatures(keras.layers.Layer):
         size = self.num_columns * self.latent_dim
         parts = [tf.reshape(part * there, [-1, size]) for part in experts]
         parts += [context.subset, context.loc, -0.5 * context.log_variance]
-        if context.covariates is not None:
+        if self.num_covariates:
             parts.append(context.covariates)
         return self.second(self.first(tf.concat(parts, axis=-1)))

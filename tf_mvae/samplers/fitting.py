@@ -177,7 +177,7 @@ class SamplerTrainer(keras.Model):
         weight = example_weight(data)
         weight = counts if weight is None else counts * weight
         found = context, z[0], everything.log_prob(z)[0], weight
-        return tf.nest.map_structure(lambda t: None if t is None else tf.stop_gradient(t), found)
+        return tf.nest.map_structure(tf.stop_gradient, found)
 
     def _gradients(
         self, context: Context, z: tf.Tensor, weight: tf.Tensor

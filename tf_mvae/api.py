@@ -1,5 +1,6 @@
 """The public names of the package: `tf_mvae.NAME` is `tf_mvae.api.NAME`."""
 
+from tf_mvae.covariate import Covariate, SizeFactor
 from tf_mvae.distributions import likelihoods
 from tf_mvae.errors import UserError
 from tf_mvae.group import ModalityGroup
@@ -35,6 +36,7 @@ __all__ = [
     "VAE",
     "BaseVAE",
     "BiVCCA",
+    "Covariate",
     "Elbo",
     "LinearAnnealing",
     "MMVAEPlus",
@@ -43,6 +45,7 @@ __all__ = [
     "ModalityGroup",
     "MultimodalVAE",
     "ProductOfExperts",
+    "SizeFactor",
     "UserError",
     "from_hub",
     "likelihoods",

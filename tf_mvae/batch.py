@@ -5,7 +5,10 @@ masked entry is never looked at. A group of modalities is one array with a mask
 `[batch, member]`, or `[batch]` for all of its members alike. A modality with an `element_mask`
 may have a mask of the shape of its data, which says of each element whether it is observed; NaN in
 its data says that it is not. `weight` is optional: what each
-example counts in the loss and in the metrics.
+example counts in the loss and in the metrics. Covariates (`tf_mvae.Covariate`) stand in `x`, too,
+have no mask, and may never be missing.
+
+Functions take a model's inputs (`model.batch_inputs`): its modalities and its covariates.
 
 `unpack` checks names, shapes and types always, and values where they are known: of arrays, of
 eager tensors, of a graph's constants. What flows through a graph is checked before it gets
@@ -19,8 +22,9 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from tf_mvae import batch_structure, batch_values
+from tf_mvae import batch_covariates, batch_structure, batch_values
 from tf_mvae.batch_structure import split, to_tensor
+from tf_mvae.covariate import Covariate, apart
 from tf_mvae.distributions import elements
 from tf_mvae.errors import UserError
 from tf_mvae.modality import Modality
@@ -36,8 +40,11 @@ __all__ = [
 ]
 
 
+Inputs = Sequence[Modality | Covariate]
+
+
 def unpack(
-    batch: Any, modalities: Sequence[Modality], partial: bool = False
+    batch: Any, inputs: Inputs, partial: bool = False
 ) -> tuple[dict[str, tf.Tensor], dict[str, tf.Tensor]]:
     """Takes a batch apart and checks it; see the module for what is checked when.
 
@@ -45,23 +52,28 @@ def unpack(
         batch: `{"x": {...}, "mask": {...}, "weight": ...}`, or `{name: tensor}` if
             everything is present. As Keras has it, a tuple `(batch,)` or
             `(batch, None, weight)` is a batch too.
-        modalities: The modalities of the model.
-        partial: Whether modalities may be omitted altogether.
+        inputs: The modalities and covariates of the model.
+        partial: Whether modalities may be omitted altogether, all of them if the model has
+            covariates.
 
     Returns:
-        `(x, mask)`, tensors by name; masks are float32 `[batch]`, a group's
-        `[batch, member]`, one for each name in x. With `partial`, members of a group may be
-        given under their own names, and are put together here. What is masked in a numpy
-        masked array has a mask of 0. Of a modality with an `element_mask` x is prepared, float32
-        with NaN in the gaps, and its mask says which examples have an observed element.
+        `(x, mask)`, tensors by name. Covariates are in x and not in mask. Masks are float32
+        `[batch]`, a group's `[batch, member]`, one for each modality in x. With `partial`, members
+        of a group may be given under their own names, and are put together here. What is masked in
+        a numpy masked array has a mask of 0. Of a modality with an `element_mask` x is prepared,
+        float32 with NaN in the gaps, and its mask says which examples have an observed element.
 
     Raises:
         UserError: A key, shape, type, mask or known value does not fit the modalities.
     """
+    modalities, covariates = apart(inputs)
     x, mask, weight = split(batch)
+    x, mask, given = batch_covariates.taken_out(x, mask, covariates)
     by_name = {modality.name: modality for modality in modalities}
     if partial:
         x, mask = _join_members(x, mask, modalities)
+        if given and not x:
+            x, mask = batch_covariates.nothing(modalities[0], given)
     batch_structure.check_names("x", x, by_name)
     batch_structure.check_names("mask", mask, by_name)
     missing = [name for name in by_name if name not in x]
@@ -74,13 +86,13 @@ def unpack(
     x = {name: to_tensor(value, f"modality {name!r}") for name, value in x.items()}
     for name, value in x.items():
         batch_structure.check_value(by_name[name], value.shape, value.dtype)
-    given = {name: _mask_tensor(mask[name], by_name[name]) for name in x if name in mask}
+    known = {name: _mask_tensor(mask[name], by_name[name]) for name in x if name in mask}
     weight = None if weight is None else _weight_tensor(weight)
-    batch_structure.check_lengths(x, given, weight)
+    batch_structure.check_lengths({**x, **given}, known, weight)
     ones = tf.ones(tf.shape(next(iter(x.values())))[:1])
-    masks = {name: _for_members(given.get(name, ones), by_name[name]) for name in x}
+    masks = {name: _for_members(known.get(name, ones), by_name[name]) for name in x}
     for name, value in x.items():
-        mask = masks[name] if name in given else None
+        mask = masks[name] if name in known else None
         if mask is not None:
             batch_values.check_mask(name, mask)
         batch_values.check_value(by_name[name], value, mask)
@@ -88,7 +100,7 @@ def unpack(
         if modality.element_mask and modality.name in x:
             name = modality.name
             x[name], masks[name] = _gaps_marked(modality, x[name], masks[name])
-    return x, masks
+    return {**x, **given}, masks
 
 
 def _gaps_marked(
@@ -133,14 +145,12 @@ def present_mask(mask: Mapping[str, tf.Tensor], modalities: Sequence[Modality]) 
     return tf.concat(columns, axis=1)
 
 
-def check_arrays(
-    data: Any, modalities: Sequence[Modality], partial: bool = False
-) -> dict[str, Any]:
+def check_arrays(data: Any, inputs: Inputs, partial: bool = False) -> dict[str, Any]:
     """Checks whole arrays, values too.
 
     Args:
         data: A batch as in `unpack`, of numpy arrays or tensors.
-        modalities: The modalities of the model.
+        inputs: The modalities and covariates of the model.
         partial: Whether modalities may be omitted altogether.
 
     Returns:
@@ -149,7 +159,7 @@ def check_arrays(
     Raises:
         UserError: Something does not fit.
     """
-    x, mask = unpack(data, modalities, partial)
+    x, mask = unpack(data, inputs, partial)
     if next(iter(x.values())).shape[0] == 0:
         raise UserError("the data set is empty: its arrays have no rows")
     found = {
@@ -160,18 +170,20 @@ def check_arrays(
     return found if weight is None else {**found, "weight": np.asarray(weight)}
 
 
-def check_element(spec: Any, modalities: Sequence[Modality], partial: bool = False) -> None:
+def check_element(spec: Any, inputs: Inputs, partial: bool = False) -> None:
     """Checks the element specification of a batched `tf.data.Dataset`.
 
     Args:
         spec: The specification.
-        modalities: The modalities of the model.
+        inputs: The modalities and covariates of the model.
         partial: Whether modalities may be omitted altogether.
 
     Raises:
         UserError: A key, shape or type does not fit.
     """
+    modalities, covariates = apart(inputs)
     x, mask, weight = split(spec)
+    x, mask = batch_covariates.checked_specs(x, mask, covariates)
     by_name = {modality.name: modality for modality in modalities}
     if partial and not set(x) <= set(by_name):
         return  # members by their own names are put together, and checked, in the graph
@@ -180,7 +192,7 @@ def check_element(spec: Any, modalities: Sequence[Modality], partial: bool = Fal
     for name, modality in by_name.items():
         if name in x:
             batch_structure.check_value(modality, x[name].shape, x[name].dtype)
-        elif not partial or not x:
+        elif not partial or not (x or covariates):
             raise UserError(f"modality {name!r} is not in the data set; its keys are {sorted(x)}")
     for name, value in mask.items():
         batch_structure.check_mask(by_name[name], value.shape, value.dtype)
@@ -189,13 +201,13 @@ def check_element(spec: Any, modalities: Sequence[Modality], partial: bool = Fal
 
 
 def check_dataset(
-    dataset: tf.data.Dataset, modalities: Sequence[Modality], partial: bool = False
+    dataset: tf.data.Dataset, inputs: Inputs, partial: bool = False
 ) -> tf.data.Dataset:
     """Checks a batched data set: its specification now, its values as they come.
 
     Args:
         dataset: Batches as in `unpack`.
-        modalities: The modalities of the model.
+        inputs: The modalities and covariates of the model.
         partial: Whether modalities may be omitted altogether.
 
     Returns:
@@ -207,13 +219,14 @@ def check_dataset(
     """
     if dataset.cardinality() == 0:
         raise UserError("the data set is empty: it has no batch")
-    check_element(dataset.element_spec, modalities, partial)
+    check_element(dataset.element_spec, inputs, partial)
+    modalities, covariates = apart(inputs)
 
     def check(*parts):
         batch = parts[0] if len(parts) == 1 else parts
-        x, mask = unpack(batch, modalities, partial)
+        x, mask = unpack(batch, inputs, partial)
         weight = example_weight(batch)
-        checks = []
+        checks = batch_covariates.assertions(split(batch), covariates, _assert)
         for modality in modalities:
             if modality.name in x:
                 own = x[modality.name], mask[modality.name]
@@ -221,6 +234,8 @@ def check_dataset(
         if weight is not None:
             _assert_weight = tf.reduce_all((weight >= 0) & (weight <= weight.dtype.max))
             checks.append(_assert(_assert_weight, batch_values.WEIGHT_MESSAGE))
+        if covariates and len(parts) == 1:
+            batch = {"x": x, "mask": mask} | ({} if weight is None else {"weight": weight})
         if len(parts) > 1:  # Keras' form: its weights join the batch
             batch = {"x": x, "mask": mask} | ({} if weight is None else {"weight": weight})
         with tf.control_dependencies([c for c in checks if c is not None]):

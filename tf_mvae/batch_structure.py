@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import tensorflow as tf
 
+from tf_mvae.covariate import Covariate
 from tf_mvae.errors import UserError
 from tf_mvae.modality import Modality
 
@@ -105,15 +106,16 @@ def check_names(part: str, given: Mapping[str, Any], by_name: Mapping[str, Modal
             raise UserError(f"{part} has the key {name!r}; the modalities are {list(by_name)}")
 
 
-def check_value(modality: Modality, shape: tf.TensorShape, dtype: tf.DType) -> None:
-    """Checks the shape and the type of a modality's values."""
+def check_value(modality: Modality | Covariate, shape: tf.TensorShape, dtype: tf.DType) -> None:
+    """Checks the shape and the type of a modality's or a covariate's values."""
     likelihood = modality.likelihood
     if not shape.rank or not likelihood.fits(shape[1:]):
         expected = ", ".join(["batch", *map(str, likelihood.event_shape)])
-        raise UserError(f"modality {modality.name!r} has shape [{expected}], not {shape}")
+        what = f"{modality.role} {modality.name!r}"
+        raise UserError(f"{what} has shape [{expected}], not {shape}")
     if not likelihood.accepts(dtype):
         raise UserError(
-            f"modality {modality.name!r} holds {likelihood.describe_range()}, "
+            f"{modality.role} {modality.name!r} holds {likelihood.describe_range()}, "
             f"which cannot be read from {dtype.name}"
         )
 

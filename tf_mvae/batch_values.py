@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from tf_mvae.covariate import Covariate
 from tf_mvae.errors import UserError
 from tf_mvae.modality import Modality
 
@@ -19,14 +20,18 @@ __all__ = [
     "present_rows",
 ]
 
+_NAN_HINTS = {
+    "modality": "tf_mvae.from_arrays turns NaN into a mask",
+    "covariate": "a covariate is given with every example: fill it in, or make it a modality",
+}
 WEIGHT_MESSAGE = "weight must hold finite numbers of 0 or more, one for each example"
 
 
-def check_value(modality: Modality, value: tf.Tensor, mask: tf.Tensor | None) -> None:
+def check_value(modality: Modality | Covariate, value: tf.Tensor, mask: tf.Tensor | None) -> None:
     """Checks the values of a modality that are present, if they are known.
 
     Args:
-        modality: The modality.
+        modality: The modality, or a covariate.
         value: Raw data, `[batch, *event_shape]`; a tensor that a graph has yet to compute
             passes.
         mask: `[batch]`, a group's `[batch, member]`, or one of single elements; None if
@@ -50,7 +55,7 @@ def check_value(modality: Modality, value: tf.Tensor, mask: tf.Tensor | None) ->
         within = not known.size or (known.min() >= low and known.max() <= high)
     if not within:
         bad = known[~((known >= low) & (known <= high))].flat[0]
-        hint = " (tf_mvae.from_arrays turns NaN into a mask)" if bad != bad else ""
+        hint = f" ({_NAN_HINTS[modality.role]})" if bad != bad else ""
         raise UserError(f"{_range_message(modality)}; it holds {bad}{hint}")
 
 
@@ -78,7 +83,7 @@ def check_weight(weight: tf.Tensor) -> None:
 
 
 def assertions(
-    modality: Modality,
+    modality: Modality | Covariate,
     value: tf.Tensor,
     mask: tf.Tensor,
     check: Callable[[tf.Tensor, str], tf.Operation | None],
@@ -159,11 +164,11 @@ def _mask_message(name: str) -> str:
     return f"mask[{name!r}] must hold 0 and 1 only"
 
 
-def _range_message(modality: Modality) -> str:
-    return f"modality {modality.name!r} must hold {modality.likelihood.describe_range()}"
+def _range_message(modality: Modality | Covariate) -> str:
+    return f"{modality.role} {modality.name!r} must hold {modality.likelihood.describe_range()}"
 
 
-def _raw_bounds(modality: Modality, dtype: tf.DType) -> tuple[Any, Any]:
+def _raw_bounds(modality: Modality | Covariate, dtype: tf.DType) -> tuple[Any, Any]:
     """Returns the bounds of raw values of a type: uint8 images run to 255.
 
     Each is a number, or an array of the shape of an example.

@@ -80,7 +80,7 @@ def main(_) -> int:
     run = load_run(FLAGS.run_dir, FLAGS.checkpoint, latents=FLAGS.latents)
     if run.experiment.table is not None:
         return _generate_rows(run)
-    given = parse_conditions(FLAGS.condition, run.model.modalities, run.tokenizers())
+    given = parse_conditions(FLAGS.condition, run.model.batch_inputs, run.tokenizers())
     if FLAGS.output and not any(m.likelihood.is_image for m in run.model.targets):
         raise UserError("--output is for images, and this run has none; leave it out")
     words = ", ".join(FLAGS.condition) or "the prior"

@@ -18,6 +18,7 @@ from tf_mvae.layers import (
     grouped_mlp_decoder,
     grouped_mlp_encoder,
 )
+from tf_mvae.layers.appended import append
 from tf_mvae.layers.lookup import once_an_input
 from tf_mvae.layers.mlp import default_width
 from tf_mvae.layers.sequential import call_network, check_network
@@ -108,6 +109,8 @@ class ModalityGroup(Modality):
             raise UserError(
                 f"group {name!r}: members are missing as a whole; element_mask is for a Modality"
             )
+        if kwargs.get("size_factor") is not None:
+            raise UserError(f"group {name!r}: size_factor is for a Modality")
         joint = MemberLikelihood(likelihood, len(members))
         super().__init__(name, joint, encoder, decoder, **kwargs)
         self.members = members
@@ -130,7 +133,11 @@ class ModalityGroup(Modality):
         return self.members
 
     def encode(
-        self, value: tf.Tensor, mask: tf.Tensor, training: bool = False
+        self,
+        value: tf.Tensor,
+        mask: tf.Tensor,
+        training: bool = False,
+        covariates: tf.Tensor | None = None,
     ) -> tuple[tf.Tensor, tf.Tensor]:
         """Returns the members' experts, `loc` and `log_variance`, `[batch, member, latent]`.
 
@@ -138,9 +145,13 @@ class ModalityGroup(Modality):
             value: Raw data, `[batch, member, *event_shape]`.
             mask: `[batch, member]`, 0 where the example does not have a member.
             training: Whether this is a training step.
+            covariates: See `Modality.encode`.
         """
         run, first = self._expert_parameters, _members_first(self.prepare(value, mask))
-        parameters = once_an_input(self.encoder, run, first, tf.transpose(mask), training)
+        if covariates is None:
+            parameters = once_an_input(self.encoder, run, first, tf.transpose(mask), training)
+        else:
+            parameters = run(first, tf.transpose(mask), training, covariates)
         loc, log_variance = tf.split(tf.transpose(parameters, [1, 0, 2]), 2, axis=-1)
         return loc, log_variance
 
@@ -210,13 +221,24 @@ class ModalityGroup(Modality):
             "cross_weight": dict(zip(self.members, self.cross_weight, strict=True)),
         }
 
-    def _expert_parameters(self, prepared: tf.Tensor, mask: tf.Tensor, training: bool) -> tf.Tensor:
-        """Runs the encoder; both arguments have members first."""
+    def _expert_parameters(
+        self,
+        prepared: tf.Tensor,
+        mask: tf.Tensor,
+        training: bool,
+        covariates: tf.Tensor | None = None,
+    ) -> tf.Tensor:
+        """Runs the encoder; data and mask have members first."""
+        if covariates is not None and self._appends_to(self.likelihood.member):
+            prepared, covariates = append(prepared, covariates, 1), None
         features = call_network(self.encoder, prepared, mask, training)
+        if covariates is not None:
+            shape = tf.concat([tf.shape(features)[:2], [math.prod(features.shape[2:])]], 0)
+            features = self._joined(tf.reshape(features, shape), covariates, 1)
         return tf.cast(self.expert_head(features), tf.float32)
 
-    def _head(self, units: int) -> keras.layers.Layer:
-        return GroupedDense(units, name="expert")
+    def _linear(self, units: int, activation: str | None, name: str) -> keras.layers.Layer:
+        return GroupedDense(units, activation, name=name)
 
 
 def attribute_groups(modalities: Sequence[Modality]) -> list[ModalityGroup]:

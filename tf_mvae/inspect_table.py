@@ -23,6 +23,12 @@ flags.DEFINE_enum(
     "What a modality is: all columns, those of one type, or each column. Default: all columns of a "
     "file.",
 )
+flags.DEFINE_list(
+    "covariates", [], "Columns that are given and not modelled, such as a site; without gaps."
+)
+flags.DEFINE_string(
+    "size_factor", None, "A column of numbers above 0 that multiplies the means of all counts."
+)
 
 
 def check_flags() -> None:
@@ -41,7 +47,8 @@ def main(_) -> int:
 
     frame, modalities = read_table_and_modalities(FLAGS.table)
     frame, _, modalities = without_split(frame, modalities)
-    schema, left_out = infer_schema(frame, FLAGS.modalities or modalities)
+    given = (FLAGS.covariates, FLAGS.size_factor)
+    schema, left_out = infer_schema(frame, FLAGS.modalities or modalities, None, *given)
     print(f"{len(frame)} rows, {len(frame.columns)} columns")
     print(describe_schema(schema, frame, left_out))
     path = FLAGS.output or f"{FLAGS.table}.schema.json"

@@ -14,6 +14,7 @@ from tf_mvae.distributions import elements
 from tf_mvae.distributions.likelihoods import Likelihood
 from tf_mvae.distributions.placeholder import choose_placeholder
 from tf_mvae.errors import UserError
+from tf_mvae.layers.appended import append
 from tf_mvae.layers.dropout import next_seed
 from tf_mvae.layers.lookup import once_an_input
 from tf_mvae.layers.sequential import call_network, check_network, flat
@@ -34,6 +35,7 @@ class Modality(keras.layers.Layer):
             example that has it. 0 in the paper's objective; such terms are then not
             decoded at all.
         element_mask: Whether elements may be missing one by one.
+        size_factor: The name of the `tf_mvae.SizeFactor` that multiplies its means, or None.
         element_dropout: The largest fraction of an example's elements that training hides.
         table_columns: JSON of the columns that it consists of, if a `tf_mvae.data.Schema` made it;
             saved with it.
@@ -46,6 +48,8 @@ class Modality(keras.layers.Layer):
     ```
     """
 
+    role = "modality"
+
     def __init__(
         self,
         name: str,
@@ -56,6 +60,7 @@ class Modality(keras.layers.Layer):
         cross_weight: float | None = None,
         element_mask: bool = False,
         element_dropout: float = 0.0,
+        size_factor: str | None = None,
         **kwargs,
     ):
         """Describes a modality; a model then builds its networks.
@@ -84,6 +89,8 @@ class Modality(keras.layers.Layer):
                 elements, of each example a fraction between 0 and this; all observed ones are
                 reconstructed. The terms stay bounds on the log-likelihood of what is observed,
                 and the encoder learns to predict elements from each other.
+            size_factor: Of counts, the name of one of the model's `tf_mvae.SizeFactor` covariates:
+                the means are its values times what the decoder says.
             **kwargs: Keras' own arguments for a layer.
 
         Raises:
@@ -91,7 +98,7 @@ class Modality(keras.layers.Layer):
                 finite, or a network is not a Keras layer.
             TypeError: The likelihood is not one.
         """
-        modality_checks.check_name(name)
+        modality_checks.check_name("modality", name)
         if not isinstance(likelihood, Likelihood):
             raise TypeError(
                 f"modality {name!r}: likelihood must be a tf_mvae.likelihoods.Likelihood, not "
@@ -103,6 +110,7 @@ class Modality(keras.layers.Layer):
         self.table_columns: str | None = None
         self._set_weights(likelihood_weight, cross_weight)
         self._set_elements(element_mask, element_dropout)
+        self._set_size_factor(size_factor)
         self._set_networks(encoder, decoder)
 
     def _set_weights(self, likelihood_weight: float, cross_weight: float | None) -> None:
@@ -120,6 +128,14 @@ class Modality(keras.layers.Layer):
         elif self.element_dropout:
             raise UserError(f"modality {self.name!r}: element_dropout is for element_mask=True")
 
+    def _set_size_factor(self, size_factor: str | None) -> None:
+        if size_factor is not None and not self.likelihood.takes_size_factor:
+            raise UserError(
+                f"modality {self.name!r}: size_factor is for counts (Poisson, NegativeBinomial), "
+                f"not for a {type(self.likelihood).__name__}"
+            )
+        self.size_factor = size_factor
+
     def _set_networks(
         self, encoder: keras.layers.Layer | None, decoder: keras.layers.Layer | None
     ) -> None:
@@ -131,11 +147,16 @@ class Modality(keras.layers.Layer):
         self.encoder = default_encoder(self.likelihood) if encoder is None else encoder
         self.decoder = default_decoder(self.likelihood) if decoder is None else decoder
         self.expert_head: keras.layers.Dense | None = None
+        self.covariate_layer: keras.layers.Layer | None = None
         for network in (self.encoder, self.decoder):
             modality_checks.warn_of_unmasked_batch_norm(self.name, network)
 
-    def connect(self, latent_dim: int) -> None:
+    def connect(self, latent_dim: int, covariates: int = 0) -> None:
         """Builds the networks for a latent of `latent_dim`; models call it.
+
+        Args:
+            latent_dim: Size of the part of the latent that the modality has to do with.
+            covariates: How many numbers networks see of the model's covariates.
 
         Raises:
             ValueError: The decoder's output does not fit the likelihood, or no value is found
@@ -143,10 +164,13 @@ class Modality(keras.layers.Layer):
         """
         if self.expert_head is not None:
             return
-        self.expert_head = self._head(2 * latent_dim)
+        self.expert_head = self._linear(2 * latent_dim, None, "expert")
         present = tf.ones([1, *self.mask_shape])
-        self.encode(tf.zeros([1, *self.likelihood.event_shape], self.likelihood.dtype), present)
-        parameters = self.decode(tf.zeros([1, latent_dim]))
+        given = tf.zeros([1, covariates]) if covariates else None
+        blank = tf.zeros([1, *self.likelihood.event_shape], self.likelihood.dtype)
+        self.encode(blank, present, covariates=given)
+        size = latent_dim + covariates + (self.size_factor is not None)
+        parameters = self.decode(tf.zeros([1, size]))
         self.likelihood.build(parameters)
         self._choose_placeholder(parameters)
         self.built = True
@@ -172,7 +196,11 @@ class Modality(keras.layers.Layer):
         return (self.name,)
 
     def encode(
-        self, value: tf.Tensor, mask: tf.Tensor, training: bool = False
+        self,
+        value: tf.Tensor,
+        mask: tf.Tensor,
+        training: bool = False,
+        covariates: tf.Tensor | None = None,
     ) -> tuple[tf.Tensor, tf.Tensor]:
         """Returns the modality's expert, `loc` and `log_variance`, each `[batch, latent]`.
 
@@ -186,11 +214,17 @@ class Modality(keras.layers.Layer):
             value: Raw data, `[batch, *event_shape]`.
             mask: `[batch]`, 0 where the example does not have the modality.
             training: Whether this is a training step.
+            covariates: What networks see of the model's covariates, `[batch, width]`, if any:
+                the encoder sees them behind the last axis of its input (channels of an image);
+                of classes, counts and sequences a layer behind the encoder does.
         """
         run, prepared = self._expert_parameters, self.prepare(value, mask)
         if training and self.element_dropout:
             prepared = self._hidden(prepared)
-        parameters = once_an_input(self.encoder, run, prepared, mask, training)
+        if covariates is None:
+            parameters = once_an_input(self.encoder, run, prepared, mask, training)
+        else:
+            parameters = run(prepared, mask, training, covariates)
         loc, log_variance = tf.split(parameters, 2, axis=-1)
         return loc, log_variance
 
@@ -236,7 +270,8 @@ class Modality(keras.layers.Layer):
         """Returns the likelihood's parameters, float32 `[rows, *parameter_shape]`.
 
         Args:
-            z: Latents, `[rows, latent]`.
+            z: Latents, `[rows, latent]`; with what networks see of the model's covariates behind
+                them, and of a modality with a size factor then its logarithm.
             mask: `[rows]`, 0 where a row does not count; all count if omitted.
             training: Whether this is a training step.
 
@@ -245,6 +280,9 @@ class Modality(keras.layers.Layer):
         """
         if mask is None:
             mask = tf.ones(tf.shape(z)[:1])
+        log_size = None
+        if self.size_factor is not None:
+            z, log_size = z[:, :-1], z[:, -1]
         parameters = tf.cast(call_network(self.decoder, z, mask, training), tf.float32)
         wanted = self.likelihood.parameter_shape
         if math.prod(parameters.shape[1:]) != math.prod(wanted):
@@ -252,7 +290,8 @@ class Modality(keras.layers.Layer):
                 f"modality {self.name!r}: its likelihood wants {wanted} numbers an example from "
                 f"the decoder, which puts out {tuple(parameters.shape[1:])}"
             )
-        return tf.reshape(parameters, [tf.shape(parameters)[0], *wanted])
+        parameters = tf.reshape(parameters, [tf.shape(parameters)[0], *wanted])
+        return parameters if log_size is None else self.likelihood.scaled(parameters, log_size)
 
     def log_prob(self, parameters: tf.Tensor, prepared: tf.Tensor, mask: tf.Tensor) -> tf.Tensor:
         """Returns `log p(x | z)` of what an example has, in nats, `[..., batch]`.
@@ -287,15 +326,40 @@ class Modality(keras.layers.Layer):
         uniform = random.stateless_uniform(shape, seeds[1])
         return elements.hide(prepared, self.element_dropout, uniform, share)
 
-    def _expert_parameters(self, prepared: tf.Tensor, mask: tf.Tensor, training: bool) -> tf.Tensor:
+    def _expert_parameters(
+        self,
+        prepared: tf.Tensor,
+        mask: tf.Tensor,
+        training: bool,
+        covariates: tf.Tensor | None = None,
+    ) -> tf.Tensor:
         """Runs the encoder; returns `loc` and `log_variance` in one, `[batch, 2 latent]`."""
         inputs = self.network_input(prepared)
+        if covariates is not None and self._appends_to(self.likelihood):
+            inputs, covariates = append(inputs, covariates), None
         features = flat(call_network(self.encoder, inputs, mask, training))
+        if covariates is not None:
+            features = self._joined(features, covariates)
         return tf.cast(self.expert_head(features), tf.float32)
 
-    def _head(self, units: int) -> keras.layers.Layer:
-        """Makes the linear layer from features to the expert."""
-        return keras.layers.Dense(units, name="expert")
+    @staticmethod
+    def _appends_to(likelihood: Likelihood) -> bool:
+        """Whether covariates are appended to an encoder's input: it holds several real numbers.
+
+        Encoders of counts take logarithms of theirs.
+        """
+        real = likelihood.dtype.is_floating and not likelihood.is_count
+        return real and bool(likelihood.event_shape)
+
+    def _joined(self, features: tf.Tensor, covariates: tf.Tensor, batch_axis: int = 0) -> tf.Tensor:
+        """Returns features of an encoder that does not see the covariates, and of these."""
+        if self.covariate_layer is None:  # `connect` is at work
+            self.covariate_layer = self._linear(features.shape[-1], "silu", "covariates")
+        return self.covariate_layer(append(features, covariates, batch_axis))
+
+    def _linear(self, units: int, activation: str | None, name: str) -> keras.layers.Layer:
+        """Makes a fully connected layer."""
+        return keras.layers.Dense(units, activation, name=name)
 
     def get_config(self) -> dict[str, Any]:
         """Returns the arguments that make this modality again."""
@@ -305,6 +369,7 @@ class Modality(keras.layers.Layer):
             **super().get_config(),
             **(elements_too if self.element_mask else {}),
             **({"table_columns": self.table_columns} if self.table_columns else {}),
+            **({} if self.size_factor is None else {"size_factor": self.size_factor}),
             "likelihood": serialize(self.likelihood),
             "encoder": serialize(self.encoder),
             "decoder": serialize(self.decoder),

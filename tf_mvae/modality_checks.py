@@ -28,16 +28,20 @@ _RESERVED = (
 )
 
 
-def check_name(name: str) -> None:
-    """Checks a modality's name.
+def check_name(role: str, name: Any) -> None:
+    """Checks the name of a modality or a covariate.
+
+    Args:
+        role: Which of them it is.
+        name: The name.
 
     Raises:
         ValueError: It is no identifier, or it is the name of another tensor.
     """
-    if not re.fullmatch(r"[A-Za-z][A-Za-z0-9_]*", name):
-        raise ValueError(f"a modality's name is letters, digits and underscores, not {name!r}")
+    if not isinstance(name, str) or not re.fullmatch(r"[A-Za-z][A-Za-z0-9_]*", name):
+        raise ValueError(f"a {role}'s name is letters, digits and underscores, not {name!r}")
     if name in _RESERVED or name.endswith("_mask"):
-        raise ValueError(f"a modality's name is not {name!r}, which stands for something else")
+        raise ValueError(f"a {role}'s name is not {name!r}, which stands for something else")
 
 
 def checked_members(group: str, members: Sequence[str]) -> tuple[str, ...]:

@@ -10,6 +10,7 @@ from tf_mvae.data import Schema, from_frame
 from tf_mvae.data.schema_inference import infer_schema
 from tf_mvae.data.table_files import read_table, read_table_and_modalities, write_table
 from tf_mvae.data.tables import split_rows, without_split
+from tf_mvae.models.table_rows import generate_rows
 
 pd = pytest.importorskip("pandas")
 
@@ -256,3 +257,65 @@ def test_numbers_of_one_value_are_left_out_and_reserved_names_changed():
     assert left_out == {"same": "it holds 3.7 only"}
     assert list(schema.modalities) == ["temperature_column"]
     assert from_frame(frame, schema).modalities()
+
+
+def test_covariates_are_given_and_not_modelled(tmp_path):
+    frame = make_frame()
+    frame["age in years"] = np.arange(len(frame)) / 7
+    frame["ward"] = np.where(np.arange(len(frame)) % 3, "east", "west")
+    frame["clinic"] = np.array(["a", "b", "c"])[np.arange(len(frame)) % 3]
+    frame["depth"] = np.exp(np.arange(len(frame)) % 5)
+    given = ["age in years", "ward", "clinic"]
+    table = from_frame(frame, covariates=given, size_factor="depth", verbose=False)
+    assert set(table.schema.columns) == set(TYPES)
+    assert list(table.schema.covariates) == [*given, "depth"]
+    table.schema.save(tmp_path / "schema.json")
+    saved = json.loads((tmp_path / "schema.json").read_text())
+    roles = {entry["name"]: entry["role"] for entry in saved["columns"] if "role" in entry}
+    assert roles == dict.fromkeys(given, "covariate") | {"depth": "size_factor"}
+    assert Schema.load(tmp_path / "schema.json") == table.schema
+    x = table.batch["x"]
+    assert set(x) == {"table", "age_in_years", "ward", "clinic", "depth"}
+    assert set(table.batch["mask"]) == {"table"}
+    assert x["age_in_years"].std() == pytest.approx(1) and set(x["clinic"]) == {0, 1, 2}
+    assert np.log(x["depth"]).mean() == pytest.approx(0, abs=1e-6)
+    model = MVAE(table.modalities(), 2, covariates=table.covariates())
+    assert model.modalities[0].size_factor == "depth"
+    assert np.isfinite(model.elbo(table.batch, seed=1).loss)
+    filled = model.impute(table, num_samples=3).filled
+    assert not filled[list(TYPES)].isna().any(axis=None)
+    assert (filled["clinic"] == frame["clinic"]).all()
+    rows = generate_rows(model, table.schema, {n: frame[n].iloc[0] for n in [*given, "depth"]}, 4)
+    assert (rows["ward"] == "west").all() and len(rows) == 4
+    with pytest.raises(UserError, match="'depth' is a covariate: give its value"):
+        generate_rows(model, table.schema, {n: frame[n].iloc[0] for n in given}, 4)
+
+
+def test_a_schema_names_covariates_and_gaps_in_them_are_refused(tmp_path):
+    frame = make_frame()
+    table = from_frame(frame, modalities={"a": ["weight", "crp"], "b": ["site"]}, verbose=False)
+    table.schema.save(tmp_path / "schema.json")
+    saved = json.loads((tmp_path / "schema.json").read_text())
+    for entry in saved["columns"]:
+        if entry["name"] == "site":
+            entry["role"] = "covariate"  # all that a user writes
+    (tmp_path / "schema.json").write_text(json.dumps(saved))
+    schema = Schema.load(tmp_path / "schema.json")
+    assert set(schema.modalities) == {"a"} and list(schema.covariates) == ["site"]
+    row = int(np.argmax(frame["site"].isna()))
+    with pytest.raises(UserError, match=f"covariate 'site' is missing in row {row}"):
+        from_frame(frame, schema)
+    with pytest.raises(UserError, match="is not in the table"):
+        from_frame(frame.drop(columns="site"), schema)
+    for role, message in [("colour", "role 'colour'"), ("size_factor", "holds classes")]:
+        saved["columns"][-1]["role"] = role
+        (tmp_path / "schema.json").write_text(json.dumps(saved))
+        with pytest.raises(UserError, match=message):
+            Schema.load(tmp_path / "schema.json")
+    with pytest.raises(UserError, match="no column 'colour'"):
+        from_frame(frame, covariates=["colour"])
+    with pytest.raises(UserError, match="is no covariate"):
+        from_frame(frame.assign(same=1), covariates=["same"])
+    sizes = frame.assign(depth=np.where(np.arange(len(frame)) == 2, 0, np.arange(len(frame)) + 1))
+    with pytest.raises(UserError, match="size factor 'depth' is 0 in row 2"):
+        from_frame(sizes, size_factor="depth", types={"depth": "count"}, verbose=False)

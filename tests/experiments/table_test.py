@@ -20,6 +20,8 @@ from tf_mvae.evaluation.imputation_baselines import baseline_estimates
 from tf_mvae.experiments.table import load_table
 from tf_mvae.serving.examples import example_inputs
 from tf_mvae.training import RunConfig, load_run, train
+from tf_mvae.training.build import build_model, load_split
+from tf_mvae.training.incomplete import incomplete_split
 
 pd = pytest.importorskip("pandas")
 
@@ -180,3 +182,29 @@ def test_the_mean_that_the_model_is_compared_with_is_the_mean():
     holes = Table(frame.astype(float).where(there), train.schema)
     mean = baseline_estimates(train, holes, Settings())["mean or mode"]
     np.testing.assert_allclose(mean["count"][1::2], frame["count"].mean(), rtol=1e-5)
+
+
+def test_a_schema_with_covariates_makes_the_model_and_its_data(tmp_path):
+    frame = make_table(tmp_path / "data.csv")
+    frame["site"] = np.array(["x", "y", "z"])[np.arange(len(frame)) % 3]
+    write_table(frame, tmp_path / "data.csv")
+    schema = str(tmp_path / "schema.json")
+    groups = {"numbers": ["a", "b"], "grade": ["grade"]}
+    table = from_frame(frame, modalities=groups, covariates=["site"], verbose=False)
+    table.schema.save(schema)
+    config = RunConfig(
+        "table", model="vae", table=str(tmp_path / "data.csv"), schema=schema, latent_dim=2,
+        batch_size=8, jit_compile=False, missing_rate={"numbers": 0.3},
+    )  # fmt: skip
+    model = build_model(config, steps_per_epoch=1)
+    assert [modality.name for modality in model.modalities] == ["numbers"]
+    assert [covariate.name for covariate in model.covariates] == ["site"]
+    split = load_split(config, "train")
+    assert set(split.dataset.element_spec["x"]) == {"numbers", "site"}
+    assert set(split.presence) == {"numbers"}
+    split = incomplete_split(config.replace(model="mvae"), "train")
+    batch = next(split.dataset.batch(split.num_examples).as_numpy_iterator())
+    assert (batch["mask"]["site"] == 1).all()  # or not there: a covariate is never missing
+    assert 0.1 < (batch["mask"]["numbers"].reshape(len(frame) - 24, -1) == 0).mean() < 0.6
+    with pytest.raises(UserError, match="names 'site'; the modalities are"):
+        incomplete_split(config.replace(missing_rate={"site": 0.5}), "train")

@@ -33,7 +33,7 @@ def from_arrays(
         class_names: By modality, its classes in their order: what stands in the data is
             then replaced by the number of its class, int32. A pandas category without them is
             numbered by its own order, or by itself if its categories are integers.
-        modalities: Those of the model (`model.modalities`), for groups, for single elements and
+        modalities: Those of the model (`model.batch_inputs`), for groups, for single elements and
             for classes: a group's mask is `[examples, member]`, that of a modality with an
             `element_mask` has the shape of its data.
 

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from tf_mvae.covariate import Covariate
 from tf_mvae.distributions.likelihoods import Categorical, Likelihood
 from tf_mvae.errors import UserError
 from tf_mvae.modality import Modality
@@ -17,7 +18,7 @@ __all__ = ["parse_conditions"]
 
 def parse_conditions(
     conditions: Sequence[str],
-    modalities: Sequence[Modality],
+    modalities: Sequence[Modality | Covariate],
     tokenizers: Mapping[str, Any] | None = None,
 ) -> dict[str, np.ndarray]:
     """Reads conditions into one example's parts.
@@ -26,7 +27,7 @@ def parse_conditions(
         conditions: `NAME=VALUE` each: the name or the number of a class, or the path of a
             PNG file for an image (scaled to the modality's size). A member of a group stands
             under its own name: yes or no (1 or 0) of an attribute, a number of a reading.
-        modalities: The model's.
+        modalities: The model's, and its covariates.
         tokenizers: By modality, what turns a sentence into ids, as
             `tf_mvae.data.vocabulary.Vocabulary`. Nothing, as in `text=`, can be given where
             it has ids of its own, as the string of an empty canvas has.

@@ -11,6 +11,8 @@ from typing import Any
 import numpy as np
 
 from tf_mvae import files
+from tf_mvae.covariate import Covariate
+from tf_mvae.data import covariate_columns
 from tf_mvae.data.missing import is_missing
 from tf_mvae.distributions import likelihoods
 from tf_mvae.distributions.likelihoods import Likelihood
@@ -159,8 +161,10 @@ class Schema:
     """The columns of a table and the modalities that they form.
 
     Attributes:
-        columns: By name.
+        columns: Those that are modelled, by name.
         modalities: By modality, the names of its columns, those of one type side by side.
+        covariates: Columns that are given and not modelled, by name; they may not have gaps.
+        size_factor: The name of one of these that multiplies the means of all counts, or None.
 
     Example:
 
@@ -173,10 +177,13 @@ class Schema:
 
     columns: Mapping[Any, Column]
     modalities: Mapping[str, tuple[Any, ...]]
+    covariates: Mapping[Any, Column] = dataclasses.field(default_factory=dict)
+    size_factor: Any = None
 
     def __post_init__(self):
         """Sorts each modality's columns by type and checks that there are no others."""
         order = list(TYPES)
+        covariate_columns.check_covariate_columns(self)
         named = [name for names in self.modalities.values() for name in names]
         for name in named:
             if name not in self.columns:
@@ -185,6 +192,9 @@ class Schema:
                 raise UserError(f"column {name!r} is in two modalities; leave it in one")
         if not named or not all(self.modalities.values()):
             raise UserError("a schema needs a modality, and a modality a column")
+        both = [name for name in named if name in self.covariates]
+        if both:
+            raise UserError(f"column {both[0]!r} is in a modality and a covariate; leave it in one")
         sorted_ones = {
             modality: tuple(sorted(names, key=lambda n: order.index(self.columns[n].type)))
             for modality, names in self.modalities.items()
@@ -226,6 +236,7 @@ class Schema:
             element_dropout: See `tf_mvae.Modality`; of modalities with several columns.
         """
         own, cross = likelihood_weight or {}, cross_weight or {}
+        size = covariate_columns.covariate_names(self).get(self.size_factor)
         found = [
             Modality(
                 name,
@@ -234,6 +245,7 @@ class Schema:
                 cross_weight=cross.get(name),
                 element_mask=not self.is_one_class(name),
                 element_dropout=element_dropout if len(self.modalities[name]) > 1 else 0.0,
+                size_factor=size if any(c.type == "count" for c in self.of(name)) else None,
             )
             for name in self.modalities
         ]
@@ -257,6 +269,10 @@ class Schema:
             columns |= {column.name: column for column in own}
             groups[modality.name] = tuple(column.name for column in own)
         return cls(columns, groups)
+
+    def make_covariates(self) -> list[Covariate]:
+        """Returns new covariates for a model of the schema's modalities."""
+        return covariate_columns.make_covariates(self)
 
     def encode(self, frame: Any) -> dict[str, dict[str, np.ndarray]]:
         """Returns a data frame as a batch, `{"x": ..., "mask": ...}`; other columns are ignored.
@@ -284,15 +300,15 @@ class Schema:
             if self.is_one_class(modality):
                 array, there = array[:, 0].astype(np.int32), there[:, 0]
             x[modality], mask[modality] = array, there.astype(np.float32)
-        return {"x": x, "mask": mask}
+        return {"x": x | covariate_columns.encoded_covariates(self, frame), "mask": mask}
 
     def save(self, path: str | os.PathLike) -> None:
         """Writes the schema as JSON, whole or not at all."""
         columns = []
-        for column in self.columns.values():
+        for column in [*self.columns.values(), *self.covariates.values()]:
             entry = dataclasses.asdict(column)
             entry["categories"] = list(column.categories)
-            columns.append(entry)
+            columns.append(entry | covariate_columns.role_of(self, column.name))
         modalities = {name: list(names) for name, names in self.modalities.items()}
         found = {"version": _VERSION, "modalities": modalities, "columns": columns}
         files.write_text(pathlib.Path(path), json.dumps(found, indent=1, ensure_ascii=False))
@@ -311,18 +327,19 @@ class Schema:
         except ValueError as error:
             raise UserError(f"schema {path} is no JSON: {error}") from error
         try:
+            roles = {entry["name"]: entry.pop("role", "data") for entry in found["columns"]}
             columns = [
                 Column(**{**entry, "categories": tuple(entry.get("categories", ()))})
                 for entry in found["columns"]
             ]
             modalities = {name: tuple(names) for name, names in found["modalities"].items()}
+            return covariate_columns.with_roles(cls, columns, modalities, roles)
         except UserError:
             raise
         except (KeyError, TypeError, AttributeError, ValueError) as error:
             raise UserError(
                 f"schema {path} is not one that python -m tf_mvae.inspect_table writes: {error!r}"
             ) from error
-        return cls({column.name: column for column in columns}, modalities)
 
 
 def class_value(value: Any) -> Any:

@@ -5,6 +5,8 @@ from typing import Any
 
 import numpy as np
 
+from tf_mvae.data.covariate_columns import COVARIATE, SIZE_FACTOR, with_roles
+from tf_mvae.data.identifiers import identifier
 from tf_mvae.data.missing import is_missing
 from tf_mvae.data.schema import Column, Schema, class_value
 from tf_mvae.errors import UserError
@@ -20,6 +22,8 @@ def infer_schema(
     frame: Any,
     modalities: str | Mapping[str, Sequence[Any]] = "one",
     types: Mapping[Any, str] | None = None,
+    covariates: Sequence[Any] = (),
+    size_factor: Any = None,
 ) -> tuple[Schema, dict[Any, str]]:
     """Returns a schema for a data frame, and the columns that it leaves out with the reasons.
 
@@ -34,6 +38,9 @@ def infer_schema(
         modalities: `"one"`: all columns are one modality, `table`. `"types"`: those of one type are
             one. `"columns"`: each is one. Or by modality its columns; others are excluded.
         types: By column, its type; guessed if omitted.
+        covariates: Columns that are given and not modelled; they may not have gaps.
+        size_factor: A column of numbers above 0 by which the means of all counts are multiplied;
+            it is a covariate.
 
     Raises:
         UserError: A name is not a column's, or nothing is left.
@@ -41,12 +48,18 @@ def infer_schema(
     if not hasattr(frame, "columns"):
         raise UserError(f"a table is a pandas data frame; this is a {type(frame).__name__}")
     types = dict(types or {})
+    if size_factor is not None:
+        types.setdefault(size_factor, "positive")
+    given = [*covariates, *([] if size_factor is None else [size_factor])]
+    roles = {name: COVARIATE for name in covariates}
+    roles |= {} if size_factor is None else {size_factor: SIZE_FACTOR}
     wanted = list(frame.columns)
     if isinstance(modalities, Mapping):
         wanted = [name for names in modalities.values() for name in names]
+        wanted += [name for name in given if name not in wanted]
     elif modalities not in ("types", "one", "columns"):
         raise UserError(f"modalities is 'types', 'one', 'columns' or a dict, not {modalities!r}")
-    for name in [*wanted, *types]:
+    for name in [*wanted, *types, *given]:
         if name not in frame.columns:
             raise UserError(f"the table has no column {name!r}; it has {list(frame.columns)[:20]}")
     columns, left_out = {}, {}
@@ -56,9 +69,14 @@ def infer_schema(
             left_out[name] = found
         else:
             columns[name] = found
-    if not columns:
+    for name in given:
+        if name in left_out:
+            raise UserError(f"column {name!r} is no covariate: {left_out[name]}")
+    modelled = {name: column for name, column in columns.items() if name not in given}
+    if not modelled:
         raise UserError(f"no column of the table can be modelled: {left_out}")
-    return Schema(columns, _grouped(columns, modalities)), left_out
+    groups = _grouped(modelled, modalities)
+    return with_roles(Schema, list(columns.values()), groups, roles), left_out
 
 
 def describe_schema(schema: Schema, frame: Any, left_out: Mapping[Any, str]) -> str:
@@ -74,6 +92,9 @@ def describe_schema(schema: Schema, frame: Any, left_out: Mapping[Any, str]) -> 
                 shown = ", ".join(map(str, column.categories[:8]))
                 detail = f" ({shown}{', ...' if len(column.categories) > 8 else ''})"
             lines.append(f"  {column.name}: {column.type}{detail}{known}")
+    for name, column in schema.covariates.items():
+        role = "size factor" if name == schema.size_factor else "covariate"
+        lines.append(f"{role} {name}: {column.type}")
     lines += [f"excluded: {name} ({reason})" for name, reason in left_out.items()]
     return "\n".join(lines)
 
@@ -89,27 +110,9 @@ def _grouped(
         return {"table": tuple(columns)}
     found: dict[str, tuple[Any, ...]] = {}
     for name, column in columns.items():
-        key = column.type if modalities == "types" else _identifier(name, found)
+        key = column.type if modalities == "types" else identifier(name, found)
         found[key] = (*found.get(key, ()), name)
     return found
-
-
-# What a modality may not be called; see `tf_mvae.Modality`.
-_RESERVED = (
-    *("z", "loc", "log_variance", "num_samples", "seed", "temperature"),
-    *("self", "everything"),
-)
-
-
-def _identifier(name: Any, taken: Mapping[str, Any]) -> str:
-    """Returns a modality's name made of a column's."""
-    plain = "".join(c if c.isascii() and c.isalnum() else "_" for c in str(name))
-    plain = plain if plain[:1].isalpha() else f"column_{plain}"
-    if plain.endswith("_mask") or plain.lower() in _RESERVED:
-        plain = f"{plain}_column"
-    while plain in taken:
-        plain += "_2"
-    return plain
 
 
 def _column(name: Any, values: Any, kind: str | None) -> Column | str:

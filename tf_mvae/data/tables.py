@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from tf_mvae.covariate import Covariate
 from tf_mvae.data.schema import Schema
 from tf_mvae.data.schema_inference import describe_schema, infer_schema
 from tf_mvae.errors import UserError
@@ -46,12 +47,18 @@ class Table:
         """Returns new modalities for a model; see `Schema.make_modalities` for the arguments."""
         return self.schema.make_modalities(**kwargs)
 
+    def covariates(self) -> list[Covariate]:
+        """Returns new covariates for a model of these modalities; none for most tables."""
+        return self.schema.make_covariates()
+
 
 def from_frame(
     frame: Any,
     schema: Schema | str | os.PathLike | None = None,
     modalities: str | Mapping[str, Sequence[Any]] = "one",
     types: Mapping[Any, str] | None = None,
+    covariates: Sequence[Any] = (),
+    size_factor: Any = None,
     verbose: bool = True,
 ) -> Table:
     """Makes a table, with gaps, ready for a model.
@@ -62,6 +69,8 @@ def from_frame(
             (`tf_mvae.data.schema_inference.infer_schema`) and printed.
         modalities: For an inferred schema: which columns form a modality.
         types: For an inferred schema: types of columns that are not to be guessed.
+        covariates: For an inferred schema: columns that are given and not modelled.
+        size_factor: For an inferred schema: a column that multiplies the means of all counts.
         verbose: Whether an inferred schema is printed.
 
     Returns:
@@ -81,7 +90,7 @@ def from_frame(
     ```
     """
     if schema is None:
-        schema, left_out = infer_schema(frame, modalities, types)
+        schema, left_out = infer_schema(frame, modalities, types, covariates, size_factor)
         if verbose:
             print(describe_schema(schema, frame, left_out))
     elif not isinstance(schema, Schema):

@@ -40,6 +40,8 @@ class Columns(Likelihood):
     ```
     """
 
+    takes_point_mass = False  # a part does
+
     def __init__(self, parts: Sequence[Likelihood], names: Sequence[str] | None = None):
         """Creates the likelihood.
 
@@ -55,7 +57,8 @@ class Columns(Likelihood):
         if not self.parts or not all(isinstance(part, Likelihood) for part in self.parts):
             raise UserError(f"parts must be a list of tf_mvae.likelihoods; it is {parts!r}")
         for part in self.parts:
-            if len(part.event_shape) > 1 or part.network is not None or part.placeholder is None:
+            plain = part.has_single_elements and part.network is None
+            if len(part.event_shape) > 1 or not plain or part.placeholder is None:
                 raise UserError(
                     f"a {type(part).__name__} of shape {list(part.event_shape)} cannot be a part "
                     "of Columns: a part has one column or several, a placeholder and no network"
@@ -105,6 +108,19 @@ class Columns(Likelihood):
         """See `Likelihood.independent_parts`: those of the columns."""
         own = [None] * len(self.parts) if parameters is None else self.part_parameters(parameters)
         return list(zip(self.parts, own, strict=True))
+
+    @property
+    def takes_size_factor(self) -> bool:
+        """Whether a part does."""
+        return any(part.takes_size_factor for part in self.parts)
+
+    def scaled(self, parameters: tf.Tensor, log_size: tf.Tensor) -> tf.Tensor:
+        """See `Likelihood.scaled`; parts that are not counts stay as they are."""
+        found = []
+        for part, own in zip(self.parts, self.part_parameters(parameters), strict=True):
+            own = part.scaled(own, log_size) if part.takes_size_factor else own
+            found.append(tf.reshape(own, [tf.shape(own)[0], math.prod(part.parameter_shape)]))
+        return tf.concat(found, -1)
 
     def part_values(self, value: tf.Tensor) -> list[tf.Tensor]:
         """Returns each part's data, of its own type, `[..., *part.event_shape]`.

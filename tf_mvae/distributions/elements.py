@@ -20,9 +20,10 @@ def check_elements(what: str, likelihood: Likelihood) -> None:
     """Checks that elements of a likelihood's events can be missing one by one.
 
     Raises:
-        UserError: An event is one number, an integer class or a sequence of symbols.
+        UserError: An event is one number, an integer class, a sequence of symbols or pairs.
     """
-    if not likelihood.event_shape or not likelihood.dtype.is_floating:
+    single = likelihood.has_single_elements
+    if not likelihood.event_shape or not likelihood.dtype.is_floating or not single:
         raise UserError(
             f"{what}: element_mask is for several real numbers an example; a "
             f"{type(likelihood).__name__} of shape {list(likelihood.event_shape)} is observed or "

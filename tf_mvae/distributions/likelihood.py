@@ -35,6 +35,9 @@ class Likelihood:
             (`tf_mvae.distributions.placeholder`).
         network: A Keras layer whose weights belong to the likelihood, None for most: the
             modality keeps, trains and saves it.
+        has_single_elements: Whether an element has a meaning, and a log-probability, by itself.
+        takes_point_mass: Whether a `PointMassMixture` can be of it: elements are counts or have
+            densities.
     """
 
     low: float = -float(np.finfo(np.float32).max)
@@ -42,6 +45,8 @@ class Likelihood:
     dtype: tf.DType = tf.float32
     placeholder: float | np.ndarray | None = None
     network: keras.layers.Layer | None = None
+    has_single_elements = True
+    takes_point_mass = True
 
     def __init__(self, event_shape: Sequence[int], parameter_shape: Sequence[int] | None = None):
         """Creates a likelihood for examples of `event_shape`.
@@ -224,6 +229,23 @@ class Likelihood:
     def is_count(self) -> bool:
         """Whether entries are counts, which networks see as `log(1 + count)`."""
         return False
+
+    @property
+    def takes_size_factor(self) -> bool:
+        """Whether means can be multiplied by a size; see `scaled`."""
+        return False
+
+    def scaled(self, parameters: tf.Tensor, log_size: tf.Tensor) -> tf.Tensor:
+        """Returns the parameters of the distribution whose mean is `size` times as large.
+
+        Args:
+            parameters: Decoder outputs, `[rows, *parameter_shape]`.
+            log_size: `[rows]`.
+
+        Raises:
+            UserError: The likelihood is not one of counts.
+        """
+        raise UserError(f"a {type(self).__name__} takes no size factor; it is for counts")
 
     @property
     def is_sequence(self) -> bool:

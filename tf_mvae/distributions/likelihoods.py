@@ -16,6 +16,7 @@ import tensorflow_probability as tfp
 from tf_mvae import checks
 from tf_mvae.distributions.beta import Beta
 from tf_mvae.distributions.categorical import Categorical
+from tf_mvae.distributions.censored import CensoredNormal, CensoredWeibull
 from tf_mvae.distributions.columns import Columns
 from tf_mvae.distributions.gamma import Gamma
 from tf_mvae.distributions.likelihood import Likelihood
@@ -26,6 +27,7 @@ from tf_mvae.distributions.negative_binomial import (
 )
 from tf_mvae.distributions.ordinal import Ordinal
 from tf_mvae.distributions.parameters import MAX_LOG_RATE, capped
+from tf_mvae.distributions.point_mass import PointMassMixture
 from tf_mvae.distributions.student_t import StudentT
 from tf_mvae.distributions.token_sequence import TokenSequence
 from tf_mvae.errors import UserError
@@ -35,6 +37,8 @@ __all__ = [
     "Beta",
     "CallableLikelihood",
     "Categorical",
+    "CensoredNormal",
+    "CensoredWeibull",
     "Columns",
     "Gamma",
     "Laplace",
@@ -43,6 +47,7 @@ __all__ = [
     "NegativeBinomial",
     "Normal",
     "Ordinal",
+    "PointMassMixture",
     "Poisson",
     "StudentT",
     "TokenSequence",
@@ -73,6 +78,7 @@ class Bernoulli(Likelihood):
 
     low, high = 0.0, 1.0
     placeholder = 0.0
+    takes_point_mass = False
 
     @property
     def is_binary(self) -> bool:
@@ -194,6 +200,15 @@ class Poisson(Likelihood):
     def is_count(self) -> bool:
         """Yes."""
         return True
+
+    @property
+    def takes_size_factor(self) -> bool:
+        """Yes."""
+        return True
+
+    def scaled(self, parameters: tf.Tensor, log_size: tf.Tensor) -> tf.Tensor:
+        """See `Likelihood.scaled`."""
+        return parameters + tf.reshape(log_size, [-1, *[1] * len(self.event_shape)])
 
     def distribution(self, parameters: tf.Tensor) -> tfd.Distribution:
         """See `Likelihood.distribution`."""

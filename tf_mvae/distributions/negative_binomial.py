@@ -81,6 +81,17 @@ class NegativeBinomial(Likelihood):
         """Yes."""
         return True
 
+    @property
+    def takes_size_factor(self) -> bool:
+        """Yes."""
+        return True
+
+    def scaled(self, parameters: tf.Tensor, log_size: tf.Tensor) -> tf.Tensor:
+        """See `Likelihood.scaled`: the logarithm of the mean, a, is `log_size` larger."""
+        inner = [1] * len(self.event_shape)
+        of_mean = tf.reshape(tf.one_hot(0, self._numbers), [1, self._numbers, *inner])
+        return parameters + of_mean * tf.reshape(log_size, [-1, 1, *inner])
+
     def distribution(self, parameters: tf.Tensor) -> tfd.Distribution:
         """See `Likelihood.distribution`."""
         return self._independent(self._counts(*self._parts(parameters)))

@@ -41,7 +41,7 @@ def cross_modal_accuracy(
     functions = {q: _counter(model, *q, num_samples) for q in questions}
     totals = {q: [0.0, 0.0] for q in questions}
     for place, batch in enumerate(batches):
-        x, mask = unpack(batch, model.modalities)
+        x, mask = unpack(batch, model.batch_inputs)
         stream = random.fold_in(tf.constant([seed, 21]), place)
         for question, function in functions.items():
             for index, count in enumerate(function(x, mask, stream)):

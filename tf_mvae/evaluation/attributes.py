@@ -159,7 +159,7 @@ def predicted_attributes(
     """
     parts = []
     for place, batch in enumerate(batches):
-        x, mask = unpack(batch, model.modalities)
+        x, mask = unpack(batch, model.batch_inputs)
         true, there = x[group.name].numpy() > 0.5, mask[given.name].numpy()[:, np.newaxis]
         counts = there * np.reshape(mask[group.name], [len(true), -1]) > 0
         probabilities = predictor(x[given.name], mask[given.name], place)

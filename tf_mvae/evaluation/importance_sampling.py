@@ -98,7 +98,8 @@ class ImportanceSampler:
     ) -> Estimate:
         """Estimates `log p(x_T)`.
 
-        For a model with conditions (a CVAE) it is `log p(x_T | conditions)`.
+        For a model with conditions (a CVAE) it is `log p(x_T | conditions)`, and with covariates
+        given these, too.
 
         A warning is logged once for each question where the effective sample size of an example
         is below 10 (or half of the samples, of fewer than 20): its estimate is not reliable.
@@ -119,7 +120,7 @@ class ImportanceSampler:
         check_question(self.model, target)
         proposal = [*target, *self.model.conditions] if proposal is None else proposal
         check_known("proposal", proposal, self.model.modalities)
-        x, mask = unpack(batch, self.model.modalities)
+        x, mask = unpack(batch, self.model.batch_inputs)
         found = self._streams.marginal(x, mask, target, proposal, self.model._seed(seed))
         self._warn(Question(tuple(target), self.model.conditions), found)
         return found
@@ -165,7 +166,7 @@ class ImportanceSampler:
             UserError: As for a call, or T or S is empty, or T and S overlap.
         """
         self._check_conditional(target, given, proposal, given_proposal)
-        streams, (x, mask) = self._streams, unpack(batch, self.model.modalities)
+        streams, (x, mask) = self._streams, unpack(batch, self.model.batch_inputs)
         seed, both = self.model._seed(seed), [*target, *given]
         whole = both if proposal is None else proposal
         if self.model.conditions:

@@ -72,7 +72,7 @@ class ImportanceStreams:
         """Estimates `log p(x_T)` with draws from `q(z | x_P)`, or that and the sampler.
 
         Args:
-            x: All modalities by name, `[batch, *event_shape]`.
+            x: All modalities and covariates by name, `[batch, *event_shape]`.
             mask: Their masks.
             target: T.
             proposal: P; the prior if empty.
@@ -115,7 +115,7 @@ class ImportanceStreams:
         A step takes one draw from each proposal's posterior.
 
         Args:
-            x: All modalities by name, `[batch, *event_shape]`.
+            x: All modalities and covariates by name, `[batch, *event_shape]`.
             mask: Their masks.
             target: T.
             given: S.
@@ -175,7 +175,7 @@ class ImportanceStreams:
     def _prepare_all(
         self, x: Mapping[str, tf.Tensor], mask: Mapping[str, tf.Tensor]
     ) -> dict[str, tf.Tensor]:
-        return {m.name: m.prepare(x[m.name], mask[m.name]) for m in self._model.modalities}
+        return self._model._prepared(x, mask)
 
     def _stream(
         self, add: Callable, sums: Any, value: Callable, steps: int, rows: int

@@ -51,7 +51,7 @@ def held_out(table: Table, fraction: float = _FRACTION, seed: int = 0) -> tuple[
     empty = ~kept.any(axis=1)
     taken[empty, last[empty]] = False
     taken = type(frame)(taken, frame.index, frame.columns)
-    return Table(frame.mask(taken), table.schema), taken
+    return _without(table, frame, taken), taken
 
 
 def without_modality(table: Table, name: str) -> tuple[Table, Any]:
@@ -67,7 +67,15 @@ def without_modality(table: Table, name: str) -> tuple[Table, Any]:
     taken = observed & False
     others = observed.drop(columns=own).any(axis=1)
     taken[own] = observed[own].mul(others, axis=0)
-    return Table(frame.mask(taken), table.schema), taken
+    return _without(table, frame, taken), taken
+
+
+def _without(table: Table, frame: Any, taken: Any) -> Table:
+    """Returns a table without what is taken from its modalities' columns."""
+    holes = frame.mask(taken)
+    for name in table.schema.covariates:
+        holes[name] = table.frame[name].array
+    return Table(holes, table.schema)
 
 
 @analysis(

@@ -71,7 +71,7 @@ def fit_baselines(train: Table, settings: Settings) -> Callable[[Table], dict[st
 def _units(table: Table) -> Units:
     """Returns the mean and the standard deviation of each column of numbers, as encoded."""
     found = {}
-    for column in table.schema.columns.values():
+    for column in (table.schema.columns | table.schema.covariates).values():
         if not column.is_class:
             values = column.encode(table.frame[column.name]).astype(np.float64)
             spread = float(np.nanstd(values))
@@ -86,7 +86,7 @@ def _matrix(table: Table, drop: bool, units: Units) -> np.ndarray:
     that add up to 1 would say of each other all that a regression asks.
     """
     parts = []
-    for column in table.schema.columns.values():
+    for column in (table.schema.columns | table.schema.covariates).values():
         values = column.encode(table.frame[column.name]).astype(np.float64)[:, np.newaxis]
         if column.is_class and not (drop and column.type == "ordinal"):
             hot = values == np.arange(int(drop), len(column.categories))

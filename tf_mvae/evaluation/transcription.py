@@ -40,7 +40,7 @@ def transcription_accuracy(
     functions = {q: _counter(model, *q, num_samples) for q in questions}
     rows = {q: [] for q in questions}
     for place, batch in enumerate(batches):
-        x, mask = unpack(batch, model.modalities)
+        x, mask = unpack(batch, model.batch_inputs)
         stream = random.fold_in(tf.constant([seed, 22]), place)
         for question, function in functions.items():
             there, *counts = (part.numpy() for part in function(x, mask, stream))

@@ -213,7 +213,7 @@ def _training_mean(run: Run, name: str) -> np.ndarray:
 def _pairs(model: BaseVAE, task: Task, batches: tf.data.Dataset) -> Iterator[Pairs]:
     modalities = {m.name: m for m in model.modalities}
     for batch in batches:
-        x, mask = unpack(batch, model.modalities)
+        x, mask = unpack(batch, model.batch_inputs)
         there = (mask[task.given] * mask[task.target]).numpy() > 0
         ones = tf.ones(len(there))
         parts = (modalities[name].prepare(x[name], ones) for name in (task.given, task.target))

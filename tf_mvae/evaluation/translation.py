@@ -66,7 +66,7 @@ def translations(
 
     likelihood, found = text_modalities(model)[target], []
     for place, batch in enumerate(batches):
-        x, mask = unpack(batch, model.modalities)
+        x, mask = unpack(batch, model.batch_inputs)
         stream = random.fold_in(tf.constant([seed, 23]), place)
         found += likelihood.text(translate(x[source], mask[source], stream))
     return found

@@ -7,6 +7,7 @@ from typing import Any
 import keras
 import numpy as np
 
+from tf_mvae.covariate import Covariate
 from tf_mvae.data.pipeline import Split
 from tf_mvae.data.tables import Table
 from tf_mvae.data.tasks import Task
@@ -79,6 +80,8 @@ class Experiment:
             them without making networks. Default: modalities are made to learn their names.
         table: Of data that are a table: from a split's name to its rows with their schema; keyword
             arguments are the `settings`.
+        covariates: Makes the covariates of a run's model; keyword arguments are the `settings`.
+            None: it has none.
         settings: This experiment's own settings, such as a list of attributes; other
             experiments refuse them. They are written literally (`tf_mvae.settings.source`).
         resolve: From a data directory and the `settings` to those of them that depend on
@@ -114,6 +117,7 @@ class Experiment:
     names: Callable[..., Mapping[str, Sequence[str]]] | None = None
     tokenizers: Callable[[str | None, Any], Mapping[str, Any]] | None = None
     table: Callable[..., Table] | None = None
+    covariates: Callable[..., list[Covariate]] | None = None
 
 
 def named(*names: str) -> Callable[..., Mapping[str, Sequence[str]]]:

@@ -8,6 +8,7 @@ import numpy as np
 import tensorflow as tf
 
 from tf_mvae import checks
+from tf_mvae.covariate import Covariate
 from tf_mvae.data.pipeline import Split
 from tf_mvae.data.schema import Schema
 from tf_mvae.data.schema_inference import infer_schema
@@ -18,7 +19,7 @@ from tf_mvae.experiments.registry import Experiment, register
 from tf_mvae.modality import Modality
 from tf_mvae.settings import Setting
 
-__all__ = ["SCHEMA_FILE", "load_table", "table_modalities"]
+__all__ = ["SCHEMA_FILE", "load_table", "table_covariates", "table_modalities"]
 
 SCHEMA_FILE = "schema.json"
 
@@ -90,6 +91,13 @@ def table_modalities(
     return schema.make_modalities(likelihood_weight, cross_weight, element_dropout)
 
 
+def table_covariates(table: str | None = None, **options: Any) -> list[Covariate]:
+    """Returns the covariates of a table's schema; see `load_table` for the options."""
+    place = {name: options.get(name) for name in ("schema", "assets_dir")}
+    schema = _written_schema(**place)
+    return [] if schema is None else schema.make_covariates()
+
+
 def _load(split: str, data_dir: str | None, **options: str | None) -> Split:
     batch = load_table(split, **options).batch
     presence = {
@@ -114,6 +122,7 @@ register(
         modalities=table_modalities,
         prepare=_prepare,
         table=load_table,
+        covariates=table_covariates,
         settings=(
             Setting(
                 "table",

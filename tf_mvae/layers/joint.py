@@ -67,6 +67,7 @@ class JointEncoder(keras.layers.Layer):
         values: Mapping[str, tf.Tensor],
         example_mask: tf.Tensor | None = None,
         training: bool = False,
+        covariates: tf.Tensor | None = None,
     ) -> tuple[tf.Tensor, tf.Tensor]:
         """Returns `loc` and `log_variance`, float32 `[batch, latent]`.
 
@@ -74,6 +75,7 @@ class JointEncoder(keras.layers.Layer):
             values: Prepared data by name, one for each trunk.
             example_mask: `[batch]`, 1 where a row counts; all count if omitted.
             training: Whether this is a training step.
+            covariates: What else the joint layers see of an example, `[batch, width]`.
         """
         if example_mask is None:
             example_mask = tf.ones(tf.shape(next(iter(values.values())))[:1])
@@ -81,6 +83,8 @@ class JointEncoder(keras.layers.Layer):
             flat(call_network(trunk, values[name], example_mask, training))
             for name, trunk in self.trunks.items()
         ]
+        if covariates is not None:
+            features.append(tf.cast(covariates, features[0].dtype))
         encoded = self.head(self.hidden(tf.concat(features, axis=-1)))
         loc, log_variance = tf.split(tf.cast(encoded, tf.float32), 2, axis=-1)
         return loc, log_variance

@@ -8,6 +8,7 @@ import tensorflow as tf
 
 from tf_mvae import checks
 from tf_mvae.batch import example_weight, present_mask, unpack
+from tf_mvae.covariate import Covariate
 from tf_mvae.group import has_groups
 from tf_mvae.layers.dropout import layer_seeds
 from tf_mvae.modality import Modality
@@ -48,8 +49,9 @@ class BaseVAE(TrainableModel, SharedModel):
     It is a Keras model: `compile(optimizer)`, `fit`, `evaluate`, `predict`, callbacks,
     `save` and `keras.models.load_model`. Data are batches of
     `{"x": {name: array}, "mask": {name: float32 [batch]}, "weight": float32 [batch]}`; `mask`
-    and `weight` may be omitted. The weights of examples multiply their terms in the loss, whose
-    mean stays one over the number of examples, and weigh them in the metrics' means.
+    and `weight` may be omitted; `x` has the covariates of a model that has some. The weights of
+    examples multiply their terms in the loss, whose mean stays one over the number of examples, and
+    weigh them in the metrics' means.
     What is trained is the objective's (`tf_mvae.objectives`).
 
     The random numbers of a training step are a function of `seed` and the optimizer's
@@ -103,6 +105,7 @@ class BaseVAE(TrainableModel, SharedModel):
         num_samples: int = 1,
         seed: int = 0,
         free_bits: float = 0.0,
+        covariates: Sequence[Covariate] = (),
         **kwargs,
     ):
         """Creates the model and all its weights.
@@ -120,6 +123,8 @@ class BaseVAE(TrainableModel, SharedModel):
             seed: Seed of the subsets and the noise.
             free_bits: In training, nats of each latent dimension's divergence that are charged
                 whether they are used or not (`tf_mvae.posteriors.Posterior.charged_kl`).
+            covariates: What is given with every example and not modelled: a site, an age. All
+                encoders and decoders see them; see `tf_mvae.Covariate`.
             **kwargs: Keras' own arguments for a model.
 
         Raises:
@@ -132,7 +137,7 @@ class BaseVAE(TrainableModel, SharedModel):
             kl_weight = checks.non_negative("kl_weight", kl_weight)
         arguments.check_modalities(modalities)
         objective.check(modalities)
-        super().__init__(modalities, latent_dim, seed, posterior_kind, latent, **kwargs)
+        super().__init__(modalities, latent_dim, seed, posterior_kind, latent, covariates, **kwargs)
         self.objective = objective
         self.learns_from_incomplete = objective.learns_from_incomplete
         self.kl_weight = kl_weight
@@ -167,7 +172,7 @@ class BaseVAE(TrainableModel, SharedModel):
         """
         kl_weight = arguments.kl_weight(kl_weight)
         number = self.num_samples if num_samples is None else arguments.sample_count(num_samples)
-        x, mask = unpack(batch, self.modalities)
+        x, mask = unpack(batch, self.batch_inputs)
         present = present_mask(mask, self.modalities)
         if not self.objective.learns_from_incomplete:
             complete = complete_examples(present)
@@ -186,6 +191,7 @@ class BaseVAE(TrainableModel, SharedModel):
             self.plan,
             self._log_likelihood_of(x, mask),
             self.latent.slices(self.modalities),
+            self._appended(x, self.targets),
         )
         with layer_seeds(self._layer_seed(step.noise_seed)):
             encoded = self._encoded(x, mask, training)
@@ -227,8 +233,10 @@ class BaseVAE(TrainableModel, SharedModel):
         """Returns the arguments that make this model again."""
         weight, serialize = self.kl_weight, keras.saving.serialize_keras_object
         sampler = {} if self.sampler is None else {"sampler": serialize(self.sampler)}
+        covariates = [serialize(covariate) for covariate in self.covariates]
         return {
             **sampler,
+            **({"covariates": covariates} if covariates else {}),
             "name": self.name,
             "dtype": keras.saving.serialize_keras_object(self.dtype_policy),
             "modalities": [keras.saving.serialize_keras_object(m) for m in self.modalities],
@@ -247,6 +255,10 @@ class BaseVAE(TrainableModel, SharedModel):
         make, config = keras.saving.deserialize_keras_object, dict(config)
         sampler = config.pop("sampler", None)
         modalities = [make(m, custom_objects=custom_objects) for m in config["modalities"]]
+        if "covariates" in config:
+            config["covariates"] = [
+                make(one, custom_objects=custom_objects) for one in config["covariates"]
+            ]
         weight = config["kl_weight"]
         weight = make(weight, custom_objects=custom_objects) if isinstance(weight, dict) else weight
         policy = config.get("dtype", keras.config.dtype_policy())  # older files hold none

@@ -7,6 +7,7 @@ import keras
 import tensorflow as tf
 
 from tf_mvae import checks
+from tf_mvae.covariate import as_numbers, size_factors
 from tf_mvae.errors import UserError
 from tf_mvae.layers.sequential import MaskedSequential, call_network, flat
 from tf_mvae.modality import Modality
@@ -146,12 +147,22 @@ class CVAE(BaseVAE):
         """
         if names is not None and list(names) != [self.target.name]:
             raise UserError(f"{self.name} generates {self.target.name!r} only, not {list(names)}")
-        condition = self._condition(given or {})
+        condition = self._seen_by_decoder(self._condition(given or {}), given or {})
         counts = tf.ones(tf.shape(condition)[:1])
         return {self.target.name: self._decode(z, condition, counts, training)}
 
+    def _seen_by_decoder(self, condition: tf.Tensor, x: Mapping[str, Any]) -> tf.Tensor:
+        """Appends the target's size factor to its conditions, if it has one."""
+        if self.target.size_factor is None:
+            return condition
+        size = size_factors(self.covariates, x, self.target.size_factor)
+        return tf.concat([condition, size], axis=-1)
+
+    def _appended(self, given, modalities):
+        return None  # `_decode` does that
+
     def _log_likelihood_of(self, x, mask):
-        condition = self._condition(x, mask)
+        condition = self._seen_by_decoder(self._condition(x, mask), x)
 
         def log_likelihood(modality, value, z, counts, training):
             parameters = self._decode(z, condition, counts, training)
@@ -175,7 +186,7 @@ class CVAE(BaseVAE):
     def _condition(
         self, x: Mapping[str, Any], mask: Mapping[str, tf.Tensor] | None = None
     ) -> tf.Tensor:
-        """Returns the conditions side by side, `[batch, size]`."""
+        """Returns the conditions and covariates side by side, `[batch, size]`."""
         parts = []
         for modality in self.modalities[1:]:
             if modality.name not in x:
@@ -183,7 +194,8 @@ class CVAE(BaseVAE):
             value = tf.convert_to_tensor(x[modality.name])
             there = tf.ones(tf.shape(value)[:1]) if mask is None else mask[modality.name]
             parts.append(self._as_numbers(modality, modality.prepare(value, there)))
-        return tf.concat(parts, axis=-1)
+        covariates = as_numbers(self.covariates, x)
+        return tf.concat(parts if covariates is None else [*parts, covariates], axis=-1)
 
     def _encoded(self, x, mask, training=False):
         """Returns the posterior given everything; the prior where something is missing."""

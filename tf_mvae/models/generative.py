@@ -41,7 +41,7 @@ class GenerativeModel(LatentModel):
     def __call__(self, inputs: Any, *args, **kwargs) -> Any:
         """Calls the model as Keras does; numpy masked arrays keep their masks."""
         if any(isinstance(value, np.ma.MaskedArray) for value in tf.nest.flatten(inputs)):
-            inputs = check_arrays(inputs, self.modalities, partial=True)
+            inputs = check_arrays(inputs, self.batch_inputs, partial=True)
         return super().__call__(inputs, *args, **kwargs)
 
     def decode(
@@ -52,8 +52,9 @@ class GenerativeModel(LatentModel):
         Args:
             z: Latents, `[..., latent]`.
             training: Whether layers such as dropout act as in training.
-            given: For models whose decoders see data next to the latent (`conditions`),
-                these by name, `[batch, *event_shape]`, for z of `[..., batch, latent]`.
+            given: For models whose decoders see data next to the latent (`given_to_decoders`:
+                conditions and covariates), these by name, `[batch, *event_shape]`, for z of
+                `[..., batch, latent]`; covariates of one example are for all.
 
         Returns:
             TFP distributions by name, with batch `[...]` and the modality's events.
@@ -89,7 +90,8 @@ class GenerativeModel(LatentModel):
         model has one (`tf_mvae.samplers`), else `q(z | given)`.
 
         Args:
-            given: Arrays by name, `[batch, *event_shape]`.
+            given: Arrays by name, `[batch, *event_shape]`, the covariates of a model that has some
+                among them; of such a model these alone will do.
             num_samples: Samples of z for each example; an integer where XLA compiles.
             mask: Masks by name, `[batch]`.
             seed: A number (or two); the same one gives the same samples. The model's own
@@ -158,9 +160,14 @@ class GenerativeModel(LatentModel):
         """
         number = checks.positive_integer("num_samples", num_samples)
         if hasattr(data, "iloc"):
+            if self.covariates:
+                raise UserError(
+                    "a saved model keeps its columns, not its covariates'; give the table, "
+                    "tf_mvae.data.from_frame(frame, schema)"
+                )
             data = Table(data, Schema.of_modalities(self.modalities))
         batch = getattr(data, "batch", data)
-        x, mask = unpack(batch, self.modalities, partial=True)
+        x, mask = unpack(batch, self.batch_inputs, partial=True)
         seed = self._seed(seed)
         how = (number, tuple(quantiles), seed, importance, latents, first_row)
         found = impute_arrays(self, x, mask, *how)
@@ -202,7 +209,7 @@ class GenerativeModel(LatentModel):
         Returns:
             `"z"`, the posterior's mean, and every modality's expected value, by name.
         """
-        x, mask = unpack(inputs, self.modalities, partial=True)
+        x, mask = unpack(inputs, self.batch_inputs, partial=True)
         found = self._infer(x, mask, training) if training else self._inferred(x, mask)
         z = found.mean()
         values = self._decoded(z, None, None, self._present_conditions(x, mask))
@@ -231,14 +238,15 @@ class GenerativeModel(LatentModel):
     def _batch_signature(self) -> dict[str, dict[str, tf.TensorSpec]]:
         """Returns the shapes and types of a batch of any size."""
         x, mask = {}, {}
-        lower = [modality.name.lower() for modality in self.modalities]
-        for index, modality in enumerate(self.modalities):
+        mask_names = {modality.name for modality in self.modalities} - {*self.conditions}
+        lower = [one.name.lower() for one in self.batch_inputs]
+        for index, modality in enumerate(self.batch_inputs):
             name, likelihood = modality.name, modality.likelihood
             # TensorFlow takes no two names that differ in case alone.
             own = f"{name}_{index}" if lower.count(name.lower()) > 1 else name
             shape = [None, *likelihood.event_shape]
             x[name] = tf.TensorSpec(shape, likelihood.dtype, f"x_{own}")
-            if name not in self.conditions:
+            if name in mask_names:
                 shape = [None, *modality.given_mask_shape]
                 mask[name] = tf.TensorSpec(shape, tf.float32, f"mask_{own}")
         return {"x": x, "mask": mask}
@@ -256,8 +264,8 @@ class GenerativeModel(LatentModel):
             if m.name in x
         }
 
-        def decode_mean(z):
-            parameters = self.likelihood_parameters(z)
+        def decode_mean(z, given):
+            parameters = self.likelihood_parameters(z, None, given)
             wanted = self._given(parameters)
             return {m.name: m.likelihood.expected_over_samples(parameters[m.name]) for m in wanted}
 
@@ -265,7 +273,8 @@ class GenerativeModel(LatentModel):
             posterior = self.sampler.of(self._context(x, mask))
             z = posterior.sample(_COMPLETION_SAMPLES, self._seed(None))
             z = tf.ensure_shape(z, [None, None, self.latent_dim])
-            found = dict(self._eager_calls("complete", decode_mean, z, free_axes=2))
+            given = {name: x[name] for name in self.given_to_decoders}
+            found = dict(self._eager_calls("complete", decode_mean, z, given, free_axes=2))
             for name, there in missing.items():
                 axes = [1] * (values[name].shape.rank - there.shape.rank)
                 choose = tf.reshape(there, tf.concat([tf.shape(there), axes], 0))
@@ -310,7 +319,7 @@ class GenerativeModel(LatentModel):
         """Returns latents, float32 `[..., latent]`, and the conditions to decode them with."""
         z = arguments.latents(z, self.latent_dim)
         x = self._unpacked(given, None)[0] if given else {}
-        conditions = {name: x[name] for name in self.conditions if name in x}
+        conditions = {name: x[name] for name in self.given_to_decoders if name in x}
         for name, value in conditions.items():
             rows = value.shape[0]
             if rows not in (1, None) and (z.shape.rank < 2 or z.shape[-2] not in (rows, None)):
@@ -323,7 +332,7 @@ class GenerativeModel(LatentModel):
     def _conditions_of_all(
         self, x: Mapping[str, tf.Tensor], mask: Mapping[str, tf.Tensor]
     ) -> dict[str, tf.Tensor]:
-        """Returns the model's conditions, which every example must have."""
+        """Returns the model's conditions, which every example must have, and covariates."""
         for name in self.conditions:
             known = tf.get_static_value(mask[name]) if name in mask else None
             if known is not None and not known.all():
@@ -335,8 +344,8 @@ class GenerativeModel(LatentModel):
     def _present_conditions(
         self, x: Mapping[str, tf.Tensor], mask: Mapping[str, tf.Tensor]
     ) -> dict[str, tf.Tensor]:
-        """Returns the model's conditions, 0 where an example's is missing."""
-        found = {}
+        """Returns the model's conditions, 0 where an example's is missing, and covariates."""
+        found = {covariate.name: x[covariate.name] for covariate in self.covariates}
         for name in self.conditions:
             if name in x:
                 there = tf.reshape(mask[name] > 0, [-1] + [1] * (x[name].shape.rank - 1))

@@ -132,7 +132,7 @@ def _summaries(
     def evaluate(z, x, seed):
         return draw_parts(model, modality, z, x, seed)
 
-    conditions = {name: x[name] for name in model.conditions if name in x}
+    conditions = {name: x[name] for name in model.given_to_decoders if name in x}
     results = model._eager_calls(
         ("imputed", modality.name), evaluate, z, conditions, seed, free_axes=2
     )

@@ -7,6 +7,7 @@ import tensorflow as tf
 import tensorflow_probability as tfp
 
 from tf_mvae.batch import present_mask, unpack
+from tf_mvae.covariate import as_numbers
 from tf_mvae.errors import UserError
 from tf_mvae.models import arguments
 from tf_mvae.models.networks import NetworkModel
@@ -128,17 +129,20 @@ class LatentModel(NetworkModel):
     def _unpacked(
         self, x: Mapping[str, Any], mask: Mapping[str, Any] | None
     ) -> tuple[dict[str, tf.Tensor], dict[str, tf.Tensor]]:
-        return unpack({"x": x, "mask": mask or {}}, self.modalities, partial=True)
+        return unpack({"x": x, "mask": mask or {}}, self.batch_inputs, partial=True)
 
     def _context(self, x: Mapping[str, tf.Tensor], mask: Mapping[str, tf.Tensor]) -> Context:
         present = present_mask(mask, self.modalities)
-        return subset_context(self.posterior_kind, self._encoded(x, mask), present)
+        covariates = as_numbers(self.covariates, x)
+        return subset_context(self.posterior_kind, self._encoded(x, mask), present, covariates)
 
-    def _blank_context(self) -> Context:
-        """Returns the context of one example that has nothing."""
+    def _blank_context(self, given: Mapping[str, tf.Tensor] | None = None) -> Context:
+        """Returns the context of one example that has nothing but covariates, `[1, *shape]`."""
         zeros = tf.zeros([1, self.num_columns, self.latent_dim])
         nothing = tf.zeros([1, self.num_columns])
-        return subset_context(self.posterior_kind, Encoded(DiagonalGaussian(zeros, zeros)), nothing)
+        encoded = Encoded(DiagonalGaussian(zeros, zeros))
+        covariates = as_numbers(self.covariates, given or {})
+        return subset_context(self.posterior_kind, encoded, nothing, covariates)
 
     def _inferred(self, x: Mapping[str, tf.Tensor], mask: Mapping[str, tf.Tensor]) -> Posterior:
         return self._eager_calls("infer", self._infer, x, mask)
@@ -201,6 +205,7 @@ class LatentModel(NetworkModel):
         temperature: float | tf.Tensor,
         latents: str | None = None,
         through: Sequence[str] | None = None,
+        given: Mapping[str, tf.Tensor] | None = None,
     ) -> tf.Tensor:
         """Returns samples of `p(z | {})`, the prior without a sampler, `[num_samples, latent]`."""
         number, scale = arguments.sample_count(num_samples), arguments.temperature(temperature)
@@ -209,17 +214,18 @@ class LatentModel(NetworkModel):
             raise UserError("through says what a sampler draws first; without one leave it out")
         first = self._drawn_first(through) if by_sampler else ()
 
-        def draw(number, seed, scale):
+        def draw(number, seed, scale, given):
             if by_sampler:
-                z = self.sampler.of(self._blank_context()).sample(number, seed, scale)[:, 0]
+                context = self._blank_context(given)
+                z = self.sampler.of(context).sample(number, seed, scale)[:, 0]
             else:
                 noise = random.stateless_normal(tf.stack([number, self.latent_dim]), seed)
                 z = scale * noise
             z = tf.ensure_shape(z, [None, self.latent_dim])
-            return self._redrawn(z, first, seed, scale) if first else z
+            return self._redrawn(z, first, seed, scale, given) if first else z
 
-        name = ("draw_prior", by_sampler, first)
-        return self._eager_calls(name, draw, number, seed, scale, free_axes=0)
+        name, given = ("draw_prior", by_sampler, first), dict(given or {})
+        return self._eager_calls(name, draw, number, seed, scale, given, free_axes=0)
 
     def _drawn_first(self, through: Sequence[str] | None) -> tuple[str, ...]:
         """Returns the modalities that unconditional samples are drawn through; see `sample`."""
@@ -231,21 +237,27 @@ class LatentModel(NetworkModel):
         return tuple(through)
 
     def _redrawn(
-        self, z: tf.Tensor, names: tuple[str, ...], seed: tf.Tensor, scale: float | tf.Tensor
+        self,
+        z: tf.Tensor,
+        names: tuple[str, ...],
+        seed: tf.Tensor,
+        scale: float | tf.Tensor,
+        given: Mapping[str, tf.Tensor],
     ) -> tf.Tensor:
         """Returns `z' ~ p(z | x_names)`, `x_names ~ p(x | z)`, for z of `[batch, latent]`.
 
         It is a step of Gibbs sampling, which leaves the joint distribution of latent and data
-        as it is.
+        as it is. The covariates of one example, `[1, *shape]`, are given throughout.
         """
         value_seed, latent_seed = tf.unstack(random.split(random.fold_in(seed, 1), 2), num=2)
-        parameters = self.likelihood_parameters(z, names)
+        parameters = self.likelihood_parameters(z, names, given)
         seeds = tf.unstack(random.split(value_seed, len(names)), num=len(names))
         likelihoods = {m.name: m.likelihood for m in self.targets}
         x = {
             name: likelihoods[name].distribution(parameters[name]).sample(seed=own)
             for name, own in zip(names, seeds, strict=True)
         }
+        x |= {name: tf.repeat(value, tf.shape(z)[0], axis=0) for name, value in given.items()}
         x, mask = self._unpacked(x, None)
         found = self.sampler.of(self._context(x, mask)).sample(1, latent_seed, scale)[0]
         return tf.ensure_shape(found, [None, self.latent_dim])
@@ -280,7 +292,7 @@ class LatentModel(NetworkModel):
         self, x: Mapping[str, tf.Tensor], mask: Mapping[str, tf.Tensor], z: tf.Tensor
     ) -> tf.Tensor:
         """Returns `sum_i log p(x_i | z)` of what each example has, `[sample, batch]`."""
-        prepared = {m.name: m.prepare(x[m.name], mask[m.name]) for m in self._given(x)}
+        prepared = self._prepared(x, mask)
         total = tf.zeros(tf.shape(z)[:-1])
         for modality in self.targets:
             name = modality.name

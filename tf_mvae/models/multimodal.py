@@ -7,6 +7,7 @@ import keras
 import tensorflow as tf
 import tensorflow_probability as tfp
 
+from tf_mvae.errors import UserError
 from tf_mvae.modality import Modality
 from tf_mvae.models.base import BaseVAE
 from tf_mvae.objectives import Objective, SubsetElbos
@@ -91,6 +92,7 @@ class MultimodalVAE(BaseVAE):
         return_samples: bool = False,
         latents: str | None = None,
         through: Sequence[str] | None = None,
+        covariates: Mapping[str, Any] | None = None,
     ) -> dict[str, tf.Tensor]:
         """Generates every modality from nothing.
 
@@ -100,7 +102,8 @@ class MultimodalVAE(BaseVAE):
 
         with C the modalities that are one class each. Of a sampler that fits, z has the
         distribution of z_0 (a step of Gibbs sampling); of any, it is a better one, since what
-        lies between two classes becomes one of them.
+        lies between two classes becomes one of them. A model with covariates needs those of one
+        example, given in each of these; `generate(given=covariates)` takes several.
 
         Args:
             num_samples: See `generate`, as for what is not here.
@@ -109,16 +112,39 @@ class MultimodalVAE(BaseVAE):
             return_samples: Whether the likelihoods are sampled.
             latents: `'posterior'` draws z from the prior though the model has a sampler.
             through: C, by names; `()` is none. For models with a sampler.
+            covariates: By name, of one example, `[1, *shape]`.
 
         Returns:
             Tensors by name, `[num_samples, *event_shape]`.
 
         Raises:
-            UserError: An argument does not fit.
+            UserError: An argument does not fit, or a covariate is not given, or given of several
+                examples.
         """
+        given = self._covariates_of_one(covariates)
         seeds = self._two_seeds(seed)
-        z = self._drawn_from_nothing(num_samples, seeds[0], temperature, latents, through)
-        return self._decoded(z, seeds[1] if return_samples else None, None, {})
+        z = self._drawn_from_nothing(num_samples, seeds[0], temperature, latents, through, given)
+        return self._decoded(z, seeds[1] if return_samples else None, None, given)
+
+    def _covariates_of_one(self, covariates: Mapping[str, Any] | None) -> dict[str, tf.Tensor]:
+        """Returns the covariates of one example, `[1, *shape]` by name."""
+        names = [covariate.name for covariate in self.covariates]
+        given = dict(covariates or {})
+        for name in sorted({*given} ^ {*names}):
+            what = "has no covariate" if name in given else "needs the covariate"
+            raise UserError(
+                f"{self.name} {what} {name!r}: give sample(covariates={{name: [value]}}) for "
+                f"{names or 'none'}"
+            )
+        if not names:
+            return {}
+        x, _ = self._unpacked(given, None)
+        if next(iter(x.values())).shape[0] not in (1, None):
+            raise UserError(
+                "sample takes covariates of one example, [1, ...] each; generate(given=covariates) "
+                "takes several"
+            )
+        return {name: x[name] for name in names}
 
     def get_config(self) -> dict[str, Any]:
         """Returns the arguments that make this model again."""

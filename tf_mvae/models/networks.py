@@ -3,17 +3,19 @@
 from collections.abc import Container, Mapping, Sequence
 from typing import Any
 
-import keras
 import tensorflow as tf
 import tensorflow_probability as tfp
 
 from tf_mvae import checks
 from tf_mvae.batch import present_mask
+from tf_mvae.covariate import Covariate, as_numbers, check_covariates
 from tf_mvae.distributions.product_of_experts import standard_normal
 from tf_mvae.errors import UserError
 from tf_mvae.group import has_groups
+from tf_mvae.layers.appended import append
 from tf_mvae.modality import Modality
 from tf_mvae.models import arguments
+from tf_mvae.models.covariates import CovariateModel
 from tf_mvae.models.eager_calls import EagerCalls
 from tf_mvae.models.ownership import check_unowned, own
 from tf_mvae.ops import random
@@ -28,7 +30,7 @@ from tf_mvae.posteriors import (
 __all__ = ["NetworkModel"]
 
 
-class NetworkModel(keras.Model):
+class NetworkModel(CovariateModel):
     """Modalities with their networks, joined by a posterior kind.
 
     How a subset of the modalities becomes `q(z | S)` is the posterior kind's
@@ -51,6 +53,7 @@ class NetworkModel(keras.Model):
         seed: int,
         posterior_kind: PosteriorKind,
         latent: LatentSpace | None = None,
+        covariates: Sequence[Covariate] = (),
         **kwargs,
     ):
         """Creates all weights.
@@ -61,16 +64,19 @@ class NetworkModel(keras.Model):
             seed: Seed of what is drawn where no other is given.
             posterior_kind: How experts become `q(z | S)`.
             latent: The latent space; default: `latent_dim` shared numbers.
+            covariates: What is given with every example and not modelled.
             **kwargs: Keras' own arguments for a model.
 
         Raises:
             ValueError: No modality, two of one name, one that belongs to another model already,
-                or a size below 1.
+                a size below 1, or covariates that do not fit.
         """
         super().__init__(**kwargs)
         arguments.check_modalities(modalities)
         self.posterior_kind = posterior_kind
         self._check_number(modalities)
+        # A tuple: Keras tracks lists, and these are no state.
+        self.covariates = tuple(check_covariates(covariates, modalities, type(self).__name__))
         if has_groups(modalities):
             self._check_groups(modalities)
         self.latent_dim = checks.positive_integer("latent_dim", latent_dim)
@@ -92,11 +98,6 @@ class NetworkModel(keras.Model):
     def targets(self) -> list[Modality]:
         """The modalities that the model generates; mostly all."""
         return self.modalities
-
-    @property
-    def conditions(self) -> tuple[str, ...]:
-        """Names of modalities that have to be given, whatever is asked; mostly none."""
-        return ()
 
     @property
     def prior(self) -> tfp.distributions.Distribution:
@@ -152,6 +153,12 @@ class NetworkModel(keras.Model):
         if not hasattr(sampler, "of"):
             raise UserError(f"sampler must be of tf_mvae.samplers; it is {sampler!r}")
         sizes = (sampler.latent_dim, sampler.num_columns)
+        if sampler.num_covariates != self.num_covariates:
+            raise UserError(
+                f"the sampler is for covariates of {sampler.num_covariates} numbers, and "
+                f"{self.name} has {self.num_covariates}; make it with num_covariates="
+                f"{self.num_covariates}"
+            )
         if sizes != (self.latent_dim, self.num_columns):
             raise UserError(
                 f"the sampler is for a latent of {sizes[0]} and {sizes[1]} modalities; "
@@ -175,13 +182,22 @@ class NetworkModel(keras.Model):
 
         Returns:
             Decoder outputs by name, `[..., *parameter_shape]`.
+
+        Raises:
+            UserError: A covariate is not given.
         """
         lead = tf.shape(z)[:-1]
+        wanted = self._given(self._names if names is None else names)
+        appended = self._appended(given or {}, wanted) or {}
         rows = tf.reshape(z, [-1, self.latent_dim])
         parameters = {}
-        for modality in self._given(self._names if names is None else names):
+        for modality in wanted:
             shape = tf.concat([lead, tf.constant(modality.likelihood.parameter_shape, tf.int32)], 0)
             seen = self.latent.part(rows, modality.name)
+            if modality.name in appended:
+                whole = self.latent.part(z, modality.name)
+                whole = append(whole, appended[modality.name], max(0, z.shape.rank - 2))
+                seen = tf.reshape(whole, [-1, whole.shape[-1]])
             parameters[modality.name] = tf.reshape(modality.decode(seen, training=training), shape)
         return parameters
 
@@ -201,8 +217,10 @@ class NetworkModel(keras.Model):
         self, x: Mapping[str, tf.Tensor], mask: Mapping[str, tf.Tensor], training: bool = False
     ) -> dict[str, tuple[tf.Tensor, tf.Tensor]]:
         """Returns the expert of each modality that is given, by name."""
+        covariates = as_numbers(self.covariates, x)
         return {
-            m.name: self._encode_one(m, x[m.name], mask[m.name], training) for m in self._given(x)
+            m.name: self._encode_one(m, x[m.name], mask[m.name], training, covariates)
+            for m in self._given(x)
         }
 
     def _encoded(
@@ -224,8 +242,9 @@ class NetworkModel(keras.Model):
         """Returns one example of zeros, with its masks, to build networks on."""
         x = {
             m.name: tf.zeros([1, *m.likelihood.event_shape], m.likelihood.dtype)
-            for m in self.modalities
+            for m in self.batch_inputs
         }
+        x |= {c.name: tf.ones_like(x[c.name]) for c in self.covariates if not c.is_network_input}
         return x, {m.name: tf.ones([1, *m.mask_shape]) for m in self.modalities}
 
     def _check_number(self, modalities: Sequence[Modality]) -> None:
@@ -252,13 +271,18 @@ class NetworkModel(keras.Model):
 
     def _connect(self, modality: Modality) -> None:
         """Builds a modality's networks."""
-        modality.connect(self.latent.size_of(modality))
+        modality.connect(self.latent.size_of(modality), self.num_covariates)
 
     def _encode_one(
-        self, modality: Modality, value: tf.Tensor, mask: tf.Tensor, training: bool
+        self,
+        modality: Modality,
+        value: tf.Tensor,
+        mask: tf.Tensor,
+        training: bool,
+        covariates: tf.Tensor | None,
     ) -> tuple[tf.Tensor, tf.Tensor]:
         """Returns one modality's expert, `loc` and `log_variance`, `[batch, latent]`."""
-        expert = self.posterior_kind.expert(*modality.encode(value, mask, training))
+        expert = self.posterior_kind.expert(*modality.encode(value, mask, training, covariates))
         return tuple(self.latent.spread(modality.name, part) for part in expert)
 
     def _infer(

@@ -81,7 +81,7 @@ class SelfTraining:
         """Returns a batch with guesses, and what each reconstruction counts by name."""
         if not self.confidence:
             return data, None
-        x, mask = unpack(data, model.modalities)
+        x, mask = unpack(data, model.batch_inputs)
         weight = tf.where(step < self.start, 0.0, self.weight)
         x, targets = guess_missing(model, x, mask, self.confidence, weight)
         completed = {"x": x, "mask": mask}
@@ -133,8 +133,10 @@ def guess_missing(
     """
     loc = model._infer(x, mask).mean()
     something = tf.reduce_max(present_mask(mask, model.modalities), axis=1) > 0
+    given = {name: x[name] for name in model.given_to_decoders}
+    guesses = model.from_latent(loc, names=list(confidence), given=given)
     x, targets = dict(x), dict(mask)
-    for name, probabilities in model.from_latent(loc, names=list(confidence)).items():
+    for name, probabilities in guesses.items():
         guessing = tf.cast(something & (mask[name] == 0), probabilities.dtype)
         probabilities = _aligned(
             tf.stop_gradient(probabilities), guessing, tf.cast(x[name], tf.int32), mask[name]

@@ -27,7 +27,8 @@ def generate_rows(
     Args:
         model: A model of the schema's modalities.
         schema: The schema.
-        cells: Values of columns that are given, of the rows all alike; strings are read.
+        cells: Values of columns that are given, of the rows all alike; strings are read. A
+            covariate has to be among them.
         number: How many rows.
         seed: A number, or two.
         temperature: Factor on the posterior's standard deviation.
@@ -43,16 +44,20 @@ def generate_rows(
     """
     import pandas as pd
 
+    columns = {**schema.columns, **schema.covariates}
     for name in cells:
-        if name not in schema.columns:
+        if name not in columns:
             raise UserError(
-                f"the table has no column {name!r}; it has {', '.join(map(str, schema.columns))}"
+                f"the table has no column {name!r}; it has {', '.join(map(str, columns))}"
             )
-    given = {name: _value(schema.columns[name], value) for name, value in cells.items()}
-    blank = {name: [given.get(name)] * number for name in schema.columns}
+    for name in schema.covariates:
+        if name not in cells:
+            raise UserError(f"{name!r} is a covariate: give its value (--condition={name}=VALUE)")
+    given = {name: _value(columns[name], value) for name, value in cells.items()}
+    blank = {name: [given.get(name)] * number for name in columns}
     batch = schema.encode(pd.DataFrame(blank, dtype=object))
-    names = [modality.name for modality in model.modalities]
-    x, mask = ({name: part[name] for name in names} for part in (batch["x"], batch["mask"]))
+    x = {one.name: batch["x"][one.name] for one in model.batch_inputs}
+    mask = {modality.name: batch["mask"][modality.name] for modality in model.modalities}
     drawn = model.generate(x, 1, mask, seed, temperature, return_samples=True)
     found = {}
     for modality, values in drawn.items():
@@ -60,7 +65,8 @@ def generate_rows(
         for place, column in enumerate(schema.of(modality)):
             made = column.decode(array[:, place])
             found[column.name] = made if column.name not in given else blank[column.name]
-    return pd.DataFrame({name: found[name] for name in schema.columns if name in found})
+    found |= {name: blank[name] for name in schema.covariates}
+    return pd.DataFrame({name: found[name] for name in columns if name in found})
 
 
 def _value(column: Column, value: Any) -> Any:

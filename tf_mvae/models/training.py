@@ -96,11 +96,11 @@ class TrainableModel(GenerativeModel):
         """
         refuse_targets("fit", kwargs)
         self._check_compilation()
-        x = checked_input(x, self.modalities, kwargs.pop("sample_weight", None))
+        x = checked_input(x, self.batch_inputs, kwargs.pop("sample_weight", None))
         if not self.learns_from_incomplete and isinstance(x, Mapping):
             self._warn_of_incomplete(x["mask"])
         if validation_data is not None:
-            validation_data = checked_input(validation_data, self.modalities)
+            validation_data = checked_input(validation_data, self.batch_inputs)
         if isinstance(x, tf.data.Dataset | Iterator):
             kwargs.setdefault("shuffle", False)
         with one_line_errors():
@@ -110,7 +110,7 @@ class TrainableModel(GenerativeModel):
         """Evaluates as `keras.Model.evaluate`, after checking the data; see `fit`."""
         refuse_targets("evaluate", kwargs)
         self._check_compilation()
-        x = checked_input(x, self.modalities, kwargs.pop("sample_weight", None))
+        x = checked_input(x, self.batch_inputs, kwargs.pop("sample_weight", None))
         with one_line_errors():
             return super().evaluate(x=x, **kwargs)
 
@@ -120,7 +120,7 @@ class TrainableModel(GenerativeModel):
         Modalities may be omitted. See `call` for what is returned. It prepares a data pipeline,
         which takes a tenth of a second: for one batch call the model, or `generate`.
         """
-        x = checked_input(x, self.modalities, partial=True)
+        x = checked_input(x, self.batch_inputs, partial=True)
         with one_line_errors():
             return super().predict(x, *args, **kwargs)
 
@@ -129,17 +129,17 @@ class TrainableModel(GenerativeModel):
     ) -> Any:
         """Takes one step as `keras.Model.train_on_batch`, after checking the batch."""
         refuse_targets("train_on_batch", {"y": y, "class_weight": class_weight})
-        batch = checked_input(x, self.modalities, sample_weight)
+        batch = checked_input(x, self.batch_inputs, sample_weight)
         return super().train_on_batch(batch, **kwargs)
 
     def test_on_batch(self, x: Any, y: None = None, sample_weight: Any = None, **kwargs) -> Any:
         """Evaluates one batch as `keras.Model.test_on_batch`, after checking it."""
         refuse_targets("test_on_batch", {"y": y})
-        return super().test_on_batch(checked_input(x, self.modalities, sample_weight), **kwargs)
+        return super().test_on_batch(checked_input(x, self.batch_inputs, sample_weight), **kwargs)
 
     def predict_on_batch(self, x: Any) -> Any:
         """Completes one batch as `keras.Model.predict_on_batch`, after checking it."""
-        return super().predict_on_batch(checked_input(x, self.modalities, partial=True))
+        return super().predict_on_batch(checked_input(x, self.batch_inputs, partial=True))
 
     def _check_compilation(self) -> None:
         """Refuses XLA where Keras' own loop would fail with it."""

@@ -5,6 +5,7 @@ from typing import NamedTuple, Protocol
 
 import tensorflow as tf
 
+from tf_mvae.layers.appended import append
 from tf_mvae.modality import Modality
 from tf_mvae.objectives.rows import RowPlan, log_likelihood_of
 from tf_mvae.objectives.terms import RANDOM, Block, Columns, Terms
@@ -60,6 +61,7 @@ def reconstruct(
     plan: RowPlan,
     log_likelihood: LogLikelihood | None = None,
     slices: Mapping[str, Sequence[slice]] | None = None,
+    appended: Mapping[str, tf.Tensor] | None = None,
 ) -> Reconstruction:
     """Decodes each modality from the terms that reconstruct it, once.
 
@@ -71,6 +73,7 @@ def reconstruct(
         plan: For how many rows decoders run in training.
         log_likelihood: See `LogLikelihood`; default: decoders see z alone.
         slices: By modality, the parts of z that its decoder sees; all of it by default.
+        appended: By modality, what its decoder sees behind z (covariates), `[batch, width]`.
     """
     columns = Columns(modalities)
     places = terms.places()
@@ -81,6 +84,8 @@ def reconstruct(
         latents = z
         if slices is not None:
             latents = tf.concat([z[..., part] for part in slices[modality.name]], -1)
+        if appended is not None and modality.name in appended:
+            latents = append(latents, appended[modality.name], 2)
         rows = _Rows(modality, blocks, places, columns, batch, latents)
         counts, weight = rows.weights(terms)
         if modality.mask_shape:

@@ -98,7 +98,7 @@ class StratifiedBound(EachExplainsAll):
         give_factor = None
         if detached:
             z, give_factor = _with_gradient_factor(z)
-        found = reconstruct(targets, batch, terms, z, step.plan, step.log_likelihood, step.slices)
+        found = reconstruct(targets, batch, terms, z, *step.reconstruction)
         log_ratio = self.log_ratio(terms, z, detached)
         log_weight = found.weighted + step.kl_weight * log_ratio
         bound = _bound(self.kind, log_weight, give_factor)

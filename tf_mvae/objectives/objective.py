@@ -101,6 +101,7 @@ class Step(NamedTuple):
         plan: For how many rows decoders run in training.
         log_likelihood: See `engine.reconstruct`.
         slices: See `engine.reconstruct`.
+        appended: See `engine.reconstruct`.
     """
 
     num_samples: int
@@ -111,6 +112,12 @@ class Step(NamedTuple):
     plan: RowPlan
     log_likelihood: LogLikelihood | None = None
     slices: Mapping[str, Sequence[slice]] | None = None
+    appended: Mapping[str, tf.Tensor] | None = None
+
+    @property
+    def reconstruction(self) -> tuple[Any, ...]:
+        """The arguments of `engine.reconstruct` that a step decides."""
+        return self.plan, self.log_likelihood, self.slices, self.appended
 
 
 class Objective(abc.ABC):
@@ -227,7 +234,7 @@ class Objective(abc.ABC):
             step: Settings.
         """
         z = terms.posterior.sample(step.num_samples, step.noise_seed)
-        found = reconstruct(targets, batch, terms, z, step.plan, step.log_likelihood, step.slices)
+        found = reconstruct(targets, batch, terms, z, *step.reconstruction)
         kl, bound = self.bound(terms, z, found, step)
         return Elbo.of(terms, present, z, found, kl, bound)
 

@@ -18,6 +18,8 @@ class Context(NamedTuple):
         expert_loc: Means of the experts, `[batch, column, latent]`.
         expert_log_variance: Their log-variances, `[batch, column, latent]`.
         subset: 1 where S contains a column, `[batch, column]`.
+        covariates: What networks see of the model's covariates, `[batch, width]`, a width of 0
+            without any; None is the same.
     """
 
     loc: tf.Tensor
@@ -25,9 +27,15 @@ class Context(NamedTuple):
     expert_loc: tf.Tensor
     expert_log_variance: tf.Tensor
     subset: tf.Tensor
+    covariates: tf.Tensor | None = None
 
 
-def subset_context(kind: PosteriorKind, encoded: Encoded, subset: tf.Tensor) -> Context:
+def subset_context(
+    kind: PosteriorKind,
+    encoded: Encoded,
+    subset: tf.Tensor,
+    covariates: tf.Tensor | None = None,
+) -> Context:
     """Returns the context of a subset.
 
     Args:
@@ -35,6 +43,9 @@ def subset_context(kind: PosteriorKind, encoded: Encoded, subset: tf.Tensor) -> 
         encoded: The encoded batch.
         subset: 1 where S contains a column, `[batch, column]`; S contains only what an
             example has.
+        covariates: See `Context`; None: the model has none.
     """
+    if covariates is None:
+        covariates = tf.zeros([tf.shape(subset)[0], 0])
     posterior = kind.of(encoded, subset)
-    return Context(posterior.mean(), posterior.log_variance(), *encoded.experts, subset)
+    return Context(posterior.mean(), posterior.log_variance(), *encoded.experts, subset, covariates)

@@ -6,6 +6,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from tf_mvae.covariate import as_numbers
 from tf_mvae.default_networks import default_encoder
 from tf_mvae.layers.joint import JointEncoder
 from tf_mvae.modality import Modality
@@ -59,12 +60,14 @@ class JointNetwork(ExpertKind):
         training: bool,
     ) -> DiagonalGaussian | None:
         """See `PosteriorKind.joint`; it means something for complete examples only."""
-        if len(x) < len(model.modalities):
+        if any(modality.name not in x for modality in model.modalities):
             return None
         prepared = {m.name: m.prepare(x[m.name], mask[m.name]) for m in model.modalities}
         values = {m.name: m.network_input(prepared[m.name]) for m in model.modalities}
         complete = tf.reduce_prod(tf.stack(list(mask.values())), axis=0)
-        loc, log_variance = model.joint_encoder(values, complete, training=training)
+        covariates = as_numbers(model.covariates, x)
+        given = {} if covariates is None else {"covariates": covariates}
+        loc, log_variance = model.joint_encoder(values, complete, training=training, **given)
         return DiagonalGaussian(loc, bounded(log_variance))
 
     def of(self, encoded: Encoded, subset: tf.Tensor) -> DiagonalGaussian:

@@ -28,13 +28,13 @@ def draw_classes(
 
     Args:
         model: The trained model.
-        x: Its modalities by name, `[batch, *event_shape]`.
+        x: Its modalities and covariates by name, `[batch, *event_shape]`.
         mask: 1 where an example has one, by name.
         z: Latents of the examples, `[batch, latent]`.
         seed: Two integers.
 
     Returns:
-        Modalities and masks with the classes, and what each example counts, 0 or 1, `[batch]`.
+        `x` and masks with the classes, and what each example counts, 0 or 1, `[batch]`.
     """
     classes = [m for m in model.targets if m.likelihood.is_categorical and m.name in x]
     others = [m for m in model.modalities if m not in classes]
@@ -43,7 +43,7 @@ def draw_classes(
     found = [tf.reshape(mask[m.name], [tf.shape(z)[0], -1]) for m in others if m.name in mask]
     counts = tf.cast(tf.reduce_any(tf.concat(found, axis=1) > 0, axis=1), tf.float32)
     names = [modality.name for modality in classes]
-    parameters = model.likelihood_parameters(z, names)
+    parameters = model.likelihood_parameters(z, names, x)
     seeds = tf.unstack(random.split(seed, len(classes)), num=len(classes))
     x, mask = dict(x), dict(mask)
     for modality, own in zip(classes, seeds, strict=True):

@@ -14,23 +14,29 @@ class ContextFeatures(keras.layers.Layer):
 
     With `T = 1 / variance` of an expert it sees `loc T / (1 + T)` and `log(1 + T) / 2`, which
     are bounded, zero where a modality is missing, and near zero where an expert says little;
-    of the posterior `q(z | S)` the mean and half the negative log-variance.
+    of the posterior `q(z | S)` the mean and half the negative log-variance. Covariates it sees as
+    the model's networks do.
     """
 
-    def __init__(self, latent_dim: int, num_columns: int, width: int, **kwargs):
+    def __init__(
+        self, latent_dim: int, num_columns: int, width: int, num_covariates: int = 0, **kwargs
+    ):
         """Creates the layer and its weights.
 
         Args:
             latent_dim: Size of the latent.
             num_columns: How many modalities there are.
             width: Size of both layers.
+            num_covariates: How many numbers networks see of the model's covariates.
             **kwargs: Keras' own arguments for a layer.
         """
         super().__init__(**{"dtype": "float32", **kwargs})
         self.latent_dim, self.num_columns, self.width = latent_dim, num_columns, width
+        self.num_covariates = num_covariates
         self.first = keras.layers.Dense(width, "silu", dtype="float32", name="first")
         self.second = keras.layers.Dense(width, "silu", dtype="float32", name="second")
-        self.first.build([None, num_columns * (2 * latent_dim + 1) + 2 * latent_dim])
+        inputs = num_columns * (2 * latent_dim + 1) + 2 * latent_dim + num_covariates
+        self.first.build([None, inputs])
         self.second.build([None, width])
         self.built = True
 
@@ -47,4 +53,6 @@ class ContextFeatures(keras.layers.Layer):
         size = self.num_columns * self.latent_dim
         parts = [tf.reshape(part * there, [-1, size]) for part in experts]
         parts += [context.subset, context.loc, -0.5 * context.log_variance]
+        if self.num_covariates:
+            parts.append(context.covariates)
         return self.second(self.first(tf.concat(parts, axis=-1)))

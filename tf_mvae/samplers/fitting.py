@@ -9,6 +9,7 @@ import tensorflow as tf
 
 from tf_mvae import checks
 from tf_mvae.batch import example_weight, present_mask, unpack
+from tf_mvae.covariate import as_numbers
 from tf_mvae.errors import UserError
 from tf_mvae.models import BaseVAE, FusedAdam
 from tf_mvae.models.input_data import checked_input, one_line_errors, refuse_targets
@@ -109,10 +110,10 @@ class SamplerTrainer(keras.Model):
     def fit(self, x: Any = None, validation_data: Any = None, **kwargs) -> keras.callbacks.History:
         """Fits as `keras.Model.fit`, after checking the data; see `tf_mvae.MVAE.fit`."""
         refuse_targets("fit", kwargs)
-        modalities = self._model().modalities
-        x = checked_input(x, modalities, kwargs.pop("sample_weight", None))
+        inputs = self._model().batch_inputs
+        x = checked_input(x, inputs, kwargs.pop("sample_weight", None))
         if validation_data is not None:
-            validation_data = checked_input(validation_data, modalities)
+            validation_data = checked_input(validation_data, inputs)
         if isinstance(x, tf.data.Dataset | Iterator):
             kwargs.setdefault("shuffle", False)
         with one_line_errors():
@@ -121,7 +122,7 @@ class SamplerTrainer(keras.Model):
     def evaluate(self, x: Any = None, **kwargs) -> Any:
         """Evaluates as `keras.Model.evaluate`, after checking the data."""
         refuse_targets("evaluate", kwargs)
-        x = checked_input(x, self._model().modalities, kwargs.pop("sample_weight", None))
+        x = checked_input(x, self._model().batch_inputs, kwargs.pop("sample_weight", None))
         with one_line_errors():
             return super().evaluate(x=x, **kwargs)
 
@@ -157,7 +158,7 @@ class SamplerTrainer(keras.Model):
         model = self._model()
         subset_seed, noise_seed = tf.unstack(random.split(seed, 2), num=2)
         class_seed = random.fold_in(seed, 0)
-        x, mask = unpack(data, model.modalities)
+        x, mask = unpack(data, model.batch_inputs)
         present = present_mask(mask, model.modalities)
         encoded = model._encoded(x, mask)
         everything = model.posterior_kind.of(encoded, present)
@@ -171,7 +172,8 @@ class SamplerTrainer(keras.Model):
         )
         present = completed
         subset = draw_subsets(present, subset_seed, self.empty_probability, self.full_probability)
-        context = subset_context(model.posterior_kind, encoded, subset)
+        covariates = as_numbers(model.covariates, x)
+        context = subset_context(model.posterior_kind, encoded, subset, covariates)
         weight = example_weight(data)
         weight = counts if weight is None else counts * weight
         found = context, z[0], everything.log_prob(z)[0], weight
@@ -256,9 +258,12 @@ def fit(
     """
     epochs = checks.positive_integer("epochs", epochs)
     learning_rate = checks.positive("learning_rate", learning_rate)
-    sampler = sampler or model.sampler or MixtureFlow(model.latent_dim, model.num_columns)
+    if sampler is None:
+        sampler = model.sampler or MixtureFlow(
+            model.latent_dim, model.num_columns, num_covariates=model.num_covariates
+        )
     trainer = SamplerTrainer(model, sampler, seed)
-    data = checked_input(data, model.modalities, kwargs.pop("sample_weight", None))
+    data = checked_input(data, model.batch_inputs, kwargs.pop("sample_weight", None))
     if isinstance(data, Mapping):
         kwargs["batch_size"] = checks.positive_integer("batch_size", batch_size)
     steps = kwargs.get("steps_per_epoch") or _num_batches(data, batch_size)

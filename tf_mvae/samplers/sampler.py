@@ -38,15 +38,24 @@ class LatentSampler(keras.layers.Layer, abc.ABC):
         latent_dim: Size of the latent.
         num_columns: How many modalities there are; each member of a group counts.
         width: Size of the features of a context.
+        num_covariates: How many numbers networks see of the model's covariates.
     """
 
-    def __init__(self, latent_dim: int, num_columns: int, width: int = 256, **kwargs):
+    def __init__(
+        self,
+        latent_dim: int,
+        num_columns: int,
+        width: int = 256,
+        num_covariates: int = 0,
+        **kwargs,
+    ):
         """Creates the layer that reads contexts.
 
         Args:
             latent_dim: Size of the latent.
             num_columns: The model's `num_columns`.
             width: Size of the features that a context becomes.
+            num_covariates: The model's `num_covariates`.
             **kwargs: Keras' own arguments for a layer.
 
         Raises:
@@ -56,7 +65,10 @@ class LatentSampler(keras.layers.Layer, abc.ABC):
         self.latent_dim = checks.positive_integer("latent_dim", latent_dim)
         self.num_columns = checks.positive_integer("num_columns", num_columns)
         self.width = checks.positive_integer("width", width)
-        self.features = ContextFeatures(self.latent_dim, self.num_columns, self.width)
+        self.num_covariates = checks.non_negative_integer("num_covariates", num_covariates)
+        self.features = ContextFeatures(
+            self.latent_dim, self.num_columns, self.width, self.num_covariates
+        )
 
     @abc.abstractmethod
     def of(self, context: Context) -> Posterior:
@@ -109,6 +121,7 @@ class LatentSampler(keras.layers.Layer, abc.ABC):
         config.pop("trainable")  # the model's `set_sampler` and the trainer say that
         return {
             **config,
+            **({"num_covariates": self.num_covariates} if self.num_covariates else {}),
             "latent_dim": self.latent_dim,
             "num_columns": self.num_columns,
             "width": self.width,
@@ -118,6 +131,8 @@ class LatentSampler(keras.layers.Layer, abc.ABC):
         """Makes all weights."""
         blank = tf.zeros([1, self.latent_dim])
         experts = tf.zeros([1, self.num_columns, self.latent_dim])
-        context = Context(blank, blank, experts, experts, tf.zeros([1, self.num_columns]))
+        nothing = tf.zeros([1, self.num_columns])
+        covariates = tf.zeros([1, self.num_covariates]) if self.num_covariates else None
+        context = Context(blank, blank, experts, experts, nothing, covariates)
         self.of(context).log_prob(blank[tf.newaxis])
         self.built = True

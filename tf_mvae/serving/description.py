@@ -46,7 +46,9 @@ def describe_modalities(model: BaseVAE) -> dict[str, Any]:
         `dtype`, `holds` (its range in words), `low` and `high` (null where there is no
         bound), `is_image`, `class_names` of classes, and the `members` of a group, whose
         array has one entry a member; `element_mask`, true where elements may be missing one by one,
-        and `columns`, the names of columns of several types.
+        and `columns`, the names of columns of several types. Of a model with covariates
+        `covariates`: by name `shape`, `dtype`, `holds`, `low` and `high`, and `class_names` of
+        classes.
     """
     modalities = {}
     for modality in model.modalities:
@@ -74,7 +76,23 @@ def describe_modalities(model: BaseVAE) -> dict[str, Any]:
         "targets": [modality.name for modality in model.targets],
         "conditions": list(model.conditions),
         "modalities": modalities,
+        **({"covariates": _covariates(model)} if model.covariates else {}),
     }
+
+
+def _covariates(model: BaseVAE) -> dict[str, Any]:
+    found = {}
+    for covariate in model.covariates:
+        likelihood = covariate.likelihood
+        found[covariate.name] = {
+            "shape": list(likelihood.event_shape),
+            "dtype": likelihood.dtype.name,
+            "holds": likelihood.describe_range(),
+            **_bounds(likelihood),
+        }
+        if likelihood.is_categorical:
+            found[covariate.name]["class_names"] = list(likelihood.class_names)
+    return found
 
 
 def describe(
@@ -161,13 +179,14 @@ def _typed(spec: tf.TensorSpec, lead: Sequence[str]) -> dict[str, Any]:
 
 
 def _input(model: BaseVAE, signature: str, key: str) -> dict[str, Any]:
-    by_name = {modality.name: modality for modality in model.modalities}
+    by_name = {one.name: one for one in model.batch_inputs}
     if signature == "impute" and key == quantiles_name(model):
         meaning = "Probabilities of the quantiles, above 0 and below 1."
         return {"low": 0, "high": 1, "meaning": meaning}
     if key in by_name:
         likelihood = by_name[key].likelihood
-        meaning = f"The {key}: {_range(likelihood)}."
+        what = key if by_name[key].role == "modality" else f"covariate {key}, always given"
+        meaning = f"The {what}: {_range(likelihood)}."
         return {**_bounds(likelihood), "meaning": meaning}
     if key.endswith("_mask"):
         name = key.removesuffix("_mask")
@@ -212,7 +231,7 @@ def _output(model: BaseVAE, signature: str, key: str) -> dict[str, Any]:
         "log_likelihood": {
             **unbounded,
             "meaning": "log p of what the example has"
-            + (f" given {', '.join(model.conditions)}" if model.conditions else "")
+            + (f" given {', '.join(given)}" if (given := model.given_to_decoders) else "")
             + ", in nats; on average below the true value. 0 where it has nothing.",
         },
         "standard_error": {

@@ -19,17 +19,20 @@ DRAWS = {
 
 
 def value_specs(model: BaseVAE) -> list[tf.TensorSpec]:
-    """Returns a modality's values as an input each, `[batch, *event_shape]`, prepared."""
+    """Returns a modality's values as an input each, `[batch, *event_shape]`, prepared.
+
+    Covariates are behind them.
+    """
     return [
         tf.TensorSpec([None, *m.likelihood.event_shape], m.likelihood.dtype, name=m.name)
-        for m in model.modalities
+        for m in model.batch_inputs
     ]
 
 
 def mask_specs(model: BaseVAE) -> list[tf.TensorSpec]:
     """Returns the masks, `[batch]`, a group's `[batch, member]`, one of elements like its data.
 
-    Conditions have none, since they have to be given.
+    Conditions and covariates have none, since they have to be given.
     """
     return [
         tf.TensorSpec([None, *m.given_mask_shape], tf.float32, name=f"{m.name}_mask")
@@ -68,7 +71,7 @@ def unpack(model: BaseVAE, inputs: Mapping[str, tf.Tensor]) -> Given:
     Returns:
         Values and masks of every modality, by name.
     """
-    names = [modality.name for modality in model.modalities]
+    names = [one.name for one in model.batch_inputs]
     values = {name: inputs[name] for name in names}
     masks = {name: inputs[f"{name}_mask"] for name in names if f"{name}_mask" in inputs}
     if masks:
@@ -78,7 +81,7 @@ def unpack(model: BaseVAE, inputs: Mapping[str, tf.Tensor]) -> Given:
             masks[name] = _or_constant(mask, size, tf.cast(counts[name] > 0, mask.dtype))
         for name in optional_values(model):
             values[name] = _or_constant(values[name], size, tf.zeros([], values[name].dtype))
-    return batch.unpack({"x": values, "mask": masks}, model.modalities)
+    return batch.unpack({"x": values, "mask": masks}, model.batch_inputs)
 
 
 def _or_constant(given: tf.Tensor, size: tf.Tensor, constant: tf.Tensor) -> tf.Tensor:

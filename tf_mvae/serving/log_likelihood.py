@@ -53,7 +53,7 @@ def log_likelihood(
         posteriors.append(parts.conditional(x, mask))
     each = len(posteriors)
     steps = -(-num_samples // each)
-    prepared = {m.name: m.prepare(x[m.name], mask[m.name]) for m in parts.model.modalities}
+    prepared = parts.model._prepared(x, mask)
     size = tf.shape(posteriors[0].mean())[0]
     rows = max(modality.likelihood.rows_per_example for modality in parts.model.targets)
     chunk, number = chunk_sizes(steps, size * rows * each, MAX_ROWS)

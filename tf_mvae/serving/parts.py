@@ -46,7 +46,7 @@ class Parts:
         return self.model.call({"x": x, "mask": mask})
 
     def _expected(self, z: tf.Tensor, given: Tensors) -> dict[str, tf.Tensor]:
-        """Returns every modality's expected value given z, `[..., latent]`, and conditions."""
+        """Returns every modality's expected value given z, `[..., latent]`, and `conditions`."""
         return self.model.from_latent(z, given=given)
 
     def _log_prob(self, z: tf.Tensor, prepared: Tensors, mask: Tensors) -> tf.Tensor:
@@ -65,5 +65,5 @@ class Parts:
         return total
 
     def conditions(self, x: Tensors) -> dict[str, tf.Tensor]:
-        """Returns the conditions among some values."""
-        return {name: x[name] for name in self.model.conditions}
+        """Returns the conditions and covariates among some values."""
+        return {name: x[name] for name in self.model.given_to_decoders}

@@ -20,14 +20,14 @@ def expected_prefix(model: BaseVAE) -> str:
     own name begins with it.
     """
     prefix = "expected_"
-    while any(modality.name.startswith(prefix) for modality in model.modalities):
+    while any(one.name.startswith(prefix) for one in model.batch_inputs):
         prefix += "expected_"
     return prefix
 
 
 def noise_name(model: BaseVAE) -> str:
     """Returns the name of the input of random numbers: `noise`, if no modality has that name."""
-    taken = [modality.name for modality in model.modalities]
+    taken = [one.name for one in model.batch_inputs]
     return "latent_noise" if "noise" in taken else "noise"
 
 
@@ -40,8 +40,8 @@ def portable_functions(
     size is free, and so is the number of samples.
 
     - `encode`: `loc` and `log_variance` of the posterior, `[batch, latent]`.
-    - `decode`: from `z` `[batch, latent]` (and conditions) to every modality's expected value,
-      `expected_NAME` (`expected_prefix`).
+    - `decode`: from `z` `[batch, latent]` (and conditions and covariates) to every modality's
+      expected value, `expected_NAME` (`expected_prefix`).
     - `generate`: takes `noise` (`noise_name`), standard normal numbers
       `[num_samples, batch, latent]`, in place of a seed, and `temperature`; `z` and every
       modality's expected value, `[num_samples, batch, ...]`.
@@ -58,8 +58,9 @@ def portable_functions(
             "be made a sample; export it as saved_model or keras"
         )
     functions = _Functions(model)
-    given = [*named.value_specs(model), *named.mask_specs(model)]
-    conditions = [spec for spec in named.value_specs(model) if spec.name in model.conditions]
+    values, masks = named.value_specs(model), named.mask_specs(model)
+    conditions = [spec for spec in values if spec.name in model.given_to_decoders]
+    given = [*values, *masks]
     latent = tf.TensorSpec([None, model.latent_dim], name="z")
     noise = tf.TensorSpec([None, None, model.latent_dim], name=noise_name(model))
     return {
@@ -99,7 +100,7 @@ class _Functions:
         """Returns the examples and their posterior's parameters."""
         names = [modality.name for modality in self._model.modalities]
         mask = {name: given[f"{name}_mask"] for name in names if f"{name}_mask" in given}
-        batch = {"x": {name: given[name] for name in names}, "mask": mask}
-        x, mask = unpack(batch, self._model.modalities)
+        values = {one.name: given[one.name] for one in self._model.batch_inputs}
+        x, mask = unpack({"x": values, "mask": mask}, self._model.batch_inputs)
         found = self._model._infer(x, mask)
         return x, found.mean(), found.log_variance()

@@ -44,20 +44,21 @@ def signatures(model: BaseVAE) -> dict[str, Function]:
     [0, 1]; int32 classes), and `NAME_mask`, float32 `[batch]`, says which examples have
     it (of a group `[batch, member]`, which members; of a modality with an `element_mask`, which
     elements, in the shape of its data); what stands where the mask is 0 does not
-    matter. The conditions of a model that has some have no mask: they have to be given.
+    matter. The conditions and covariates of a model that has some have no mask: they have to be
+    given.
 
     - `serving_default`: the posterior's mean `z` `[batch, latent]` and every modality's
       expected value.
     - `encode`: `loc` and `log_variance` of the posterior, `[batch, latent]`.
-    - `decode`: from `z` `[batch, latent]` (and the conditions of a model that has some) to
-      every modality's expected value.
+    - `decode`: from `z` `[batch, latent]` (and the conditions and covariates of a model that has
+      some) to every modality's expected value.
     - `generate`: also takes `num_samples`, `seed` `[2]` and `temperature`; every
       modality's expected value, `[num_samples, batch, ...]`, and `z`.
     - `sample`: the same from nothing, `[num_samples, ...]`; not for a model that has
-      conditions.
+      conditions or covariates.
     - `log_likelihood`: also takes `num_samples` and `seed`; the importance-sampled
-      `log_likelihood` of what each example has (given the conditions of a model that has
-      some), its `standard_error` and the `effective_sample_size`, `[batch]`.
+      `log_likelihood` of what each example has (given the conditions and covariates of a
+      model that has some), its `standard_error` and the `effective_sample_size`, `[batch]`.
     - `impute`: also takes `num_samples`, `seed` and `quantiles` `[3]` (`quantiles_name`); what is
       missing filled in, with standard deviations, quantiles and probabilities of classes
       (`tf_mvae.serving.imputation`). Models of sequences, and of likelihoods that cannot be
@@ -81,7 +82,8 @@ def signatures(model: BaseVAE) -> dict[str, Function]:
     """
     functions = _Functions(model)
     latent = tf.TensorSpec([None, model.latent_dim], name="z")
-    conditions = [spec for spec in named.value_specs(model) if spec.name in model.conditions]
+    values = named.value_specs(model)
+    conditions = [spec for spec in values if spec.name in model.given_to_decoders]
     found = {
         "decode": trace(functions.decode, [latent, *conditions]),
         **_of_examples(model, functions.serving_default),

@@ -61,7 +61,7 @@ def export_text(
     texts = text_modalities(model)
     names = [modality.name for modality in model.modalities]
     spelled = {name for name, found in tokenizers.items() if isinstance(found, Vocabulary)}
-    if set(names) != set(texts) or set(names) != spelled or model.conditions:
+    if set(names) != set(texts) or set(names) != spelled or model.given_to_decoders:
         raise UserError("--format=text is for models all of whose modalities are text in sub-words")
     library = _tensorflow_text()
 

@@ -8,6 +8,7 @@ import keras
 import numpy as np
 
 from tf_mvae import checks, models
+from tf_mvae.covariate import Covariate
 from tf_mvae.data.pairing import with_masks
 from tf_mvae.data.pipeline import Split
 from tf_mvae.errors import UserError
@@ -26,6 +27,7 @@ __all__ = [
     "SETTINGS",
     "build_model",
     "load_split",
+    "make_covariates",
     "make_modalities",
     "modality_names",
     "model_class",
@@ -68,6 +70,8 @@ def build_model(config: RunConfig, steps_per_epoch: int) -> models.BaseVAE:
         networks = preset.make.experiment_arguments(registry.get(config.experiment), modalities)
         own = {s.name if s.argument is None else s.argument: s.name for s in preset.settings}
         own.pop("", None)
+        if covariates := make_covariates(config):
+            networks = {**networks, "covariates": covariates}
         model = preset.make(
             modalities,
             latent_dim=config.latent_dim,
@@ -144,7 +148,8 @@ def load_split(config: RunConfig, name: str, masks: Masks | None = None) -> Spli
         return split
     names = list(modality_names(config))
     first = _first(config, names)
-    return split.only(sorted(names, key=lambda name: name != first)[:most])
+    kept = sorted(names, key=lambda name: name != first)[:most]
+    return split.only([*kept, *(covariate.name for covariate in make_covariates(config))])
 
 
 def outside_labels(config: RunConfig, name: str) -> np.ndarray:
@@ -216,6 +221,14 @@ def modality_names(config: RunConfig) -> dict[str, tuple[str, ...]]:
     weights = config.likelihood_weight, config.get("cross_weight", {})
     made = experiment.modalities(*weights, **options)
     return {m.name: m.column_names if m.mask_shape else () for m in made}
+
+
+def make_covariates(config: RunConfig) -> list[Covariate]:
+    """Returns new covariates of a run's model; none for most experiments."""
+    experiment = registry.get(config.experiment)
+    if experiment.covariates is None:
+        return []
+    return experiment.covariates(**options_of(config, experiment))
 
 
 def _check_weights(config: RunConfig, modalities: Sequence[Modality], more: set[str]) -> None:

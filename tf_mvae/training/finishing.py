@@ -39,11 +39,16 @@ def draw(model: BaseVAE, batch: Any, config: RunConfig) -> dict[str, tf.Tensor]:
 def _write_pictures(
     model: BaseVAE, batch: Any, folder: pathlib.Path, config: RunConfig
 ) -> list[pathlib.Path]:
+    if model.covariates:
+        logging.info("no pictures: a model with covariates has one for each of their values")
+        return []
     return write_pictures(model, batch, folder, config.seed, registry.get(config.experiment).tasks)
 
 
 def tell(model: BaseVAE, batch: Any, seed: int) -> str:
     """Has the model say what it makes of some test examples."""
+    if model.covariates:
+        return ""
     with averaged(model):
         return sentences_of(model, batch, seed=seed)
 
@@ -146,10 +151,11 @@ def _print_summary(directory: RunDirectory, best: Position, model: BaseVAE) -> N
     classes = [m for m in model.modalities if m.likelihood.is_categorical]
     run_dir = f"--run_dir={directory.path}"
     flags = [run_dir, *(f"--condition={m.name}={_one_class(m)}" for m in classes[:1])]
-    print(
-        f"next: {shlex.join(['python', '-m', 'tf_mvae.generate', *flags])}\n"
-        f"      {shlex.join(['python', '-m', 'tf_mvae.evaluate', run_dir])}"
-    )
+    commands = [["evaluate", run_dir]]
+    if not model.covariates:  # whose values nobody knows here
+        commands.insert(0, ["generate", *flags])
+    lines = [shlex.join(["python", "-m", f"tf_mvae.{name}", *rest]) for name, *rest in commands]
+    print("next: " + "\n      ".join(lines))
 
 
 def _one_class(modality: Modality) -> str:

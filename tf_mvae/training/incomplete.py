@@ -11,7 +11,13 @@ from tf_mvae.data.pipeline import Split
 from tf_mvae.errors import UserError
 from tf_mvae.experiments import registry
 from tf_mvae.settings import Setting
-from tf_mvae.training.build import load_split, modality_names, model_class, outside_labels
+from tf_mvae.training.build import (
+    load_split,
+    make_covariates,
+    modality_names,
+    model_class,
+    outside_labels,
+)
 from tf_mvae.training.config import RunConfig
 
 __all__ = ["SETTINGS", "batch_composition", "incomplete_split", "mask_of_batch"]
@@ -147,7 +153,7 @@ def mask_of_batch(composition: Sequence[strata.Stratum]) -> dict[str, np.ndarray
 
 def _masks(config: RunConfig, split: Split, name: str) -> dict[str, np.ndarray]:
     """Returns what the flags leave of a split."""
-    names = sorted(split.dataset.element_spec["x"])
+    names = _modalities(config, split)
     seed = config.seed + (0 if name == "train" else 2**20)
     if config.missing_by_class:
         masks = _missing_by_class(config, split, name, seed)
@@ -165,7 +171,7 @@ def _paired(config: RunConfig, split: Split, name: str, seed: int) -> dict[str, 
         # As many for their number as the training split has, so that they hold no more information.
         train = _whole_rows(load_split(config, "train")).sum()
         fraction, examples = min(1.0, examples / max(train, 1)), None
-    names, rows = sorted(split.dataset.element_spec["x"]), _whole_rows(split)
+    names, rows = _modalities(config, split), _whole_rows(split)
     had = [part for part in names if np.any((split.presence or {}).get(part, True))]
     labels = _classes(config, split, name)
     labels = np.zeros(len(rows), int) if labels is None else labels
@@ -173,6 +179,12 @@ def _paired(config: RunConfig, split: Split, name: str, seed: int) -> dict[str, 
     for part, kept in pairing.paired_masks(labels[rows], had, fraction, examples, seed).items():
         masks[part][rows] = kept
     return masks
+
+
+def _modalities(config: RunConfig, split: Split) -> list[str]:
+    """Returns the names of a split's modalities."""
+    given = {covariate.name for covariate in make_covariates(config)}
+    return sorted(set(split.dataset.element_spec["x"]) - given)
 
 
 def _whole_rows(split: Split) -> np.ndarray:

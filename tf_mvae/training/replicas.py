@@ -138,8 +138,8 @@ class Replicas:
         callback_list = keras.callbacks.CallbackList(
             callbacks, model=model, epochs=epochs, steps=steps_per_epoch, verbose=verbose
         )
-        batches = iter(check_dataset(x, model.modalities))
-        validation = check_dataset(validation_data, model.modalities)
+        batches = iter(check_dataset(x, model.batch_inputs))
+        validation = check_dataset(validation_data, model.batch_inputs)
         callback_list.on_train_begin()
         votes = None
         for epoch in range(initial_epoch, epochs):

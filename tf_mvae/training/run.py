@@ -111,7 +111,7 @@ class Run:
                 the same one, all runs see the same data.
         """
         batches = evaluation_batches(self.split(split), batch_size, seed)
-        return check_dataset(batches, self.model.modalities)
+        return check_dataset(batches, self.model.batch_inputs)
 
 
 def load_run(

@@ -134,7 +134,8 @@ def _make_trainer(
     """Returns a trainer of a new sampler, which takes the place of the model's."""
     keras.utils.set_random_seed(settings.seed)
     model.set_sampler(None)
-    sampler = KINDS[settings.kind](model.latent_dim, model.num_columns)
+    sizes = {"num_covariates": model.num_covariates} if model.num_covariates else {}
+    sampler = KINDS[settings.kind](model.latent_dim, model.num_columns, **sizes)
     trainer = SamplerTrainer(model, sampler, settings.seed)
     optimizer = make_optimizer(settings.learning_rate, steps_per_epoch * settings.epochs)
     trainer.compile(optimizer, jit_compile=bool(config.jit_compile))

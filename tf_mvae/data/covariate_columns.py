@@ -55,7 +55,7 @@ def with_roles(
     Args:
         make: The class.
         columns: All columns.
-        modalities: By modality its columns. Covariates among them are left out, and so is a
+        modalities: By modality its columns. Covariates among them are omitted, and so is a
             modality of covariates alone.
         roles: By column; data if omitted.
 

@@ -1,6 +1,7 @@
-"""Compares kinds of samplers on one run: an analysis, the fit's loss and speed, and a draw's time.
+r"""Compares kinds of samplers on one run: an analysis, the fit's loss and speed, and a draw's time.
 
-    python benchmarks/samplers.py --run_dir=RUN --epochs=30 --analysis=coherence
+    python benchmarks/samplers.py --run_dir=RUN --epochs=30 --analysis=generation \
+      --output=benchmarks/results/samplers.json
 
 Fits each kind to the run's best checkpoint, which stays as it is, and prints a row for each, and
 for the run's posterior q (`q`). A draw is 64 samples of every modality given one of them, by an
@@ -28,6 +29,8 @@ from tf_mvae.serving import export_saved_model  # noqa: E402
 from tf_mvae.training import Run, load_run  # noqa: E402
 
 KINDS = {
+    "mixture_flow": lambda *sizes: samplers.MixtureFlow(*sizes),
+    "mixture_flow, 128 Gaussians": lambda *sizes: samplers.MixtureFlow(*sizes, num_components=128),
     "coupling_flow": lambda *sizes: samplers.CouplingFlow(*sizes),
     "coupling_flow, 16 layers": lambda *sizes: samplers.CouplingFlow(*sizes, num_layers=16),
     "coupling_flow, 4 layers": lambda *sizes: samplers.CouplingFlow(*sizes, num_layers=4),
@@ -123,12 +126,13 @@ def main() -> None:
 
     rows: dict[str, Any] = {"q": {"draw": draw(run), "results": analyze()}}
     print("q", json.dumps(rows["q"]), flush=True)
+    rows["q"]["run"] = pathlib.Path(given.run_dir).name
     for kind in given.kinds:
         found = fit(run, kind, given)
         rows[kind] = {"fit": found, "draw": draw(run), "results": analyze()}
         print(kind, json.dumps(rows[kind]), flush=True)
-    if given.output is not None:
-        given.output.write_text(json.dumps(rows, indent=1))
+        if given.output is not None:
+            given.output.write_text(json.dumps(rows, indent=1) + "\n")
 
 
 if __name__ == "__main__":

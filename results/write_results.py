@@ -12,7 +12,7 @@ import json
 import pathlib
 import re
 
-from result_tables import comparison, digits, generation, imputation, pictures, sentences
+from result_tables import comparison, digits, generation, imputation, pictures, samplers, sentences
 from result_tables.kept import Result
 
 HERE = pathlib.Path(__file__).parent
@@ -60,6 +60,8 @@ def main() -> None:
     for experiment in ("mnist", "fashion_mnist"):
         text = generation.objectives_table(results, experiment)
         fill(DOCS / "objectives.md", f"sampled {experiment}", text)
+    kinds = HERE.parent / "benchmarks" / "results" / "samplers.json"
+    fill(DOCS / "samplers.md", "samplers", samplers.samplers_table(kinds))
     fill(DOCS / "objectives.md", "objectives", digits.objective_table(results))
     fill(DOCS / "generation.md", "quickstart", generation.generation_tables(results, "quickstart"))
     fill(DOCS / "tables.md", "imputation", imputation.imputation_tables(results))

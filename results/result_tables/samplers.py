@@ -1,0 +1,41 @@
+"""Kinds of samplers compared on one run, by `benchmarks/samplers.py`."""
+
+import json
+import pathlib
+from typing import Any
+
+from result_tables.generation import figure
+from result_tables.kept import table
+
+_FIGURES = {
+    "image from label: named right": "image | label: coherence",
+    "FD": "image | label: Frechet distance",
+    "variance / reconstructions": "image | label: variance / reconstructions",
+    "label from image": "label | image: coherence",
+    "from nothing: image and label agree": "image from the prior: coherence",
+    "from nothing: FD": "image from the prior: Frechet distance",
+}
+
+
+def samplers_table(path: pathlib.Path) -> str:
+    """A row for q and for each kind of sampler, and reconstructions for scale."""
+    if not path.exists():
+        return "No run yet."
+    found: dict[str, Any] = json.loads(path.read_text())
+    head = ["z from", "steps", "seconds", "KL", *_FIGURES, "64 images, ms", "exported, ms"]
+    rows = []
+    for kind, row in found.items():
+        fit, draw = row.get("fit"), row["draw"]
+        cells = (
+            [str(fit["steps"]), f"{fit['seconds']:.0f}", f"{fit['kl']:.2f}"] if fit else ["-"] * 3
+        )
+        cells += [figure(row["results"].get(name)) for name in _FIGURES.values()]
+        rows.append([kind, *cells, f"{draw['eager_ms']:.1f}", f"{draw['exported_ms']:.1f}"])
+    scale = {
+        "image from label: named right": "image, reconstructions: coherence",
+        "FD": "image, reconstructions: Frechet distance",
+    }
+    results = found["q"]["results"]
+    cells = [figure(results.get(scale.get(name, ""))) for name in _FIGURES]
+    rows.append(["reconstructions, for scale", "-", "-", "-", *cells, "-", "-"])
+    return table(head, rows)

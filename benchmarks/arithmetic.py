@@ -96,7 +96,7 @@ def mean_subset_size(model: MVAE) -> float:
     sizes = range(2, size)
     if not model.num_random_subsets:
         return 0.0
-    uniform = model.subset_distribution == "uniform_subsets"
+    uniform = model.objective.subset_distribution == "uniform_subsets"
     weight = [math.comb(size, n) if uniform else 1 for n in sizes]
     return sum(n * w for n, w in zip(sizes, weight, strict=True)) / sum(weight)
 

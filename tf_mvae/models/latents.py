@@ -250,17 +250,27 @@ class LatentModel(NetworkModel):
         as it is. The covariates of one example, `[1, *shape]`, are given throughout.
         """
         value_seed, latent_seed = tf.unstack(random.split(random.fold_in(seed, 1), 2), num=2)
-        parameters = self.likelihood_parameters(z, names, given)
-        seeds = tf.unstack(random.split(value_seed, len(names)), num=len(names))
-        likelihoods = {m.name: m.likelihood for m in self.targets}
-        x = {
-            name: likelihoods[name].distribution(parameters[name]).sample(seed=own)
-            for name, own in zip(names, seeds, strict=True)
-        }
+        x = self._drawn_values(z, names, value_seed, given)
         x |= {name: tf.repeat(value, tf.shape(z)[0], axis=0) for name, value in given.items()}
         x, mask = self._unpacked(x, None)
         found = self.sampler.of(self._context(x, mask)).sample(1, latent_seed, scale)[0]
         return tf.ensure_shape(found, [None, self.latent_dim])
+
+    def _drawn_values(
+        self,
+        z: tf.Tensor,
+        names: Sequence[str],
+        seed: tf.Tensor,
+        given: Mapping[str, tf.Tensor],
+    ) -> dict[str, tf.Tensor]:
+        """Returns `x ~ p(x | z)` of the modalities that are named, for z of `[batch, latent]`."""
+        parameters = self.likelihood_parameters(z, names, given)
+        seeds = tf.unstack(random.split(seed, len(names)), num=len(names))
+        likelihoods = {m.name: m.likelihood for m in self.targets}
+        return {
+            name: likelihoods[name].distribution(parameters[name]).sample(seed=own)
+            for name, own in zip(names, seeds, strict=True)
+        }
 
     def _resampled(
         self,

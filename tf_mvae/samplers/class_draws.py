@@ -4,8 +4,8 @@ from collections.abc import Mapping
 
 import tensorflow as tf
 
+from tf_mvae.batch import present_mask
 from tf_mvae.models import BaseVAE
-from tf_mvae.ops import random
 
 __all__ = ["draw_classes"]
 
@@ -40,16 +40,19 @@ def draw_classes(
     others = [m for m in model.modalities if m not in classes]
     if not classes or not others:
         return dict(x), dict(mask), tf.ones(tf.shape(z)[:1])
-    found = [tf.reshape(mask[m.name], [tf.shape(z)[0], -1]) for m in others if m.name in mask]
-    counts = tf.cast(tf.reduce_any(tf.concat(found, axis=1) > 0, axis=1), tf.float32)
-    names = [modality.name for modality in classes]
-    parameters = model.likelihood_parameters(z, names, x)
-    seeds = tf.unstack(random.split(seed, len(classes)), num=len(classes))
-    x, mask = dict(x), dict(mask)
-    for modality, own in zip(classes, seeds, strict=True):
-        name = modality.name
-        drawn = modality.likelihood.distribution(parameters[name]).sample(seed=own)
-        missing = (mask[name] <= 0) & (counts > 0)
-        x[name] = tf.where(missing, tf.cast(drawn, x[name].dtype), x[name])
-        mask[name] = tf.where(missing, 1.0, mask[name])
-    return x, mask, counts
+    there = {m.name: mask[m.name] for m in others if m.name in mask}
+    counts = tf.cast(tf.reduce_any(present_mask(there, others) > 0, axis=1), tf.float32)
+    missing = {m.name: (mask[m.name] <= 0) & (counts > 0) for m in classes}
+
+    def completed():
+        drawn = model._drawn_values(z, list(missing), seed, x)
+        return {
+            name: tf.where(gaps, tf.cast(drawn[name], x[name].dtype), x[name])
+            for name, gaps in missing.items()
+        }
+
+    # Complete batches, the usual case, decode nothing.
+    some = tf.reduce_any([tf.reduce_any(gaps) for gaps in missing.values()])
+    values = tf.cond(some, completed, lambda: {name: tf.identity(x[name]) for name in missing})
+    masks = {name: tf.where(gaps, 1.0, mask[name]) for name, gaps in missing.items()}
+    return {**x, **values}, {**mask, **masks}, counts

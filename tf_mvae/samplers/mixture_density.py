@@ -7,6 +7,7 @@ import tensorflow as tf
 
 from tf_mvae import checks
 from tf_mvae.posteriors import Context, GaussianMixture
+from tf_mvae.samplers.components import component_layer, gaussian_components
 from tf_mvae.samplers.sampler import LatentSampler
 
 __all__ = ["MixtureDensity"]
@@ -44,28 +45,21 @@ class MixtureDensity(LatentSampler):
         super().__init__(latent_dim, num_columns, width, **kwargs)
         self.num_components = checks.positive_integer("num_components", num_components)
 
-        def dense(units, name, **kwargs):
-            return keras.layers.Dense(units, dtype="float32", name=name, **kwargs)
-
         size = self.num_components * self.latent_dim
-        self.logits = dense(self.num_components, "logits", kernel_initializer="zeros")
-        self.log_factors = dense(size, "log_factors", kernel_initializer="zeros")
-        # Components that begin alike would stay alike.
-        spread = keras.initializers.RandomNormal(stddev=0.5, seed=0)
-        self.steps = dense(size, "steps", kernel_initializer="zeros", bias_initializer=spread)
+        self.logits = component_layer(self.num_components, "logits")
+        self.log_factors = component_layer(size, "log_factors")
+        self.steps = component_layer(size, "steps", spread=True)
         self._build_on_zeros()
 
     def of(self, context: Context) -> GaussianMixture:
         """See `LatentSampler.of`."""
         features = self.features(context)
-        shape = [-1, self.num_components, self.latent_dim]
-        steps, log_factors = (
-            tf.reshape(layer(features), shape) for layer in (self.steps, self.log_factors)
+        steps, log_factors, weight = gaussian_components(
+            features, self.steps, self.log_factors, self.logits
         )
         log_variance = context.log_variance[:, tf.newaxis]
         loc = context.loc[:, tf.newaxis] + tf.exp(0.5 * log_variance) * steps
-        log_variance += 16.0 * tf.tanh(log_factors / 16.0)
-        return GaussianMixture(loc, log_variance, tf.nn.softmax(self.logits(features)))
+        return GaussianMixture(loc, log_variance + log_factors, weight)
 
     def get_config(self) -> dict[str, Any]:
         """See `LatentSampler.get_config`."""

@@ -6,12 +6,11 @@ import keras
 import tensorflow as tf
 
 from tf_mvae import checks
+from tf_mvae.samplers.components import component_layer, gaussian_components
 from tf_mvae.samplers.coupling_flow import CouplingFlow
 from tf_mvae.samplers.flow_posterior import MixtureFlowPosterior
 
 __all__ = ["MixtureFlow"]
-
-_MAX_LOG_VARIANCE = 16.0
 
 
 @keras.saving.register_keras_serializable("tf_mvae")
@@ -30,68 +29,30 @@ class MixtureFlow(CouplingFlow):
 
     posterior_type = MixtureFlowPosterior
 
-    def __init__(
-        self,
-        latent_dim: int,
-        num_columns: int,
-        num_layers: int = 8,
-        units: int = 256,
-        width: int = 256,
-        max_log_scale: float = 2.0,
-        permutation_seed: int = 0,
-        num_components: int = 32,
-        **kwargs,
-    ):
+    def __init__(self, *sizes: int, num_components: int = 32, **kwargs):
         """Creates the flow and all its weights.
 
         Args:
-            latent_dim: See `CouplingFlow`, as all but the last.
-            num_columns: The model's `num_columns`.
-            num_layers: K, the number of coupling layers.
-            units: Width of the two hidden layers of a coupling layer's network.
-            width: Size of the features of a subset.
-            max_log_scale: Bound of a coupling layer's log-scales.
-            permutation_seed: Seed of the permutations.
+            *sizes: Those of `CouplingFlow`, `latent_dim` and `num_columns` first.
             num_components: The number of Gaussians.
-            **kwargs: Keras' own arguments for a layer.
+            **kwargs: The arguments of `CouplingFlow` by name.
 
         Raises:
             UserError: A size is below 1, or the bound is not positive.
         """
         self.num_components = checks.positive_integer("num_components", num_components)
-        super().__init__(
-            latent_dim,
-            num_columns,
-            num_layers,
-            units,
-            width,
-            max_log_scale,
-            permutation_seed,
-            **kwargs,
-        )
+        super().__init__(*sizes, **kwargs)
 
     def _build_base(self) -> None:
         """See `CouplingFlow`: layers for the components' weights, means and variances."""
         size = self.num_components * self.latent_dim
-
-        def dense(units, name, **kwargs):
-            return keras.layers.Dense(
-                units, kernel_initializer="zeros", dtype="float32", name=name, **kwargs
-            )
-
-        spread = keras.initializers.RandomNormal(stddev=0.5, seed=0)
-        self.logits = dense(self.num_components, "logits")
-        self.means = dense(size, "means", bias_initializer=spread)
-        self.log_variances = dense(size, "log_variances")
+        self.logits = component_layer(self.num_components, "logits")
+        self.means = component_layer(size, "means", spread=True)
+        self.log_variances = component_layer(size, "log_variances")
 
     def _base_parameters(self, features: tf.Tensor) -> tuple[tf.Tensor, ...]:
         """See `CouplingFlow`: means, log-variances and weights."""
-        shape = [-1, self.num_components, self.latent_dim]
-        means, raw = (
-            tf.reshape(layer(features), shape) for layer in (self.means, self.log_variances)
-        )
-        log_variances = _MAX_LOG_VARIANCE * tf.tanh(raw / _MAX_LOG_VARIANCE)
-        return means, log_variances, tf.nn.softmax(self.logits(features))
+        return gaussian_components(features, self.means, self.log_variances, self.logits)
 
     def get_config(self) -> dict[str, Any]:
         """See `LatentSampler.get_config`."""

@@ -109,7 +109,8 @@ def draw_parts(
         safe = tf.where(tf.math.is_finite(own), own, tf.zeros([], own.dtype))
         sample = part.distribution(safe).sample(seed=random.fold_in(seed, place))
         sample = tf.where(tf.math.is_nan(each), np.nan, tf.cast(sample, tf.float32))
-        # A distribution of the user's may have lost its shape in a graph.
-        sample = tf.ensure_shape(sample, [None, None, *part.event_shape])
+        if sample.shape.rank is None:  # a distribution of the user's has lost it in a graph
+            shape = [None, None, *modality.mask_shape, *part.event_shape]
+            sample = tf.ensure_shape(sample, shape)
         found.append((expected, sample))
     return found

@@ -82,7 +82,10 @@ setup(
     ext_modules=[Extension("tf_mvae.ops.libgaussian_product", [])] if can_compile() else [],
     cmdclass={"build_ext": BuildCustomOp},
     packages=find_packages(include=["tf_mvae", "tf_mvae.*"]),
-    package_data={"tf_mvae": ["py.typed"], "tf_mvae.serving.server": ["page/*"]},
+    package_data={
+        "tf_mvae": ["py.typed", "pretrained/*"],
+        "tf_mvae.serving.server": ["page/*"],
+    },
     python_requires=">=3.11",
     install_requires=[
         # The CPU and the CUDA build alike: `tensorflow[and-cuda]` satisfies it too.
@@ -120,6 +123,7 @@ setup(
         "hub": ["huggingface_hub>=0.30"],  # model.push_to_hub, tf_mvae.from_hub
         "mlflow": ["mlflow-skinny>=2.20"],  # --tracker=mlflow: the client without its server
         "wandb": ["wandb>=0.19"],  # --tracker=wandb
+        "tune": ["optuna>=4"],  # docs/hyperparameters.md
         "serve": SERVE,
         "test": [
             *SERVE,
@@ -142,6 +146,7 @@ setup(
         "lint": [
             "ruff==0.17.*",
             "codespell>=2.4,<3",  # spelling; docs/check_words.py looks for phrases
+            "mypy==2.4.*",  # the types of the public surface; a new minor version finds new errors
         ],
         # The documentation site. Material 9 is in maintenance until May 2027; it is pinned below
         # the next major version, as MkDocs is, whose version 2 has no plugins.

@@ -61,13 +61,17 @@ def _table(runs: Sequence[Mapping[str, Any]]) -> str:
     """Returns the table of one budget: means over seeds, and the worst seed in parentheses."""
     budget = ", ".join(f"{name} {value}" for name, value in runs[0]["budget"].items())
     head = ["model", "side", "seeds", *(f"{n} given" for n in _GIVEN), "joint", "FD, 4 given",
-            "coverage, 4 given", "steps/s", "peak MiB"]  # fmt: skip
+            "coverage, 4 given", "steps/s", "training, s", "peak MiB"]  # fmt: skip
     lines = [
         f"Budget: {budget}; backgrounds {runs[0]['backgrounds'][:16]}. Means over seeds, the worst "
-        "seed in parentheses. FD: Frechet distance in the judges' features.",
+        "seed in parentheses. FD: Frechet distance in the judges' features. Training includes a "
+        f"sampler's.{_judges(runs)}{_load(runs)}",
         "",
         f"| {' | '.join(head)} |",
         f"|{' --- |' * len(head)}",
+        # There are ten equally frequent digits: a random image shows the right one with probability
+        # 0.1, and five random images all show the same one with probability 0.1^4.
+        f"| useless: ignores what is given | | |{' 0.100 |' * len(_GIVEN)} 0.000 | | | | | |",
     ]
     pairs = dict.fromkeys((run["model"], run["side"]) for run in runs)
     for model, side in pairs:
@@ -82,13 +86,36 @@ def _table(runs: Sequence[Mapping[str, Any]]) -> str:
         cells.append(_cell([run["frechet"]["4"][0] for run in own], max, 1))
         cells.append(_cell([run["coverage"]["4"][0] for run in own], min))
         cells.append(_cell([run["steps_per_second"] for run in own], min, 2))
+        seconds = [run["training_seconds"] + run.get("sampler_seconds", 0) for run in own]
+        cells.append(_cell(seconds, max, 0))
         cells.append(_cell([run["peak_bytes"] / 2**20 for run in own], max, 0))
         lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines + _agreement(runs))
 
 
+def _judges(runs: Sequence[Mapping[str, Any]]) -> str:
+    """Returns a sentence on how often the judges are right on real test images."""
+    found = [np.mean(list(run["judges"].values())) for run in runs if "judges" in run]
+    return f" The judges are right on {np.mean(found):.1%} of real test images." if found else ""
+
+
+def _load(runs: Sequence[Mapping[str, Any]]) -> str:
+    """Returns a sentence on other work that the machine had, if it had some."""
+    found = [run["load_before"] for run in runs if "load_before" in run]
+    if not found or max(found) < 1.5:
+        return ""
+    return (
+        f" The machine's load before a run was {min(found):.1f} to {max(found):.1f}: other work "
+        "was running, and speeds mean little."
+    )
+
+
 def _agreement(runs: Sequence[Mapping[str, Any]]) -> list[str]:
-    """Returns, for each model of both sides, the difference of coherence and its error."""
+    """Returns a table of the models of both sides: difference of coherence, and of speed.
+
+    The error of a difference is that of the test examples, and with several seeds that of the
+    seeds' spread, which holds both.
+    """
     lines = []
     for model in dict.fromkeys(run["model"] for run in runs):
         sides = {
@@ -105,11 +132,19 @@ def _agreement(runs: Sequence[Mapping[str, Any]]) -> list[str]:
                 np.mean([run["coherence"][n][1] ** 2 for run in own]) / len(own)
                 for own in sides.values()
             ]
-            if min(map(len, values)) > 1:  # the spread over seeds holds that of examples
+            if min(map(len, values)) > 1:
                 squares = [np.var(part, ddof=1) / len(part) for part in values]
-            cells.append(f"{difference:+.3f} +- {np.sqrt(sum(squares)):.3f}")
-        lines.append(f"- {model}, ours less MultiVae's with 1 to 4 given: {', '.join(cells)}")
-    return ["", *lines] if lines else []
+            cells.append(f"{difference:+.3f} ± {np.sqrt(sum(squares)):.3f}")
+        ours, theirs = (
+            np.median([run["steps_per_second"] for run in own]) for own in sides.values()
+        )
+        speeds = [f"{1000 / ours:.1f}", f"{1000 / theirs:.1f}", f"{ours / theirs:.2f}"]
+        lines.append(f"| {' | '.join([model, *cells, *speeds])} |")
+    if not lines:
+        return []
+    head = ["ours less MultiVae's", *(f"{n} given" for n in _GIVEN), "step, ms", "MultiVae's, ms",
+            "times as fast"]  # fmt: skip
+    return ["", f"| {' | '.join(head)} |", f"|{' --- |' * len(head)}", *lines]
 
 
 def _cell(values: Sequence[float], worst: Any, digits: int = 3) -> str:

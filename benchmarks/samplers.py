@@ -21,6 +21,7 @@ from typing import Any
 sys.path.insert(0, str(pathlib.Path(__file__).parents[1]))
 
 import tensorflow as tf  # noqa: E402
+from sampler_kinds import KINDS  # noqa: E402
 
 from tf_mvae import samplers  # noqa: E402
 from tf_mvae.data.pipeline import training_batches  # noqa: E402
@@ -28,15 +29,6 @@ from tf_mvae.evaluation import ANALYSES, Settings  # noqa: E402
 from tf_mvae.serving import export_saved_model  # noqa: E402
 from tf_mvae.training import Run, load_run  # noqa: E402
 
-KINDS = {
-    "mixture_flow": lambda *sizes: samplers.MixtureFlow(*sizes),
-    "mixture_flow, 128 Gaussians": lambda *sizes: samplers.MixtureFlow(*sizes, num_components=128),
-    "coupling_flow": lambda *sizes: samplers.CouplingFlow(*sizes),
-    "coupling_flow, 16 layers": lambda *sizes: samplers.CouplingFlow(*sizes, num_layers=16),
-    "coupling_flow, 4 layers": lambda *sizes: samplers.CouplingFlow(*sizes, num_layers=4),
-    "mixture_density, 32": lambda *sizes: samplers.MixtureDensity(*sizes),
-    "mixture_density, 128": lambda *sizes: samplers.MixtureDensity(*sizes, num_components=128),
-}
 DRAWN = 64  # samples of a draw
 DRAWS = 30  # times that it is timed
 
@@ -45,7 +37,7 @@ def fit(run: Run, kind: str, given: argparse.Namespace) -> dict[str, float]:
     """Fits a sampler and attaches it; returns its time and its loss on the validation split."""
     model, train = run.model, run.seen_split("train")
     model.set_sampler(None)
-    sampler = KINDS[kind](model.latent_dim, model.num_columns)
+    sampler = KINDS[kind](run, model.latent_dim, model.num_columns)
     epochs, steps = given.epochs, train.num_examples // given.batch_size
     if given.steps is not None:
         epochs, steps = 1, min(steps, given.steps)

@@ -1,5 +1,5 @@
-# The GPU's half of the library: needs nvcc alone, no TensorFlow. The Makefile includes this
-# file, and it works by itself too: make -f gpu.mk gpu_compile
+# The GPU's part of the library, which needs nvcc but not TensorFlow. The Makefile includes this
+# file; it can also be used alone: make -f gpu.mk gpu_compile
 
 NVCC ?= nvcc
 GPU_BUILD ?= build/gpu
@@ -25,7 +25,7 @@ $(GPU_BUILD)/gaussian_product_gpu_%: $(GPU_BUILD)/gaussian_product_gpu_%.o \
   $(GPU_BUILD)/gaussian_product_gpu.o
 	$(NVCC) $(GPU_CODE) $^ -o $@
 
-# What each kernel takes of a multiprocessor: registers and, ideally nothing, spills.
+# The registers and the spilled bytes of each kernel (ideally 0).
 gpu_registers:
 	@$(foreach a,$(GPU_ARCHITECTURES),$(NVCC) -std=c++17 -O3 -arch=sm_$(a) --ptxas-options=-v \
 	  -x cu -c $(GPU_LIB)/gaussian_product_gpu.cu.cc -o /dev/null 2>&1 | python3 gpu_registers.py;)

@@ -1,4 +1,4 @@
-"""Writes what ptxas says of each kernel, on standard input, as rows of a Markdown table."""
+"""Converts ptxas messages on standard input to rows of a Markdown table, one per kernel."""
 
 import re
 import sys
@@ -10,7 +10,7 @@ TYPES = {"f": "float", "d": "double"}
 
 
 def main() -> None:
-    """Reads the messages and prints the rows, in order."""
+    """Reads the messages and prints the sorted rows."""
     rows, kernel, spills = [], None, None
     for line in sys.stdin:
         if match := ENTRY.search(line):
@@ -22,7 +22,7 @@ def main() -> None:
             rows.append((*kernel, int(match[1]), *map(int, spills)))
             kernel = None
     if not rows:
-        sys.exit("ptxas told of no kernel")
+        sys.exit("the input has no ptxas message of a kernel; compile with --ptxas-options=-v")
     for row in sorted(rows):
         print("| " + " | ".join(map(str, row)) + " |")
 

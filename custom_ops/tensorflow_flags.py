@@ -1,4 +1,4 @@
-"""Prints the installed TensorFlow's minor version and the flags that an op is built with."""
+"""Prints the minor version of the installed TensorFlow and the compiler flags for its ops."""
 
 import importlib.metadata
 import os
@@ -7,7 +7,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 
 def main() -> None:
-    """Prints `2.21 -I… -D… -L… -l…`, or nothing where there is no TensorFlow."""
+    """Prints `2.21 -I… -D… -L… -l…`, or nothing if TensorFlow is not installed."""
     try:
         version = importlib.metadata.version("tensorflow")
         import tensorflow as tf

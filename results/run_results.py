@@ -27,7 +27,7 @@ HERE = pathlib.Path(__file__).parent
 ROOT = HERE.parent
 
 # What the documents show of a run, where it has them.
-_PICTURES = ("image_given_attributes", "tasks")
+_PICTURES = ("image_given_attributes", "sampled_colourisation", "tasks")
 _SENTENCES = ("translation", "translation_baseline")
 _FIRST = 4  # sentences of each direction
 
@@ -80,7 +80,7 @@ def keep(run_dir: pathlib.Path, target: pathlib.Path) -> None:
 def _named(line: str) -> str:
     """Leaves a data set's name and version of where it lay."""
     flag, _, path = line.rstrip("\n").partition("=")
-    if flag not in ("--dataset_dir", "--table"):
+    if flag not in ("--dataset_dir", "--table", "--schema"):
         return line
     return f"{flag}={data_name(path)}\n"
 
@@ -94,6 +94,7 @@ def main() -> None:
         "--dataset_dir", help="for transformations-…, attributes-… and translation-…"
     )
     parser.add_argument("--table", help="for imputation: a file, or a folder of files")
+    parser.add_argument("--schema", help="for imputation: the table's, if not inferred")
     parser.add_argument("--evaluate_only", action="store_true", help="also if it was done before")
     parser.add_argument("--train_only", action="store_true")
     parser.add_argument("names", nargs="*", metavar="NAME")
@@ -111,6 +112,8 @@ def main() -> None:
         data = f"--data_dir={pathlib.Path(arguments.data_dir).resolve()}"
         if not arguments.evaluate_only:
             flags = [f"--{place}={other}"] if other else []
+            if other and arguments.schema and place == "table":
+                flags.append(f"--schema={pathlib.Path(arguments.schema).resolve()}")
             run("train", *RUNS[name], *flags, data, f"--run_dir={run_dir}")
         if not arguments.train_only:
             take_networks(run_dir, name)

@@ -5,7 +5,7 @@
 `evaluation.json` of every run in `results/runs/` (`results/run_results.py` makes these), from
 `rows.csv` of every sweep there (`python -m tf_mvae.sweep` makes these), the paper's own numbers in
 `results/paper.json`, and the tables that `benchmarks/training_step.py`,
-`step_profile.py` and `quality_for_time.py` left.
+`step_profile.py`, `quality_for_time.py` and `field.py` left.
 """
 
 import json
@@ -53,6 +53,7 @@ def main() -> None:
             fill(page, folder.name, digits.weak_supervision(folder))
     fill(DOCS / "weak_supervision.md", "trials", digits.weak_trials(results))
     fill(page, "transformations", pictures.transformations_tables(results))
+    fill(DOCS / "transformations.md", "latents", pictures.latents_table(results, "scenes"))
     fill(page, "attributes", pictures.attributes_tables(results))
     fill(page, "multi_mnist", sentences.transcription_table(results))
     fill(page, "translation", sentences.translation_table(results))
@@ -65,8 +66,10 @@ def main() -> None:
     fill(DOCS / "objectives.md", "objectives", digits.objective_table(results))
     fill(DOCS / "generation.md", "quickstart", generation.generation_tables(results, "quickstart"))
     fill(DOCS / "tables.md", "imputation", imputation.imputation_tables(results))
+    fill(DOCS / "tables.md", "label prediction", imputation.prediction_tables(results))
     for name in ("training_step", "step_profile", "quality_for_time"):
         fill(DOCS / "performance.md", name, benchmark(name))
+    fill(DOCS / "benchmarks.md", "field", benchmark("field"))
 
 
 if __name__ == "__main__":

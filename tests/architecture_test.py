@@ -1,4 +1,4 @@
-"""The rooms of the house: imports go downward only, and every module says what is public."""
+"""Imports go downward only, and every module has `__all__`."""
 
 import ast
 import importlib
@@ -83,6 +83,12 @@ def test_only_the_commands_read_flags(path):
 
 
 @pytest.mark.parametrize("path", MODULES, ids=str)
+def test_tfp_is_used_by_the_distributions_only(path):
+    used = any(name.split(".")[0] == "tensorflow_probability" for name in imports_of(path))
+    assert not used or unit_of(path) == "distributions"
+
+
+@pytest.mark.parametrize("path", MODULES, ids=str)
 def test_nothing_unpickles(path):
     roots = {name.split(".")[0] for name in imports_of(path)}
     assert not roots & {"pickle", "cPickle", "dill", "cloudpickle", "joblib", "marshal", "shelve"}
@@ -99,7 +105,10 @@ def test_every_module_lists_what_is_public(path):
 
 
 def test_the_rule_would_notice_an_import_upward():
-    """What `test_imports_go_downward_only` reads is there to be read."""
+    """Imports are found, and ranks differ, so `test_imports_go_downward_only` can fail."""
     assert {"modality", "posteriors"} <= units_imported(pathlib.Path("objectives/objective.py"))
     assert "tf_mvae.batch.unpack" in set(imports_of(pathlib.Path("models/base.py")))
+    assert "tensorflow_probability.distributions" in set(
+        imports_of(pathlib.Path("distributions/gamma.py"))
+    )
     assert RANK["ops"] < RANK["models"] < RANK["training"]

@@ -1,4 +1,4 @@
-"""The batch contract: what it takes, and what it says of everything else."""
+"""Batches: accepted forms, and the error messages for all others."""
 
 import copy
 
@@ -18,7 +18,7 @@ def good_batch(size=4):
 
 
 def assert_refused(call, words):
-    """One line that holds all the words."""
+    """Asserts an error whose message is one line with all the words."""
     with pytest.raises(UserError) as caught:
         call()
     message = str(caught.value)

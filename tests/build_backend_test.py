@@ -1,7 +1,10 @@
-"""The build asks for TensorFlow only where the compiled op can be built."""
+"""The build requires TensorFlow only if the compiled op can be built."""
 
 import pathlib
 import shutil
+import subprocess
+import sys
+import tarfile
 
 import pytest
 
@@ -15,7 +18,7 @@ HOOKS = [
 
 @pytest.fixture(autouse=True)
 def _no_setuptools(monkeypatch):
-    """Setuptools' own answer, which runs setup.py, is not the question."""
+    """Replaces setuptools' own requirements, which run setup.py."""
     for hook in HOOKS:
         monkeypatch.setattr(build_backend.build_meta, hook.__name__, lambda settings: ["others"])
     monkeypatch.delenv("TF_MVAE_CUSTOM_OPS", raising=False)
@@ -41,3 +44,21 @@ def test_the_op_may_be_declined(monkeypatch, hook):
 def test_it_is_the_tensorflow_of_the_package():
     setup = (pathlib.Path(build_backend.__file__).parent / "setup.py").read_text()
     assert f'"{build_backend.TENSORFLOW}"' in setup
+
+
+def test_the_source_distribution_has_what_its_build_needs(tmp_path):
+    pytest.importorskip("setuptools")
+    root = pathlib.Path(build_backend.__file__).parent
+    copy = tmp_path / "copy"
+    ignored = shutil.ignore_patterns(".*", "*.so", "*.egg-info", "build", "runs", "site", "tests")
+    shutil.copytree(root, copy, ignore=ignored)
+    command = [sys.executable, "setup.py", "-q", "sdist", "--formats=tar", "-d", str(tmp_path)]
+    subprocess.run(command, cwd=copy, check=True, capture_output=True)
+    (path,) = tmp_path.glob("*.tar")
+    with tarfile.open(path) as archive:
+        names = {name.partition("/")[2] for name in archive.getnames()}
+    sources = [p for p in (copy / "custom_ops").rglob("*") if p.is_file()]
+    assert {p.relative_to(copy).as_posix() for p in sources} <= names
+    assert {"build_backend.py", "setup.py", "README.md", "tf_mvae/py.typed"} <= names
+    assert {"tf_mvae/pretrained/digits.keras", "tf_mvae/pretrained/digits.md"} <= names
+    assert any(name.startswith("tf_mvae/serving/server/page/") for name in names)

@@ -1,4 +1,4 @@
-"""The commands as a user types them: what they print, and how they end."""
+"""The commands in processes: their output and exit status."""
 
 import json
 import pathlib
@@ -36,7 +36,7 @@ def run(*arguments):
 
 
 def run_on_tiny(name, *flags):
-    """Runs a command in a Python that knows the tiny experiment."""
+    """Runs a command in a process in which the tiny experiment is registered."""
     program = (  # as the command itself, which imports TensorFlow without its first lines
         "import os, sys; sys.argv[0] = '-m'; errors = os.dup(2); "
         "os.dup2(os.open(os.devnull, os.O_WRONLY), 2); import tests.training.tiny_experiment; "
@@ -67,6 +67,8 @@ def test_help_names_the_flags_and_loads_no_tensorflow(name):
     assert MAIN_FLAG.get(name, "--run_dir") in result.stdout
     assert "import time" in result.stderr
     assert "tensorflow" not in result.stderr and "keras" not in result.stderr
+    if name in ("evaluate", "export", "generate", "impute"):
+        assert "--checkpoint:" in result.stdout and "--latents:" in result.stdout
 
 
 @pytest.mark.parametrize(
@@ -103,14 +105,14 @@ def test_a_wrong_flag_is_one_line(flags, words):
         (["inspect_table", "--table=no.csv"], ["no.csv does not exist"]),
         (["evaluate", "--run_dir=nowhere", "--analysis=beauty"], ["beauty", "accuracy"]),
         (["generate", "--run_dir=nowhere", "--condition=7"], ["NAME=VALUE"]),
-        (["generate", "--run_dir=nowhere"], ["nowhere", "holds no run"]),
-        (["export", "--run_dir=nowhere", "--output_dir=x"], ["nowhere", "holds no run"]),
+        (["generate", "--run_dir=nowhere"], ["nowhere", "not a run's directory"]),
+        (["export", "--run_dir=nowhere", "--output_dir=x"], ["nowhere", "not a run's dir"]),
         (["sweep", "--sweep_dir=x", "--methods=magic"], ["magic", "rbm"]),
         (["sweep", "--sweep_dir=x", "--fractions=2"], ["--fractions", "2"]),
     ],
 )
 def test_a_wrong_value_is_refused_without_tensorflow(flags, words):
-    """Importing it takes seconds."""
+    """Importing TensorFlow takes seconds, so flags are checked before."""
     result = run("-X", "importtime", "-m", f"tf_mvae.{flags[0]}", *flags[1:])
     imports = [line for line in result.stderr.splitlines() if line.startswith("import time:")]
     assert imports and not [line for line in imports if "tensorflow" in line or "keras" in line]
@@ -159,7 +161,7 @@ def test_an_unknown_experiment_and_missing_data_are_one_line(tmp_path):
 
 def test_a_directory_without_a_run_is_one_line(tmp_path):
     result = run("-m", "tf_mvae.generate", f"--run_dir={tmp_path}")
-    assert_one_line(result, str(tmp_path), "no run")
+    assert_one_line(result, str(tmp_path), "not a run's directory")
 
 
 def test_generate_draws_what_was_asked_for(finished):
@@ -195,7 +197,7 @@ def test_evaluate_names_an_unknown_analysis(finished):
 
 def test_evaluate_refuses_a_data_set_that_the_run_did_not_read(finished):
     result = run_on_tiny("evaluate", f"--run_dir={finished}", "--dataset_dir=/pets/1.0.0")
-    assert_one_line(result, "--dataset_dir=/pets/1.0.0", "leave the flag out")
+    assert_one_line(result, "--dataset_dir=/pets/1.0.0", "remove the flag")
 
 
 def test_export_writes_versions_and_overwrites_none(finished, tmp_path):
@@ -208,7 +210,7 @@ def test_export_writes_versions_and_overwrites_none(finished, tmp_path):
     assert card["data"]["experiment"] == "tiny" and card["flags"]["latent_dim"] == 3
     assert "data_dir" not in card["flags"]  # where data lie on a machine is nobody's business
     assert "validation elbo (nats an example)" in card["metrics"]
-    assert_one_line(run_on_tiny("export", *flags, "--version=1"), "there already")
+    assert_one_line(run_on_tiny("export", *flags, "--version=1"), "exists already")
     result = run_on_tiny("export", *flags[:1], f"--output_dir={tmp_path}/k", "--format=keras")
     assert "it agrees with the model to 0" in result.stdout, result.stderr
     assert (tmp_path / "k" / "1" / "model.keras").exists()
@@ -238,7 +240,7 @@ def test_evaluate_answers_one_question(finished):
 
 
 def test_places_of_data_are_kept_absolute():
-    """A run is evaluated from wherever one is."""
+    """A run can be evaluated from another working directory."""
     code = (
         "from tf_mvae import train; train.FLAGS(['train', '--experiment=celeba19', "
         "'--data_dir=gs://b/data', '--dataset_dir=faces/1.0.0']); found = train.config_of_flags(); "

@@ -1,4 +1,4 @@
-"""What all tests share: quiet TensorFlow, fixed seeds, two logical CPUs, a tiny model."""
+"""Fixtures and settings of all tests: fixed seeds, two logical CPUs, a tiny model."""
 
 import gc
 import os
@@ -62,7 +62,7 @@ print(*(operation.name for operation in operations.op))
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_fixture_setup(fixturedef):
-    """What tests share is the same in whatever order they run."""
+    """Sets the seeds before a shared fixture is made, so that the order of tests has no effect."""
     if fixturedef.scope != "function":
         keras.utils.set_random_seed(1234)
 
@@ -88,7 +88,7 @@ def _resident_bytes():
 
 @pytest.fixture(autouse=True)
 def _bounded_memory():
-    """Frees models and traced functions, which are reference cycles, before they pile up."""
+    """Frees models and traced functions, which are reference cycles, when memory has grown."""
     global _memory_at_collection
     yield
     if _resident_bytes() > _memory_at_collection + _GROWTH:
@@ -98,7 +98,7 @@ def _bounded_memory():
 
 @pytest.fixture(params=tiny.MODES)
 def mode(request):
-    """One of the ways to run a function: `mode(function)` runs it so."""
+    """A way to run a function: `mode(function)` runs it eagerly, in a graph, or under XLA."""
     return tiny.MODES[request.param]
 
 
@@ -113,7 +113,7 @@ def bfloat16_policy():
 
 @pytest.fixture
 def tiny_model():
-    """A model of an image, a label and a reading; every term reconstructs everything."""
+    """A model of an image, a label and a vector; every term reconstructs all of them."""
     return tiny.make_model()
 
 

@@ -40,6 +40,8 @@ def test_the_tutorial_of_images_generates_and_scores(tmp_path, monkeypatch):
         {
             "= mnist_data()": "= (a[::25] for a in mnist_data())",
             "4500": "150",
+            # Compiling the sampler's step takes longer than these steps.
+            "training, epochs=20)": "training, epochs=1, jit_compile=False)",
             "epochs=20": "epochs=1",
             ", jit_compile=True": "",
             "num_samples=100": "num_samples=5",
@@ -61,7 +63,44 @@ def test_the_tutorial_of_tables_fills_hidden_cells(tmp_path, monkeypatch, capsys
     observed = ~names["hidden"]
     assert (names["filled"] == names["truth"]).to_numpy()[observed].all()
     assert "bmi: error" in capsys.readouterr().out
-    assert [m.name for m in names["model"].modalities] == ["clinic", "blood"]
+
+
+def test_the_tutorial_of_assays_predicts_one_from_others(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    names = pages.run(
+        "docs/tutorials/missing_assays.md",
+        {
+            "epochs=300": "epochs=1",
+            "num_samples=200": "num_samples=5",
+            "num_samples=50": "num_samples=5",
+        },
+    )
+    assert not names["filled"].isna().any(axis=None)
+    observed = names["frame"].notna().to_numpy()
+    assert (names["filled"] == names["truth"]).to_numpy()[observed].all()
+    assert "progression from examination and blood: error" in capsys.readouterr().out
+    few = ~names["had"]["blood"] & ~names["had"]["followup"]
+    all_had = names["had"]["blood"] & names["had"]["followup"]
+    assert names["spread"][few].mean() > names["spread"][all_had].mean()
+
+
+def test_the_tutorial_of_gpus_trains_on_two_devices():
+    make_devices = "    tf.config.set_logical_device_configuration(cpu, [tf.config."
+    make_devices += "LogicalDeviceConfiguration()] * 2)\n"  # done in tests/conftest.py
+    names = pages.run("docs/tutorials/many_gpus.md", {make_devices: "", "epochs=3": "epochs=1"})
+    assert names["strategy"].num_replicas_in_sync == 2  # the program compares the losses
+
+
+def test_the_guide_to_searches_finds_settings(tmp_path, monkeypatch):
+    optuna = pytest.importorskip("optuna")
+    monkeypatch.chdir(tmp_path)
+    names = pages.run(
+        "docs/hyperparameters.md", {"epochs=100": "epochs=1", "n_trials=30": "n_trials=2"}
+    )
+    trials = names["study"].trials
+    assert [trial.state for trial in trials] == [optuna.trial.TrialState.COMPLETE] * 2
+    assert names["study"].best_value == max(trial.value for trial in trials)
+    assert (tmp_path / "study.db").exists()
 
 
 def test_the_tutorial_of_experiments_declares_one(tmp_path, monkeypatch):
@@ -79,6 +118,10 @@ def test_the_guide_to_translation_generates_sentences():
     names = pages.run("docs/translation.md")
     assert names["sequences"].shape == (3, 1, 5, 4)
     assert np.all(np.diff(names["log_prob"]) <= 0)
+
+
+def test_the_guide_to_sharing_loads_a_preset():
+    assert pages.run("docs/sharing.md")["sevens"].shape == (16, 1, 28, 28, 1)
 
 
 @pytest.mark.parametrize(

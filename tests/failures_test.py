@@ -1,4 +1,4 @@
-"""Faults of the machine and of files are one line; a bug stays a bug."""
+"""Errors of the machine and of files are one line; other errors keep their traceback."""
 
 import errno
 import os
@@ -75,7 +75,7 @@ def test_a_users_mistake_stays_as_it_is():
 
 
 def test_records_that_are_really_corrupt(tmp_path):
-    """What TensorFlow raises for a damaged file, and for one that is not there."""
+    """TensorFlow's own errors for a damaged and a missing file are converted."""
     path = str(tmp_path / "data.tfrecord")
     with tf.io.TFRecordWriter(path) as writer:
         writer.write(b"x" * 100)

@@ -1,4 +1,4 @@
-"""A group against the same model built of single modalities, and what else holds for groups."""
+"""A group, compared with the same model of single modalities, and other laws of groups."""
 
 import keras
 import numpy as np

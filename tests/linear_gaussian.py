@@ -29,7 +29,7 @@ class LinearGaussian:
             self.biases[name] = rng.normal(size=size)
 
     def sample(self, number: int, seed: int = 0) -> dict[str, np.ndarray]:
-        """Returns examples, complete."""
+        """Returns complete examples."""
         rng = np.random.default_rng(seed)
         z = rng.normal(size=[number, LATENT_DIM])
         x = {}

@@ -1,4 +1,4 @@
-"""One modality: its networks, its weights and what it says of mistakes."""
+"""One modality: its networks, its weights and its error messages."""
 
 import keras
 import numpy as np
@@ -218,7 +218,7 @@ def test_unmasked_batch_norm_is_warned_of(encoder, warns, monkeypatch):
 
 @pytest.mark.parametrize("mean", [200, 500])
 def test_large_counts_train_with_default_networks(mean):
-    """Better than one rate for each column, in a few epochs."""
+    """After a few epochs the model is better than one rate per column."""
     rng = np.random.default_rng(0)
     log_rate = np.log(mean) + 0.25 * rng.normal(size=[1000, 2]) @ rng.normal(size=[2, 8])
     counts = rng.poisson(np.exp(log_rate)).astype(np.float32)

@@ -1,4 +1,4 @@
-"""Single cells of which some have one modality only: there and back."""
+"""MuData of single cells, some with one modality: conversion to batches and back."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""The names that are known without TensorFlow are those that are registered."""
+"""The names that flags accept without TensorFlow equal the registered ones."""
 
 import pathlib
 

@@ -13,7 +13,7 @@ _BLOCK = re.compile(
 
 
 def blocks(page):
-    """Yields the mark of each Python block of a page, the note in it, and the program."""
+    """Returns the mark of each Python block of a page, its note, and the program."""
     text = (ROOT / page).read_text(encoding="utf-8")
     return [(m["kind"], m["note"], m["text"]) for m in _BLOCK.finditer(text)]
 

@@ -1,4 +1,4 @@
-"""A small prepared data set of pictures, and splits without the number of a mock's examples."""
+"""Small prepared data sets of pictures."""
 
 import pathlib
 

@@ -1,4 +1,4 @@
-"""The README's programs run, and its commands and files are those that exist."""
+"""The README's programs run, and its commands and files exist."""
 
 import re
 

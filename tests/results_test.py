@@ -63,6 +63,15 @@ def test_a_run_is_kept_without_where_its_data_lay_and_makes_a_table(tmp_path):
     assert f"| edge detection | F1 | {ours} | - | {guess} | the guess |" in text
     assert written.transformations_tables([]) == "No run yet."
 
+    text = written.latents_table([written.Result(kept)], "pets")
+    assert text.splitlines()[0] == (
+        "| task | measure | model, 64 | supervised, 64 | simple guess |"
+    )
+    row = "| colourisation | PSNR | 21.50 ± 0.01 dB | 23.25 ± 0.01 dB | 20.00 ± 0.01 dB |"
+    assert row in text and "| edge detection | F1 | 45.6 ± 1.2 % | - | 12.3 ± 1.2 % |" in text
+    assert "12 steps of 100, 7 examples" in text
+    assert written.latents_table([written.Result(kept)], "scenes") == "No run yet."
+
 
 def test_attributes_make_a_table_that_says_what_was_seen_and_measured(tmp_path):
     config = RunConfig(
@@ -176,6 +185,8 @@ def test_runs_of_another_length_are_no_seeds_of_a_run(tmp_path):
         ("mnist-mvae-seed1", 100, 4.0),
         ("mnist-mvae-500", 500, 9.0),
         ("mnist-mvae_q", 100, 8.0),
+        ("generation-mnist-default", 100, 5.0),
+        ("generation-mnist-label_cross", 100, 7.0),
     ):
         folder = tmp_path / name
         folder.mkdir()
@@ -189,6 +200,7 @@ def test_runs_of_another_length_are_no_seeds_of_a_run(tmp_path):
     paper = json.loads((RESULTS / "paper.json").read_text())
     text = written.variance_table(results, paper, ["mnist"])
     assert "| mvae | 3.00 (sd 1.41) |" in text and "| mvae_q | 8.00 ± 0.50 |" in text
+    assert "| mvae, default objective | 5.00 ± 0.50 |" in text and "7.00" not in text
 
 
 def test_a_run_takes_the_networks_that_another_has_trained_already(tmp_path):
@@ -265,6 +277,29 @@ def test_imputation_is_compared_with_other_imputers(tmp_path):
     assert "| boys | wrong classes | 50.0 ± 1.2 % | - | - | - | - | - |" in text
     assert "| boys | - | - | 92.4 ± 1.2 % | 4.0 ± 1.2 % |" in text
     assert written.imputation_tables([]) == "No run yet."
+
+
+def test_classes_are_predicted_from_each_subset_and_sensors_have_intervals(tmp_path):
+    kept = tmp_path / "imputation-assays-cohort"
+    kept.mkdir()
+    RunConfig("table", table="cohort").write(kept / "flags.cfg")
+    entry = {**result("model", 0.8, "%"), "cell": ["right kind", "a + b", "model"], "rows": 70}
+    report = {"label_prediction": {"results": {"right kind | a + b: model": entry}}}
+    (kept / "evaluation.json").write_text(json.dumps(report))
+    written, made = script("result_tables.imputation"), script("result_tables.kept").Result
+    text = written.prediction_tables([made(kept)])
+    assert text.splitlines()[0] == "| cohort: right kind, from | complete rows / asked | model |"
+    assert f"| a + b | 70 / {entry['examples']} | 80.0 ± 1.2 % |" in text
+    assert written.prediction_tables([]) == "No run yet."
+    sensors = tmp_path / "sensors-mvae"
+    sensors.mkdir()
+    RunConfig("sensors").write(sensors / "flags.cfg")
+    inside = {"numbers inside the 90% interval": result("any", 0.9, "%")}
+    cells = {"wrong classes, model": result("model", 0.5, "%")}
+    (sensors / "evaluation.json").write_text(json.dumps({"intervals": {"results": inside}}))
+    (kept / "evaluation.json").write_text(json.dumps({"imputation": {"results": cells}}))
+    text = written.imputation_tables([made(kept), made(sensors)])
+    assert "| sensors (exact posterior known) | - | - | 90.0 ± 1.2 % | - |" in text
 
 
 def test_a_table_is_kept_without_where_it_lay(tmp_path):

@@ -1,4 +1,4 @@
-"""Keras finds the package's classes whatever is imported first, and commands stay quick."""
+"""Keras finds the package's classes in any order of imports, and commands start quickly."""
 
 import subprocess
 import sys
@@ -19,7 +19,7 @@ PROGRAMS = {
 
 @pytest.fixture(scope="module")
 def saved(tmp_path_factory):
-    """A model, saved: its layers, likelihoods and optimizer are all to be found."""
+    """A saved model with layers, likelihoods and an optimizer of the package."""
     path = tmp_path_factory.mktemp("saved") / "model.keras"
     model = tiny.make_model(batch_norm=True, kl_weight=tf_mvae.LinearAnnealing(3))
     model.compile("adam")

@@ -93,13 +93,13 @@ def make_any(
 
 
 def part_of(batch: dict[str, Any], model: BaseVAE) -> dict[str, Any]:
-    """Returns what a batch has of a model's modalities."""
+    """Returns the part of a batch with a model's modalities."""
     names = [modality.name for modality in model.modalities]
     return {part: {name: values[name] for name in names} for part, values in batch.items()}
 
 
 def all_patterns(num_modalities: int) -> np.ndarray:
-    """Returns every presence pattern, nothing at all too, `[2 ** N, N]` float32."""
+    """Returns all presence patterns, including the empty one, `[2 ** N, N]` float32."""
     return np.array(list(itertools.product((0, 1), repeat=num_modalities)), np.float32)
 
 

@@ -1,4 +1,4 @@
-"""Lists the commands and what can be named in them: `python -m tf_mvae`."""
+"""Lists the commands, and the names that their flags accept: `python -m tf_mvae`."""
 
 import ast
 import pathlib
@@ -28,7 +28,7 @@ def main(arguments: list[str]) -> int:
     """Prints the version, the commands, and the names of experiments, models and analyses.
 
     Args:
-        arguments: `--version` prints the version alone; nothing else is known.
+        arguments: `--version` prints only the version; there are no others.
 
     Returns:
         The exit status.

@@ -23,6 +23,8 @@ from tf_mvae.models import (
     MoPoE,
     MultimodalVAE,
     from_hub,
+    from_preset,
+    list_presets,
 )
 
 __all__ = [
@@ -48,5 +50,7 @@ __all__ = [
     "SizeFactor",
     "UserError",
     "from_hub",
+    "from_preset",
     "likelihoods",
+    "list_presets",
 ]

@@ -1,12 +1,11 @@
 """The batch contract: `{"x": {name: tensor}, "mask": {name: 0/1}, "weight": [batch]}`.
 
-`mask` may be omitted, as a whole or by name: everything is present then. What stands in a
-masked entry is never looked at. A group of modalities is one array with a mask
-`[batch, member]`, or `[batch]` for all of its members alike. A modality with an `element_mask`
-may have a mask of the shape of its data, which says of each element whether it is observed; NaN in
-its data says that it is not. `weight` is optional: what each
-example counts in the loss and in the metrics. Covariates (`tf_mvae.Covariate`) stand in `x`, too,
-have no mask, and may never be missing.
+`mask`, or the mask of a modality, may be omitted: the data are then complete. Masked entries are
+never read. A group of modalities is one array with a mask `[batch, member]`, or `[batch]` for all
+of its members alike. A modality with an `element_mask` may have a mask of the shape of its data, 1
+for each observed element; NaN in its data is a missing element as well. `weight` is optional: the
+weight of each example in the loss and in the metrics. Covariates (`tf_mvae.Covariate`) are in `x`,
+too. They have no mask, and must not be missing.
 
 Functions take a model's inputs (`model.batch_inputs`): its modalities and its covariates.
 
@@ -46,7 +45,7 @@ Inputs = Sequence[Modality | Covariate]
 def unpack(
     batch: Any, inputs: Inputs, partial: bool = False
 ) -> tuple[dict[str, tf.Tensor], dict[str, tf.Tensor]]:
-    """Takes a batch apart and checks it; see the module for what is checked when.
+    """Splits a batch into its parts and checks them; see the module for the checks.
 
     Args:
         batch: `{"x": {...}, "mask": {...}, "weight": ...}`, or `{name: tensor}` if
@@ -92,10 +91,10 @@ def unpack(
     ones = tf.ones(tf.shape(next(iter(x.values())))[:1])
     masks = {name: _for_members(known.get(name, ones), by_name[name]) for name in x}
     for name, value in x.items():
-        mask = masks[name] if name in known else None
-        if mask is not None:
-            batch_values.check_mask(name, mask)
-        batch_values.check_value(by_name[name], value, mask)
+        own_mask = masks[name] if name in known else None
+        if own_mask is not None:
+            batch_values.check_mask(name, own_mask)
+        batch_values.check_value(by_name[name], value, own_mask)
     for modality in modalities:
         if modality.element_mask and modality.name in x:
             name = modality.name
@@ -146,7 +145,7 @@ def present_mask(mask: Mapping[str, tf.Tensor], modalities: Sequence[Modality]) 
 
 
 def check_arrays(data: Any, inputs: Inputs, partial: bool = False) -> dict[str, Any]:
-    """Checks whole arrays, values too.
+    """Checks arrays, including their values.
 
     Args:
         data: A batch as in `unpack`, of numpy arrays or tensors.
@@ -222,6 +221,7 @@ def check_dataset(
     check_element(dataset.element_spec, inputs, partial)
     modalities, covariates = apart(inputs)
 
+    @tf.autograph.experimental.do_not_convert  # there is nothing to convert, and it takes seconds
     def check(*parts):
         batch = parts[0] if len(parts) == 1 else parts
         x, mask = unpack(batch, inputs, partial)
@@ -262,7 +262,7 @@ def out_of_range(error: tf.errors.InvalidArgumentError) -> Exception:
 def _masked_arrays_taken_apart(
     x: Mapping[str, Any], mask: Mapping[str, Any], by_name: Mapping[str, Modality]
 ) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Turns what is masked in numpy masked arrays into masks."""
+    """Converts the masks of numpy masked arrays to masks of the batch."""
     x, mask = dict(x), dict(mask)
     for name, value in x.items():
         if not isinstance(value, np.ma.MaskedArray):
@@ -293,7 +293,7 @@ def _for_members(mask: tf.Tensor, modality: Modality) -> tf.Tensor:
 def _join_members(
     x: Mapping[str, Any], mask: Mapping[str, Any], modalities: Sequence[Modality]
 ) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Puts members of groups that stand under their own names into their group's array."""
+    """Joins members of groups that are given under their own names to their group's array."""
     x, mask = dict(x), dict(mask)
     for group in modalities:
         given = [member for member in group.column_names if member in x] if group.mask_shape else []

@@ -1,4 +1,4 @@
-"""The covariates of a batch: what is given of every example, and has no mask."""
+"""The covariates of a batch, which every example has, without a mask."""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -31,7 +31,7 @@ def taken_out(
         The rest of both, and the covariates' values by name.
 
     Raises:
-        UserError: A covariate is not there, is missing for an example, or does not fit.
+        UserError: A covariate is missing, is missing for an example, or does not fit.
     """
     if not covariates:
         return x, mask, {}
@@ -67,7 +67,7 @@ def checked_specs(
     """Takes covariates out of a data set's specification, and checks their shapes and types.
 
     Raises:
-        UserError: A covariate is not there, or does not fit.
+        UserError: A covariate is missing, or does not fit.
     """
     own = {covariate.name for covariate in covariates}
     for covariate in covariates:
@@ -110,7 +110,7 @@ def _check_there(name: str, x: Mapping[str, Any]) -> None:
 
 
 def _holds_zero(there: Any) -> bool:
-    """Whether a mask says that something is missing, as far as it is known."""
+    """Returns whether a mask is known to have a missing value."""
     known = tf.get_static_value(to_tensor(there, "mask"))
     return known is not None and not np.all(known)
 

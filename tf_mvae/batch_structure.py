@@ -79,7 +79,7 @@ def _is_none(value: Any) -> bool:
 def check_lengths(
     x: Mapping[str, tf.Tensor], mask: Mapping[str, tf.Tensor], weight: tf.Tensor | None
 ) -> None:
-    """Checks that all parts of a batch have as many examples, where that is known."""
+    """Checks that all parts of a batch have equally many examples, if the numbers are known."""
     lengths = {name: value.shape[0] for name, value in x.items()}
     lengths |= {f"mask[{name!r}]": value.shape[0] for name, value in mask.items()}
     if weight is not None:

@@ -60,10 +60,10 @@ def check_value(modality: Modality | Covariate, value: tf.Tensor, mask: tf.Tenso
 
 
 def check_mask(name: str, mask: tf.Tensor) -> None:
-    """Checks that a mask holds 0 and 1, if it is known.
+    """Checks that a mask has only the values 0 and 1, if they are known.
 
     Raises:
-        UserError: It holds something else.
+        UserError: It has another value.
     """
     known = _known(mask)
     if known is not None and not ((known == 0) | (known == 1)).all():
@@ -129,11 +129,11 @@ def present_rows(modality: Modality, masked: np.ndarray) -> np.ndarray:
     some = rows.any(axis=-1) & ~whole
     if some.any():
         raise UserError(partly_missing(modality.name, int(np.argwhere(some)[0][0])))
-    return (~whole).astype(np.float32)
+    return np.asarray(~whole, np.float32)
 
 
 def partly_missing(name: str, example: int) -> str:
-    """Says that an example has a part of a modality."""
+    """Returns the error for an example with a part of a modality."""
     return (
         f"example {example} has some numbers of modality {name!r} and not others; make each part "
         "that may be missing a modality of its own (many of one kind: tf_mvae.ModalityGroup), or "
@@ -142,7 +142,7 @@ def partly_missing(name: str, example: int) -> str:
 
 
 def _known(tensor: tf.Tensor) -> np.ndarray | None:
-    """Returns what a tensor holds, None if a graph has yet to compute it."""
+    """Returns the values of a tensor, or None if they are not known while a graph is traced."""
     found = tf.get_static_value(tensor)
     return None if found is None else np.asarray(found)
 

@@ -62,10 +62,11 @@ def shape(name: str, value: Any) -> tuple[int, ...]:
         UserError: It is not a sequence of such integers.
     """
     try:
-        found = tuple(_integer_of(size) for size in value)
+        sizes = [_integer_of(size) for size in value]
     except TypeError:
-        found = (None,)
-    if any(size is None or size < 1 for size in found):
+        sizes = [None]
+    found = tuple(size for size in sizes if size is not None and size >= 1)
+    if len(found) < len(sizes):
         raise UserError(
             f"{name} must be a list of integers of 1 or more ([] for a number); it is {value!r}"
         )

@@ -1,4 +1,4 @@
-"""What the command modules share: flags, and a user's mistake in one line."""
+"""Shared code of the commands: flags, and errors of users in one line."""
 
 import os
 import sys
@@ -9,8 +9,11 @@ from absl import app, flags, logging
 import tf_mvae
 from tf_mvae import failures
 from tf_mvae.errors import UserError
+from tf_mvae.names import LATENTS
 
-__all__ = ["expand_flagfiles", "quiet_tensorflow", "run"]
+__all__ = ["define_model_flags", "expand_flagfiles", "quiet_tensorflow", "run"]
+
+flags.disclaim_key_flags()  # they are the command's that calls `define_model_flags`
 
 
 def quiet_tensorflow() -> None:
@@ -18,10 +21,22 @@ def quiet_tensorflow() -> None:
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 
+def define_model_flags() -> None:
+    """Defines the flags of commands that use the model of a run: `checkpoint` and `latents`."""
+    flags.DEFINE_enum("checkpoint", "best", ["best", "last"], "Checkpoint whose weights are used.")
+    flags.DEFINE_enum(
+        "latents",
+        "sampler",
+        LATENTS,
+        "Distribution of the latents: the run's sampler if it has one, or q(z | what is given); "
+        "refined: the Gaussian that maximises the ELBO of each example, for few training examples.",
+    )
+
+
 def expand_flagfiles(
     arguments: Sequence[str], folder: str = "", above: Sequence[str] = ()
 ) -> list[str]:
-    """Returns a command line with what its flagfiles hold in their place.
+    """Returns a command line in which flagfiles are replaced by their contents.
 
     A flagfile within a flagfile is looked for next to it, and then where the command runs.
 

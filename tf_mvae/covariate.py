@@ -1,4 +1,4 @@
-"""Covariates: what is given with every example and not modelled, such as a site or an age."""
+"""Covariates: inputs that every example has and that are not modelled, such as a site or an age."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -23,28 +23,29 @@ class Covariate:
         p(x | c) = integral of p(z) prod_i p(x_i | z, c) dz,   q(z | S, c)
 
     (Sohn, Lee and Yan, NeurIPS 2015; for batches of cells Lopez et al., Nature Methods 2018.)
-    Every encoder and every decoder of a model sees all covariates c; the prior `p(z) = N(0, I)`
-    does not depend on them. In a batch a covariate stands next to the modalities, under its name in
-    `"x"`: `[batch, *shape]` numbers, or `[batch]` classes from 0 on. It has no mask, since it is
-    never missing.
+    All covariates c are inputs of every encoder and decoder; the prior `p(z) = N(0, I)` does not
+    depend on them. In a batch a covariate stands next to the modalities, under its name in `"x"`:
+    `[batch, *shape]` numbers, or `[batch]` classes from 0 on. It has no mask, since it is never
+    missing.
 
     Networks see classes one-hot and numbers as they are: bring numbers near 1.
 
     Attributes:
         name: Its name.
-        likelihood: Says which data it holds; nothing evaluates it.
+        likelihood: Describes the data; it is never evaluated.
         is_network_input: Whether networks see it.
 
     Example:
 
     ```python
     model = MVAE(modalities, latent_dim=8, covariates=[Covariate("site", 3), Covariate("age")])
+    model.compile(keras.optimizers.Adam(1e-3))
     model.fit({"x": {"scan": scans, "blood": blood, "site": sites, "age": ages}})
     model.generate({"scan": scans, "site": sites, "age": ages})["blood"]
     ```
     """
 
-    # What functions of batches ask of a modality.
+    # The attributes of a modality that functions of batches use.
     role = "covariate"
     is_network_input = True
     element_mask = False
@@ -62,7 +63,7 @@ class Covariate:
 
         Args:
             name: Letters, digits and underscores.
-            num_classes: How many classes it has; None: it is a number.
+            num_classes: The number of classes; None: it is a number.
             shape: Of numbers, the shape of one example; `()` is one number.
             class_names: Of classes, their names, in order; default: their numbers.
 
@@ -94,13 +95,13 @@ class Covariate:
 
     @property
     def width(self) -> int:
-        """How many numbers networks see of it."""
+        """The size of its encoding, an input of networks."""
         if self.likelihood.is_categorical:
             return self.likelihood.num_classes
         return math.prod(self.likelihood.event_shape)
 
     def as_numbers(self, value: Any) -> tf.Tensor:
-        """Returns what networks see, float32 `[batch, width]`.
+        """Returns its encoding, an input of networks, float32 `[batch, width]`.
 
         Args:
             value: `[batch, *shape]`, or classes `[batch]`.
@@ -111,30 +112,37 @@ class Covariate:
         return tf.reshape(tf.cast(value, tf.float32), [-1, self.width])  # uint8 is no image here
 
     def __repr__(self) -> str:
-        """Says what it is."""
+        """Describes it."""
         return f"{type(self).__name__}({self.name!r}, {self.likelihood.describe_range()})"
 
     def get_config(self) -> dict[str, Any]:
-        """Returns the arguments that make this covariate again."""
+        """Returns the constructor arguments of this covariate."""
         if self.likelihood.is_categorical:
             return {"name": self.name, **self.likelihood.get_config()}
         return {"name": self.name, "shape": list(self.likelihood.event_shape)}
 
     @classmethod
     def from_config(cls, config: dict[str, Any]) -> "Covariate":
-        """Makes a covariate from what `get_config` returned."""
+        """Creates a covariate from the result of `get_config`."""
         return cls(**config)
 
 
 @keras.saving.register_keras_serializable("tf_mvae")
 class SizeFactor(Covariate):
-    """The observed size of an example, by which means of counts are multiplied.
+    """The observed size of an example, which multiplies the means of its counts.
 
         E[x | z, c] = size * rate(z, c)
 
-    (Lopez et al., Nature Methods 2018: the number of molecules of a cell.) No network sees it;
-    modalities of counts name it: `Modality("rna", NegativeBinomial([2000]), size_factor="depth")`.
-    Sizes near 1 (divided by their mean) keep rates near the data.
+    (Lopez et al., Nature Methods 2018: the number of molecules of a cell.) Networks do not get it
+    as an input. Modalities of counts name it as their `size_factor`. Divide sizes by their mean:
+    rates are then of the order of the counts.
+
+    Example:
+
+    ```python
+    rna = Modality("rna", likelihoods.NegativeBinomial([2000]), size_factor="depth")
+    model = MVAE([rna], latent_dim=8, covariates=[SizeFactor("depth")])
+    ```
     """
 
     is_network_input = False
@@ -164,7 +172,7 @@ def check_covariates(
     """Returns the covariates of a model.
 
     Args:
-        covariates: What a user gave.
+        covariates: The covariates that a user passed.
         modalities: The model's.
         made_by: The model's class, for messages.
 
@@ -205,7 +213,7 @@ def apart(
 
 
 def as_numbers(covariates: Sequence[Covariate], given: Mapping[str, Any]) -> tf.Tensor | None:
-    """Returns what networks see of covariates, `[batch, width]`; None if that is nothing.
+    """Returns the encoded covariates, inputs of networks, `[batch, width]`; None if there are none.
 
     Args:
         covariates: The model's.

@@ -8,9 +8,9 @@ __all__ = ["main"]
 
 FLAGS = flags.FLAGS
 
-flags.DEFINE_integer("port", 5050, "Port to listen at; a free one where 0.", 0, 65535)
+flags.DEFINE_integer("port", 5050, "Port to listen at; 0: a free one.", 0, 65535)
 flags.DEFINE_integer(
-    "worker_port", 0, "Port of the worker, for a firewall's rule; a free one where 0.", 0, 65535
+    "worker_port", 0, "Port of the worker, for the rules of a firewall; 0: a free one.", 0, 65535
 )
 flags.DEFINE_string("host", "localhost", "The name by which runs reach this machine.")
 

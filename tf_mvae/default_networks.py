@@ -10,7 +10,14 @@ from tf_mvae.layers import RecurrentEncoder, mlp_decoder, mlp_encoder
 from tf_mvae.layers.mlp import LogCounts, default_width
 from tf_mvae.layers.sequential import MaskedSequential
 
-__all__ = ["default_decoder", "default_encoder", "encoder_width", "num_classes", "with_log_counts"]
+__all__ = [
+    "default_decoder",
+    "default_encoder",
+    "encoder_width",
+    "num_classes",
+    "sees_covariates",
+    "with_log_counts",
+]
 
 
 def default_encoder(
@@ -23,8 +30,8 @@ def default_encoder(
 
     Args:
         likelihood: Of the modality.
-        units: Widths of the layers; default: two as wide as `tf_mvae.layers.mlp.default_width`
-            says of the numbers of an example, or of the number of classes.
+        units: Widths of the layers; default: two layers of `tf_mvae.layers.mlp.default_width`, a
+            function of the size of an example or of the number of classes.
     """
     if likelihood.is_sequence:
         return RecurrentEncoder(likelihood.vocabulary_size)
@@ -45,8 +52,17 @@ def encoder_width(likelihood: Likelihood) -> int:
 
 
 def num_classes(likelihood: Likelihood) -> int | None:
-    """Returns how many classes a likelihood has, None if it is not one of classes."""
+    """Returns the number of classes of a likelihood, None if it is not one of classes."""
     return likelihood.num_classes if likelihood.is_categorical else None
+
+
+def sees_covariates(likelihood: Likelihood) -> bool:
+    """Whether covariates are appended to an encoder's input: it holds several real numbers.
+
+    Encoders of counts take logarithms of theirs.
+    """
+    real = likelihood.dtype.is_floating and not likelihood.is_count
+    return real and bool(likelihood.event_shape)
 
 
 def with_log_counts(encoder: MaskedSequential) -> MaskedSequential:

@@ -19,7 +19,7 @@ __all__ = ["check_flags", "define_flags", "main"]
 
 FLAGS = flags.FLAGS
 
-flags.DEFINE_string("run_dir", None, "The run.", required=True)
+flags.DEFINE_string("run_dir", None, "Directory of the run.", required=True)
 flags.DEFINE_list(
     "analysis",
     None,
@@ -28,28 +28,28 @@ flags.DEFINE_list(
     + "; or package.module:name. Default: those of the run's experiment.",
 )
 flags.DEFINE_enum("split", "test", ["train", "validation", "test"], "The split to evaluate on.")
-flags.DEFINE_string("data_dir", None, "Where the data are, if not where the run had them.")
+flags.DEFINE_string("data_dir", None, "Data directory, if it differs from the run's.")
 flags.DEFINE_string(
-    "dataset_dir", None, "Where the data set of the run's --dataset_dir is, if it was moved."
+    "dataset_dir", None, "Directory of the data set, if it differs from the run's --dataset_dir."
 )
 flags.DEFINE_integer(
     "num_samples",
     None,
-    "Samples of the latent for an example; default: as many as each analysis has by itself.",
+    "Number of samples of the latent per example; default: that of the analysis.",
     1,
 )
 flags.DEFINE_list(
     "target",
     [],
-    "The modalities whose log-likelihood is estimated; if omitted, each of up to three "
-    "alone (of more, the first), all together, and each given the others.",
+    "The modalities whose log-likelihood is estimated. Default: each alone (the "
+    "first, if there are more than three), all together, and each given the others.",
 )
 flags.DEFINE_list("given", [], "With --target: the modalities that are given.")
 flags.DEFINE_list(
     "proposal",
     [],
-    "With --target: the modalities that the proposal q(z | ...) sees, or prior; target and given "
-    "if omitted.",
+    "With --target: the modalities of the proposal q(z | ...), or prior; default: "
+    "target and given.",
 )
 flags.DEFINE_list(
     "given_proposal",
@@ -58,24 +58,20 @@ flags.DEFINE_list(
     "samples of its own from q(z | ...) of these modalities, of the given ones (given), or from "
     "the prior (prior); default: the same samples for both.",
 )
-flags.DEFINE_integer("batch_size", 100, "Examples a batch.", 1)
-flags.DEFINE_integer("max_examples", None, "The first so many examples only.", 1)
+flags.DEFINE_integer("batch_size", 100, "Number of examples in a batch.", 1)
+flags.DEFINE_integer("max_examples", None, "Evaluates only this many examples, the first ones.", 1)
 flags.DEFINE_integer(
     "baseline_steps",
     None,
-    "Steps of the supervised networks of transformations, attributes and translation_baseline; as "
-    "many as the checkpoint has had if omitted, no such networks where 0 (the last is nothing "
-    "else).",
+    "Training steps of the supervised networks of transformations, attributes and "
+    "translation_baseline. Default: as many as the checkpoint's; 0: without these "
+    "networks (not for translation_baseline).",
     0,
 )
-flags.DEFINE_integer("seed", 0, "Seed of all samples, and of what is random about the data.", 0)
-flags.DEFINE_enum("checkpoint", "best", ["best", "last"], "Which checkpoint's weights.")
-flags.DEFINE_enum(
-    "latents",
-    "sampler",
-    ["sampler", "posterior"],
-    "What latents are drawn from: the run's sampler if it has one, or q(z | what is given).",
+flags.DEFINE_integer(
+    "seed", 0, "Seed of all samples, and of random transformations of the data.", 0
 )
+command.define_model_flags()
 for _declared in ANALYSES.own():
     setting_flags.define(_declared.settings, ANALYSES.users_of)
 
@@ -170,6 +166,8 @@ def _analyze(name: str, run: "Run", settings: "Settings") -> dict[str, Any]:
     recorded |= {"checkpoint": FLAGS.checkpoint, "step": run.checkpoint_step}
     if run.model.sampler is not None:  # without one a report is as before there were any
         recorded["latents"] = "sampler"
+    elif FLAGS.latents == "refined":
+        recorded["latents"] = "refined"
     return {"settings": recorded, "results": results}
 
 

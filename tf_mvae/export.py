@@ -8,11 +8,11 @@ __all__ = ["check_flags", "main"]
 
 FLAGS = flags.FLAGS
 
-flags.DEFINE_string("run_dir", None, "The run.", required=True)
+flags.DEFINE_string("run_dir", None, "Directory of the run.", required=True)
 flags.DEFINE_string(
     "output_dir",
     None,
-    "Where versions go: OUTPUT_DIR/1, then OUTPUT_DIR/2. Nothing is overwritten.",
+    "Directory of the versions: OUTPUT_DIR/1, then OUTPUT_DIR/2. Nothing is overwritten.",
     required=True,
 )
 flags.DEFINE_enum(
@@ -24,13 +24,7 @@ flags.DEFINE_enum(
     "sentences; whoever loads it needs tensorflow-text, which TensorFlow Serving has).",
 )
 flags.DEFINE_integer("version", None, "The version's number; the one after the last if omitted.", 1)
-flags.DEFINE_enum("checkpoint", "best", ["best", "last"], "Which checkpoint's weights.")
-flags.DEFINE_enum(
-    "latents",
-    "sampler",
-    ["sampler", "posterior"],
-    "What latents are drawn from: the run's sampler if it has one, or q(z | what is given).",
-)
+command.define_model_flags()
 flags.DEFINE_string(
     "push_to_hub",
     None,

@@ -1,4 +1,4 @@
-"""Faults of the machine and of files, in one line instead of a traceback."""
+"""Converts errors of the machine and of files to one line instead of a traceback."""
 
 import contextlib
 import errno
@@ -40,7 +40,7 @@ def as_user_error(error: Exception, advice: str = "") -> UserError | None:
     read, and files that cannot be read or written.
 
     Args:
-        error: What was raised.
+        error: The exception.
         advice: See `named`.
     """
     if isinstance(error, UserError):

@@ -1,4 +1,4 @@
-"""Files that are written whole or not at all."""
+"""Files that are written completely or not at all."""
 
 import contextlib
 import os
@@ -10,7 +10,7 @@ __all__ = ["replacing", "sync", "write_bytes", "write_text"]
 
 @contextlib.contextmanager
 def replacing(path: str | os.PathLike) -> Iterator[pathlib.Path]:
-    """Gives a temporary path; what is written there replaces `path` at the end of the block.
+    """Yields a temporary path; the file written there replaces `path` at the end of the block.
 
     The temporary file is in the same folder, begins with a dot and has the same suffix. It is
     synced before it is renamed, so that a reader sees the old file or the new one, also after
@@ -40,13 +40,13 @@ def replacing(path: str | os.PathLike) -> Iterator[pathlib.Path]:
 
 
 def write_bytes(path: str | os.PathLike, content: bytes) -> None:
-    """Writes a file whole or not at all; see `replacing`."""
+    """Writes a file completely or not at all; see `replacing`."""
     with replacing(path) as temporary:
         temporary.write_bytes(content)
 
 
 def write_text(path: str | os.PathLike, text: str) -> None:
-    """Writes a text file, UTF-8, whole or not at all; see `replacing`."""
+    """Writes a text file, UTF-8, completely or not at all; see `replacing`."""
     write_bytes(path, text.encode("utf-8"))
 
 

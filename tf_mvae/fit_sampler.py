@@ -9,15 +9,15 @@ __all__ = ["check_flags", "main"]
 
 FLAGS = flags.FLAGS
 
-flags.DEFINE_string("run_dir", None, "The run.", required=True)
+flags.DEFINE_string("run_dir", None, "Directory of the run.", required=True)
 flags.DEFINE_integer("epochs", 20, "Passes over the training split.", 1)
-flags.DEFINE_integer("batch_size", 256, "Examples a step.", 1)
+flags.DEFINE_integer("batch_size", 256, "Number of examples in a batch.", 1)
 flags.DEFINE_float("learning_rate", 2e-3, "Adam's first learning rate; it falls to 0.", 1e-9)
 _KIND = next(s for s in source.shared("tf_mvae.training.sampler") if s.name == "sampler_kind")
 flags.DEFINE_enum("kind", _KIND.default, list(_KIND.choices), _KIND.help)
-flags.DEFINE_string("data_dir", None, "Where the data are, if not where the run had them.")
+flags.DEFINE_string("data_dir", None, "Data directory, if it differs from the run's.")
 flags.DEFINE_string(
-    "dataset_dir", None, "Where the data set of the run's --dataset_dir is, if it was moved."
+    "dataset_dir", None, "Directory of the data set, if it differs from the run's --dataset_dir."
 )
 flags.DEFINE_integer("seed", 0, "Seed of weights, order, latents and subsets.", 0)
 flags.DEFINE_integer("checkpoint_steps", 1000, "Steps between checkpoints within an epoch.", 1)
@@ -48,7 +48,7 @@ def main(_) -> int:
             FLAGS.checkpoint_steps,
         )
     except Stopped as stopped:
-        print(f"stopped at step {stopped.step}; the same command goes on from there")
+        print(f"stopped at step {stopped.step}; the same command continues from there")
         return 128 + stopped.signal
     print(f"the sampler is in {place}; generate, evaluate and export use it")
     return 0

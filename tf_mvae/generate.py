@@ -1,4 +1,4 @@
-"""Draws what a run's model generates: `python -m tf_mvae.generate --condition=label=7 …`."""
+"""Generates with a run's model: `python -m tf_mvae.generate --condition=label=7 …`."""
 
 from typing import Any
 
@@ -11,20 +11,20 @@ __all__ = ["check_flags", "main"]
 
 FLAGS = flags.FLAGS
 
-flags.DEFINE_string("run_dir", None, "The run.", required=True)
+flags.DEFINE_string("run_dir", None, "Directory of the run.", required=True)
 flags.DEFINE_multi_string(
     "condition",
     [],
-    "What is given, NAME=VALUE: the name or number of a class, a PNG file's path, a sentence, "
-    "multi_mnist's string of digits, or a cell of a table by its column. May be repeated; samples "
-    "from the prior if omitted.",
+    "A given modality, NAME=VALUE: the name or number of a class, the path of a PNG "
+    "file, a sentence, a string of digits (multi_mnist), or the value of a table's "
+    "column. May be repeated. Default: samples from the prior.",
 )
-flags.DEFINE_integer("num_samples", 64, "How many samples.", 1, 10_000)
+flags.DEFINE_integer("num_samples", 64, "Number of samples.", 1, 10_000)
 flags.DEFINE_string(
     "output",
     None,
-    "The PNG file, of a table the CSV file; RUN_DIR/generated/CONDITION.png, or rows.csv, where "
-    "omitted.",
+    "The PNG file (for a table, CSV file) to write; default: "
+    "RUN_DIR/generated/CONDITION.png, or rows.csv.",
 )
 flags.DEFINE_integer("seed", 0, "Seed of the samples.", 0)
 flags.DEFINE_float(
@@ -37,17 +37,14 @@ flags.DEFINE_enum(
     "decoding",
     "greedy",
     ["greedy", "sample", "beam"],
-    "How sentences are said: the likeliest word each time, or the likeliest sentences of a beam "
-    "search, both under --num_samples latents together; or a sample of each latent.",
+    "How sentences are generated: the most probable next word (greedy) or the most "
+    "probable sentences of a beam search, under all --num_samples latents together; "
+    "or one sample per latent.",
 )
-flags.DEFINE_integer("beam_width", 5, "How many sentences a beam search keeps and prints.", 1, 1000)
-flags.DEFINE_enum("checkpoint", "best", ["best", "last"], "Which checkpoint's weights.")
-flags.DEFINE_enum(
-    "latents",
-    "sampler",
-    ["sampler", "posterior"],
-    "What latents are drawn from: the run's sampler if it has one, or q(z | what is given).",
+flags.DEFINE_integer(
+    "beam_width", 5, "Number of sentences that a beam search keeps and prints.", 1, 1000
 )
+command.define_model_flags()
 
 
 def check_flags() -> None:

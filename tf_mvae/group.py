@@ -8,7 +8,12 @@ import keras
 import tensorflow as tf
 
 from tf_mvae import modality_checks
-from tf_mvae.default_networks import encoder_width, num_classes, with_log_counts
+from tf_mvae.default_networks import (
+    encoder_width,
+    num_classes,
+    sees_covariates,
+    with_log_counts,
+)
 from tf_mvae.distributions.likelihoods import Likelihood
 from tf_mvae.distributions.members import MemberLikelihood
 from tf_mvae.errors import UserError
@@ -31,22 +36,21 @@ Weights = float | Mapping[str, float]
 
 @keras.saving.register_keras_serializable("tf_mvae")
 class ModalityGroup(Modality):
-    """Like modalities, each with its own networks, mask, expert and weight, computed as one.
+    """Many modalities of one kind, each with its own networks, mask, expert and weights.
 
-    In a batch a group is one array, `x[group]: [batch, member, *event_shape]`, with
-    `mask[group]: [batch, member]` (`[batch]` says it of all members alike). For the
-    objective every member is a modality: it is in or out of a subset by itself, has a term
-    alone, and a metric. The members' encoders run as one batched matrix product, and so do
-    their decoders, so that a step's cost grows linearly with their number.
+    In a batch a group is one array, `x[group]: [batch, member, *event_shape]`, with `mask[group]:
+    [batch, member]` (or `[batch]`, the same for all members). For the objective every member is a
+    modality: subsets contain it or not, independently of the others, and it has a term of its own
+    and a metric. The encoders of all members run as one batched matrix product per layer, and so do
+    the decoders. The cost of a step is linear in the number of members.
 
-    Cost is also why a `cross_weight` does not reach everywhere: N members alone,
-    reconstructed from N members alone, would be N^2 decodings. The terms of everything, of
-    the random subsets and of each single `Modality` reconstruct the whole group; a member
-    alone reconstructs itself, and nothing else of the model. A single `Modality`'s cross
-    weight, too, holds in all terms but those of a group's members alone.
+    A `cross_weight` does not apply to the term of a single member: if each of N members were
+    reconstructed from each of the N, a step would need N^2 decodings. The terms of all modalities,
+    of random subsets and of each single `Modality` reconstruct the whole group. The term of one
+    member reconstructs this member only, neither other members nor other modalities.
 
-    What is given to a model (`posterior`, `generate`) may name a member itself:
-    `model.generate({"Smiling": [1.0]})`.
+    The data given to `posterior` or `generate` may name members: `model.generate({"Smiling":
+    [1.0]})`.
 
     Attributes:
         members: The members' names.
@@ -109,17 +113,19 @@ class ModalityGroup(Modality):
             raise UserError(
                 f"group {name!r}: members are missing as a whole; element_mask is for a Modality"
             )
-        if kwargs.get("size_factor") is not None:
-            raise UserError(f"group {name!r}: size_factor is for a Modality")
+        for argument in ("size_factor", "expert_head"):
+            if kwargs.get(argument) is not None:
+                raise UserError(f"group {name!r}: {argument} is for a Modality")
         joint = MemberLikelihood(likelihood, len(members))
         super().__init__(name, joint, encoder, decoder, **kwargs)
         self.members = members
-        self.likelihood_weight = own
-        self.cross_weight = cross
+        # One weight for each member; a modality has one.
+        self.likelihood_weight: Any = own
+        self.cross_weight: Any = cross
 
     @property
     def size(self) -> int:
-        """How many members there are."""
+        """The number of members."""
         return len(self.members)
 
     @property
@@ -199,19 +205,14 @@ class ModalityGroup(Modality):
         """
         parameters = tf.cast(call_network(self.decoder, z, mask, training), tf.float32)
         wanted = self.likelihood.member.parameter_shape
-        if math.prod(parameters.shape[2:]) != math.prod(wanted):
-            raise ValueError(
-                f"group {self.name!r}: its likelihood wants {wanted} numbers of a member from "
-                f"the decoder, which puts out {tuple(parameters.shape[2:])}"
-            )
-        return tf.reshape(parameters, [self.size, tf.shape(parameters)[1], *wanted])
+        return modality_checks.decoded(f"group {self.name!r}", parameters, wanted, leading=2)
 
     def log_prob(self, parameters: tf.Tensor, prepared: tf.Tensor, mask: tf.Tensor) -> tf.Tensor:
         """Returns `log p(x | z)` of the members that an example has, added up, `[..., batch]`."""
         return tf.reduce_sum(super().log_prob(parameters, prepared, mask), axis=-1)
 
     def get_config(self) -> dict[str, Any]:
-        """Returns the arguments that make this group again."""
+        """Returns the constructor arguments of this group."""
         serialize = keras.saving.serialize_keras_object
         return {
             **super().get_config(),
@@ -229,7 +230,7 @@ class ModalityGroup(Modality):
         covariates: tf.Tensor | None = None,
     ) -> tf.Tensor:
         """Runs the encoder; data and mask have members first."""
-        if covariates is not None and self._appends_to(self.likelihood.member):
+        if covariates is not None and sees_covariates(self.likelihood.member):
             prepared, covariates = append(prepared, covariates, 1), None
         features = call_network(self.encoder, prepared, mask, training)
         if covariates is not None:
@@ -253,7 +254,7 @@ def attribute_groups(modalities: Sequence[Modality]) -> list[ModalityGroup]:
 
 
 def has_groups(modalities: Sequence[Modality]) -> bool:
-    """Says whether there is a group among modalities."""
+    """Returns whether there is a group among modalities."""
     return any(isinstance(modality, ModalityGroup) for modality in modalities)
 
 
@@ -274,7 +275,7 @@ def _by_member(
         unknown = [member for member in weights if member not in members]
         if unknown:
             raise ValueError(f"group {name!r} has no member {unknown[0]!r} to weigh")
-        usual = others or [missing] * len(members)
+        usual: Sequence[Any] = others or [missing] * len(members)
         found = [weights.get(m, other) for m, other in zip(members, usual, strict=True)]
     else:
         found = [weights] * len(members)

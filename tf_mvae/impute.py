@@ -10,7 +10,7 @@ __all__ = ["check_flags", "main"]
 
 FLAGS = flags.FLAGS
 
-flags.DEFINE_string("run_dir", None, "The run, of --experiment=table.", required=True)
+flags.DEFINE_string("run_dir", None, "Directory of a run of --experiment=table.", required=True)
 flags.DEFINE_string(
     "input",
     None,
@@ -22,23 +22,19 @@ flags.DEFINE_string("output", None, "The filled table: a CSV or Parquet file.", 
 flags.DEFINE_string(
     "details",
     None,
-    "A CSV file to write, with a row for each filled cell: estimate, standard deviation, "
-    "quantiles, and of a class its probability.",
+    "A CSV file to write, with a row for each filled cell: estimate, standard "
+    "deviation and quantiles, or the probability of a class.",
 )
-flags.DEFINE_bool("overwrite", False, "Whether files that are there are replaced.")
+flags.DEFINE_bool("overwrite", False, "Whether existing files are replaced.")
 flags.DEFINE_integer("num_samples", 200, "Samples of the latent for each row.", 1, 100_000)
 flags.DEFINE_list("quantiles", ["0.05", "0.5", "0.95"], "Quantiles of the details.")
 flags.DEFINE_bool(
-    "importance", False, "Whether samples of the latent are weighed by the observed cells."
+    "importance",
+    False,
+    "Whether samples of the latent are weighted by the likelihood of the observed cells.",
 )
 flags.DEFINE_integer("seed", 0, "Seed of the samples.", 0)
-flags.DEFINE_enum("checkpoint", "best", ["best", "last"], "Which checkpoint's weights.")
-flags.DEFINE_enum(
-    "latents",
-    "sampler",
-    ["sampler", "posterior"],
-    "What latents are drawn from: the run's sampler if it has one, or q(z | what is observed).",
-)
+command.define_model_flags()
 
 _BLOCKS = 5  # of `BLOCK_ROWS` rows in memory at a time
 
@@ -68,7 +64,7 @@ def check_flags() -> None:
 
 
 def _check_places() -> None:
-    """Refuses files that would be overwritten by mistake."""
+    """Checks that no existing file would be overwritten by mistake."""
     import pathlib
 
     from tf_mvae.errors import UserError
@@ -96,6 +92,7 @@ def main(_) -> int:
     import tqdm
 
     from tf_mvae.data.schema import Schema
+    from tf_mvae.data.survival_columns import event_columns
     from tf_mvae.data.table_streams import open_table, writing_table
     from tf_mvae.data.tables import Table
     from tf_mvae.errors import UserError
@@ -105,8 +102,9 @@ def main(_) -> int:
 
     run = load_run(FLAGS.run_dir, FLAGS.checkpoint, latents=FLAGS.latents)
     schema = Schema.load(pathlib.Path(run.config.assets_dir) / SCHEMA_FILE)
-    classes = [name for name, column in schema.columns.items() if column.is_class]
-    stream = open_table(FLAGS.input, _BLOCKS * BLOCK_ROWS, whole=classes)
+    whole = [name for name, column in schema.columns.items() if column.is_class]
+    whole += event_columns(schema)
+    stream = open_table(FLAGS.input, _BLOCKS * BLOCK_ROWS, whole=whole)
     row = gaps = 0
     with contextlib.ExitStack() as stack:
         write = stack.enter_context(writing_table(FLAGS.output))

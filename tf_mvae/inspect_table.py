@@ -1,4 +1,4 @@
-"""Says what the columns of a table are: `python -m tf_mvae.inspect_table data.csv`."""
+"""Infers the types of the columns of a table: `python -m tf_mvae.inspect_table data.csv`."""
 
 import os
 import sys
@@ -20,14 +20,19 @@ flags.DEFINE_enum(
     "modalities",
     None,
     ["one", "types", "columns"],
-    "What a modality is: all columns, those of one type, or each column. Default: all columns of a "
-    "file.",
+    "Columns of a modality: all, those of one type, or one each. Default: all columns of a file.",
 )
 flags.DEFINE_list(
     "covariates", [], "Columns that are given and not modelled, such as a site; without gaps."
 )
 flags.DEFINE_string(
     "size_factor", None, "A column of numbers above 0 that multiplies the means of all counts."
+)
+flags.DEFINE_list(
+    "survival",
+    [],
+    "Survival times and their events, TIME=EVENT: columns of times above 0, and of 1 where the "
+    "time is that of the event or 0 where the observation ended before it.",
 )
 
 
@@ -37,20 +42,32 @@ def check_flags() -> None:
         raise UserError("name a table: python -m tf_mvae.inspect_table data.csv")
     if "://" not in FLAGS.table and not os.path.exists(os.path.expanduser(FLAGS.table)):
         raise UserError(f"--table={FLAGS.table} does not exist")
+    for pair in FLAGS.survival:
+        if not all(pair.partition("=")):
+            raise UserError(f"--survival is written TIME=EVENT, as in months=died, not {pair!r}")
 
 
 def main(_) -> int:
     """Prints and writes the inferred schema; returns the exit status."""
     from tf_mvae.data.schema_inference import describe_schema, infer_schema
+    from tf_mvae.data.survival_columns import suggested_pair
     from tf_mvae.data.table_files import read_table_and_modalities
     from tf_mvae.data.tables import without_split
 
     frame, modalities = read_table_and_modalities(FLAGS.table)
     frame, _, modalities = without_split(frame, modalities)
-    given = (FLAGS.covariates, FLAGS.size_factor)
+    survival = dict(pair.split("=", 1) for pair in FLAGS.survival)
+    given = (FLAGS.covariates, FLAGS.size_factor, survival)
     schema, left_out = infer_schema(frame, FLAGS.modalities or modalities, None, *given)
     print(f"{len(frame)} rows, {len(frame.columns)} columns")
     print(describe_schema(schema, frame, left_out))
+    pair = suggested_pair(schema)
+    if pair is not None:
+        time, event = pair
+        print(
+            f"if {time} is the time until an event or the end of the observation, and {event} is 1 "
+            f"where the event occurred and 0 elsewhere, add --survival={time}={event}"
+        )
     path = FLAGS.output or f"{FLAGS.table}.schema.json"
     schema.save(path)
     print(f"written to {path}; correct it there, and train with --schema={path}")

@@ -1,41 +1,40 @@
 """One modality: how it is encoded, decoded, judged and weighed."""
 
-import math
 from typing import Any
 
 import keras
-import numpy as np
 import tensorflow as tf
-from absl import logging
 
-from tf_mvae import checks, modality_checks
-from tf_mvae.default_networks import default_decoder, default_encoder
+from tf_mvae import modality_checks
+from tf_mvae.default_networks import default_decoder, default_encoder, sees_covariates
 from tf_mvae.distributions import elements
 from tf_mvae.distributions.likelihoods import Likelihood
-from tf_mvae.distributions.placeholder import choose_placeholder
+from tf_mvae.distributions.placeholder import fill_missing, set_placeholder
 from tf_mvae.errors import UserError
 from tf_mvae.layers.appended import append
 from tf_mvae.layers.dropout import next_seed
 from tf_mvae.layers.lookup import once_an_input
 from tf_mvae.layers.sequential import call_network, check_network, flat
-from tf_mvae.ops import random
 
 __all__ = ["Modality"]
 
 
 @keras.saving.register_keras_serializable("tf_mvae")
 class Modality(keras.layers.Layer):
-    """One of the things an example may consist of: an image, a label, a sentence.
+    """One part of an example, such as an image, a label or a sentence, with its networks.
 
     Attributes:
         likelihood: The likelihood of the modality given the latent.
         likelihood_weight: Weight of its log-likelihood in the ELBO terms whose subset
             contains it (the paper's lambda).
-        cross_weight: Its weight in the terms whose subset does not contain it, for an
-            example that has it. 0 in the paper's objective; such terms are then not
-            decoded at all.
-        element_mask: Whether elements may be missing one by one.
+        cross_weight: Its weight in the terms whose subset does not contain it, for examples in
+            which it is observed. It is 0 in the paper's objective; terms of weight 0 are not
+            decoded.
+        element_mask: Whether single elements (pixels, cells of a table) may be missing.
         size_factor: The name of the `tf_mvae.SizeFactor` that multiplies its means, or None.
+        expert_head: The layer from features to the expert; None before a model has made the
+            default one.
+        has_own_head: Whether the user gave that layer.
         element_dropout: The largest fraction of an example's elements that training hides.
         table_columns: JSON of the columns that it consists of, if a `tf_mvae.data.Schema` made it;
             saved with it.
@@ -61,6 +60,7 @@ class Modality(keras.layers.Layer):
         element_mask: bool = False,
         element_dropout: float = 0.0,
         size_factor: str | None = None,
+        expert_head: keras.layers.Layer | None = None,
         **kwargs,
     ):
         """Describes a modality; a model then builds its networks.
@@ -74,7 +74,7 @@ class Modality(keras.layers.Layer):
                 `default_encoder`.
             decoder: Any Keras layer from `[batch, latent]` to as many numbers as
                 `likelihood.parameter_shape` has. Default: three layers with Swish, as wide
-                as `tf_mvae.layers.mlp.default_width` says of that number.
+                as described in `tf_mvae.layers.mlp.default_width` of that number.
             likelihood_weight: See the attribute.
             cross_weight: See the attribute; `likelihood_weight` if omitted, which
                 makes every term a bound on the log-likelihood of all that an example
@@ -91,6 +91,12 @@ class Modality(keras.layers.Layer):
                 and the encoder learns to predict elements from each other.
             size_factor: Of counts, the name of one of the model's `tf_mvae.SizeFactor` covariates:
                 the means are its values times what the decoder says.
+            expert_head: Any Keras layer from the encoder's output, in its own shape, to the
+                expert: the first half of its last axis holds the means and the second half the
+                log-variances, each `latent` numbers in all. Default: a linear layer of the
+                flattened features. With a convolution such as `tf_mvae.layers.spatial_head` the
+                latent is a grid, whose numbers the decoder sees flat
+                (`tf_mvae.layers.LatentGrid` makes a grid of them).
             **kwargs: Keras' own arguments for a layer.
 
         Raises:
@@ -98,55 +104,39 @@ class Modality(keras.layers.Layer):
                 finite, or a network is not a Keras layer.
             TypeError: The likelihood is not one.
         """
+        owner = f"modality {name!r}"
         modality_checks.check_name("modality", name)
-        if not isinstance(likelihood, Likelihood):
-            raise TypeError(
-                f"modality {name!r}: likelihood must be a tf_mvae.likelihoods.Likelihood, not "
-                f"{likelihood!r}; wrap a function in tf_mvae.likelihoods.CallableLikelihood"
-            )
+        modality_checks.check_likelihood(owner, likelihood)
         super().__init__(name=name, **kwargs)
         self.likelihood = likelihood
         self._is_loaded = False
         self.table_columns: str | None = None
-        self._set_weights(likelihood_weight, cross_weight)
-        self._set_elements(element_mask, element_dropout)
-        self._set_size_factor(size_factor)
-        self._set_networks(encoder, decoder)
-
-    def _set_weights(self, likelihood_weight: float, cross_weight: float | None) -> None:
-        owner = f"modality {self.name!r}"
-        own = modality_checks.check_weight(owner, "likelihood_weight", likelihood_weight)
-        cross = own if cross_weight is None else cross_weight
-        self.likelihood_weight = own
-        self.cross_weight = modality_checks.check_weight(owner, "cross_weight", cross)
-
-    def _set_elements(self, element_mask: bool, element_dropout: float) -> None:
+        self.likelihood_weight, self.cross_weight = modality_checks.check_weights(
+            owner, likelihood_weight, cross_weight
+        )
         self.element_mask = bool(element_mask)
-        self.element_dropout = checks.fraction("element_dropout", element_dropout)
-        if self.element_mask:
-            elements.check_elements(f"modality {self.name!r}", self.likelihood)
-        elif self.element_dropout:
-            raise UserError(f"modality {self.name!r}: element_dropout is for element_mask=True")
-
-    def _set_size_factor(self, size_factor: str | None) -> None:
-        if size_factor is not None and not self.likelihood.takes_size_factor:
-            raise UserError(
-                f"modality {self.name!r}: size_factor is for counts (Poisson, NegativeBinomial), "
-                f"not for a {type(self.likelihood).__name__}"
-            )
-        self.size_factor = size_factor
+        self.element_dropout = modality_checks.check_element_dropout(
+            owner, likelihood, self.element_mask, element_dropout
+        )
+        self.size_factor = modality_checks.check_size_factor(owner, likelihood, size_factor)
+        self._set_networks(encoder, decoder, expert_head)
 
     def _set_networks(
-        self, encoder: keras.layers.Layer | None, decoder: keras.layers.Layer | None
+        self,
+        encoder: keras.layers.Layer | None,
+        decoder: keras.layers.Layer | None,
+        expert_head: keras.layers.Layer | None,
     ) -> None:
         """Sets the networks as attributes, so that Keras finds their weights, in this order."""
-        for argument, network in (("encoder", encoder), ("decoder", decoder)):
+        given = {"encoder": encoder, "decoder": decoder, "expert_head": expert_head}
+        for argument, network in given.items():
             if network is not None:
                 check_network(f"modality {self.name!r}: {argument}", network)
         self.likelihood_network = self.likelihood.network
         self.encoder = default_encoder(self.likelihood) if encoder is None else encoder
         self.decoder = default_decoder(self.likelihood) if decoder is None else decoder
-        self.expert_head: keras.layers.Dense | None = None
+        self.expert_head: Any = expert_head  # the default one as soon as a model has the modality
+        self.has_own_head = expert_head is not None
         self.covariate_layer: keras.layers.Layer | None = None
         for network in (self.encoder, self.decoder):
             modality_checks.warn_of_unmasked_batch_norm(self.name, network)
@@ -162,27 +152,33 @@ class Modality(keras.layers.Layer):
             ValueError: The decoder's output does not fit the likelihood, or no value is found
                 to stand where an example does not have the modality.
         """
-        if self.expert_head is not None:
+        if self.built:  # type: ignore[has-type]  # of the Keras layer, which mypy does not see
             return
-        self.expert_head = self._linear(2 * latent_dim, None, "expert")
+        if not self.has_own_head:
+            self.expert_head = self._linear(2 * latent_dim, None, "expert")
         present = tf.ones([1, *self.mask_shape])
         given = tf.zeros([1, covariates]) if covariates else None
         blank = tf.zeros([1, *self.likelihood.event_shape], self.likelihood.dtype)
-        self.encode(blank, present, covariates=given)
+        loc, _ = self.encode(blank, present, covariates=given)
+        if loc.shape[-1] != latent_dim:
+            raise UserError(
+                f"modality {self.name!r}: its expert_head puts out {loc.shape[-1]} means, and the "
+                f"latent has {latent_dim} numbers"
+            )
         size = latent_dim + covariates + (self.size_factor is not None)
         parameters = self.decode(tf.zeros([1, size]))
         self.likelihood.build(parameters)
-        self._choose_placeholder(parameters)
+        set_placeholder(f"modality {self.name!r}", self.likelihood, parameters, self._is_loaded)
         self.built = True
 
     @property
     def size(self) -> int:
-        """How many modalities this is: 1, and a group's members."""
+        """The number of modalities: 1, for a group its members."""
         return 1
 
     @property
     def mask_shape(self) -> tuple[int, ...]:
-        """Shape of one example's mask: one number, and for a group one a member."""
+        """Shape of one example's mask: one number, and for a group one per member."""
         return ()
 
     @property
@@ -192,7 +188,7 @@ class Modality(keras.layers.Layer):
 
     @property
     def column_names(self) -> tuple[str, ...]:
-        """The names of the modalities that this is: its own."""
+        """The names of the modalities: its own name, for a group those of its members."""
         return (self.name,)
 
     def encode(
@@ -204,23 +200,21 @@ class Modality(keras.layers.Layer):
     ) -> tuple[tf.Tensor, tf.Tensor]:
         """Returns the modality's expert, `loc` and `log_variance`, each `[batch, latent]`.
 
-        An encoder of few classes that treats rows one by one runs once a class, not once a
-        row, if the number of rows is known to be larger.
-
-        They are float32 whatever type the networks compute in (Keras' mixed precision):
-        densities and divergences are sums that bfloat16 cannot hold.
+        An encoder of few classes that treats rows one by one runs once a class if the number of
+        rows is known to be larger. Experts are float32 even if the networks compute in bfloat16
+        (Keras' mixed precision), which cannot hold the sums of densities and divergences.
 
         Args:
             value: Raw data, `[batch, *event_shape]`.
             mask: `[batch]`, 0 where the example does not have the modality.
             training: Whether this is a training step.
-            covariates: What networks see of the model's covariates, `[batch, width]`, if any:
-                the encoder sees them behind the last axis of its input (channels of an image);
-                of classes, counts and sequences a layer behind the encoder does.
+            covariates: The encoded covariates, `[batch, width]`, if the model has some. They are
+                concatenated to the last axis of the encoder's input (channels of an image), or for
+                classes, counts and sequences to its output, before a further layer.
         """
         run, prepared = self._expert_parameters, self.prepare(value, mask)
         if training and self.element_dropout:
-            prepared = self._hidden(prepared)
+            prepared = elements.hide_randomly(prepared, self.element_dropout, next_seed(self.name))
         if covariates is None:
             parameters = once_an_input(self.encoder, run, prepared, mask, training)
         else:
@@ -241,28 +235,7 @@ class Modality(keras.layers.Layer):
         """Prepares data of which `there` says what counts; both broadcast."""
         if self.element_mask:
             return elements.mark_gaps(self.likelihood, value, there)
-        value = tf.convert_to_tensor(value)
-        # Zeros first: raw data may have another unit than prepared ones.
-        prepared = self.likelihood.prepare(tf.where(there, value, tf.zeros([], value.dtype)))
-        placeholder = self.likelihood.placeholder
-        if placeholder is None or not np.any(placeholder):
-            return prepared
-        return tf.where(there, prepared, tf.cast(placeholder, prepared.dtype))
-
-    def _choose_placeholder(self, parameters: tf.Tensor) -> None:
-        """Sets the likelihood's placeholder, given decoder outputs, `[1, *parameter_shape]`."""
-        likelihood = getattr(self.likelihood, "member", self.likelihood)
-        if likelihood.placeholder is not None and not np.any(likelihood.placeholder):
-            return
-        if likelihood is not self.likelihood:
-            parameters = parameters[:, 0]
-        try:
-            likelihood.placeholder = choose_placeholder(likelihood, parameters)
-        except UserError as error:
-            if not self._is_loaded:
-                raise
-            # A model of an earlier version may hold complete examples only.
-            logging.warning("modality %r: %s", self.name, error)
+        return fill_missing(self.likelihood, value, there)
 
     def decode(
         self, z: tf.Tensor, mask: tf.Tensor | None = None, training: bool = False
@@ -285,12 +258,7 @@ class Modality(keras.layers.Layer):
             z, log_size = z[:, :-1], z[:, -1]
         parameters = tf.cast(call_network(self.decoder, z, mask, training), tf.float32)
         wanted = self.likelihood.parameter_shape
-        if math.prod(parameters.shape[1:]) != math.prod(wanted):
-            raise ValueError(
-                f"modality {self.name!r}: its likelihood wants {wanted} numbers an example from "
-                f"the decoder, which puts out {tuple(parameters.shape[1:])}"
-            )
-        parameters = tf.reshape(parameters, [tf.shape(parameters)[0], *wanted])
+        parameters = modality_checks.decoded(f"modality {self.name!r}", parameters, wanted)
         return parameters if log_size is None else self.likelihood.scaled(parameters, log_size)
 
     def log_prob(self, parameters: tf.Tensor, prepared: tf.Tensor, mask: tf.Tensor) -> tf.Tensor:
@@ -317,15 +285,6 @@ class Modality(keras.layers.Layer):
             return elements.masked_input(self.likelihood, prepared)
         return self.likelihood.network_input(prepared)
 
-    def _hidden(self, prepared: tf.Tensor) -> tf.Tensor:
-        """Returns prepared data with random elements turned into gaps."""
-        seeds = tf.unstack(random.split(next_seed(self.name), 2), num=2)
-        shape = tf.shape(prepared)
-        ones = tf.ones([prepared.shape.rank - 1], tf.int32)
-        share = random.stateless_uniform(tf.concat([shape[:1], ones], 0), seeds[0])
-        uniform = random.stateless_uniform(shape, seeds[1])
-        return elements.hide(prepared, self.element_dropout, uniform, share)
-
     def _expert_parameters(
         self,
         prepared: tf.Tensor,
@@ -335,21 +294,17 @@ class Modality(keras.layers.Layer):
     ) -> tf.Tensor:
         """Runs the encoder; returns `loc` and `log_variance` in one, `[batch, 2 latent]`."""
         inputs = self.network_input(prepared)
-        if covariates is not None and self._appends_to(self.likelihood):
+        if covariates is not None and sees_covariates(self.likelihood):
             inputs, covariates = append(inputs, covariates), None
-        features = flat(call_network(self.encoder, inputs, mask, training))
+        features = call_network(self.encoder, inputs, mask, training)
+        shape = features.shape[1:]
         if covariates is not None:
-            features = self._joined(features, covariates)
-        return tf.cast(self.expert_head(features), tf.float32)
-
-    @staticmethod
-    def _appends_to(likelihood: Likelihood) -> bool:
-        """Whether covariates are appended to an encoder's input: it holds several real numbers.
-
-        Encoders of counts take logarithms of theirs.
-        """
-        real = likelihood.dtype.is_floating and not likelihood.is_count
-        return real and bool(likelihood.event_shape)
+            features = self._joined(flat(features), covariates)
+        if not self.has_own_head:
+            return tf.cast(self.expert_head(flat(features)), tf.float32)
+        features = tf.reshape(features, [-1, *shape])
+        parameters = call_network(self.expert_head, features, mask, training)
+        return modality_checks.flat_expert(self.name, tf.cast(parameters, tf.float32))
 
     def _joined(self, features: tf.Tensor, covariates: tf.Tensor, batch_axis: int = 0) -> tf.Tensor:
         """Returns features of an encoder that does not see the covariates, and of these."""
@@ -362,14 +317,15 @@ class Modality(keras.layers.Layer):
         return keras.layers.Dense(units, activation, name=name)
 
     def get_config(self) -> dict[str, Any]:
-        """Returns the arguments that make this modality again."""
+        """Returns the constructor arguments of this modality."""
         serialize = keras.saving.serialize_keras_object
-        elements_too = {"element_mask": True, "element_dropout": self.element_dropout}
+        masked = {"element_mask": True, "element_dropout": self.element_dropout}
         return {
             **super().get_config(),
-            **(elements_too if self.element_mask else {}),
+            **(masked if self.element_mask else {}),
             **({"table_columns": self.table_columns} if self.table_columns else {}),
             **({} if self.size_factor is None else {"size_factor": self.size_factor}),
+            **({"expert_head": serialize(self.expert_head)} if self.has_own_head else {}),
             "likelihood": serialize(self.likelihood),
             "encoder": serialize(self.encoder),
             "decoder": serialize(self.decoder),
@@ -379,14 +335,15 @@ class Modality(keras.layers.Layer):
 
     @classmethod
     def from_config(cls, config: dict[str, Any]) -> "Modality":
-        """Makes a modality from `get_config`'s answer."""
-        config = dict(config)
-        table_columns = config.pop("table_columns", None)
-        parts = {
+        """Creates a modality from the result of `get_config`."""
+        table_columns = config.get("table_columns")
+        config = {key: value for key, value in config.items() if key != "table_columns"}
+        parts: dict[str, Any] = {
             key: keras.saving.deserialize_keras_object(config[key])
-            for key in ("likelihood", "encoder", "decoder")
+            for key in ("likelihood", "encoder", "decoder", "expert_head")
+            if key in config
         }
-        made = cls(**{**config, **parts})
+        made = cls(**(config | parts))
         made._is_loaded = True
         made.table_columns = table_columns
         return made

@@ -1,22 +1,32 @@
-"""Checks of what a user describes a modality or a group with."""
+"""Checks of the arguments of modalities and groups."""
 
+import math
 import re
 from collections.abc import Sequence
 from typing import Any
 
 import keras
+import tensorflow as tf
 from absl import logging
 
 from tf_mvae import checks
+from tf_mvae.distributions import elements
 from tf_mvae.distributions.likelihoods import Likelihood
 from tf_mvae.errors import UserError
 from tf_mvae.layers import MaskedBatchNormalization, MaskedSequential
+from tf_mvae.layers.sequential import flat
 
 __all__ = [
+    "check_element_dropout",
+    "check_likelihood",
     "check_member_likelihood",
     "check_name",
+    "check_size_factor",
     "check_weight",
+    "check_weights",
     "checked_members",
+    "decoded",
+    "flat_expert",
     "refuse_batch_norm",
     "warn_of_unmasked_batch_norm",
 ]
@@ -70,11 +80,7 @@ def check_member_likelihood(group: str, likelihood: Any) -> None:
         TypeError: It is no likelihood.
         ValueError: It has a network, which does not run for all members as one.
     """
-    if not isinstance(likelihood, Likelihood):
-        raise TypeError(
-            f"group {group!r}: likelihood must be a tf_mvae.likelihoods.Likelihood, not "
-            f"{likelihood!r}"
-        )
+    check_likelihood(f"group {group!r}", likelihood)
     if likelihood.network is not None:
         raise ValueError(
             f"group {group!r}: members' networks run as one, which a "
@@ -92,6 +98,112 @@ def check_weight(owner: str, argument: str, weight: Any) -> float:
         return checks.non_negative(argument, weight)
     except UserError as error:
         raise UserError(f"{owner}: weights must not be negative or NaN: {error}") from None
+
+
+def check_likelihood(owner: str, likelihood: Any) -> None:
+    """Checks that something is a likelihood.
+
+    Raises:
+        TypeError: It is not one.
+    """
+    if not isinstance(likelihood, Likelihood):
+        raise TypeError(
+            f"{owner}: likelihood must be a tf_mvae.likelihoods.Likelihood, not {likelihood!r}; "
+            "wrap a function in tf_mvae.likelihoods.CallableLikelihood"
+        )
+
+
+def check_weights(owner: str, own: Any, cross: Any | None) -> tuple[float, float]:
+    """Returns the weights of a modality in the terms that contain it and in the others.
+
+    Args:
+        owner: Whose weights they are, for messages.
+        own: `likelihood_weight`.
+        cross: `cross_weight`, or None for the same.
+
+    Raises:
+        ValueError: A weight is negative or not finite.
+    """
+    own = check_weight(owner, "likelihood_weight", own)
+    return own, check_weight(owner, "cross_weight", own if cross is None else cross)
+
+
+def check_element_dropout(owner: str, likelihood: Likelihood, masked: bool, rate: Any) -> float:
+    """Returns the largest fraction of an example's elements that training hides.
+
+    Args:
+        owner: Which modality it is of.
+        likelihood: Of the modality.
+        masked: Whether single elements may be missing.
+        rate: The fraction.
+
+    Raises:
+        UserError: Elements cannot be missing one by one, or the fraction is not one.
+    """
+    rate = checks.fraction("element_dropout", rate)
+    if masked:
+        elements.check_elements(owner, likelihood)
+    elif rate:
+        raise UserError(f"{owner}: element_dropout is for element_mask=True")
+    return rate
+
+
+def check_size_factor(owner: str, likelihood: Likelihood, name: str | None) -> str | None:
+    """Returns the name of a size factor.
+
+    Raises:
+        UserError: The likelihood's means cannot be multiplied by one.
+    """
+    if name is not None and not likelihood.takes_size_factor:
+        raise UserError(
+            f"{owner}: size_factor is for counts (Poisson, NegativeBinomial), not for a "
+            f"{type(likelihood).__name__}"
+        )
+    return name
+
+
+def decoded(
+    owner: str, parameters: tf.Tensor, wanted: Sequence[int], leading: int = 1
+) -> tf.Tensor:
+    """Returns a decoder's output in the shape of a likelihood's parameters.
+
+    Args:
+        owner: Whose decoder it is.
+        parameters: What it puts out, `[..., numbers]` with `leading` axes before the numbers.
+        wanted: The likelihood's `parameter_shape`.
+        leading: 1 for rows, 2 for members and rows.
+
+    Raises:
+        ValueError: The numbers of an example are not as many as the likelihood wants.
+    """
+    if math.prod(parameters.shape[leading:]) != math.prod(wanted):
+        whose = "a member" if leading == 2 else "an example"
+        raise ValueError(
+            f"{owner}: its likelihood wants {tuple(wanted)} numbers of {whose} from the decoder, "
+            f"which puts out {tuple(parameters.shape[leading:])}"
+        )
+    sizes = tf.shape(parameters)
+    known = [parameters.shape[axis] for axis in range(leading)]
+    first = [sizes[axis] if size is None else size for axis, size in enumerate(known)]
+    return tf.reshape(parameters, [*first, *wanted])
+
+
+def flat_expert(modality: str, parameters: tf.Tensor) -> tf.Tensor:
+    """Reshapes the output of an `expert_head` to `[batch, 2 latent]`, the means first.
+
+    Args:
+        modality: The modality's name, for the message.
+        parameters: `[batch, ..., 2 channels]`; the last axis holds means, then log-variances.
+
+    Raises:
+        UserError: The last axis cannot be halved.
+    """
+    if parameters.shape.rank < 2 or parameters.shape[-1] % 2:
+        raise UserError(
+            f"modality {modality!r}: half of the last axis of what its expert_head puts out are "
+            f"means; it puts out {list(parameters.shape[1:])} for an example"
+        )
+    return tf.concat([flat(part) for part in tf.split(parameters, 2, axis=-1)], -1)
 
 
 def warn_of_unmasked_batch_norm(modality: str, network: keras.layers.Layer) -> None:

@@ -46,7 +46,7 @@ def from_mudata(
 ) -> Cells:
     """Makes batches of single cells, of which each may have been measured by some assays only.
 
-    Whole numbers of 0 or more are counts (`NegativeBinomial`, with the genes' means as its scale),
+    Integers of 0 or more are counts (`NegativeBinomial`, with the genes' means as its scale),
     other numbers are `Normal` with a learned scale and should be standardised.
 
     Args:
@@ -99,7 +99,7 @@ def to_mudata(
     """Returns `MuData` in which every modality has every cell.
 
     Args:
-        cells: What `from_mudata` returned.
+        cells: The result of `from_mudata`.
         model: A model of its modalities.
         key: Where latents go: `.obsm[key]`, the posterior's mean given all that a cell has,
             `[cells, latent]`.
@@ -138,7 +138,7 @@ def to_mudata(
     for column in source.obs.columns:
         if column not in made.obs.columns:
             made.obs[column] = source.obs[column].reindex(made.obs_names)
-    made.obsm[key] = model.posterior(**batch).mean().numpy()
+    made.obsm[key] = model.posterior(batch["x"], batch.get("mask")).mean().numpy()
     return made
 
 

@@ -1,17 +1,19 @@
-"""Names on a command line, and how a wrong one is refused; no TensorFlow."""
+"""Names on a command line, and errors for unknown ones; without TensorFlow."""
 
 import difflib
 from collections.abc import Sequence
 
 from tf_mvae.errors import UserError
 
-__all__ = ["BASELINES", "check_name"]
+__all__ = ["BASELINES", "LATENTS", "check_name"]
 
 BASELINES = ("logistic_regression", "supervised_network", "autoencoder", "vae", "rbm")
+# Where latents are drawn from; `GenerativeModel.generate` says what each is.
+LATENTS = ("sampler", "posterior", "refined")
 
 
 def check_name(flag: str, name: str, known: Sequence[str], more: str = "") -> None:
-    """Refuses a flag's value that is not a known name.
+    """Raises an error for a flag's value that is not a known name.
 
     Args:
         flag: The flag, without dashes.

@@ -31,7 +31,7 @@ def classes() -> dict[str, str]:
     They are read from the package's source, which has the decorator at each definition.
     """
     root = pathlib.Path(__file__).parent
-    found = {}
+    found: dict[str, str] = {}
     for path in sorted(root.rglob("*.py")):
         module = ".".join([root.name, *path.relative_to(root).with_suffix("").parts])
         found |= dict.fromkeys(_DECLARED.findall(path.read_text(encoding="utf-8")), module)
@@ -63,7 +63,7 @@ class _StandIn:
         """Makes an object from its configuration."""
         return self._resolve().from_config(config)
 
-    def _resolve(self) -> type:
+    def _resolve(self) -> Any:
         # The decorator in the module puts the class in the place of this object.
         return getattr(importlib.import_module(self._module), self._name)
 
@@ -89,7 +89,7 @@ class _AfterKeras(importlib.abc.MetaPathFinder):
                 if self in sys.meta_path:
                     sys.meta_path.remove(self)
 
-            spec.loader.exec_module = exec_module
+            setattr(spec.loader, "exec_module", exec_module)  # noqa: B010
         return spec
 
 

@@ -29,27 +29,27 @@ flags.DEFINE_integer(
 flags.DEFINE_bool(
     "grpc_tensor_content",
     True,
-    "Whether gRPC answers hold numbers in tensor_content, else in the field of their type.",
+    "Whether gRPC answers have numbers in tensor_content; otherwise in the field for their type.",
 )
-flags.DEFINE_integer("num_versions", 1, "How many of the newest versions are served.")
+flags.DEFINE_integer("num_versions", 1, "Number of newest versions that are served.")
 flags.DEFINE_list("version_labels", [], "Names of versions in URLs: stable:1,canary:2.")
 flags.DEFINE_float("poll_seconds", 1.0, "How often to look for new versions; 0 never.")
 flags.DEFINE_bool("batching", True, "Run requests for one signature together.")
 flags.DEFINE_bool(
     "batch_any_model",
     False,
-    "Also run requests for a model together that tf_mvae did not export; its examples must not "
-    "depend on each other.",
+    "Also batch requests for models that tf_mvae did not export; their examples must "
+    "not depend on each other.",
 )
+flags.DEFINE_integer("max_batch_size", 64, "Largest number of examples in one call of the model.")
 flags.DEFINE_integer(
-    "max_batch_size", 64, "Examples in one call of the model, where they are independent."
+    "batch_timeout_micros",
+    0,
+    "How long a batch that is not full waits for more requests, in microseconds.",
 )
-flags.DEFINE_integer(
-    "batch_timeout_micros", 0, "How long a batch that is not full waits for more, in microseconds."
-)
-flags.DEFINE_integer("num_threads", 2, "Calls of the model at a time.")
-flags.DEFINE_integer("max_queue", 256, "Requests that wait for the model; 503 above.")
-flags.DEFINE_integer("max_connections", 1000, "Open connections; 503 above.")
+flags.DEFINE_integer("num_threads", 2, "Number of calls of the model at the same time.")
+flags.DEFINE_integer("max_queue", 256, "Largest number of waiting requests; 503 above.")
+flags.DEFINE_integer("max_connections", 1000, "Largest number of open connections; 503 above.")
 flags.DEFINE_integer("max_body_bytes", 16 << 20, "Bytes of a request's body; 413 above.")
 flags.DEFINE_integer(
     "max_bodies_bytes", 256 << 20, "Bytes of the bodies of all requests; 503 above."
@@ -73,7 +73,7 @@ flags.DEFINE_bool("accept_nonfinite", True, "Whether inputs may hold NaN and Inf
 flags.DEFINE_list(
     "allowed_hosts",
     [],
-    "Names that requests may have as Host, next to those of loopback and --host; * allows all.",
+    "Allowed Host headers, in addition to loopback and --host; * allows all.",
 )
 flags.DEFINE_string(
     "token_file", None, "A file that holds the bearer token; or set TF_MVAE_SERVE_TOKEN."

@@ -104,7 +104,8 @@ class _TableEstimator(TransformerMixin, BaseEstimator):
             self, X, reset=reset, dtype=[np.float64, np.float32], ensure_all_finite="allow-nan"
         )
         names = getattr(self, "feature_names_in_", range(array.shape[1]))
-        return pd.DataFrame(array, getattr(X, "index", None), list(names))
+        index = X.index if hasattr(X, "iloc") else None  # `index` of a list is a method
+        return pd.DataFrame(array, index, list(names))
 
     def _table(self, frame: Any) -> Table:
         """Returns rows as a table; what a column's type cannot hold is missing from it."""
@@ -169,7 +170,7 @@ class MVAEImputer(OneToOneFeatureMixin, _TableEstimator):
         Args:
             latent_dim: Size of the latent.
             epochs: Passes over the rows.
-            batch_size: Rows a step, at most.
+            batch_size: Rows per step, at most.
             learning_rate: Adam's.
             types: By column (of an array by its place) its type, see `docs/tables.md`; others are
                 `real` in an array and inferred in a data frame.

@@ -10,16 +10,18 @@ __all__ = ["check_flags", "main"]
 
 FLAGS = flags.FLAGS
 
-flags.DEFINE_string("sweep_dir", None, "Where rows, table and plot go.", required=True)
-flags.DEFINE_string("experiment", "mnist", "Experiment: one class and what it is predicted from.")
-flags.DEFINE_string("data_dir", None, "Where TFDS keeps data; TFDS's own default if omitted.")
+flags.DEFINE_string("sweep_dir", None, "Directory for rows, table and plot.", required=True)
+flags.DEFINE_string(
+    "experiment", "mnist", "Experiment with a class, and a modality to predict it from."
+)
+flags.DEFINE_string("data_dir", None, "Data directory of TFDS; TFDS's own default if omitted.")
 flags.DEFINE_list(
     "methods",
     ["logistic_regression", "supervised_network"],
     "Models as NAME=FLAGFILE of tf_mvae.train, and baselines: logistic_regression, "
     "supervised_network, autoencoder, vae, rbm.",
 )
-flags.DEFINE_list("fractions", ["0.01", "0.1", "1"], "Shares of the examples that stay paired.")
+flags.DEFINE_list("fractions", ["0.01", "0.1", "1"], "Fractions of the examples that stay paired.")
 flags.DEFINE_list("seeds", ["0"], "Seeds; each fraction is run with each of them.")
 flags.DEFINE_float("repeat_up_to", 1.0, "Larger fractions are run with the first seed only.")
 flags.DEFINE_integer("baseline_steps", 10_000, "Steps of the baselines' networks.", 1)
@@ -69,7 +71,7 @@ def main(_) -> int:
     try:
         rows = sweep.run()
     except Stopped as stopped:
-        print("stopped; the same command goes on from there")
+        print("stopped; the same command continues from there")
         return 128 + stopped.signal
     print(accuracy_table(rows))
     picture = write_accuracy_curves(average(rows), directory / "accuracy.png")

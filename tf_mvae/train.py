@@ -20,8 +20,10 @@ flags.DEFINE_string(
 flags.DEFINE_string(
     "model", "mvae", f"Model: {', '.join(MODELS.own_names())}; or package.module:name."
 )
-flags.DEFINE_string("run_dir", None, "Where the run lives; runs/EXPERIMENT-MODEL if omitted.")
-flags.DEFINE_bool("resume", True, "Whether a run that is in run_dir may be taken up.")
+flags.DEFINE_string("run_dir", None, "Directory of the run; runs/EXPERIMENT-MODEL if omitted.")
+flags.DEFINE_bool(
+    "resume", True, "Whether to continue a run that exists in run_dir; otherwise it is an error."
+)
 setting_flags.define(shared_settings())
 for _registry in (MODELS, EXPERIMENTS):
     for _declared in _registry.own():
@@ -101,7 +103,7 @@ def main(_) -> int:
             tuple(FLAGS.tracker),
         )
     except Stopped as stopped:
-        print(f"stopped at step {stopped.step}; the same command goes on from there")
+        print(f"stopped at step {stopped.step}; the same command continues from there")
         return 128 + stopped.signal
     except Diverged as diverged:
         print(f"error: {diverged}", file=sys.stderr)

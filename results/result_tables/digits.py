@@ -11,7 +11,10 @@ from tf_mvae.training.sweep_rows import Rows, accuracy_table, average
 from tf_mvae.visualization import write_accuracy_curves
 
 LIKELIHOODS = ("log p(image)", "log p(image, label)", "log p(image | label)")
-MODELS = ("vae", "cvae", "bivcca", "jmvae", "telbo", "mvae_q", "mvae")
+# In the order of the rows. Runs that are named `generation-EXPERIMENT-default` have the package's
+# default objective and a sampler; all others the objective of the paper.
+DEFAULT = "mvae, default objective"
+MODELS = ("vae", "cvae", "bivcca", "jmvae", "telbo", "mvae_q", "mvae", DEFAULT)
 
 
 def coherence_table(results: list[Result]) -> str:
@@ -83,7 +86,8 @@ def variance_table(results: list[Result], paper: dict, experiments: list[str]) -
         row = [model]
         for experiment in experiments:
             found = _trained_alike(results, experiment, "weight_variance")
-            usual = (r.schedule() for r in results if r.name == f"{experiment}-{model}")
+            run = _run_name(experiment, model)
+            usual = (r.schedule() for r in results if r.name == run)
             runs = found.get((model, next(usual, None)), [])
             row += [
                 _over_seeds(runs, "weight_variance", what),
@@ -96,14 +100,22 @@ def variance_table(results: list[Result], paper: dict, experiments: list[str]) -
     return table(head, rows)
 
 
+def _run_name(experiment: str, model: str) -> str:
+    return f"generation-{experiment}-default" if model == DEFAULT else f"{experiment}-{model}"
+
+
 def _trained_alike(
     results: list[Result], experiment: str, analysis: str
 ) -> dict[tuple[str, str], list[Result]]:
     """Returns an experiment's runs that have an analysis, by model and how long they trained."""
     found = collections.defaultdict(list)
     for result in results:
-        if result.name.startswith(f"{experiment}-") and analysis in result.report:
+        if analysis not in result.report:
+            continue
+        if result.name.startswith(f"{experiment}-"):
             found[result.config.model, result.schedule()].append(result)
+        elif result.name.startswith(_run_name(experiment, DEFAULT)):
+            found[DEFAULT, result.schedule()].append(result)
     return found
 
 
@@ -117,7 +129,8 @@ def _over_seeds(runs: list[Result], analysis: str, what: str) -> str:
 
 
 def _paper(numbers: dict, experiment: str, model: str) -> str:
-    value = numbers.get(experiment, {}).get(model)
+    row = "mvae" if model == DEFAULT else model  # the paper has one objective
+    value = numbers.get(experiment, {}).get(row)
     return "-" if value is None else f"{value:g}"
 
 

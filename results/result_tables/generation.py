@@ -59,7 +59,7 @@ def objectives_table(results: list[Result], experiment: str) -> str:
     if not runs:
         return "No run yet."
     head = ["objective, seed", "epochs / annealing", "sampler: epochs", *_FIGURES, *_LIKELIHOODS]
-    rows = [_row(result, experiment) for result in runs]
+    rows = [_row(result, experiment, way) for result in runs for way in _ways(result)]
     for name in _USELESS:
         found = {
             column: runs[0].of("generation", f"image, useless: {name}: {figure_name}")
@@ -74,12 +74,28 @@ def objectives_table(results: list[Result], experiment: str) -> str:
     return table(head, rows)
 
 
-def _row(result: Result, experiment: str) -> list[str]:
+def _ways(result: Result) -> list[str]:
+    """Returns the ways of drawing latents that a run was measured with; the default first."""
+    found = result.report["generation"]["results"]
+    start, end = "image | label", ": coherence"
+    names = [n for n in found if n.startswith((start + ",", start + ":")) and n.endswith(end)]
+    return sorted(name.removeprefix(start).removesuffix(end) for name in names)
+
+
+def _row(result: Result, experiment: str, way: str) -> list[str]:
     name, _, seed = result.name.removeprefix(f"generation-{experiment}-").partition("-seed")
-    figures = [
-        share(result.of(*place)) if place[0] == "accuracy" else figure(result.of(*place))
-        for place in _FIGURES.values()
-    ]
+    figures = [_cell(result, way, *place) for place in _FIGURES.values()]
     likelihoods = [nats(result.of("log_likelihood", what)) for what in _LIKELIHOODS.values()]
     sampler = f"{result.config.get('sampler_kind')}: {result.config.get('sampler_epochs')}"
-    return [f"{name}, {seed or 0}", result.schedule(), sampler, *figures, *likelihoods]
+    if way:  # nothing else of the run depends on it
+        likelihoods = ["the same"] * len(likelihoods)
+    return [f"{name}, {seed or 0}{way}", result.schedule(), sampler, *figures, *likelihoods]
+
+
+def _cell(result: Result, way: str, analysis: str, what: str) -> str:
+    if analysis == "accuracy":
+        return share(result.of(analysis, what)) if not way else "the same"
+    source, _, name = what.rpartition(": ")
+    if source.endswith("reconstructions"):
+        return figure(result.of(analysis, what)) if not way else "the same"
+    return figure(result.of(analysis, f"{source}{way}: {name}"))

@@ -1,5 +1,7 @@
 """Cells of tables that were held out, next to what other imputers say of them."""
 
+import re
+
 from result_tables.generation import figure
 from result_tables.kept import Result, reported, table
 
@@ -22,13 +24,18 @@ def imputation_tables(results: list[Result]) -> str:
         return "No run yet."
     errors, intervals = [], []
     for run, report in found:
-        name, got = run.name.removeprefix("imputation-"), report["results"]
+        name, got = _table_name(run), report["results"]
         for what in _ERRORS:
             cells = [figure(got.get(f"{what}, {method}")) for method in _METHODS]
             errors.append([name, what, *cells])
         inside = (f"numbers inside the {level} interval, model" for level in _LEVELS)
         calibration = "calibration error of classes, model"
         intervals.append([name, *(figure(got.get(key)) for key in (*inside, calibration))])
+    for run, report in reported(results, "intervals"):
+        got = report["results"]
+        inside = (f"numbers inside the {level} interval" for level in _LEVELS)
+        name = f"{run.config.experiment} (exact posterior known)"
+        intervals.append([name, *(figure(got.get(key)) for key in inside), "-"])
     head = [f"inside the {level} interval" for level in _LEVELS]
     return "\n\n".join(
         [
@@ -36,3 +43,25 @@ def imputation_tables(results: list[Result]) -> str:
             table(["table", *head, "calibration error of classes"], intervals),
         ]
     )
+
+
+def prediction_tables(results: list[Result]) -> str:
+    """The tables of classes that are predicted from each subset of assays, one a run."""
+    found = reported(results, "label_prediction")
+    tables = []
+    for run, report in found:
+        rows: dict[str, dict[str, str]] = {}
+        sizes = {}
+        for one in report["results"].values():
+            what, subset, method = one["cell"]
+            rows.setdefault(subset, {})[method] = figure(one)
+            sizes[subset] = f"{one['rows']} / {one['examples']}"
+        methods = list(dict.fromkeys(method for row in rows.values() for method in row))
+        head = [f"{_table_name(run)}: {what}, from", "complete rows / asked", *methods]
+        body = [[s, sizes[s], *(row.get(m, "-") for m in methods)] for s, row in rows.items()]
+        tables.append(table(head, body))
+    return "\n\n".join(tables) or "No run yet."
+
+
+def _table_name(run: Result) -> str:
+    return re.split(r"[./]", run.config.table or run.name)[0]

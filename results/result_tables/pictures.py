@@ -25,7 +25,45 @@ def transformations_tables(results: list[Result]) -> str:
         ]
         parts.append(f"{_described(result, found)}\n\n{table(head, lines)}")
         parts += picture(result, "tasks.jpg", "what was given, what was generated, what is true")
+        words = "several sampled colourisations of each of some grey pictures"
+        parts += picture(result, "sampled_colourisation.jpg", words)
     return "\n\n".join(parts) or "No run yet."
+
+
+def latents_table(results: list[Result], dataset: str) -> str:
+    """Compares the runs on one data set by their latents, and with networks and guesses.
+
+    Args:
+        results: The runs that are kept.
+        dataset: The data set's name.
+    """
+    runs = [
+        (result, found)
+        for result, found in reported(results, "transformations")
+        if (result.config.dataset_dir or "").split("/")[0] == dataset
+    ]
+    if not runs:
+        return "No run yet."
+    head = ["task", "measure"]
+    rows = collections.defaultdict(dict)
+    for number, (result, found) in enumerate(runs):
+        latent = " x ".join(result.config.latent_shape) or f"{result.config.latent_dim}"
+        head += [f"model, {latent}", f"supervised, {latent}"]
+        for measured in found["results"].values():
+            row = rows[measured["task"], measured["metric"]]
+            method = measured["method"]
+            row["guess" if method == "guess" else (number, method)] = measured
+    columns = [(number, method) for number in range(len(runs)) for method in _METHODS]
+    lines = [
+        [*place, *(measure(row.get(column), notes=False) for column in [*columns, "guess"])]
+        for place, row in rows.items()
+    ]
+    described = "; ".join(
+        f"`{result.name}` {found['settings']['step']:,} steps of {result.config.batch_size}, "
+        f"{measured_on(found)}"
+        for result, found in runs
+    )
+    return f"{table([*head, 'simple guess'], lines)}\n\n{described}."
 
 
 def attributes_tables(results: list[Result]) -> str:
@@ -51,14 +89,19 @@ def attributes_tables(results: list[Result]) -> str:
     return "\n\n".join(parts) or "No run yet."
 
 
-def measure(result: dict | None) -> str:
-    """Writes a measure of pictures with its standard error and the threshold, if there is one."""
+def measure(result: dict | None, notes: bool = True) -> str:
+    """Writes a measure of pictures with its standard error and the threshold, if there is one.
+
+    Args:
+        result: What an evaluation left of it.
+        notes: Whether the threshold is written.
+    """
     if result is None:
         return "-"
     unit = result["unit"]
     scale, digits = {"%": (100, 1), "dB": (1, 2)}.get(unit, (1, 3))
     value, error = scale * result["value"], scale * result["standard_error"]
-    note = f" ({result['note']})" if "note" in result else ""
+    note = f" ({result['note']})" if notes and "note" in result else ""
     return f"{value:.{digits}f} ± {error:.{digits}f} {unit}".rstrip() + note
 
 

@@ -1,1 +1,1 @@
-"""Tests of benchmarks: what they count."""
+"""Tests of the benchmarks' own code."""

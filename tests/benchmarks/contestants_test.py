@@ -1,4 +1,4 @@
-"""What benchmarks share: processes that answer, weights for other programs, a share of time."""
+"""Shared code of benchmarks: answering processes, weights for other programs, fractions of time."""
 
 import pathlib
 import sys

@@ -1,4 +1,4 @@
-"""The worked examples of CONTRIBUTING.md touch few files, and are found where they are put."""
+"""The worked examples of CONTRIBUTING.md touch few files, and the new parts are registered."""
 
 import ast
 

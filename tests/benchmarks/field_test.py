@@ -1,4 +1,4 @@
-"""What both sides of the field's benchmark agree on, and its table."""
+"""The settings that both sides of the benchmark `field.py` share, and its table."""
 
 import importlib
 import types
@@ -62,7 +62,8 @@ def row(side, seed, shift=0.0):
         **{"model": "mvae", "side": side, "seed": seed, "budget": {"steps": 3}},
         **{"backgrounds": "ab", "coherence": numbers, "joint": [0.1, 0.01]},
         **{"frechet": {"4": [20.0 + seed, 1.0]}, "coverage": {"4": [0.5, 0.01]}},
-        **{"steps_per_second": 4.0, "peak_bytes": 2**30},
+        **{"load_before": 2.0, "training_seconds": 5.0, "sampler_seconds": 1.5},
+        **{"steps_per_second": 4.0, "peak_bytes": 2**30, "judges": {"m0": 0.9, "m1": 1.0}},
     }
 
 
@@ -82,6 +83,8 @@ def test_a_table_has_means_the_worst_seed_and_the_difference(scripts_by_name, tm
     assert "| mvae | ours | 2 | 0.300 (0.200) |" in text
     assert "| 20.5 (21.0) |" in text and "1024 (1024) |" in text
     assert "| mvae | MultiVae | 1 | 0.000 |" in text
-    assert "mvae, ours less MultiVae's with 1 to 4 given: +0.300 +- 0.012" in text
+    assert "| mvae | +0.300 ± 0.012 | +0.300 ± 0.012 |" in text
+    assert "| 250.0 | 250.0 | 1.00 |" in text and "right on 95.0% of real" in text
+    assert "load before a run was 2.0 to 2.0" in text and "| 4.00 (4.00) | 6 (6) |" in text
     assert "| jmvae | MultiVae | 1 | Failed: no |" in text
     assert "seed 1: Failed: no" in field_tables.line(record["runs"][-1])

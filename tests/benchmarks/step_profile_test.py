@@ -1,4 +1,4 @@
-"""What a step's time is counted under."""
+"""The categories that the time of a training step is assigned to."""
 
 TEXT = """HloModule step
 

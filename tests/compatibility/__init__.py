@@ -1,1 +1,1 @@
-"""Tests of tf_mvae (compatibility): what earlier releases left still gives the same numbers."""
+"""Files of earlier releases load and give the same numbers."""

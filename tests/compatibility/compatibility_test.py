@@ -1,4 +1,4 @@
-"""Models and runs of version 0.1.0 give the same numbers as they did."""
+"""Models and runs of version 0.1.0 give the same numbers as in that version."""
 
 import json
 
@@ -14,7 +14,7 @@ RECORDED = json.loads((FOLDER / "recorded.json").read_text())
 
 
 def same_machine() -> bool:
-    """Whether a last bit can be compared: the processor and libraries decide it too."""
+    """Returns whether processor and libraries, which affect the last bit, are those recorded."""
     return recorded.machine() == RECORDED["machine"]
 
 

@@ -117,7 +117,7 @@ def train_on_digits(model: keras.Model, jit_compile: bool) -> dict[str, Any]:
 
 
 def machine() -> dict[str, str]:
-    """Returns what the last bit of a training run depends on besides the code."""
+    """Returns the processor and the libraries, which affect the last bit of a training run."""
     info = pathlib.Path("/proc/cpuinfo")
     lines = info.read_text().splitlines() if info.exists() else []
     found = {

@@ -1,4 +1,4 @@
-"""A run of version 0.1.0 is evaluated and taken up."""
+"""A run of version 0.1.0 can be evaluated and continued."""
 
 import json
 import shutil

@@ -30,6 +30,7 @@ from tf_mvae import (
     likelihoods,
 )
 from tf_mvae.layers import (
+    ContextBlock,
     MaskedBatchNormalization,
     MaskedSequential,
     ProductOfExperts,
@@ -41,6 +42,9 @@ from tf_mvae.layers import (
     grouped_mlp_encoder,
     mlp_decoder,
     mlp_encoder,
+    spatial_decoder,
+    spatial_encoder,
+    spatial_head,
 )
 from tf_mvae.layers.joint import JointEncoder
 from tf_mvae.objectives import MixtureElbo
@@ -59,7 +63,7 @@ def conformance_logistic(parameters: tf.Tensor) -> tfp.distributions.Distributio
 
 @dataclasses.dataclass(frozen=True)
 class Descriptor:
-    """One thing to check.
+    """One part to check: a likelihood, a layer or a model.
 
     Attributes:
         name: Its name in the tests' names.
@@ -108,7 +112,7 @@ def _likelihood(
 
 
 def _layer(name: str, make: Callable[[], keras.layers.Layer], *inputs: Any):
-    """A layer is checked as a functional model, by a sum in which every output counts."""
+    """A layer is checked as a functional model, with a loss that depends on every output."""
 
     def symbol(x: Any, name: str | None = None) -> Any:
         if isinstance(x, dict):
@@ -129,7 +133,7 @@ def _layer(name: str, make: Callable[[], keras.layers.Layer], *inputs: Any):
 
 
 def _model(name: str, make: type[BaseVAE] = MVAE, **kwargs: Any):
-    """A model is checked by its loss on every presence pattern, and on more complete examples."""
+    """A model is checked by its loss on all presence patterns, and on further complete examples."""
     batch = tiny.make_batch(np.concatenate([tiny.all_patterns(3), np.ones([4, 3])]))
 
     def loss(model: BaseVAE) -> tf.Tensor:
@@ -140,7 +144,7 @@ def _model(name: str, make: type[BaseVAE] = MVAE, **kwargs: Any):
 
 
 def _group_model(name: str, make: type[MVAE], cross_weight: float):
-    """A model of a reading and a group is checked on members that are missing here and there."""
+    """A model of a vector and a group is checked with some members missing."""
     members = ["a", "b", "c"]
 
     def make_part() -> MVAE:
@@ -190,6 +194,43 @@ def _sequence_model(name: str, make: type[BaseVAE], **kwargs: Any):
     return Descriptor(name, make_part, lambda model: model, loss)
 
 
+def _spatial_model(name: str, make: type[BaseVAE], **kwargs: Any):
+    """A model whose latent is a grid is checked on two pictures, some of them missing."""
+    present = np.concatenate([tiny.all_patterns(2), np.ones([2, 2])])
+    rng = np.random.default_rng(0)
+    batch = {
+        "x": {n: rng.random([_BATCH, 4, 4, c]).astype(np.float32) for n, c in _CHANNELS.items()},
+        "mask": {n: present[:, i] for i, n in enumerate(_CHANNELS)},
+    }
+
+    def make_part() -> BaseVAE:
+        modalities = []
+        for picture, channels in _CHANNELS.items():
+            likelihood = likelihoods.Normal([4, 4, channels], None if channels == 1 else 0.5)
+            networks = (
+                MaskedSequential([*spatial_encoder(2, 3, 0).layers, _MovedBlock()]),
+                spatial_decoder([2, 2, 2], likelihood.parameter_shape, 3, 0),
+            )
+            modalities.append(Modality(picture, likelihood, *networks, expert_head=spatial_head(2)))
+        return make(modalities, 8, **kwargs)
+
+    def loss(model: BaseVAE) -> tf.Tensor:
+        return model.elbo(batch, kl_weight=tf.constant(0.5), seed=2, training=True).loss
+
+    return Descriptor(name, make_part, lambda model: model, loss)
+
+
+@keras.saving.register_keras_serializable("tf_mvae_tests")
+class _MovedBlock(ContextBlock):
+    """A block whose last layers are not 0, so that gradients reach the others."""
+
+    def build(self, input_shape: tuple[int | None, ...]) -> None:
+        super().build(input_shape)
+        for layer in (self.second, self.outer):
+            layer.kernel.assign(layer.kernel + 0.1)
+
+
+_CHANNELS = {"colour": 3, "grey": 1}
 _PIXELS = np.abs(np.sin(_data(2, 3)))
 _WORDS = np.array(
     [[3, 4, 2, 0], [5, 6, 5, 2], [2, 0, 0, 0], [3, 3, 2, 0], [6, 4, 3, 5], [4, 2, 0, 0]], np.int32
@@ -239,6 +280,10 @@ DESCRIPTORS = [
     _layer("mlp_decoder", lambda: mlp_decoder([2, 3], [4]), _data(2)),
     _layer("conv_encoder", lambda: conv_encoder([2, 3], units=4), _data(8, 8, 1)),
     _layer("conv_decoder", lambda: conv_decoder([8, 8, 1], [3, 2], units=4), _data(2)),
+    _layer("ContextBlock", _MovedBlock, _data(4, 8, 2)),
+    _layer("spatial_encoder", lambda: spatial_encoder(2, 3, 0), _data(8, 8, 1)),
+    _layer("spatial_head", lambda: spatial_head(2), _data(2, 2, 3)),
+    _layer("spatial_decoder", lambda: spatial_decoder([2, 2, 1], [2, 4, 4, 1], 3, 0), _data(4)),
     _layer(
         "JointEncoder",
         lambda: JointEncoder({"b": mlp_encoder([4]), "a": mlp_encoder([3], 4)}, 2, units=5),
@@ -253,6 +298,8 @@ DESCRIPTORS = [
     ),
     _sequence_model("MVAE_sequences", MVAE, free_bits=0.1),
     _sequence_model("JMVAE_sequences", JMVAE, free_bits=0.1),
+    _spatial_model("MVAE_spatial", MVAE),
+    _spatial_model("MVAEQ_spatial", MVAEQ),
     _model("MVAE_paper", cross_weight=0, num_samples=2),
     _model(
         "MVAE_batch_norm",

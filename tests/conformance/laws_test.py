@@ -1,4 +1,4 @@
-"""What every preset owes, on one list: missing data, exact likelihoods, replicas."""
+"""Laws that every preset obeys: missing data, exact likelihoods, replicas."""
 
 import keras
 import numpy as np

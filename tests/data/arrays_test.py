@@ -1,4 +1,4 @@
-"""Tables and arrays with holes."""
+"""Data frames and arrays with missing values."""
 
 import datetime
 

@@ -1,4 +1,4 @@
-"""Images with attributes: CelebA's schema, the square cut, absent attributes."""
+"""Images with attributes: CelebA's schema, the square crop, missing attributes."""
 
 import pathlib
 

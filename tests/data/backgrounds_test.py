@@ -16,7 +16,7 @@ def write(folder, pictures):
 
 
 def test_textures_are_the_same_on_every_machine():
-    """Runs keep the hash, and a run is read with the same backgrounds alone."""
+    """A run records the hash of its backgrounds, and loads only with the same ones."""
     assert content_hash(procedural()) == (
         "5046e6f4bec1b9127db01590cbffece7c6cc0e9ad18e45bd500803a99243a6b4"
     )

@@ -1,4 +1,4 @@
-"""Sequences of like length in a batch: what is in the batches, in which order, how long."""
+"""Batches of sequences of similar length: contents, order and padding."""
 
 import numpy as np
 import pytest

@@ -9,7 +9,7 @@ from tf_mvae.data.canny import canny
 
 
 def pictures(number=24, size=64, seed=0):
-    """Smooth blobs with sharp borders and some noise, uint8: as near to pictures as noise comes."""
+    """Smooth blobs with sharp borders and some noise, uint8, which are similar to pictures."""
     rng = np.random.default_rng(seed)
     rows, columns = np.mgrid[:size, :size] / size
     found = []
@@ -45,7 +45,7 @@ def test_other_settings_and_sizes(sigma, low, high, size):
 
 
 def test_an_edge_is_as_long_as_its_weak_part():
-    """A strong end holds a weak edge of any length, round corners too; alone it is none."""
+    """A weak edge of any length counts if it is connected to a strong one, and not otherwise."""
     # A little noise: where two pixels are equally steep, rounding decides which one is an edge.
     picture = 0.5 + np.random.default_rng(0).normal(0, 0.002, [1, 64, 64])
     picture[0, 10:50, 10:50] += 0.11  # too weak by itself

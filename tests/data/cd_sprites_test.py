@@ -1,4 +1,4 @@
-"""Drawn shapes: captions say what images show, at every level."""
+"""CdSprites: the captions of all levels describe the images."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""Conditions from a command line."""
+"""Parsing of `--condition` values."""
 
 import numpy as np
 import pytest
@@ -31,7 +31,7 @@ def test_an_image_is_scaled_to_the_modality(tmp_path):
 
 
 class Letters:
-    """Spells a, b and c; a blank says nothing, and an empty string is said."""
+    """A stand-in for a tokeniser: spells a, b and c; a blank has no symbol."""
 
     def encode(self, sentences, length):
         (text,) = sentences

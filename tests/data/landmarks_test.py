@@ -1,4 +1,4 @@
-"""The mask of a face's parts against a plain drawing."""
+"""The mask of the parts of a face, compared with a drawing by loops."""
 
 import numpy as np
 import tensorflow as tf
@@ -43,7 +43,7 @@ def test_parts_are_discs_and_the_mouth_a_thick_line():
 
 
 def test_the_mask_lies_where_the_picture_has_its_parts():
-    """A picture that is white around each landmark has its white under the mask."""
+    """In a picture that is white around each landmark, all white is under the mask."""
     image = np.zeros([218, 178, 3], np.uint8)
     for x, y in POINTS.values():
         image[y - 1 : y + 2, x - 1 : x + 2] = 255

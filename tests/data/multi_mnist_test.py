@@ -1,4 +1,4 @@
-"""MultiMNIST: canvases say what their strings say, and are made once."""
+"""MultiMNIST: canvases show their strings, and are drawn once."""
 
 import numpy as np
 import pytest
@@ -22,7 +22,7 @@ def data_dir(tmp_path_factory):
 
 
 def read_off(image):
-    """Reads the digits of a canvas of write_mnist's images: a quarter's grey level says which."""
+    """Returns the digits of a canvas of `write_mnist`'s images, from its grey levels."""
     quarters = [
         image[row : row + 25, column : column + 25] for row in (0, 25) for column in (0, 25)
     ]

@@ -1,4 +1,4 @@
-"""Which examples keep what: fixed, seeded, balanced, and nothing leaks."""
+"""The choice of hidden modalities: fixed by the seed, balanced, and without leaks."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""Aligned text from files, tables and TFDS, and what is said where it does not fit."""
+"""Aligned text from files, tables and TFDS, and error messages for wrong data."""
 
 import numpy as np
 import pytest

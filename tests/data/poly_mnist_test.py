@@ -22,7 +22,7 @@ SIZES = {"train": 160, "test": 60}
 
 
 def drawing(index):
-    """A bar whose column is the class, and a pixel that is the example's own."""
+    """Returns an image with a bar, whose column is the class, and a pixel of the example's own."""
     image = np.zeros([28, 28, 1], np.uint8)
     image[2:20, 2 * (index % 10) + 4] = 255
     image[22 + index // 10 // 20, index // 10 % 20 + 4] = 255

@@ -1,4 +1,4 @@
-"""Data sets on disk: the embedded one, prepared ones, and ones that are not there."""
+"""Data sets on disk: the embedded one, prepared ones, and missing ones."""
 
 import time
 
@@ -30,7 +30,7 @@ def test_the_embedded_digits_are_stratified_disjoint_and_real(digits_dir):
 
 
 def test_digits_are_told_apart_by_nearest_mean(digits_dir):
-    """They are digits with the right labels, not noise."""
+    """The images are digits with the right labels: nearest class means classify them."""
     load = experiments.get("digits").load
     parts = {}
     for split in ("train", "test"):

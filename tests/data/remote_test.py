@@ -1,4 +1,4 @@
-"""Batches from a `tf.data` service are those that would be made here, in the same order."""
+"""Batches from a `tf.data` service equal those of this process, in the same order."""
 
 import os
 import signal
@@ -45,7 +45,7 @@ def test_draws_and_types_stay_the_same(address):
 
 
 def test_several_workers_are_noticed():
-    """Each would make all batches, so that examples came twice."""
+    """Each worker would make all batches, so examples would be repeated."""
     service = tf.data.experimental.service
     dispatcher = service.DispatchServer(service.DispatcherConfig(port=0))
     place = dispatcher.target.rpartition("/")[2]

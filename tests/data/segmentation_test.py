@@ -1,4 +1,4 @@
-"""What a segmentation is made of, beside arithmetic on the numbers that a data set holds."""
+"""Segmentations, compared with arithmetic on the labels of data sets."""
 
 import numpy as np
 import pytest
@@ -41,7 +41,7 @@ def made(folder, names=("image", "segmentation"), **options):
 
 @pytest.fixture(scope="module")
 def trimaps(tmp_path_factory):
-    """TFDS's oxford_iiit_pet as far as it matters: 1 is the pet, 2 what is around it, 3 between."""
+    """Labels of TFDS's oxford_iiit_pet: 1 is the pet, 2 the background, 3 the border."""
     masks = 1 + drawn(1, most=3)
     examples = [
         {"image": image, "segmentation_mask": mask, "label": 0, "depth": np.float32(mask)}

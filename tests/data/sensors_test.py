@@ -1,4 +1,4 @@
-"""Sensors with an exact posterior, against the joint Gaussian of everything."""
+"""Sensors with an exact posterior, compared with the joint Gaussian of all of them."""
 
 import keras
 import numpy as np
@@ -83,7 +83,7 @@ def test_the_experiments_model_can_be_exact(mask):
 
 
 def test_one_step_from_the_exact_model_has_no_gradient_on_average():
-    """The exact model is the objective's optimum, whatever the subsets and masks."""
+    """The exact model is the optimum of the objective for all subsets and masks."""
     sensors, model = exact_model(4)
     x = sensors.sample(4000, seed=5)
     mask = np.random.default_rng(0).integers(0, 2, [4000, 4]).astype(np.float32)

@@ -1,4 +1,4 @@
-"""A process's part of every batch: each example once an epoch, whatever the processes."""
+"""The part of a batch of each process: every example is used once per epoch."""
 
 import numpy as np
 import pytest
@@ -144,7 +144,7 @@ def test_examples_are_read_anew_where_they_do_not_fit_into_memory():
 
 
 def test_tfds_reads_what_it_should(tmp_path):
-    """The tiny data set is what the other tests take it for."""
+    """TFDS reads the tiny data set, in the order that the other tests assume."""
     builder = tfds.builder_from_directory(write_numbers(tmp_path, 10, num_shards=2))
     assert builder.info.splits["train"].num_examples == 10
     assert len(builder.info.splits["train"].filenames) == 2

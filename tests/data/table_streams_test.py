@@ -1,4 +1,4 @@
-"""Tables in parts: types that are alike in all parts, and files that are whole or not there."""
+"""Tables read in chunks: equal types in all chunks, and files that are written atomically."""
 
 import pytest
 
@@ -23,7 +23,7 @@ def make_frame():
 
 
 def plain(frame):
-    """The values as objects, with one kind of missing."""
+    """Returns a frame of objects in which every missing value is None."""
     objects = frame.astype(object)
     return objects.where(frame.notna(), None)
 

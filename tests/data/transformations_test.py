@@ -1,4 +1,4 @@
-"""The six guises of a picture, made in the input pipeline."""
+"""The six views of a picture, made in the input pipeline."""
 
 import numpy as np
 import pytest

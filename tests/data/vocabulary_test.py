@@ -1,4 +1,4 @@
-"""Sub-words: to ids and back, the same each time, and nothing but a whole model is taken."""
+"""Sub-words: conversion to ids and back, repeatable training, and errors for damaged models."""
 
 import numpy as np
 import pytest

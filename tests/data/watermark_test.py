@@ -1,4 +1,4 @@
-"""The watermark: what it covers, and how."""
+"""The watermark: covered pixels and colours."""
 
 import numpy as np
 import tensorflow as tf
@@ -23,7 +23,7 @@ def test_words_are_half_white_their_shadow_half_black_and_the_rest_as_it_was():
 
 
 def test_the_word_can_be_read():
-    """Its first letter, S, stands at the left of the first line."""
+    """The first letter, S, is at the left of the first line."""
     letter = watermark_mask(64, 64)[4:11, :5]
     rows = ["".join(".#"[int(on)] for on in row) for row in letter]
     assert rows == [".####", "#....", "#....", ".###.", "....#", "....#", "####."]

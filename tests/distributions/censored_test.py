@@ -70,7 +70,7 @@ def test_the_gradients_of_extreme_values_are_finite(family):
 
 
 def test_scale_and_shape_are_found_from_censored_times():
-    """A third is censored; to take these times for events would make the scale too small."""
+    """A third of the times is censored; treating them as events would make the scale too small."""
     rng = np.random.default_rng(0)
     time, end = 4.0 * rng.weibull(2.0, size=2000), rng.uniform(2, 8, size=2000)
     pairs = np.stack([np.minimum(time, end), time <= end], 1).astype(np.float32)

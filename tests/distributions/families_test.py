@@ -26,7 +26,7 @@ def negative_binomial(a, b, scale=1.0):
 
 
 class Inflated:
-    """scipy has no zero-inflated counts."""
+    """Zero-inflated counts, which scipy does not have."""
 
     def __init__(self, a, b, c):
         self.counts, self.share = negative_binomial(a, b), sigmoid(c)

@@ -1,4 +1,4 @@
-"""Every likelihood against scipy in float64, and what it says of data and decoders."""
+"""Every likelihood against scipy in float64, and its errors for wrong data and decoders."""
 
 import keras
 import numpy as np

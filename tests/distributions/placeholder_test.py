@@ -1,4 +1,4 @@
-"""What stands in masked entries lies inside the support, whatever the likelihood."""
+"""The placeholder for masked entries is inside the support of every likelihood."""
 
 import keras
 import numpy as np
@@ -135,7 +135,7 @@ def test_a_placeholder_outside_the_support_is_refused():
 
 
 def never(parameters):
-    """A distribution that says nothing of its support."""
+    """A distribution without a known support."""
     return tfd.Independent(tfd.Uniform(parameters * np.nan, 1.0), 1)
 
 

@@ -25,7 +25,7 @@ def apart(parameters):
 
 @pytest.fixture(params=[0.0, 1.5])
 def rain(request):
-    """Gamma numbers and many of one value, at the edge of the support or inside it."""
+    """Returns gamma numbers and many equal ones, at the edge of the support or inside it."""
     likelihood = likelihoods.PointMassMixture(likelihoods.Gamma([3]), request.param)
     parameters = parameters_of(likelihood)
     log_mean, shape, share = apart(parameters)

@@ -1,4 +1,4 @@
-"""Sequences against a plain loop in float64, and against all sequences that there are."""
+"""Likelihoods of sequences against a loop in float64, and normalisation over all sequences."""
 
 import functools
 

@@ -1,4 +1,4 @@
-"""Attributes read off images: shares as a plain loop counts them, beside a classifier."""
+"""Attributes predicted from images: accuracies against a loop, and the supervised classifier."""
 
 import dataclasses
 
@@ -26,7 +26,7 @@ def make_model():
 
 
 def make_split(number=300, missing=0.3):
-    """Pixels say what the attributes are; the first is rare, and some are not known."""
+    """Returns images whose pixels are the attributes; the first is rare, and some are missing."""
     rng = np.random.default_rng(number)
     has = (rng.random([number, 3]) < [0.15, 0.5, 0.5]).astype(np.float32)
     image = np.full([number, 3, 3, 1], 0.5, np.float32)
@@ -40,7 +40,7 @@ def make_split(number=300, missing=0.3):
 
 @dataclasses.dataclass
 class FakeRun:
-    """What the analysis asks of a run."""
+    """The parts of a run that the analysis uses."""
 
     model: MVAE
     directory: object
@@ -48,7 +48,7 @@ class FakeRun:
 
     @dataclasses.dataclass
     class Config:
-        """Its settings."""
+        """The run's settings."""
 
         batch_size: int = 50
         shuffle_buffer: int = 300
@@ -98,7 +98,7 @@ def test_shares_are_those_of_a_plain_loop():
 
 
 def test_the_error_of_the_mean_is_that_of_pictures():
-    """Every attribute is read alike here: the mean is as uncertain as one of them."""
+    """All predictions are equal here, so the mean has the standard error of one attribute."""
     rng = np.random.default_rng(0)
     has = np.repeat(rng.random([50, 1]) < 0.4, 3, axis=1).astype(np.float32)
     guesses = np.repeat(rng.random([50, 1]), 3, axis=1)
@@ -154,7 +154,7 @@ def test_the_classifier_learns_from_what_is_known_and_is_kept(tmp_path):
 
 
 def test_thresholds_are_chosen_on_the_validation_split(tmp_path, monkeypatch):
-    """What says the same of an attribute, but lower for a test picture, is cut where it was."""
+    """Test probabilities are lower than validation ones, and all below the threshold."""
     run, known = FakeRun(make_model(), tmp_path), {}
     for name, shift in (("validation", 0.3), ("test", 0.0)):
         batch = next(iter(run.batches(name, 300, 0)))

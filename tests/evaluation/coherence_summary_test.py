@@ -1,4 +1,4 @@
-"""Coherence by number of given modalities, by class and joint, from known verdicts."""
+"""Coherence by number of given modalities, by class and joint, from known predictions."""
 
 import types
 

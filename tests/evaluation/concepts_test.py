@@ -1,4 +1,4 @@
-"""What is judged: classes, strings and attributes, and how they are compared."""
+"""Concepts: classes, strings and attributes, and their scores."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""Which subsets are given, and that what is generated is the model's own."""
+"""The given subsets, and that generated examples equal the model's."""
 
 import numpy as np
 import pytest

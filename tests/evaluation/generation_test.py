@@ -1,4 +1,4 @@
-"""The analysis of what is generated: models whose figures are known, and what is refused."""
+"""The analysis `generation`: models with known results, and error messages."""
 
 import types
 
@@ -22,7 +22,7 @@ COLUMNS = {
 
 
 def make_data(split):
-    """Spots whose place is the class, of random size."""
+    """Returns images of spots of random size, whose position is the class."""
     rng = np.random.default_rng(SIZES[split])
     label = rng.integers(0, 3, SIZES[split]).astype(np.int32)
     image = 0.3 * rng.random([SIZES[split], 16])
@@ -31,7 +31,10 @@ def make_data(split):
 
 
 class Generator:
-    """Generates, from a whole split at once, given images and the labels of its examples."""
+    """Generates, from a whole split at once, given images and the labels of its examples.
+
+    A temperature moves images towards the mean of all.
+    """
 
     conditions = ()
 
@@ -42,13 +45,16 @@ class Generator:
         ]
         self.image, self.label = image, label
 
-    def generate(self, given, num_samples, mask=None, seed=None):
+    def generate(self, given, num_samples, mask=None, seed=None, temperature=1.0):
         label = make_data("test")["label"] if isinstance(self.label, str) else self.label
-        drawn = {"image": self.image, "label": np.eye(3)[label]}
+        mean = self.image.mean(0)
+        image = mean + np.float32(temperature) * (self.image - mean)
+        drawn = {"image": image, "label": np.eye(3)[label]}
         return {name: tf.stack([value] * num_samples) for name, value in drawn.items()}
 
-    def sample(self, number, seed=None):
-        drawn = {name: value[0] for name, value in self.generate({}, 1).items()}
+    def sample(self, number, seed=None, temperature=1.0):
+        drawn = self.generate({}, 1, temperature=temperature)
+        drawn = {name: value[0] for name, value in drawn.items()}
         return {n: tf.repeat(v, -(-number // len(v)), 0)[:number] for n, v in drawn.items()}
 
     def latent_samples(self, given, num_samples, mask=None, seed=None):
@@ -65,7 +71,7 @@ class Generator:
 
 
 class FakeRun:
-    """What the analysis asks of a run."""
+    """The parts of a run that the analysis uses."""
 
     checkpoint_step = 3
     config = types.SimpleNamespace(seed=0, shuffle_buffer=1000)
@@ -98,7 +104,7 @@ def analyze(directory, image, label="true", **settings):
 
 
 def row(results, name):
-    """Returns a row's figures by column."""
+    """Returns the results of a row by column."""
     found = {key.removeprefix(f"{name}: "): r for key, r in results.items() if f"{name}: " in key}
     return {key: result["value"] for key, result in found.items()}
 
@@ -125,7 +131,7 @@ def test_a_model_that_returns_the_real_examples_scores_as_they_do(directory):
 
 
 def test_a_model_of_class_means_scores_as_the_useless_one_does(directory):
-    """It is named right, and nothing else of it is right."""
+    """Its coherence is perfect, and all other metrics are bad."""
     train, test = make_data("train"), make_data("test")
     means = np.stack([train["image"][train["label"] == c].mean(0) for c in range(3)])
     results = analyze(directory, means[test["label"]])
@@ -139,7 +145,7 @@ def test_a_model_of_class_means_scores_as_the_useless_one_does(directory):
 
 
 def test_a_model_of_random_training_images_scores_as_the_useless_one_does(directory):
-    """All is right but what was asked for."""
+    """All its metrics are good but coherence."""
     rows = np.random.default_rng([0, 45]).integers(SIZES["test"], size=SIZES["test"])
     rng = np.random.default_rng(9)
     results = analyze(directory, make_data("test")["image"][rows], rng.integers(0, 3, 120))
@@ -152,6 +158,18 @@ def test_a_model_of_random_training_images_scores_as_the_useless_one_does(direct
     assert noise["Frechet distance"] > found["Frechet distance"] and noise["coverage"] < 0.5
     assert row(results, "label | image")["coherence"] < 0.5
     assert row(results, "label, useless: most frequent")["coherence"] < 0.5
+
+
+def test_other_ways_have_rows_of_their_own(directory):
+    image = make_data("test")["image"]
+    results = analyze(directory, image, own={"ways": ("temperature=0.5",)})
+    for name in ("image | label", "image from the prior"):
+        found, cooler = row(results, name), row(results, f"{name}, temperature 0.5")
+        assert set(cooler) == set(found) == COLUMNS
+        assert cooler["variance / real"] == pytest.approx(found["variance / real"] / 4, rel=1e-3)
+    for wrong in ("warm", "temperature=-1", "temperature=nan", "guidance=0", "guidance=1.5"):
+        with pytest.raises(UserError, match="^--ways"):
+            analyze(directory, image, own={"ways": (wrong,)})
 
 
 def test_coherence_stands_next_to_the_distance(directory):
@@ -221,5 +239,5 @@ def test_a_model_without_a_judged_image_is_refused():
         ANALYSES["generation"].analyze(run, Settings())
     image = tiny.make_modalities()[0]
     run.model = MVAE([image], latent_dim=2)
-    with pytest.raises(UserError, match="leave it out"):
+    with pytest.raises(UserError, match="choose another --analysis"):
         ANALYSES["generation"].analyze(run, Settings())

@@ -39,12 +39,12 @@ def exact_sampler():
 
 @pytest.fixture(scope="module")
 def wide_sampler():
-    """Its proposals are wrong, but wider than the posterior: weights have finite moments."""
+    """A sampler that is wrong but wider than the posterior, so weights have finite moments."""
     return ImportanceSampler(TRUTH.model(posterior_scale=1.5), num_samples=4000)
 
 
 def exact(batch, target, given=()):
-    """Returns log p(what is present of the target | what is present of the given)."""
+    """Returns log p(observed target | observed given), exactly."""
     rows = []
     for row in range(NUMBER):
         there = [name for name in NAMES if batch["mask"][name][row] > 0]
@@ -72,7 +72,7 @@ def test_the_exact_posterior_gives_the_exact_value_with_no_variance(batch, exact
 @pytest.mark.parametrize("target", SUBSETS[::3], ids="+".join)
 @pytest.mark.parametrize("seen", [None, 0, 1])
 def test_any_proposal_is_within_its_standard_errors(batch, wide_sampler, target, seen):
-    """All of the target, nothing, or its first part: proposals wider than the posterior."""
+    """Proposals given the target, nothing, or a part are all wider than the posterior."""
     proposal = None if seen is None else target[:seen]
     estimate = wide_sampler(batch, target, proposal, seed=3)
     error = np.asarray(estimate.standard_error)
@@ -123,7 +123,7 @@ def test_conditional_standard_errors_are_those_of_repeated_estimates(batch):
 
 @pytest.mark.parametrize("num_samples", [1, 7, 64])
 def test_chunks_of_a_conditional_change_memory_only(batch, num_samples):
-    """The ratio from chunks, in numpy from the same draws, without any calibration."""
+    """The ratio from chunks equals numpy's from the same samples, without calibration."""
     model = TRUTH.model(posterior_scale=1.5)
     proposal = ["x0", "x1"]
     sampler = ImportanceSampler(model, num_samples, max_rows=5 * NUMBER, jit_compile=False)

@@ -1,4 +1,4 @@
-"""Calibration of imputations of which it is known: exact, too wide, and wrong."""
+"""Calibration of imputations that are exact, too wide, or wrong."""
 
 from types import SimpleNamespace
 

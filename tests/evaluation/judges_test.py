@@ -1,4 +1,4 @@
-"""A judge says what its network says, and its features are what the last layer sees."""
+"""A judge's predictions are its network's, and its features the inputs of the last layer."""
 
 import keras
 import numpy as np

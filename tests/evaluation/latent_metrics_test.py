@@ -1,4 +1,4 @@
-"""Probes and clusters, against scikit-learn's and against what is known."""
+"""Probes and clusters, against scikit-learn's and known results."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""The likelihood analyses: which questions, over which examples, and what they report."""
+"""The likelihood analyses: their questions, examples and results."""
 
 import math
 import types
@@ -95,7 +95,7 @@ def test_the_sampling_error_is_that_of_the_mean():
 
 
 def test_the_recorded_estimator_is_the_one_that_was_used():
-    """The difference has the same bits as two estimates of its parts, whatever is asked."""
+    """The difference equals two estimates of its parts to the bit, for any set of questions."""
     shared = Question(("x0",), ("x1",))
     separate = shared._replace(given_proposal=("x1",))
     prior = shared._replace(given_proposal=())
@@ -152,7 +152,7 @@ def test_a_question_that_fits_no_model_is_named(question, words):
 
 def test_no_example_for_a_question():
     nobody = {"x": X, "mask": {"x1": np.zeros(30, np.float32)}}
-    with pytest.raises(UserError, match=r"no example has all that log p\(x1\)"):
+    with pytest.raises(UserError, match=r"no example has all modalities of log p\(x1\)"):
         estimate(ImportanceSampler(MODEL, 2), [nobody], [Question(("x1",))])
 
 

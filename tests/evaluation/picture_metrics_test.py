@@ -1,4 +1,4 @@
-"""Measures of pictures against scikit-image, scikit-learn and plain loops."""
+"""Metrics of pictures against scikit-image, scikit-learn and loops."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""Supervised networks: what they see, and which weights they are left with."""
+"""Supervised networks: their training examples, and the weights that are kept."""
 
 import keras
 import numpy as np
@@ -18,7 +18,7 @@ GIVEN, TARGET = (
 
 
 def make_split(number, seed=0, masks=None):
-    """Numbers that have nothing to do with each other."""
+    """Returns a split of independent numbers."""
     rng = np.random.default_rng(seed)
     x = {name: (rng.random([number, 6]) < 0.5).astype(np.float32) for name in ("given", "target")}
     parts = {"x": x} if masks is None else {"x": x, "mask": masks}
@@ -55,7 +55,7 @@ def test_whole_examples_alone_are_seen():
 
 
 def test_the_weights_that_are_best_on_others_are_kept(monkeypatch):
-    """What was learned by heart is not."""
+    """Weights that overfit the training examples are not kept."""
     split, checks = make_split(16), make_split(300, seed=1)
     network, step = train(split, checks, 300)
     assert step in range(30, 300, 30)
@@ -66,7 +66,7 @@ def test_the_weights_that_are_best_on_others_are_kept(monkeypatch):
 
 
 def test_without_other_examples_the_last_weights_stay(monkeypatch):
-    """Those that lack one of the two are none."""
+    """Validation examples without one of the two modalities do not count."""
     split, zeros = make_split(16), np.zeros(10, np.float32)
     none = make_split(10, seed=1, masks={"given": zeros, "target": zeros + 1})
     network, step = train(split, none, 60)

@@ -1,4 +1,4 @@
-"""Thresholds, beside a search over all of them."""
+"""Thresholds, compared with an exhaustive search."""
 
 import numpy as np
 
@@ -31,7 +31,7 @@ def test_the_middle_of_equally_good_ones_is_taken():
 
 
 def test_where_nothing_can_be_chosen_it_is_the_other_one():
-    """Nobody has the first, nobody says of the second, and the third is always the same."""
+    """The first attribute has no positive, the second no value, the third equal probabilities."""
     true = np.array([[False, True, True], [False, False, False]])
     counts = np.array([[True, False, True], [True, False, True]])
     probabilities = np.array([[0.1, 0.2, 0.5], [0.9, 0.3, 0.5]])

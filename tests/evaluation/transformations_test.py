@@ -1,4 +1,4 @@
-"""One picture from another: the model's, the guesses' and a trained network's, measured."""
+"""Predictions of pictures by the model, simple guesses and a supervised network, measured."""
 
 import dataclasses
 import json
@@ -45,7 +45,7 @@ TASKS = (
 
 @dataclasses.dataclass
 class FakeRun:
-    """What the analysis looks at in a run."""
+    """The parts of a run that the analysis uses."""
 
     directory: pathlib.Path
     model: MVAE
@@ -135,7 +135,7 @@ def test_the_models_prediction_is_a_mean_over_samples(run):
 
 
 def test_a_threshold_is_chosen_on_the_validation_split_and_not_on_the_test_split():
-    """Pixels inside have 0.6 in the one and 0.3 in the other, where 0.6 is noise outside."""
+    """Positive pixels are 0.6 in validation and 0.3 in test pictures, whose noise is 0.6."""
     true = np.zeros([2, 8, 8, 1], np.float32)
     true[:, 2:6, 2:6] = 1
     validation = lambda: iter([Pairs(np.where(true > 0, 0.6, 0.5), true)])  # noqa: E731

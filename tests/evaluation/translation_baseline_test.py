@@ -1,4 +1,4 @@
-"""The supervised translator: that it learns, and that the weights kept are the best."""
+"""The supervised translator learns, and keeps the best weights."""
 
 import types
 
@@ -64,5 +64,5 @@ def test_a_run_without_two_languages_is_told_before_its_data_are_read(analysis):
     config = types.SimpleNamespace(model="mvae", experiment="digits")
     run = types.SimpleNamespace(model=tiny.make_model(), config=config, checkpoint_step=3)
     # It has nothing of its data that could be read.
-    with pytest.raises(UserError, match="two languages or more; mvae of digits has 0"):
+    with pytest.raises(UserError, match="two languages without conditions; mvae of digits has 0"):
         ANALYSES[analysis].analyze(run, Settings())

@@ -46,7 +46,7 @@ def test_the_error_is_a_jackknifes():
 
 
 def test_nothing_to_compare_and_a_missing_package_are_told(monkeypatch):
-    with pytest.raises(UserError, match="no sentence"):
+    with pytest.raises(UserError, match="no example has a sentence"):
         scores([], [])
     monkeypatch.setitem(sys.modules, "sacrebleu.metrics", None)
     with pytest.raises(UserError, match="pip install"):

@@ -1,4 +1,4 @@
-"""CelebA-19 from its config to what a finished run answers, half of the attributes missing."""
+"""CelebA-19 from its config to a finished run, with half of the attributes missing."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""The configs of this repository, as tests read them."""
+"""Helpers that read the configs of this repository."""
 
 import pathlib
 import tempfile

@@ -13,7 +13,8 @@ from tf_mvae.errors import UserError
 from tf_mvae.experiments import translation
 from tf_mvae.settings import parse_weights
 from tf_mvae.training import RunConfig
-from tf_mvae.training.build import build_model, make_modalities, modality_names
+from tf_mvae.training.build import build_model
+from tf_mvae.training.parts import make_modalities, modality_names
 from tf_mvae.training.sweep_flags import parse_methods, parse_numbers
 
 # An experiment has a config of every model that it can be built with, but for
@@ -121,7 +122,7 @@ def test_celeba19_has_the_papers_parameters_but_for_what_its_table_counts():
 
 
 def test_settings_of_other_experiments_and_unknown_members_are_refused():
-    with pytest.raises(UserError, match="--attributes is for .* --experiment=mnist has no use"):
+    with pytest.raises(UserError, match="--attributes is for .* --experiment=mnist does not"):
         build_model(RunConfig(experiment="mnist", attributes=("Bald",)), 10)
     with pytest.raises(UserError, match="--likelihood_weight names 'Balding'"):
         build_model(RunConfig(experiment="celeba19", likelihood_weight={"Balding": 2.0}), 10)
@@ -131,7 +132,7 @@ def test_settings_of_other_experiments_and_unknown_members_are_refused():
 
 @pytest.mark.parametrize("kind", ["mvae", "jmvae", "cvae"])
 def test_celebas_networks_take_a_training_step(kind):
-    """Their dropout draws from the step's seed, wherever a model calls them."""
+    """Their dropout depends on the step's seed only."""
     config = RunConfig(experiment="celeba", model=kind, latent_dim=4, jit_compile=False)
     model = build_model(config, 10)
     rng = np.random.default_rng(0)
@@ -193,7 +194,7 @@ def test_there_is_a_config_of_every_model_that_an_experiment_can_be_built_with(t
 
 
 def test_a_config_has_the_settings_that_it_had_by_itself():
-    """They were recorded when each config was a file of its own."""
+    """The settings were recorded when configs did not include each other."""
     found = {}
     for path in RUNS:
         flags = {"experiment": "digits", **read_flags(path)}

@@ -1,4 +1,4 @@
-"""MultiMNIST from its config to what a finished run answers."""
+"""MultiMNIST from its config to a finished run."""
 
 import dataclasses
 import subprocess

@@ -1,4 +1,4 @@
-"""PolyMNIST from its config to what a finished run is measured by."""
+"""PolyMNIST from its config to the evaluation of a finished run."""
 
 import numpy as np
 import pytest
@@ -26,7 +26,7 @@ def make_config(data_dir, **changes):  # noqa: F811
 
 @pytest.fixture(scope="module")
 def run(data_dir, tmp_path_factory):  # noqa: F811
-    """A run whose model is as it began."""
+    """A run with an untrained model."""
     config = resolved(make_config(data_dir))
     directory = tmp_path_factory.mktemp("run")
     return Run(directory, config, experiments.get("poly_mnist"), build_model(config, 1), 0)

@@ -1,4 +1,4 @@
-"""Sensors from their config to what a finished run answers, beside what is known exactly."""
+"""Sensors from their config to a finished run, compared with exact results."""
 
 import numpy as np
 import tensorflow as tf

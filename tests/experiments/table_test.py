@@ -1,8 +1,6 @@
 """The whole path of a table without code: train, evaluate, impute, export, inspect."""
 
 import json
-import subprocess
-import sys
 
 import keras
 import numpy as np
@@ -11,6 +9,7 @@ import tensorflow as tf
 
 from tests import tiny
 from tests.data.tables_test import GRADES
+from tests.experiments.table_commands import command, impute
 from tf_mvae import UserError
 from tf_mvae.data import Schema, Table, from_frame
 from tf_mvae.data.table_files import read_table, write_table
@@ -54,13 +53,6 @@ def finished(tmp_path_factory):
     return folder
 
 
-def command(name, *flags):
-    done = subprocess.run(
-        [sys.executable, "-m", f"tf_mvae.{name}", *map(str, flags)], capture_output=True, text=True
-    )
-    return done
-
-
 def test_a_run_keeps_its_schema_and_exports(finished):
     run = load_run(finished / "run")
     kept = Schema.load(finished / "run/assets/schema.json")
@@ -102,10 +94,7 @@ def test_cells_are_held_out_and_rows_keep_one(finished):
 
 def test_commands_fill_a_table_and_infer_a_schema(finished):
     output, details = finished / "filled.csv", finished / "details.csv"
-    done = command(
-        "impute", f"--run_dir={finished / 'run'}", f"--input={finished / 'data.csv'}",
-        f"--output={output}", f"--details={details}", "--num_samples=5",
-    )  # fmt: skip
+    done = impute(finished, f"--output={output}", f"--details={details}", "--num_samples=5")
     assert done.returncode == 0, done.stderr
     frame, filled = read_table(finished / "data.csv"), read_table(output)
     assert not filled.isna().any(axis=None) and list(filled.columns) == list(frame.columns)
@@ -119,9 +108,7 @@ def test_commands_fill_a_table_and_infer_a_schema(finished):
         ([f"--output={finished / 'a.csv'}", f"--details={finished / 'a.csv'}"], "is --output"),
         ([f"--output={finished / 'a.csv'}", "--details=b.parquet"], "is a CSV file"),
     ):
-        again = command(
-            "impute", f"--run_dir={finished / 'run'}", f"--input={finished / 'data.csv'}", *flags
-        )
+        again = impute(finished, *flags)
         assert again.returncode == 2 and message in again.stderr, again.stderr
 
 

@@ -1,4 +1,4 @@
-"""celeba_transformations from end to end: it trains, resumes, generates and is evaluated."""
+"""celeba_transformations end to end: training, resumption, generation and evaluation."""
 
 import json
 import signal
@@ -13,8 +13,11 @@ from tf_mvae.data import pairing
 from tf_mvae.data.conditions import parse_conditions
 from tf_mvae.data.pipeline import training_batches
 from tf_mvae.data.transformations import CHANNELS, TASKS
+from tf_mvae.distributions import likelihoods
 from tf_mvae.errors import UserError
 from tf_mvae.evaluation import ANALYSES, Settings
+from tf_mvae.experiments.transformations import transformation_modalities
+from tf_mvae.models import MVAE
 from tf_mvae.training import RunConfig, Stopped, build, load_run, train
 from tf_mvae.training.callbacks import Progress
 from tf_mvae.training.incomplete import incomplete_split
@@ -43,7 +46,7 @@ def make_config(dataset_dir, **changes):
 
 @pytest.fixture(scope="module")
 def finished(dataset_dir, tmp_path_factory):
-    """A run of three of the six, interrupted in its second epoch and taken up again."""
+    """A run of three of the six views, interrupted in its second epoch and continued."""
     run_dir = tmp_path_factory.mktemp("run") / "run"
     config = make_config(dataset_dir, transformations=THREE)
 
@@ -101,7 +104,7 @@ def test_the_analysis_measures_the_tasks_of_a_run(finished):
 
 
 def test_all_six_learn_from_examples_that_lack_some(dataset_dir):
-    """What stands where something is missing changes nothing, batch normalisation included."""
+    """Values of missing modalities have no effect, also in batch normalisation."""
     config = make_config(
         dataset_dir, num_random_subsets=1, missing_rate={"edges": 0.5, "image": 0.3}, latent_dim=2
     )
@@ -151,11 +154,66 @@ def test_the_configuration_is_filled_in_from_the_data_and_weights_may_name_what_
 def test_a_model_that_wants_everything_is_refused_where_no_picture_has_a_mask(tmp_path):
     plain = prepare_pictures(tmp_path, {"train": 20}, False)
     config = make_config(plain, model="jmvae", cross_weight={}, absent_segmentation=True)
-    with pytest.raises(UserError, match="of the 16 in split 'train' 0 are: take --model=mvae"):
+    with pytest.raises(UserError, match="of the 16 in split 'train' 0 are complete: choose"):
         train(config, tmp_path / "run")
-    with pytest.raises(UserError, match="--drop_incomplete leaves nothing of split 'train'"):
+    with pytest.raises(UserError, match="--drop_incomplete excludes all of split 'train'"):
         train(config.replace(drop_incomplete=True), tmp_path / "run")
     assert not (tmp_path / "run").exists()
+
+
+@pytest.fixture(scope="module")
+def spatial(dataset_dir, tmp_path_factory):
+    """A run of `mvae_spatial.cfg`, with a smaller grid."""
+    flags = read_flags(CONFIGS / "celeba_transformations" / "mvae_spatial.cfg")
+    changes = {"epochs": 1, "annealing_epochs": 0, "batch_size": 9, "jit_compile": False}
+    grid = {"latent_shape": ("4", "4", "2"), "spatial_filters": 3, "transformations": THREE}
+    config = config_of(flags, dataset_dir=dataset_dir, kl_weight=0.5, **changes, **grid)
+    run_dir = tmp_path_factory.mktemp("spatial") / "run"
+    train(config, run_dir, picture_epochs=100)
+    return run_dir
+
+
+def test_a_run_with_a_grid_is_trained_exported_and_measured(spatial):
+    run = load_run(spatial)
+    assert run.config.latent_dim == run.model.latent_dim == 32  # the product, whatever was said
+    assert run.model.kl_weight.final == 0.5
+    kinds = {m.name: type(m.likelihood).__name__ for m in run.model.modalities}
+    assert kinds == {"image": "Normal", "grayscale": "Normal", "segmentation": "Bernoulli"}
+    assert {p.stem for p in (spatial / "pictures").iterdir()} > {"tasks", "sampled_colourisation"}
+    assert (spatial / "saved_model" / "saved_model.pb").exists()
+    settings = Settings(num_samples=2, baseline_steps=2)
+    results = ANALYSES["transformations"].analyze(run, settings)
+    assert {result["method"] for result in results.values()} == {"model", "supervised", "guess"}
+    assert all(np.isfinite(result["value"]) for result in results.values())
+
+
+@pytest.mark.parametrize("kind", ["normal", "laplace"])
+@pytest.mark.parametrize("latent_shape", [(), ("4", "4", "2")])
+@pytest.mark.parametrize("scale", [0.0, 0.1])
+def test_pixels_have_the_likelihood_that_is_asked_for(kind, latent_shape, scale):
+    made = transformation_modalities(
+        {}, {}, ("grayscale", "edges"), latent_shape, 3, pixel_likelihood=kind, pixel_scale=scale
+    )
+    family = {"normal": likelihoods.Normal, "laplace": likelihoods.Laplace}[kind]
+    grey, edges = (m.likelihood for m in made)
+    assert type(grey) is family and grey.scale == (scale or None)
+    assert type(edges) is likelihoods.Bernoulli
+    model = MVAE(made, 32)
+    assert model.sample(2, seed=0)["grayscale"].shape == [2, 64, 64, 1]
+
+
+@pytest.mark.parametrize("shape", [("8", "8"), ("8", "4", "2"), ("7", "7", "2"), ("a", "8", "1")])
+def test_a_grid_that_does_not_fit_is_refused(shape):
+    with pytest.raises(UserError, match="--latent_shape is three integers"):
+        transformation_modalities({}, {}, latent_shape=shape)
+
+
+def test_a_weight_of_the_term_of_an_absent_view_is_dropped(tmp_path):
+    plain = prepare_pictures(tmp_path, {"train": 10}, False)
+    weights = {"segmentation": 1.0, "image": 0.5}
+    config = build.resolved(make_config(plain, cross_weight={}, term_weight=weights))
+    assert "segmentation" not in config.term_weight and config.term_weight["image"] == 0.5
+    build.build_model(config, 2)
 
 
 def test_networks_are_those_of_celeba():

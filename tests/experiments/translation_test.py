@@ -18,8 +18,9 @@ from tf_mvae.models.sentences import said
 from tf_mvae.ops.tokens import END
 from tf_mvae.training import RunConfig, load_run, train
 from tf_mvae.training.assets import run_assets
-from tf_mvae.training.build import build_model, load_split, options_of
+from tf_mvae.training.build import build_model, load_split
 from tf_mvae.training.incomplete import batch_composition, incomplete_split
+from tf_mvae.training.parts import options_of
 from tf_mvae.training.run_directory import RunDirectory
 
 ROOT = pathlib.Path(__file__).parents[2]
@@ -31,7 +32,7 @@ WHEN = {"now": "bây giờ", "again": "lần nữa", "later": "sau", "twice": "h
 
 @pytest.fixture(scope="module")
 def corpus(tmp_path_factory):
-    """Sixty pairs of sentences; the test split's last lacks its Vietnamese."""
+    """Sixty pairs of sentences; the last one of the test split has no Vietnamese."""
     folder = tmp_path_factory.mktemp("en_vi")
     pairs = [
         (f"{verb} {thing} {when}".strip(), f"{VERBS[verb]} {THINGS[thing]} {WHEN[when]}".strip())
@@ -82,7 +83,7 @@ def run_dir(corpus, tmp_path_factory):
 
 
 def command(name, run_dir, *flags):
-    """Runs a command in a Python whose networks are as small; returns what it prints."""
+    """Runs a command in a process with small networks; returns its output."""
     program = (
         "import sys; sys.argv[0] = '-m'; from tf_mvae.experiments import translation; "
         f"translation._UNITS = 16; from tf_mvae import command, {name}; command.run({name}.main)"
@@ -190,7 +191,9 @@ def test_the_vocabulary_is_made_of_what_the_run_may_see_alone(corpus, tmp_path, 
 
 def test_a_vae_of_one_language_has_a_vocabulary_of_it_alone(corpus, tmp_path):
     config = config_of(corpus, model="vae", modality="vi", epochs=1, paired_fraction=0.1)
-    with pytest.raises(UserError, match="--model=vae learns from complete .* 60 .* 33 are: add"):
+    with pytest.raises(
+        UserError, match="--model=vae learns from complete .* 60 .* 33 are complete: add"
+    ):
         train(config, tmp_path / "run")
     train(config.replace(drop_incomplete=True), tmp_path / "run")
     run = load_run(tmp_path / "run")
@@ -208,13 +211,13 @@ def test_a_vae_is_of_the_first_language_unless_another_is_named(corpus, tmp_path
     for languages, modality, own in ((("vi", "en"), None, "vi"), (("en", "vi"), "vi", "vi")):
         config = config_of(corpus, model="vae", languages=languages, modality=modality)
         assert list(load_split(config, "train").dataset.element_spec["x"]) == [own]
-    with pytest.raises(UserError, match="--modality=fr is not known; there are en, vi"):
+    with pytest.raises(UserError, match="--modality=fr is unknown; choose one of en, vi"):
         train(config_of(corpus, model="vae", modality="fr"), tmp_path / "run")
 
 
 @pytest.fixture
 def gaps(corpus, tmp_path):
-    """The corpus, whose first ten pairs lack their Vietnamese in training."""
+    """The corpus with the Vietnamese of the first ten training pairs missing."""
     folder = tmp_path / "gaps"
     shutil.copytree(corpus, folder)
     lines = (corpus / "train.vi").read_text(encoding="utf-8").splitlines()
@@ -223,7 +226,9 @@ def gaps(corpus, tmp_path):
 
 
 def test_text_with_gaps_is_treated_as_what_a_flag_takes_away(gaps, tmp_path):
-    with pytest.raises(UserError, match="--model=jmvae learns .* in split 'train' 50 are: add"):
+    with pytest.raises(
+        UserError, match="--model=jmvae learns .* in split 'train' 50 are complete: add"
+    ):
         train(config_of(gaps, model="jmvae"), tmp_path / "run")
     config = config_of(gaps, model="jmvae", drop_incomplete=True)
     with run_assets(config, RunDirectory(tmp_path / "run")) as made:

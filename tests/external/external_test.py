@@ -1,4 +1,4 @@
-"""Another package's model and experiment, by `package.module:name`, in every command."""
+"""A model and an experiment of another package, `package.module:name`, in all commands."""
 
 import json
 import os
@@ -32,7 +32,7 @@ def run(name, *flags, status=0):
     [
         (["--noise=-1"], "error: --noise must be a finite number above 0; it is -1.0"),
         (["--nois=1"], "error: Unknown command line flag 'nois'. Did you mean: noise"),
-        (["--alpha=0.5"], "--alpha is for --model=jmvae; --model=outside.parts:Aligned has no use"),
+        (["--alpha=0.5"], "--alpha is for --model=jmvae; --model=outside.parts:Aligned does not"),
         (["--model=outside.parts:x"], "outside.parts declares no model 'x'; it declares aligned"),
     ],
 )

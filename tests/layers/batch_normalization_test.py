@@ -1,4 +1,4 @@
-"""Batch normalisation over the examples that are there."""
+"""Batch normalisation over observed examples."""
 
 import keras
 import numpy as np

@@ -1,4 +1,4 @@
-"""Convolutional networks halve and double."""
+"""Shapes and parameter counts of convolutional networks."""
 
 import keras
 import numpy as np

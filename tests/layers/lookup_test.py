@@ -1,4 +1,4 @@
-"""Networks of few different inputs run once an input, and give what they gave once a row."""
+"""Networks with few different inputs run once per input, with the results of once per row."""
 
 import keras
 import numpy as np

@@ -1,4 +1,4 @@
-"""Recurrent networks against plain loops, and what padding and word dropout do."""
+"""Recurrent networks against loops, and the effects of padding and word dropout."""
 
 import gc
 

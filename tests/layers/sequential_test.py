@@ -1,4 +1,4 @@
-"""A stack of layers that hands the mask over examples on."""
+"""A stack of layers that passes the examples' mask on."""
 
 import keras
 import numpy as np

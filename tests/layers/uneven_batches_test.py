@@ -1,4 +1,4 @@
-"""Batches that do not divide: every layer trains on two replicas as on one."""
+"""Batches that replicas cannot divide equally: two replicas train like one."""
 
 import functools
 

@@ -20,6 +20,17 @@ def test_no_steps_is_one_from_the_start():
     assert LinearAnnealing(0)(0) == 1
 
 
+def test_another_final_weight_is_risen_to_and_saved(mode):
+    weight = LinearAnnealing(4, final=0.2)
+    again = keras.saving.deserialize_keras_object(keras.saving.serialize_keras_object(weight))
+    for schedule in (weight, again):
+        values = [float(mode(schedule)(tf.constant(step))) for step in (0, 1, 4, 9)]
+        np.testing.assert_allclose(values, [0, 0.05, 0.2, 0.2], rtol=1e-6)
+    assert LinearAnnealing(0, final=0.5)(0) == 0.5
+    with pytest.raises(ValueError, match="final must be a finite number of 0 or more; it is -1"):
+        LinearAnnealing(4, -1)
+
+
 def test_negative_steps_are_refused():
     with pytest.raises(ValueError, match="num_steps must be an integer of 0 or more; it is -1"):
         LinearAnnealing(-1)
@@ -33,7 +44,7 @@ def test_config_round_trip():
 
 
 def test_training_takes_the_weight_of_its_step_and_evaluation_takes_one():
-    """At a learning rate of 0 and without noise, the loss is A + weight * B."""
+    """With learning rate 0 and without noise the loss is A + weight * B."""
     model = tiny.make_model(kl_weight=LinearAnnealing(4))
     tiny.make_posterior_sharp(model)
     model.compile(keras.optimizers.SGD(0.0), run_eagerly=True)

@@ -27,7 +27,7 @@ def make(request):
 
 
 def make_baseline(make, **kwargs):
-    """A tiny model whose weights all matter."""
+    """Returns a tiny model in which every weight affects the loss."""
     if make is JMVAE:
         kwargs = {"alpha": ALPHA, **kwargs}
     if make is MVAEQ:
@@ -77,7 +77,7 @@ def silu(x):
 
 
 def naive_joint(model, batch):
-    """Returns the posterior of the network that sees everything."""
+    """Returns the posterior of the joint network."""
     x = batch["x"]
     if isinstance(model, CVAE):
         features = [x["image"].reshape(8, -1), one_hot(x["label"]), x["reading"]]
@@ -92,7 +92,7 @@ def naive_joint(model, batch):
 
 
 def naive_quotient(posteriors):
-    """Returns prod q_i / p^(n - 1), the prior where there is nothing."""
+    """Returns prod q_i / p^(n - 1); the prior without any expert."""
     precision = 1.0 + sum(np.exp(-log_variance) - 1 for _, log_variance in posteriors)
     moment = sum(loc * np.exp(-log_variance) for loc, log_variance in posteriors)
     return moment / precision, -np.log(precision)
@@ -292,7 +292,7 @@ def test_posteriors_and_samples_are_float32_where_networks_compute_in_bfloat16(
 
 
 def step_of(model, batch, scale=1.0):
-    """One training step's loss and gradients, and what batch norm's statistics become."""
+    """Returns the loss, gradients and batch-norm statistics after one training step."""
     loss, gradients = tiny.gradients_of(
         lambda: scale * model.elbo(batch, seed=3, training=True).loss, model.trainable_variables
     )
@@ -301,7 +301,7 @@ def step_of(model, batch, scale=1.0):
 
 
 def spoil(batch, absent):
-    """Puts garbage where a modality is absent (or, to see it matter, where it is not)."""
+    """Replaces missing values by garbage (or observed ones, to check that this has an effect)."""
     spoilt = tf.nest.map_structure(np.copy, batch)
     for name, value in spoilt["x"].items():
         where = (batch["mask"][name] == 0) == absent
@@ -328,7 +328,7 @@ def test_what_is_masked_changes_neither_loss_nor_gradients_nor_statistics(make):
 
 @pytest.mark.parametrize("make", [CVAE, JMVAE], ids=lambda make: make.__name__)
 def test_incomplete_examples_count_for_nothing_in_batch_norm_neither(make):
-    """Beside the number of examples that the loss is averaged over."""
+    """Only the number of examples that the loss is averaged over differs."""
     present = np.concatenate([np.ones([4, 3]), PRESENT[:-1]])
     batch = tiny.make_batch(present)
     complete = tf.nest.map_structure(lambda v: v[:4], batch)

@@ -1,4 +1,4 @@
-"""Single eager calls are compiled, and are what they are without."""
+"""Single eager calls are compiled, with the same results as without."""
 
 import copy
 
@@ -14,7 +14,7 @@ MAKES = [MVAE, MVAEQ, JMVAE, CVAE]
 
 
 def results(model, batch, run=lambda function: function()):
-    """What every single call gives."""
+    """Returns the results of all methods."""
     x, mask = batch["x"], batch["mask"]
     names = model.conditions or ("label",)
     given = {name: x[name] for name in names}

@@ -1,4 +1,4 @@
-"""Several steps as one program are the steps that they would be one by one."""
+"""Several steps in one program equal single steps."""
 
 import keras
 import numpy as np
@@ -19,7 +19,7 @@ def data_of(examples, seed=3):
 
 
 def trained(data, steps_per_execution, make=None, epochs=2, **kwargs):
-    """Returns a model, what `fit` told of it, and the steps that its callbacks were told of."""
+    """Returns a model, the history of `fit`, and the steps at which callbacks were called."""
     keras.utils.set_random_seed(0)
     model = (make or tiny.make_model)()
     model.compile(

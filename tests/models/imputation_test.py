@@ -1,4 +1,4 @@
-"""Tests of filled gaps: the exact conditional distribution, units, and what stays as it was."""
+"""Imputation: the exact conditional distribution, units, and unchanged observed values."""
 
 import keras
 import numpy as np

@@ -12,7 +12,7 @@ CROSS_WEIGHTS = {"image": 0.25, "label": 1.0, "reading": 2.0}
 
 
 def batch_of(step):
-    """Nine rows of ten lack the label, half lack something else."""
+    """Returns a batch in which nine of ten rows have no label, and half miss another modality."""
     rng = np.random.default_rng([7, step])
     present = np.stack([np.ones(ROWS), np.zeros(ROWS), rng.random(ROWS) < 0.5], axis=1)
     present[rng.integers(ROWS), 1] = 1
@@ -38,7 +38,7 @@ def product(experts):
 
 
 def naive_example(model, x, members, noise):
-    """Minus the sum of one example's own ELBOs; each term encodes and decodes for itself."""
+    """Returns minus the sum of one example's ELBOs; each term encodes and decodes again."""
     own = [members, *([name] for name in members if len(members) > 1)]
     total = 0.0
     for subset in own:

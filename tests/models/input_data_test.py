@@ -1,4 +1,4 @@
-"""Data are checked in the same way, however they come in and whatever is asked of the model."""
+"""Data are checked in the same way for all forms of data and all methods."""
 
 import keras
 import numpy as np
@@ -291,7 +291,7 @@ def test_masks_and_weights_cannot_be_masked(model):
 
 
 def test_nothing_is_checked_within_a_training_step(model):
-    """The graph of a step holds no assertion."""
+    """The graph of a training step has no assertion."""
     batch = tf.nest.map_structure(tf.constant, tiny.make_batch(EVERYTHING))
     step = tf.function(lambda data: base.BaseVAE.train_step(model, data), autograph=False)
     graph = step.get_concrete_function(batch).graph.as_graph_def()

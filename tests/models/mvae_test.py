@@ -1,4 +1,4 @@
-"""The model as a Keras model: training, generation, saving, and what masks guarantee."""
+"""The model as a Keras model: training, generation, saving, and the effect of masks."""
 
 import json
 
@@ -54,7 +54,7 @@ def spoilable():
     seed=st.integers(0, 2**32 - 1),
 )
 def test_what_is_masked_changes_nothing(spoilable, present, image, label, reading, seed):
-    """Not the loss, not a gradient, not batch norm's statistics, not what is generated."""
+    """Masked values affect neither loss, gradients, batch-norm statistics nor generation."""
     batch = tiny.make_batch(np.array(present, np.float32), seed)
     spoilt = tf.nest.map_structure(np.copy, batch)
     for name, garbage in (("image", image), ("label", label), ("reading", reading)):
@@ -66,7 +66,7 @@ def test_what_is_masked_changes_nothing(spoilable, present, image, label, readin
 
 
 def test_what_is_there_does_change_them(spoilable):
-    """The test above could fail: the same spoiling of what is present is seen."""
+    """The test above can fail: changing observed values has an effect."""
     batch = tiny.make_batch(np.ones([6, 3]))
     clean = spoilable(**tf.nest.map_structure(tf.constant, batch))
     for name in tiny.NAMES:
@@ -296,7 +296,7 @@ def test_regularisation_of_a_network_joins_the_loss():
 
 
 def test_steps_draw_afresh_and_runs_repeat():
-    """At a learning rate of 0 only the noise differs from step to step."""
+    """With learning rate 0 only the noise differs between steps."""
     data = tiny.batches(tiny.make_batch(np.ones([8, 3])), 8)
     losses = [
         compiled(keras.optimizers.SGD(0.0), seed=seed)
@@ -426,7 +426,7 @@ def test_names_that_are_no_modalities(tiny_model):
 
 
 def test_rows_of_one_class_count_together_in_the_optimizer(tiny_model):
-    """A class's embedding takes Adam's first step, of the learning rate, however often it comes."""
+    """A class's embedding takes one Adam step of the learning rate, however often it occurs."""
     batch = tiny.make_batch(np.ones([3, 3], np.float32))  # too few rows to be looked up
     batch["x"]["label"][:] = 1
     table = tiny_model.modalities[1].encoder.layers[0].embeddings

@@ -1,4 +1,4 @@
-"""A layer that is trained belongs to one modality of one model."""
+"""A trainable layer belongs to one modality of one model."""
 
 import keras
 import numpy as np

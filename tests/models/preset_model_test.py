@@ -1,4 +1,4 @@
-"""What presets share: arguments of the posterior kind and of the objective."""
+"""Arguments of the posterior kind and of the objective, which presets share."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Guesses of missing classes as targets."""
+"""Predicted classes as targets for missing ones."""
 
 import keras
 import numpy as np
@@ -23,7 +23,7 @@ def completed(model, batch, weight=1.0):
 
 
 def aligned_by_hand(model, batch):
-    """Class probabilities in line with the labels of the batch, by loops over classes."""
+    """Returns class probabilities aligned with the labels of the batch, by loops over classes."""
     mask, label = batch["mask"]["label"], batch["x"]["label"]
     z = model.posterior(batch["x"], batch["mask"]).mean()
     raw = model.decode(z)["label"].probs_parameter().numpy().astype(np.float64)
@@ -63,7 +63,7 @@ def test_a_guess_counts_above_the_confidence_only():
 
 
 def test_guesses_do_not_all_fall_to_one_class_where_labels_do_not():
-    """A decoder that is sure of class 0 everywhere, more or less, over balanced labels."""
+    """The decoder predicts class 0 for all examples, and labels are balanced."""
     rng = np.random.default_rng(0)
     batch = tiny.make_batch(np.array([[1, 1, 1]] * 50 + [[1, 0, 1]] * 50, np.float32))
     batch["x"]["label"][:50] = np.arange(50) % tiny.NUM_CLASSES
@@ -118,7 +118,7 @@ def test_what_cannot_be_guessed_is_refused(asked):
 
 
 def test_the_elbo_metric_counts_what_the_data_hold_only():
-    """In training as in evaluation: a guess is a target of the loss alone."""
+    """Predicted classes are targets in the loss, but not in the ELBO metric."""
     batch = tiny.make_batch(ROWS)
     guessing = make(0.0, self_training_start=0)
     plain = tiny.make_model()

@@ -1,4 +1,4 @@
-"""Models of sequences: what is masked or behind an end, training, likelihoods, exports."""
+"""Models of sequences: masked symbols, training, likelihoods, exports."""
 
 import itertools
 

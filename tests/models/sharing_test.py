@@ -1,4 +1,4 @@
-"""Models go to a stand-in of the Hugging Face Hub and come back the same."""
+"""Models are uploaded to a stand-in for the Hugging Face Hub and load unchanged."""
 
 import pathlib
 import shutil

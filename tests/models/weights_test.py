@@ -13,7 +13,7 @@ PRESENT = np.array([[1, 1, 1], [1, 1, 1], [1, 0, 1], [1, 1, 1]])
 
 
 def repeated(batch):
-    """Each example as often as its weight says."""
+    """Returns a batch with each example repeated as often as its weight."""
     rows = np.repeat(np.arange(len(WEIGHTS)), WEIGHTS.astype(int))
     return tf.nest.map_structure(lambda v: v[rows], batch)
 
@@ -57,7 +57,7 @@ def test_metrics_are_weighted_means(sharp):
 
 
 def test_the_sums_of_replicas_are_weighted_too(sharp):
-    """What `tf_mvae.training.Replicas` adds up: each metric's sum and count."""
+    """The sums and counts of metrics that `tf_mvae.training.Replicas` sums over replicas."""
     batch = tiny.make_batch(PRESENT)
     whole = sharp.test_on_batch(batch, sample_weight=WEIGHTS, return_dict=True)
     inside = {**batch, "weight": WEIGHTS}
@@ -71,7 +71,7 @@ def test_the_sums_of_replicas_are_weighted_too(sharp):
 
 
 def forms(batch):
-    """The same weighted data in every form that they may have."""
+    """Returns the same weighted data in all accepted forms."""
     inside = {**batch, "weight": WEIGHTS}
     yield batch, {"sample_weight": WEIGHTS}
     yield inside, {}

@@ -1,4 +1,4 @@
-"""Random terms are decoded to a modality only where a step's draw may need it."""
+"""Random terms are decoded to a modality only for rows that the sampled subsets may need."""
 
 import keras
 import numpy as np

@@ -81,7 +81,7 @@ def test_loss_equals_a_loop_over_examples_each_with_its_own_terms(tiny_batch):
 
 
 def test_a_batch_is_the_mean_of_its_examples_alone():
-    """With posteriors so sharp that the noise, which depends on the row, does not matter."""
+    """Posteriors have almost no variance, so the noise, which depends on the row, has no effect."""
     model = tiny.make_model(CROSS_WEIGHTS, num_random_subsets=1)
     tiny.make_posterior_sharp(model)
     batch = tiny.make_batch()
@@ -144,7 +144,7 @@ def test_decoded_blocks_are_those_that_may_hold_the_modality():
 
 
 class Counting(keras.layers.Layer):
-    """A network that notes how many rows it is asked for at each call."""
+    """A network that records the number of rows of each call."""
 
     def __init__(self, network):
         super().__init__()
@@ -189,7 +189,7 @@ def test_batch_norm_in_an_encoder_sees_the_examples_that_have_the_modality_only(
 
 @pytest.mark.parametrize("cross_weight", [0, None])
 def test_batch_norm_in_a_decoder_sees_the_rows_that_count_only(cross_weight, tiny_batch):
-    """Terms that the example does not have, or that do not reconstruct it, do not count."""
+    """Rows of terms that the example does not have, or that are not reconstructed, are excluded."""
     model = tiny.make_model(cross_weight, batch_norm=True, num_random_subsets=2)
     elbo = model.elbo(tiny_batch, num_samples=2, seed=5, training=True)
     for index, m in enumerate(model.modalities):

@@ -1,4 +1,4 @@
-"""Decoding only what batches of a known composition need."""
+"""Decoding only the rows that batches of a known composition need."""
 
 import keras
 import numpy as np

@@ -1,4 +1,4 @@
-"""The subsets of an example's modalities: which they are and how often they are drawn.
+"""The subsets of an example's modalities and their sampling frequencies.
 
 Every statistical test has a fixed seed, and the same one passes for ever; its threshold is
 a false alarm in ten thousand for a right distribution under a seed chosen afresh.
@@ -40,7 +40,7 @@ def as_sets(rows):
 
 
 def proper_subsets(members):
-    """Every subset with at least 2 members and not all, of these members."""
+    """Returns all proper subsets with at least 2 of these members."""
     members = sorted(members)
     return [
         frozenset(chosen)
@@ -118,7 +118,7 @@ def test_structure_of_the_terms(number):
     ],
 )
 def test_terms_of_every_presence_pattern(number, num_random, distribution):
-    """Everything, each alone, and k others of what is there: each once, and no more."""
+    """Terms: all observed modalities, each one alone, and k other subsets, without repetition."""
     present = all_patterns(number)
     run = tf.function(
         lambda seed: subset_terms(tf.constant(present), num_random, distribution, seed)
@@ -183,7 +183,7 @@ def test_distribution_over_all_subsets_also_of_incomplete_examples(distribution)
 
 
 def test_the_two_distributions_can_be_told_apart():
-    """The test above would fail with the distributions exchanged."""
+    """The test above can fail: it rejects the other distribution."""
     drawn = draws(np.ones([1, 5], np.float32), 1, "uniform_sizes", 4000)[:, 0, 0]
     with pytest.raises(AssertionError):
         assert_frequencies(as_sets(drawn), probabilities_of(range(5), "uniform_subsets"))
@@ -273,7 +273,7 @@ def test_the_same_seed_draws_the_same_however_it_runs(mode_name, distribution):
 
 
 def test_an_examples_subsets_do_not_depend_on_the_rest_of_the_batch():
-    """So that every replica, and every batch size, gives an example the same terms."""
+    """An example has the same terms on every replica and in every batch."""
     present = all_patterns(4)[::-1].copy()
     draw = tf.function(lambda rows: random_subsets(rows, 5, "uniform_sizes", SEED))
     together = draw(tf.constant(present))

@@ -290,7 +290,7 @@ def test_an_unknown_switch_is_refused(monkeypatch):
 
 @pytest.fixture
 def elsewhere(tmp_path, monkeypatch):
-    """The loader looks into an empty folder."""
+    """Makes the loader search an empty folder."""
     monkeypatch.setattr(custom_op, "_FOLDER", tmp_path)
     monkeypatch.delenv(custom_op.SWITCH, raising=False)
     custom_op.library.cache_clear()

@@ -1,4 +1,4 @@
-"""Random numbers that do not depend on how they are computed."""
+"""Random numbers are equal in eager mode, in graphs and under XLA."""
 
 import numpy as np
 import pytest

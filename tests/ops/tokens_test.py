@@ -1,4 +1,4 @@
-"""Where a row of symbols ends."""
+"""Masks of the symbols of a sequence."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""Classes that are drawn where an example has none."""
+"""Sampled classes for examples without a class."""
 
 import numpy as np
 import tensorflow as tf

@@ -33,7 +33,7 @@ def incomplete(number, seed=0):
 
 
 def exact_posterior(batch):
-    """Returns p(z | what is present), float64 `[batch, latent]`: means and variances."""
+    """Returns the means and variances of p(z | observed), float64 `[batch, latent]`."""
     rows = len(batch["mask"]["x0"])
     precision, weighted = np.ones([rows, LATENT_DIM]), np.zeros([rows, LATENT_DIM])
     for name in TRUTH.names:
@@ -46,7 +46,7 @@ def exact_posterior(batch):
 
 @functools.cache
 def fitted_model(kind):
-    """Returns a model with a sampler that began far from the posterior, and its KL then."""
+    """Returns a model with a fitted sampler, and the sampler's KL before fitting."""
     keras.utils.set_random_seed(0)
     model, sampler = TRUTH.model(), KINDS[kind]()
     rng = np.random.default_rng(1)

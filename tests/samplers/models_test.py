@@ -51,7 +51,7 @@ def test_unconditional_samples_are_drawn_through_the_class():
     classes = np.mean(model.decode(z_0)["label"].probs_parameter(), axis=0)
     each = model.latent_samples({"label": np.arange(len(classes))}, 4000, seed=2).numpy()
     expected = classes @ each.mean(0)
-    z = model._drawn_from_nothing(4000, np.int32([5, 6]), 1.0).numpy()
+    z = model._drawn_from_nothing(4000, np.int32([5, 6]), 1.0, guidance=1).numpy()
     deviation = np.sqrt(classes @ np.square(each - expected).mean(0) / len(z))
     assert np.all(np.abs(z.mean(0) - expected) < 5 * deviation)
     assert np.max(np.abs(z_0 - expected).mean(0) / deviation) > 10  # the two differ

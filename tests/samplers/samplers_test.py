@@ -1,4 +1,4 @@
-"""What every sampler of the latent owes, whatever its kind."""
+"""Laws that every kind of latent sampler obeys."""
 
 import keras
 import numpy as np
@@ -24,7 +24,7 @@ KINDS = {
 
 
 def shaken(sampler, scale=0.25, seed=0):
-    """Returns a sampler with random weights: at first it is q(z | S), or near."""
+    """Returns a sampler with random weights (a new one is q(z | S), or close to it)."""
     rng = np.random.default_rng(seed)
     for weight in sampler.weights:
         weight.assign(scale * rng.normal(size=weight.shape))

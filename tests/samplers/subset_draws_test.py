@@ -1,4 +1,4 @@
-"""Which subsets a sampler is fitted to."""
+"""The subsets that a sampler is fitted to."""
 
 import numpy as np
 import tensorflow as tf
@@ -14,7 +14,7 @@ def draw(present, seed=0, **kwargs):
 
 
 def shares(subsets):
-    """Returns how frequent each subset is."""
+    """Returns the relative frequency of each subset."""
     found, counts = np.unique(subsets, axis=0, return_counts=True)
     return {
         tuple(row.astype(int)): count / NUMBER for row, count in zip(found, counts, strict=True)

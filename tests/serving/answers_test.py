@@ -1,4 +1,4 @@
-"""Answers are written in pieces, and read back as the same."""
+"""JSON responses are written in pieces, and parse to the same values."""
 
 import json
 
@@ -73,7 +73,7 @@ def test_parts_follow_one_another():
 
 
 def test_few_numbers_are_written_at_once(monkeypatch):
-    """The interpreter is held for that long."""
+    """A piece is small, because writing it blocks the interpreter."""
     sizes, dump = [], answers._dump
 
     def counted(value):

@@ -1,4 +1,4 @@
-"""What lies beside a SavedModel: descriptions, the model card, warm-up requests."""
+"""The files of `assets.extra`: description, model card, warm-up requests."""
 
 import json
 

@@ -1,4 +1,4 @@
-"""Batches: requests that wait are run together, and each gets what is its own."""
+"""Batching: waiting requests run together, and each gets its own rows."""
 
 import concurrent.futures
 import threading
@@ -12,12 +12,12 @@ from tf_mvae.serving.server.saved_model import ServedVersion
 
 
 def serving(folder, **settings):
-    """Serves models that this package did not export, in batches all the same."""
+    """Serves models that this package did not export, with batching."""
     return server_tools.serving(folder, **{"batch_any_model": True, **settings})
 
 
 class Gate:
-    """Holds the model's calls back, and says what came to it."""
+    """Blocks the model's calls, and records their inputs."""
 
     def __init__(self):
         self.open = threading.Event()
@@ -48,7 +48,7 @@ def gate(monkeypatch):
 
 
 def close(gate, monkeypatch):
-    """From here on calls are held; loading and its warm-up are over."""
+    """Blocks calls from now on, after loading and warm-up."""
     monkeypatch.setattr(ServedVersion, "run", lambda *args: gate.run(*args))
 
 
@@ -109,7 +109,7 @@ def test_a_batch_waits_for_more_as_long_as_it_is_told(folder, gate, monkeypatch)
 
 
 def run_behind_a_held_call(client, gate, monkeypatch, calls):
-    """Sends a call that is held, then others that wait together; returns their answers."""
+    """Sends a call that is blocked, then others that wait together; returns their responses."""
     close(gate, monkeypatch)
     with concurrent.futures.ThreadPoolExecutor(len(calls) + 1) as pool:
         held = pool.submit(client.columns, "serving_default", x=[[0, 0]])

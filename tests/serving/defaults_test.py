@@ -1,4 +1,4 @@
-"""Inputs that a signature has a default for may be left out of a request."""
+"""Inputs with a default may be omitted in a request."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""Versions: numbered, whole or not there, and never overwritten."""
+"""Versions are numbered, written atomically, and never overwritten."""
 
 import os
 import pathlib
@@ -34,7 +34,7 @@ def test_versions_follow_one_another(tmp_path):
 def test_a_version_that_is_there_or_is_none_is_refused(tmp_path, version):
     write_version(tmp_path, write)
     (tmp_path / "1" / "part" / "file").write_text("mine")
-    with pytest.raises(UserError, match="there already" if version == 1 else "at least 1"):
+    with pytest.raises(UserError, match="exists already" if version == 1 else "at least 1"):
         write_version(tmp_path, write, version)
     assert files(tmp_path) == {"1/part/file": "mine"}
 

@@ -49,7 +49,7 @@ def folder(model, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def batch():
-    """Every presence pattern, with garbage where nothing is present."""
+    """A batch of every presence pattern, with garbage for missing values."""
     batch = tiny.make_batch()
     for name in ("image", "reading"):
         batch["x"][name][batch["mask"][name] == 0] = np.nan
@@ -148,7 +148,7 @@ def test_the_description_names_the_modalities(folder):
 
 def test_nothing_is_overwritten(model, folder):
     before = {path: path.stat().st_mtime_ns for path in folder.rglob("*")}
-    with pytest.raises(UserError, match="there already"):
+    with pytest.raises(UserError, match="exists already"):
         export_saved_model(model, folder)
     assert before == {path: path.stat().st_mtime_ns for path in folder.rglob("*")}
 

@@ -45,7 +45,7 @@ def test_half_plus_two(tmp_path, shape):
 
 
 def test_a_model_of_one_example_at_a_time(tmp_path):
-    """Rows are separate calls, so that they cannot depend on each other."""
+    """Rows are separate calls, so they cannot affect each other."""
     save(tmp_path / "1", lambda x: x - tf.reduce_max(x), [1, 2])
     with serving(tmp_path) as client:
         found = client.predict({"instances": [[1, 2], [5, 3]]})
@@ -54,7 +54,7 @@ def test_a_model_of_one_example_at_a_time(tmp_path):
 
 
 def divided_by_the_largest(x):
-    """Depends on other rows beyond 50, which no probe with small values finds."""
+    """A function whose rows affect each other only for values above 50, which no probe finds."""
     return tf.where(x > 50, 100 * x / tf.maximum(tf.reduce_max(x), 100), x)
 
 

@@ -1,4 +1,4 @@
-"""Exports for other runtimes: they are there, they agree, and what does not is not left."""
+"""Exports for other runtimes agree with the model, and no file is left if they do not."""
 
 import json
 import sys
@@ -21,13 +21,13 @@ NOISE = np.random.default_rng(0).normal(size=[3, 8, tiny.LATENT_DIM]).astype(np.
 
 @pytest.fixture(scope="module")
 def model():
-    """Its posterior needs what few runtimes have; the rest is every model's."""
+    """A model whose posterior needs operations that few runtimes have."""
     return tiny.make_any(BiVCCA, batch_norm=True)
 
 
 @pytest.fixture(scope="module")
 def inputs():
-    """Every presence pattern, with NaN where nothing is."""
+    """Every presence pattern, with NaN for missing values."""
     batch = tiny.make_batch()
     for name in ("image", "reading"):
         batch["x"][name][batch["mask"][name] == 0] = np.nan
@@ -107,7 +107,7 @@ def test_a_missing_package_is_named(model, tmp_path, monkeypatch):
 
 
 def test_tflite_of_sequences_has_no_loops(tmp_path):
-    """This package's recurrent networks, and Keras' own."""
+    """Neither with this package's recurrent networks nor with Keras' own."""
     text = sequences_test.make_modality("text")
     series = Modality(
         "series",
@@ -122,7 +122,7 @@ def test_tflite_of_sequences_has_no_loops(tmp_path):
 
 @keras.saving.register_keras_serializable("tests")
 class Exponential(keras.layers.Layer):
-    """What no other runtime has."""
+    """A layer with an operation that no other runtime has."""
 
     def call(self, inputs):
         """Returns rows of a matrix exponential."""

@@ -79,7 +79,7 @@ def predict(channel, signature, inputs, **options):
 
 
 def refusal(call, *arguments, **options):
-    """Returns the code and the words of a call that is refused."""
+    """Returns the status code and the message of a rejected call."""
     with pytest.raises(grpc.RpcError) as refused:
         call(*arguments, **options)
     return refused.value.code(), refused.value.details()
@@ -285,7 +285,7 @@ def test_methods_that_are_not_served_say_so(channel):
 
 
 def test_requests_of_both_apis_are_run_together_and_counted(client, channel, monkeypatch):
-    """While one call holds the signature's queue, the others gather."""
+    """While one call is running, the others wait in the signature's queue."""
     held, run, sizes = threading.Event(), ServedVersion.run, []
 
     def wait(version, name, inputs):

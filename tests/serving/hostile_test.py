@@ -1,4 +1,4 @@
-"""Requests that are wrong, huge, slow or many: a right status, and the next one is answered."""
+"""Wrong, huge, slow or many requests get the right status, and the server stays available."""
 
 import concurrent.futures
 import gzip

@@ -1,4 +1,4 @@
-"""Which Host a server answers to."""
+"""The values of the `Host` header that a server accepts."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""The signature `impute` does what `model.impute` does, with the same random numbers."""
+"""The signature `impute` equals `model.impute`, with the same random numbers."""
 
 import json
 
@@ -37,17 +37,22 @@ def assert_agrees(answer, expected):
     assert known == set(answer)
 
 
+def as_inputs(batch):
+    """Returns data and masks as exports take them, and how much is drawn."""
+    x = {name: tf.cast(value, tf.float32) for name, value in batch["x"].items()}
+    x["image"] /= 255
+    x["table"] = tf.where(batch["mask"]["table"] > 0, x["table"], np.nan)
+    masks = {f"{name}_mask": tf.constant(mask) for name, mask in batch["mask"].items()}
+    return x, masks, {"num_samples": tf.constant(20), "seed": tf.constant([4, 5])}
+
+
 def test_a_saved_model_fills_elements_as_the_model_does(tmp_path):
     model, batch = make_model(), make_batch()
-    batch["x"]["image"] = batch["x"]["image"] / np.float32(255)
     model.set_sampler(MixtureDensity(model.latent_dim, model.num_columns, 2, width=4))
     export_saved_model(model, tmp_path / "model")
     served = tf.saved_model.load(str(tmp_path / "model")).signatures
     assert "impute_all_present" not in served
-    x = {name: tf.cast(value, tf.float32) for name, value in batch["x"].items()}
-    x["table"] = tf.where(batch["mask"]["table"] > 0, x["table"], np.nan)
-    masks = {f"{name}_mask": tf.constant(mask) for name, mask in batch["mask"].items()}
-    draws = {"num_samples": tf.constant(20), "seed": tf.constant([4, 5])}
+    x, masks, draws = as_inputs(batch)
     answer = served["impute"](**x, **masks, **draws, quantiles=tf.constant(QUANTILES))
     expected = model.impute({**batch, "x": x}, 20, QUANTILES, seed=[4, 5])
     assert_agrees(answer, expected)
@@ -63,6 +68,19 @@ def test_a_saved_model_fills_elements_as_the_model_does(tmp_path):
     np.testing.assert_allclose(full["filled_counts"], given["counts"])
     with pytest.raises(tf.errors.InvalidArgumentError, match="quantiles must be"):
         served["impute"](**x, **masks, **draws, quantiles=tf.constant([0.1, 0.5, 1.0]))
+
+
+def test_a_saved_model_refines_posteriors_as_the_model_does(tmp_path):
+    model, batch = make_model(), make_batch()
+    model.default_latents = "refined"
+    export_saved_model(model, tmp_path / "model")
+    served = tf.saved_model.load(str(tmp_path / "model")).signatures["impute"]
+    x, masks, draws = as_inputs(batch)
+    answer = served(**x, **masks, **draws, quantiles=tf.constant(QUANTILES))
+    how = {"num_samples": 20, "quantiles": QUANTILES, "seed": [4, 5]}
+    assert_agrees(answer, model.impute({**batch, "x": x}, **how))
+    other = model.impute({**batch, "x": x}, **how, latents="posterior")
+    assert not np.allclose(answer["filled_counts"], other["counts"].filled)
 
 
 @pytest.mark.parametrize("conditional", [False, True])

@@ -1,4 +1,4 @@
-"""The signature `log_likelihood`: closed forms, the sampler outside graphs, and numpy."""
+"""The signature `log_likelihood` against closed forms, `ImportanceSampler` and numpy."""
 
 import numpy as np
 import pytest
@@ -20,7 +20,7 @@ SEED = [3, -4]
 
 
 def run(model, batch, num_samples, seed=SEED):
-    """Runs the function that is exported, with NaN and impossible classes where nothing is."""
+    """Runs the exported function, with NaN and impossible classes for missing values."""
     function = signatures(model)["log_likelihood"]
     inputs = {"num_samples": num_samples, "seed": seed}
     for name, value in batch["x"].items():
@@ -57,7 +57,7 @@ def assert_agrees(answer, expected):
 
 @pytest.mark.parametrize(("make", "num_samples"), [(MVAE, 1100), (JMVAE, 1)])
 def test_it_is_the_sampler_of_evaluation(make, num_samples):
-    """Of every presence pattern, in several chunks and in one."""
+    """For every presence pattern, in several chunks and in one."""
     model, batch = tiny.make_any(make), tiny.make_batch()
     expected = ImportanceSampler(model, num_samples)(batch, seed=SEED)
     assert_agrees(run(model, batch, num_samples), expected)

@@ -1,4 +1,4 @@
-"""Every name that a modality may have is an input's name in every export."""
+"""Every valid name of a modality is the name of an input in every export."""
 
 import numpy as np
 import pytest
@@ -61,7 +61,7 @@ def test_a_name_that_no_export_can_have_is_refused():
 
 
 def test_keras_export_works_before_any_call(model, batch, tmp_path):
-    """Of names that are keywords, and of a model that was not called, fitted or built by data."""
+    """With names that are Python keywords, for a model that has not been called or fitted."""
     model.export(str(tmp_path / "model"), verbose=False)
     served = tf.saved_model.load(str(tmp_path / "model"))
     given = tf.nest.map_structure(lambda value: tf.constant(value, tf.float32), batch)

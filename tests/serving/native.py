@@ -18,7 +18,7 @@ HERE = pathlib.Path(__file__).parent
 
 
 def build(path):
-    """Compiles the program to a path."""
+    """Compiles the C program to a path."""
     environment = {**os.environ, "PYTHON": sys.executable}
     subprocess.run(["bash", HERE / "c" / "build.sh", path], check=True, env=environment)
 

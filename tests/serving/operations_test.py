@@ -1,4 +1,4 @@
-"""What may be in a graph that leaves the package."""
+"""The operations that exported graphs may contain."""
 
 import pytest
 import tensorflow as tf

@@ -50,7 +50,7 @@ def given(page, *names):
 
 
 def pixels(page, selector):
-    """The bytes of a canvas."""
+    """Returns the bytes of a canvas."""
     return page.evaluate(f"document.querySelector({json.dumps(selector)}).toDataURL()")
 
 

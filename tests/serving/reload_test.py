@@ -1,4 +1,4 @@
-"""New versions: they take over with no failed request; broken ones change nothing."""
+"""New versions replace old ones without a failed request; broken ones are ignored."""
 
 import asyncio
 import shutil
@@ -32,7 +32,7 @@ def base(originals, tmp_path):
 
 
 def add(originals, base, version):
-    """Adds a version as an export does: whole or not at all."""
+    """Adds a version atomically, as an export does."""
     shutil.copytree(originals / str(version), base / "temporary")
     (base / "temporary").rename(base / str(version))
 

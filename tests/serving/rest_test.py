@@ -1,4 +1,4 @@
-"""The REST API, against what TensorFlow Serving documents and the model called in Python."""
+"""The REST API against TensorFlow Serving's documentation and the model in Python."""
 
 import base64
 import gzip

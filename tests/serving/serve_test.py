@@ -1,4 +1,4 @@
-"""`python -m tf_mvae.serve` as a team runs it: a process of its own."""
+"""`python -m tf_mvae.serve` in a process."""
 
 import json
 import os
@@ -24,7 +24,7 @@ def folder(tmp_path_factory):
 
 
 def test_a_term_signal_ends_it_when_the_running_request_is_answered(folder):
-    """And it loads the SavedModel alone: no training code, no models, no distributions."""
+    """The process imports neither training code, models nor distributions."""
     with started(f"--model_dir={folder}", "--access_log", witness=True) as (process, client, lines):
         assert client.address[0] == "127.0.0.1"
         assert client.predict({"instances": [[1, 2]]}) == (200, {"predictions": [[2, 4]]})
@@ -106,7 +106,7 @@ def assert_one_line(result, *words):
 
 
 def test_without_the_extra_it_says_how_to_get_it(folder, tmp_path):
-    """A Python that finds no starlette, as one without the extra."""
+    """Starlette cannot be imported, as without the extra."""
     (tmp_path / "sitecustomize.py").write_text(
         "import importlib.util\n"
         "found = importlib.util.find_spec\n"

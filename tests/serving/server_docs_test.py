@@ -1,4 +1,4 @@
-"""docs/server.md: its commands run, its flags and metrics are those that there are."""
+"""The commands of docs/server.md run, and its flags and metrics exist."""
 
 import json
 import pathlib

@@ -1,4 +1,4 @@
-"""A server in a thread or a process, a client, SavedModels that have nothing of this package."""
+"""A server in a thread or a process, a client, SavedModels without this package."""
 
 import asyncio
 import contextlib
@@ -28,7 +28,7 @@ WITNESS = (
 
 
 def save_stranger(directory, factor=2.0):
-    """Writes a SavedModel whose signatures are of every kind that a server meets."""
+    """Writes a SavedModel with all kinds of signatures."""
     module = tf.Module()
     module.factor = tf.Variable(factor)
 
@@ -41,7 +41,7 @@ def save_stranger(directory, factor=2.0):
         return tf.TensorSpec(shape, dtype, name=name)
 
     def count(steps):
-        """Takes time: as many steps as it is told, up to a few seconds of them."""
+        """Takes a given number of steps, up to a few seconds."""
         most = tf.minimum(tf.reduce_max(steps), 100_000)
         last = tf.while_loop(lambda i: i < most, lambda i: i + 1, [tf.constant(0)])[0]
         return {"last": steps + 0 * last}
@@ -92,7 +92,7 @@ def save_stranger(directory, factor=2.0):
 
 
 class Client:
-    """Asks a server, a connection a request unless told otherwise."""
+    """Sends requests to a server, by default one per connection."""
 
     def __init__(self, address, name):
         self.address = address
@@ -142,7 +142,7 @@ class Running(Client):
         self._loop = loop
 
     def refresh(self):
-        """Looks for new versions now, and waits for it."""
+        """Makes the server look for new versions, and waits for it."""
         asyncio.run_coroutine_threadsafe(self.repository.refresh(), self._loop).result(120)
 
 

@@ -1,4 +1,4 @@
-"""The programs of docs/serving.md run as they stand."""
+"""The programs of docs/serving.md run unchanged."""
 
 import os
 import re

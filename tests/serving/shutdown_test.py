@@ -1,4 +1,4 @@
-"""Signals while a version is loaded: a load cannot be stopped, and is not waited for."""
+"""A signal during the loading of a version ends the server without waiting for it."""
 
 import asyncio
 import json

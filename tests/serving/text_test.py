@@ -1,4 +1,4 @@
-"""An export that takes sentences and gives sentences."""
+"""The export of translation models, from sentences to sentences."""
 
 import json
 import subprocess

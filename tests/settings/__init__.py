@@ -1,1 +1,1 @@
-"""Tests of settings and of the registries of what declares them."""
+"""Tests of settings and registries."""

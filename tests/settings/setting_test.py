@@ -1,4 +1,4 @@
-"""One setting: what its values are, as text and as flags."""
+"""One setting: its values, as text and as flags."""
 
 import pytest
 

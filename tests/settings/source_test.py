@@ -1,4 +1,4 @@
-"""What is read from the source is what is registered, and it is read without an import."""
+"""Declarations that are read from source text equal the registered ones."""
 
 import importlib
 import subprocess
@@ -25,7 +25,7 @@ def test_what_is_read_is_what_is_registered(kind):
 
 
 def test_everything_that_is_registered_is_read():
-    """As it is in a process that has imported every module, and nothing else."""
+    """Compared with a process that has imported every module."""
     program = (
         "import importlib, pathlib, tf_mvae\n"
         "from tf_mvae.settings import ANALYSES, EXPERIMENTS, MODELS\n"
@@ -53,7 +53,7 @@ def test_the_settings_of_every_run_are_those_of_the_modules():
 
 
 def test_no_two_settings_share_a_flag():
-    """A flag would be defined once, with the help and the default of one of them."""
+    """Otherwise the flag would have the help and the default of only one of them."""
     known = {setting.name: setting for setting in shared_settings()}
     for registry in (MODELS, EXPERIMENTS):
         for declared in registry.own():

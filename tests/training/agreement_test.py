@@ -1,4 +1,4 @@
-"""Processes that train together compare what matters before they begin."""
+"""Processes that train together compare their settings before training."""
 
 import json
 import os
@@ -52,7 +52,7 @@ def test_one_process_agrees_with_itself():
 
 
 def test_two_processes_that_differ_both_end_with_one_line(tmp_path):
-    """Neither waits for the other, with the real strategy; nothing is written."""
+    """With the real strategy: neither process waits for the other, and nothing is written."""
     cluster = {"worker": free_addresses(2)}
     processes = []
     for index, flags in enumerate((["--epochs=2"], ["--epochs=3", "--seed=4"])):

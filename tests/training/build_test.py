@@ -1,4 +1,4 @@
-"""From a configuration to its model and its data."""
+"""Building a configuration's model and loading its data."""
 
 import dataclasses
 
@@ -28,7 +28,7 @@ def build(model, **kwargs):
 
 @pytest.fixture
 def binary_experiment(monkeypatch):
-    """The tiny experiment, its images binarised afresh every epoch."""
+    """The tiny experiment, with images that are binarised again in every epoch."""
     plain = registry.get("tiny")
     binary = dataclasses.replace(
         plain, load=lambda split, data_dir: binarize(plain.load(split, data_dir), "dynamic")
@@ -87,7 +87,7 @@ def test_a_cvae_of_the_label_does_not_take_the_images_network():
 
 
 def test_a_vaes_weights_may_name_what_it_leaves_out():
-    """So that the flagfile of another model serves."""
+    """The flagfile of another model can be used."""
     model = build("vae", likelihood_weight={"image": 2.0, "label": 50.0})
     assert [m.likelihood_weight for m in model.modalities] == [2.0]
 

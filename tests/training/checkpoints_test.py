@@ -1,4 +1,4 @@
-"""Checkpoints: whole or passed over, the newest and the best kept."""
+"""Checkpoints: damaged ones are skipped, the newest and the best are kept."""
 
 import json
 import resource
@@ -113,7 +113,7 @@ def test_a_damaged_checkpoint_is_passed_over_and_named(tmp_path, caplog, damage)
 
 
 def test_training_goes_on_while_a_checkpoint_is_written(tmp_path, monkeypatch):
-    """What is written is the state at the time of `save`, whatever happened since."""
+    """The written state is that at the time of `save`."""
     model = make_model()
     checkpoints = Checkpoints(tmp_path, model)
     may_write = threading.Event()
@@ -139,7 +139,7 @@ def test_training_goes_on_while_a_checkpoint_is_written(tmp_path, monkeypatch):
 
 
 def test_a_write_that_fails_is_one_line_and_leaves_the_one_before(tmp_path):
-    """The system refuses files beyond a kilobyte for a while, as a full disk would."""
+    """The system rejects files above a kilobyte, like a full disk."""
     (expected,) = save_some(tmp_path, [1.0])
     model = make_model(seed=5)
     checkpoints = Checkpoints(tmp_path, model)
@@ -147,7 +147,7 @@ def test_a_write_that_fails_is_one_line_and_leaves_the_one_before(tmp_path):
     resource.setrlimit(resource.RLIMIT_FSIZE, (1024, before[1]))
     try:
         checkpoints.save(Position(2, 2))
-        with pytest.raises(UserError, match=r"step-00000002.*goes on from step-00000001") as caught:
+        with pytest.raises(UserError, match=r"step-00000002.*continues from step-0+1") as caught:
             checkpoints.join()
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
@@ -205,7 +205,7 @@ MANIFESTS = {
 
 @pytest.mark.parametrize("change", MANIFESTS.values(), ids=MANIFESTS.keys())
 def test_a_manifest_of_another_form_is_damaged(tmp_path, caplog, change):
-    """Also where its own sum is right."""
+    """Also if its own checksum is right."""
     save_some(tmp_path, [3.0, 2.0])
     path = tmp_path / "step-00000002" / "manifest.json"
     manifest = change(json.loads(path.read_text()))

@@ -1,4 +1,4 @@
-"""Who is waited for, by address, without TensorFlow."""
+"""Waiting for other processes, by address, without TensorFlow."""
 
 import contextlib
 import json
@@ -34,12 +34,12 @@ def test_tasks_are_named_as_tf_config_has_them(monkeypatch):
 @pytest.mark.parametrize(
     ("addresses", "words"),
     [
-        (["a:1", "b"], "'b' is no HOST:PORT"),
+        (["a:1", "b"], "'b' is not HOST:PORT"),
         (["a:1", "b:x"], "'b:x' is no"),
         (["a:1", "b:70000"], "'b:70000' is no"),
         (["a:1", 7], "7 is no"),
         (["a:1", "a:1"], "two tasks have one address"),
-        ("a:1", "is no HOST:PORT"),
+        ("a:1", "is not HOST:PORT"),
     ],
 )
 def test_addresses_that_are_none_are_named(monkeypatch, addresses, words):
@@ -65,7 +65,7 @@ def test_who_is_waited_for_is_printed_again_and_again_until_all_are_there(monkey
         pauses = []
 
         def pause(seconds):
-            """The other one arrives at the third look; this one can be seen meanwhile."""
+            """The other process starts at the third check; this one listens meanwhile."""
             assert cluster._listens(own)
             pauses.append(seconds)
             if len(pauses) == 2:

@@ -1,4 +1,4 @@
-"""A posterior that says nothing is a warning, once, and only after annealing."""
+"""A collapsed posterior gives one warning, and only after annealing."""
 
 import json
 

@@ -1,4 +1,4 @@
-"""Whether XLA is to compile a step: measured for a new run, kept for an old one."""
+"""The choice of XLA: measured for a new run, kept for an existing one."""
 
 import time
 import types
@@ -18,7 +18,7 @@ AUTO = RunConfig("tiny", latent_dim=3, epochs=1, batch_size=10, jit_compile="aut
 
 
 def calling_python(model):
-    """Makes a model's steps take a while, in Python, which XLA cannot compile."""
+    """Makes a model's steps slow by a Python function, which XLA cannot compile."""
     step = model.train_step
 
     def slowly(data):
@@ -59,7 +59,7 @@ def test_the_quicker_way_is_taken(tmp_path, capsys):
 def test_a_way_that_takes_twice_as_long_is_tried_once(
     tmp_path, monkeypatch, compiled_steps, expected
 ):
-    """Each step ends when the next one begins, and there is no time for more steps than these."""
+    """The fake clock has no times for further steps."""
     ends = np.cumsum([9, 1, 1, 1, *compiled_steps])
     clock = iter([0.0, *np.repeat(ends, 2)[:-1].tolist()])
     monkeypatch.setattr(compilation, "time", types.SimpleNamespace(perf_counter=clock.__next__))

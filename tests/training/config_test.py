@@ -44,7 +44,7 @@ def test_it_has_the_settings_of_its_model_and_experiment_alone():
     assert (config.alpha, config.absent_attributes, config.batch_size) == (0.1, False, 100)
     for name in ("bound", "languages", "checkpoint_steps"):
         assert config.get(name) is None and not hasattr(config, name)
-    with pytest.raises(AttributeError, match="does not change"):
+    with pytest.raises(AttributeError, match="is immutable"):
         config.seed = 3
     assert repr(config.replace(seed=3)) == "RunConfig('celeba19', 'jmvae', seed=3)"
 
@@ -52,7 +52,7 @@ def test_it_has_the_settings_of_its_model_and_experiment_alone():
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"alpha": 0.5}, "--alpha is for --model=jmvae; --model=mvae has no use for it"),
+        ({"alpha": 0.5}, "--alpha is for --model=jmvae; --model=mvae does not have it"),
         ({"self_training_weight": 0.5, "model": "vae"}, "is for --model=mvae and mvae_q; --model"),
         ({"attributes": ("Bald",)}, "--attributes is for --experiment=celeba and celeba19; --exp"),
         ({"colour": 3}, "there is no setting 'colour'"),
@@ -69,7 +69,7 @@ def test_settings_without_use_are_refused(settings, message):
 
 
 def test_other_models_settings_at_their_defaults_are_no_mistake():
-    """An earlier version's flagfile holds every setting of every model."""
+    """The flagfile of an earlier version has all settings of all models."""
     assert RunConfig("mnist", alpha=0.1, num_modalities=10, languages=("en", "vi")) == RunConfig(
         "mnist"
     )

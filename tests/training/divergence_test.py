@@ -1,4 +1,4 @@
-"""A run that diverges: noticed before a checkpoint holds it, and what it leaves."""
+"""A run that diverges stops before a checkpoint is written, and keeps the last one."""
 
 import json
 import math

@@ -1,4 +1,4 @@
-"""What a run is fed with: the same, wherever it is made."""
+"""The batches of a run are the same for every way to make them."""
 
 import numpy as np
 import pytest

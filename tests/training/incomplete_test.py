@@ -1,4 +1,4 @@
-"""Runs whose training data lack parts."""
+"""Runs with incomplete training data."""
 
 import dataclasses
 
@@ -78,7 +78,7 @@ def test_no_data_are_read_to_know_what_they_lack(monkeypatch):
 
 @pytest.fixture
 def gaps(monkeypatch):
-    """The tiny data, of which the first ten examples lack a label and the next five an image."""
+    """The tiny data, with 10 labels and the images of the next 5 examples missing."""
     tiny = registry.get("tiny")
     place = np.arange(60)
     masks = {"image": (place < 10) | (place >= 15), "label": place >= 10}
@@ -125,7 +125,7 @@ def test_a_share_of_whole_examples_needs_one(gaps):
         ({"paired_examples": None, "paired_share": 0.5}, "--paired_share is for data"),
         ({"paired_examples": None, "drop_incomplete": True}, "--drop_incomplete is for data"),
         ({"missing_rate": {"sound": 0.5}}, "--missing_rate names 'sound'"),
-        ({"missing_rate": {"label": 1.0}, "drop_incomplete": True}, "no example is whole"),
+        ({"missing_rate": {"label": 1.0}, "drop_incomplete": True}, "no example is complete"),
         ({"paired_examples": 61}, "61 examples"),
     ],
 )
@@ -148,7 +148,7 @@ def test_numbers_out_of_range_are_refused(settings, what):
 
 
 def test_a_stopped_run_of_composed_batches_ends_as_an_undisturbed_one(tmp_path):
-    """Training on known compositions is resumed to the bit; evaluation sees whole examples."""
+    """Training on known compositions resumes to the bit; evaluation uses complete examples."""
     config = config_of(paired_share=0.2, epochs=3, jit_compile=True)
     train(config, tmp_path / "whole")
     from tf_mvae.training import trainer  # the loop that is interrupted

@@ -1,4 +1,4 @@
-"""A run of every model: what it leaves, and that what it leaves agrees."""
+"""A run of every model: its results, and that they agree."""
 
 import keras
 import numpy as np

@@ -1,4 +1,4 @@
-"""What the flags of the optimizer and of precision do to a run."""
+"""The effects of the flags of the optimizer and of precision."""
 
 import signal
 

@@ -1,4 +1,4 @@
-"""Training on several devices and processes: the same as on one, but for rounding."""
+"""Training on several devices and processes equals that on one, except for rounding."""
 
 import json
 import os
@@ -68,7 +68,7 @@ def assert_same_curve(run_dir, reference):
 
 
 def answer(run_dir):
-    """Returns what the SavedModel of a run generates from what it is given."""
+    """Returns the output of the SavedModel of a run."""
     generate = tf.saved_model.load(str(run_dir / "saved_model")).signatures["generate_all_present"]
     rng = np.random.default_rng(0)
     shapes = generate.structured_input_signature[1]
@@ -123,7 +123,7 @@ def make_model(optimizer=None, jit_compile=False, **kwargs):
 
 
 def everything():
-    """Returns an optimizer with all that flags ask of one."""
+    """Returns an optimizer with all features that flags can set."""
     return keras.optimizers.LossScaleOptimizer(
         keras.optimizers.Adam(
             keras.optimizers.schedules.CosineDecay(0.0, 9, warmup_target=0.01, warmup_steps=1),
@@ -142,7 +142,7 @@ def everything():
     ids=["batch_norm", "optimizer", "xla"],
 )
 def test_two_devices_train_as_one(kwargs):
-    """Also where examples lack modalities, and one replica's part all of them has one."""
+    """Also if modalities are missing, one of them in all examples of a replica's part."""
     batch = tiny.make_batch()
     assert batch["mask"]["image"][:4].sum() == 0
     data = [batch] * 4
@@ -214,7 +214,7 @@ def test_metrics_are_means_over_examples_whatever_the_batches():
 def test_a_training_batch_without_equal_parts_is_refused():
     replicas = Replicas(make_strategy("mirrored"), make_model)
     batches = tiny.batches(tiny.make_batch(tiny.all_patterns(3)[:3]), 3)
-    with pytest.raises(UserError, match="batch of 3 examples cannot be cut into 2 equal parts"):
+    with pytest.raises(UserError, match="batch of 3 examples cannot be divided equally among 2"):
         replicas.fit(batches, batches, 0, 1, 1, [])
 
 

@@ -1,4 +1,4 @@
-"""What is wrong in a run's directory is one line, and nothing is lost."""
+"""Errors of a run's directory are one line, and no file is lost."""
 
 import json
 import pathlib
@@ -26,7 +26,7 @@ def directory(tmp_path):
 @pytest.mark.parametrize("content", JUNK.values(), ids=JUNK.keys())
 def test_a_flagfile_that_is_none_is_named(directory, content):
     directory.flags.write_bytes(content)
-    with pytest.raises(UserError, match=r"flags\.cfg is no run's flagfile") as caught:
+    with pytest.raises(UserError, match=r"flags\.cfg is not the flagfile of a run") as caught:
         directory.config()
     assert "\n" not in str(caught.value)
 

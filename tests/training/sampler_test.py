@@ -69,7 +69,7 @@ def test_the_sampler_of_another_checkpoint_is_not_used(run_dir, tmp_path, caplog
     place.write_text(json.dumps({**json.loads(place.read_text()), "model_step": 99}))
     assert load_run(path).model.sampler is None
     assert "was fitted to step 99, not 3" in caplog.text
-    with pytest.raises(UserError, match="holds no run"):
+    with pytest.raises(UserError, match="is not a run's directory"):
         fit_sampler_of_run(tmp_path / "none", SETTINGS)
 
 

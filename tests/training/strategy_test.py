@@ -1,4 +1,4 @@
-"""Strategies by name, and what is wrong with TF_CONFIG."""
+"""Strategies by name, and error messages for a wrong TF_CONFIG."""
 
 import json
 
@@ -47,7 +47,7 @@ def test_a_wrong_tf_config_is_one_line(monkeypatch, config):
 
 def test_devices_cannot_be_made_once_tensorflow_is_at_work():
     make_strategy("mirrored")
-    with pytest.raises(UserError, match="too late"):
+    with pytest.raises(UserError, match="before TensorFlow starts"):
         make_strategy("mirrored", num_logical_cpus=3)
     with pytest.raises(UserError, match="negative"):
         make_strategy("mirrored", num_logical_cpus=-1)

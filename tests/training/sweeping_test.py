@@ -1,4 +1,4 @@
-"""Sweeps: rows on disk as they come, made once, and never mixed."""
+"""Sweeps: each row is computed once, written at once, and never mixed with other settings."""
 
 import sys
 
@@ -80,7 +80,7 @@ def test_what_a_training_says_is_what_the_sweep_says(sweep):
 def test_two_sweeps_do_not_write_the_same_rows(sweep):
     first = sweep(["rbm"])
     lock = first._claim()
-    with pytest.raises(UserError, match="another sweep is at work"):
+    with pytest.raises(UserError, match="another sweep is running"):
         first.run()
     lock.close()
 
@@ -105,7 +105,7 @@ def test_rows_survive_on_disk_and_a_damaged_table_is_named(tmp_path):
     np.testing.assert_allclose([mean, deviation], [0.6, np.std([0.5, 0.7], ddof=1)])
     assert "| 10 % (5) | 60.0 ± 14.1 |" in accuracy_table(rows)
     path.write_text("method,seed\na,b\n")
-    with pytest.raises(UserError, match="no table of a sweep"):
+    with pytest.raises(UserError, match="not the table of a sweep"):
         Rows(path)
 
 

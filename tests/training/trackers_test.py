@@ -1,4 +1,4 @@
-"""Trackers get a run's metrics, and a run that is continued is continued there."""
+"""Trackers get a run's metrics, and a continued run continues its tracker's run."""
 
 import sys
 import types
@@ -73,7 +73,9 @@ def test_a_run_is_tracked_and_continued(calls, tmp_path):
 
 
 def test_what_is_not_there_is_refused_in_one_line(monkeypatch, tmp_path):
-    with pytest.raises(UserError, match="tensorboard, mlflow, wandb; it is 'comet'"):
+    with pytest.raises(
+        UserError, match="--tracker=comet is unknown; choose from tensorboard, mlflow, wandb"
+    ):
         check_trackers(["comet"])
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     with pytest.raises(UserError, match=r"pip install 'tf-mvae\[wandb\]'"):

@@ -1,4 +1,4 @@
-"""Runs: what they leave, how they resume, and what they refuse."""
+"""Runs: their results, their resumption and their errors."""
 
 import json
 import pathlib
@@ -18,7 +18,8 @@ import tf_mvae  # noqa: F401  registers what a .keras file holds
 from tests import tiny
 from tests.training import tiny_experiment  # noqa: F401  registers the experiment
 from tf_mvae.errors import UserError
-from tf_mvae.training import RunConfig, load_run, train, trainer
+from tf_mvae.training import RunConfig, callbacks, load_run, train, trainer
+from tf_mvae.training.stopping import Stopped
 
 CONFIG = RunConfig("tiny", latent_dim=3, epochs=3, annealing_epochs=1, batch_size=10)
 ROOT = pathlib.Path(__file__).parents[2]
@@ -126,12 +127,12 @@ def test_a_finished_run_started_again_does_no_harm(finished, capsys):
 
 
 def test_a_finished_run_goes_on_for_more_epochs(finished, tmp_path, capsys):
-    """What was exported is made anew; a run of fewer epochs is refused."""
+    """Exports are written again; fewer epochs are an error."""
     longer = CONFIG.replace(epochs=4)
     run_dir = shutil.copytree(finished, tmp_path / "run")
     exported = (run_dir / "saved_model" / "saved_model.pb").stat().st_ino
     train(longer, run_dir)
-    assert "--epochs=3; it goes on to --epochs=4" in capsys.readouterr().out
+    assert "--epochs=3 and continues to --epochs=4" in capsys.readouterr().out
     assert metric_rows(run_dir)[:3] == metric_rows(finished)
     assert [row["epoch"] for row in metric_rows(run_dir)] == [1, 2, 3, 4]
     assert RunConfig.read(run_dir / "flags.cfg").epochs == 4
@@ -144,7 +145,7 @@ def test_a_finished_run_goes_on_for_more_epochs(finished, tmp_path, capsys):
 
 
 def test_one_epoch_and_then_two_end_as_two_at_once_to_the_bit(tmp_path, monkeypatch):
-    """With moving averages, a warmup and gathered gradients as well."""
+    """Also with moving averages, a warm-up and accumulated gradients."""
     monkeypatch.setattr(trainer, "draw", lambda *_: {})
     monkeypatch.setattr(trainer, "finish", lambda *_: {})
     config = CONFIG.replace(
@@ -156,6 +157,29 @@ def test_one_epoch_and_then_two_end_as_two_at_once_to_the_bit(tmp_path, monkeypa
     )
     train(config, tmp_path / "whole")
     train(config.replace(epochs=1), tmp_path / "run")
+    train(config, tmp_path / "run")
+    assert last_state(tmp_path / "run") == last_state(tmp_path / "whole")
+    assert metric_rows(tmp_path / "run") == metric_rows(tmp_path / "whole")
+
+
+@pytest.mark.parametrize("step", [6, 12])
+def test_a_run_that_stops_at_the_last_step_of_an_epoch_goes_on(tmp_path, monkeypatch, step):
+    """The checkpoint is after the last step and before the validation; two epochs of 6 steps."""
+    monkeypatch.setattr(trainer, "draw", lambda *_: {})
+    monkeypatch.setattr(trainer, "finish", lambda *_: {})
+    config = CONFIG.replace(epochs=2, jit_compile=False)
+    train(config, tmp_path / "whole")
+    count = callbacks.Progress.on_train_batch_end
+
+    def stop(self, batch, logs=None):
+        count(self, batch, logs)
+        if self._done == step:
+            signal.raise_signal(signal.SIGTERM)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(callbacks.Progress, "on_train_batch_end", stop)
+        with pytest.raises(Stopped):
+            train(config, tmp_path / "run")
     train(config, tmp_path / "run")
     assert last_state(tmp_path / "run") == last_state(tmp_path / "whole")
     assert metric_rows(tmp_path / "run") == metric_rows(tmp_path / "whole")
@@ -214,7 +238,8 @@ def test_data_out_of_range_are_one_line(tmp_path):
     assert "\n" not in str(caught.value)
 
 
-def test_a_run_killed_five_times_ends_as_one_never_killed(tmp_path):
+@pytest.mark.parametrize("kills", [2, pytest.param(5, marks=pytest.mark.long)])
+def test_a_run_killed_several_times_ends_as_one_never_killed(tmp_path, kills):
     """SIGKILL at random moments; weights, optimizer and metrics are the same to the bit."""
     flags = ["--epochs=40", "--annealing_epochs=20"]
     whole, killed = tmp_path / "whole", tmp_path / "killed"
@@ -223,7 +248,7 @@ def test_a_run_killed_five_times_ends_as_one_never_killed(tmp_path):
 
     moments = random.Random(0)
     steps = []
-    while len(steps) < 5:
+    while len(steps) < kills:
         process = spawn(killed, *flags)
         known = set((killed / "checkpoints").glob("step-*"))
         deadline = time.monotonic() + 120
@@ -256,7 +281,7 @@ def test_a_signal_leaves_a_checkpoint_and_says_so(tmp_path, number, status):
     process.send_signal(number)
     output, errors = process.communicate(timeout=60)
     assert process.returncode == status
-    assert "goes on from there" in output
+    assert "continues from there" in output
     assert "Traceback" not in errors
 
 

@@ -34,7 +34,7 @@ PER_ACTIVATION, PER_WEIGHT = 7, 5
 
 
 def image_and_label(make=MVAE, **kwargs):
-    """The paper's MNIST in small: fully connected networks, every term what it contains."""
+    """A small version of the paper's MNIST model; every term reconstructs its modalities."""
     networks = mlp_encoder([32, 24]), mlp_decoder([6, 6, 1], [24, 32])
     image = Modality("image", likelihoods.Bernoulli([6, 6, 1]), *networks, cross_weight=0)
     networks = mlp_encoder([24, 16], num_classes=5), mlp_decoder([5], [16, 24])
@@ -43,7 +43,7 @@ def image_and_label(make=MVAE, **kwargs):
 
 
 def image_and_attributes(make=MVAE):
-    """CelebA-19 in small: convolutions, a group of attributes, a random subset."""
+    """A small version of CelebA-19: convolutions, a group of attributes, a random subset."""
     networks = conv_encoder([4, 8], 16), conv_decoder([8, 8, 1], [8, 4], 16)
     image = Modality("image", likelihoods.Bernoulli([8, 8, 1]), *networks, cross_weight=0)
     networks = grouped_mlp_encoder([12, 16], num_classes=2), grouped_mlp_decoder([], [16, 12])
@@ -52,7 +52,7 @@ def image_and_attributes(make=MVAE):
 
 
 def batch_of(model, seed=0):
-    """Random data, of which something is missing at random."""
+    """Returns random data with random missing modalities."""
     rng = np.random.default_rng(seed)
     x, mask = {}, {}
     for modality in model.modalities:
@@ -70,7 +70,7 @@ def step_of(model, **kwargs):
 
 
 def compiled(model):
-    """Returns what gives the compiled step's text."""
+    """Returns a function that returns the compiled step's text."""
     return step_of(model, jit_compile=True).experimental_get_compiler_ir(batch_of(model))
 
 
@@ -142,7 +142,7 @@ def test_each_network_is_traced_once_whatever_is_missing(make, monkeypatch):
 
 
 class Reencoding(Product):
-    """A product whose experts are encoded anew for every term."""
+    """A product whose experts are encoded again for every term."""
 
     def joint(self, model, x, mask, training):
         self.given = model, x, training
@@ -157,13 +157,13 @@ class Reencoding(Product):
 
 
 class EncodesForEachTerm(MVAE):
-    """What public implementations do: every term encodes what it sees by itself."""
+    """Every term encodes its own subset, as public implementations do."""
 
     _make_kind = Reencoding
 
 
 class DecodesFromEachTerm(MVAE):
-    """Every modality is decoded from every term, and weighed with 0 where it is not wanted."""
+    """Every modality is decoded from every term, with weight 0 if it is not reconstructed."""
 
     def __init__(self, *args, **kwargs):
         super().__init__(*args, **kwargs)

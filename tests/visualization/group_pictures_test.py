@@ -1,4 +1,4 @@
-"""Pictures and words of groups of attributes."""
+"""Figures and texts of groups of attributes."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""Pictures: which are written, and that they show what they say."""
+"""Figures: which are written, and their contents."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""Panels of tasks: what stands where, and rows that lack something."""
+"""Figures of tasks: the positions of pictures, and rows with missing ones."""
 
 import numpy as np
 import pytest
@@ -10,7 +10,7 @@ from tf_mvae.layers import mlp_decoder, mlp_encoder
 from tf_mvae.modality import Modality
 from tf_mvae.models import CVAE, MVAE
 from tf_mvae.visualization import condition_figure, write_pictures
-from tf_mvae.visualization.task_pictures import from_each_figure, task_figure
+from tf_mvae.visualization.task_pictures import from_each_figure, sampled_figure, task_figure
 
 CHANNELS = {"image": 3, "grey": 1, "edges": 1, "dark": 3}
 TASKS = [
@@ -85,7 +85,8 @@ def test_everything_from_one(model, batch):
 def test_many_pictures_are_drawn_from_each_and_not_pair_by_pair(model, batch, tmp_path):
     paths = write_pictures(model, batch, tmp_path, tasks=TASKS)
     assert {path.stem for path in paths} == {
-        "samples", "reconstructions", "tasks", *(f"from_{name}" for name in CHANNELS),
+        "samples", "reconstructions", "tasks", "sampled_colouring",
+        *(f"from_{name}" for name in CHANNELS),
     }  # fmt: skip
     for path in paths:
         picture = tf.io.decode_png(path.read_bytes()).numpy()
@@ -111,3 +112,18 @@ def test_a_condition_draws_every_other_picture(model):
     np.testing.assert_allclose(cell(pictures[0], 0, 1), 1.0)
     want = np.broadcast_to(generated["edges"][4], [8, 8, 3])
     np.testing.assert_allclose(cell(pictures[2], 0, 4), want, atol=1e-6)
+
+
+def test_samples_of_the_first_task_differ_and_stand_between_given_and_true(model, batch):
+    name, figure = sampled_figure(model, TASKS[1:] + TASKS[:1], batch, seed=3)
+    assert name == "colouring"  # the edges are black and white: they have one answer
+    (block,), words = panels(figure)
+    assert words[-7:] == ["given", *(f"sample {i}" for i in range(1, 6)), "true"]
+    chosen = np.unique(np.linspace(0, 8, 6).astype(int))
+    for row, example in enumerate(chosen):
+        grey, true = (batch["x"][n][example] / 255 for n in ("grey", "image"))
+        np.testing.assert_allclose(cell(block, row, 0), np.repeat(grey, 3, -1), atol=1e-6)
+        np.testing.assert_allclose(cell(block, row, 6), true, atol=1e-6)
+        samples = [cell(block, row, column) for column in range(1, 6)]
+        assert all(np.any(samples[0] != other) for other in samples[1:])
+    assert sampled_figure(model, TASKS[1:2], batch) is None

@@ -1,4 +1,4 @@
-"""The table of generated numbers: each that was not given, with figures over the samples."""
+"""The table of generated numbers: those not given, with statistics over samples."""
 
 import numpy as np
 

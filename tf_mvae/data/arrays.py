@@ -1,4 +1,4 @@
-"""Tables and arrays with missing entries: what is NaN or None becomes a mask."""
+"""Tables and arrays with missing entries: NaN and None are converted to masks."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -30,7 +30,7 @@ def from_arrays(
             frames; or one pandas data frame, each column a modality.
         columns: For a data frame, by modality its column, or its columns side by side
             (`[examples, columns]`).
-        class_names: By modality, its classes in their order: what stands in the data is
+        class_names: By modality, its classes in their order: the value in the data is
             then replaced by the number of its class, int32. A pandas category without them is
             numbered by its own order, or by itself if its categories are integers.
         modalities: Those of the model (`model.batch_inputs`), for groups, for single elements and
@@ -40,7 +40,7 @@ def from_arrays(
     Returns:
         `{"x": {name: array}, "mask": {name: float32 [examples]}}`, for `fit`, `evaluate`
         and every other place that takes a batch. Arrays hold 0 where a modality is missing.
-        Whole numbers of which some are missing are integers again (pandas makes them floats).
+        Integers of which some are missing are integers again (pandas makes them floats).
 
     Raises:
         UserError: Lengths differ, there is no column or no row, a column or a class is not
@@ -75,7 +75,7 @@ def from_arrays(
 
 
 def _named(data: Any, columns: Mapping[str, str | Sequence[str]] | None) -> dict[str, Any]:
-    """Returns what is given by name, whatever it came in."""
+    """Returns the given arrays by name, from any accepted form."""
     if not hasattr(data, "columns"):
         if columns is not None:
             raise UserError("columns are for a data frame; these data are already by name")
@@ -140,7 +140,7 @@ def _present(name: str, missing: np.ndarray, grouped: int) -> np.ndarray:
     some = rows.any(axis=-1) & ~rows.all(axis=-1)
     if some.any():
         raise UserError(partly_missing(name, int(np.argwhere(some)[0][0])))
-    return ~rows.all(axis=-1)
+    return np.asarray(~rows.all(axis=-1))
 
 
 def _classes(name: str, array: np.ndarray, there: np.ndarray, names: list[Any]) -> np.ndarray:
@@ -191,7 +191,7 @@ def _of_python_numbers(name: str, array: np.ndarray) -> np.ndarray:
 
 
 def _whole(array: np.ndarray, otherwise: np.ndarray) -> np.ndarray:
-    """Returns an array as int32 if all of its numbers are whole."""
+    """Returns an array as int32 if all its numbers are integers."""
     limits = np.iinfo(np.int32)
     numbers = array.astype(np.float64)
     fits = (numbers == np.round(numbers)) & (numbers >= limits.min) & (numbers <= limits.max)

@@ -1,4 +1,4 @@
-"""Images with yes-or-no attributes: CelebA, and any prepared data set of the same shape."""
+"""Images with binary attributes: CelebA, and any prepared data set of the same form."""
 
 import dataclasses
 from collections.abc import Sequence
@@ -37,7 +37,7 @@ def available_attributes(
         dataset_dir: See `image_and_attributes`.
 
     Raises:
-        UserError: The data are not there or not of this form.
+        UserError: The data are missing or not of this form.
     """
     return tuple(sorted(_attributes_of(chosen_builder("celeb_a", data_dir, dataset_dir))))
 
@@ -67,7 +67,7 @@ def image_and_attributes(
         with `mask["attributes"]: [attribute]` where some may be absent.
 
     Raises:
-        UserError: The data are not there or not of this form, or an attribute is absent.
+        UserError: The data are missing or not of this form, or an attribute is absent.
     """
     builder = chosen_builder("celeb_a", data_dir, dataset_dir)
     names = tuple(attributes) or CELEBA_ATTRIBUTES

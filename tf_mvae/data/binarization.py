@@ -18,9 +18,9 @@ def binarize(split: Split, how: str, name: str = "image") -> Split:
 
     Args:
         split: Its images are uint8, `[height, width, channels]`.
-        how: `'threshold'`: a pixel is on from 128, once and for all. `'dynamic'`: a pixel
-            is on with its grey level as probability, drawn afresh every epoch in
-            training, and once and for all in evaluation (Salakhutdinov and Murray,
+        how: `'threshold'`: a pixel is on from 128, once. `'dynamic'`: a pixel
+            is on with its grey level as probability, drawn again every epoch in
+            training, and once in evaluation (Salakhutdinov and Murray,
             ICML 2008).
         name: The image's modality.
 

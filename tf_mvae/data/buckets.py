@@ -1,4 +1,4 @@
-"""Batches of sequences of like length, none longer than it has to be."""
+"""Batches of sequences of similar length, with little padding."""
 
 import dataclasses
 from collections.abc import Mapping
@@ -16,29 +16,31 @@ _MULTIPLE = 8
 
 @dataclasses.dataclass(frozen=True)
 class Buckets:
-    """How batches of sequences are made, so that little of them is padding.
+    """Makes batches of sequences of similar length.
+
+    Consecutive examples of `batches` batches, in the epoch's random order, are sorted by length and
+    divided into batches, whose order is then random.
 
     Attributes:
-        names: The modalities that are sequences, rows of ids as `tf_mvae.ops.tokens` says.
-        batches: How many batches are made together: as many examples as they hold, next to
-            one another in the epoch's order, are sorted by length, cut into batches, and
-            these put into an order at random.
+        names: The modalities that are sequences, rows of ids as described in `tf_mvae.ops.tokens`.
+        batches: The number of batches that are sorted together.
     """
 
     names: tuple[str, ...]
     batches: int
 
     def sort(self, examples: tf.data.Dataset, rows: int, stream: tf.Tensor) -> tf.data.Dataset:
-        """Returns the same examples, so many in a row of like length.
+        """Returns the same examples in an order in which those of a batch have similar lengths.
 
         Args:
-            examples: In the epoch's order, at random.
-            rows: Examples a batch.
-            stream: Two integers; the order of batches follows from them alone.
+            examples: Examples in the epoch's random order.
+            rows: The number of examples per batch.
+            stream: The seed of the order of batches, two integers.
         """
 
         def sorted_window(place, window):
             order = tf.argsort(self._lengths(window), stable=True)
+            # Complete batches of sorted examples, [whole, rows], in random order; the rest follows.
             whole = tf.size(order) // rows
             cut = tf.reshape(order[: whole * rows], [whole, rows])
             noise = tf.random.stateless_uniform([self.batches], tf.random.fold_in(stream, place))
@@ -50,7 +52,7 @@ class Buckets:
         return windows.map(sorted_window).unbatch()
 
     def trim(self, batch: dict[str, Any]) -> dict[str, Any]:
-        """Cuts padding off that all of a batch's rows end with, up to a multiple of 8."""
+        """Removes the padding at the end of all rows of a batch, up to a length that 8 divides."""
         x = dict(batch["x"])
         for name in self.names:
             said = tf.reduce_any(self._said(batch, name), axis=0)
@@ -69,7 +71,7 @@ class Buckets:
         return tf.reduce_max(tf.stack(lengths), axis=0)
 
     def _said(self, part: Mapping[str, Any], name: str) -> tf.Tensor:
-        """Says which symbols count, `[rows, length]`."""
+        """Returns which symbols count, `[rows, length]`."""
         said = counted(tf.cast(part["x"][name], tf.int32))
         if name in part.get("mask", {}):
             said &= part["mask"][name][:, tf.newaxis] > 0

@@ -73,7 +73,7 @@ def _sobel(picture: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
 
 
 def _is_maximum(rows: tf.Tensor, columns: tf.Tensor, length: tf.Tensor) -> tf.Tensor:
-    """Says where the gradient is as long as one step further along it, on both sides.
+    """Returns where the gradient is as long as one step further along it, on both sides.
 
     There its length is interpolated between the neighbour along the axis that the gradient
     is nearer to and the diagonal one.

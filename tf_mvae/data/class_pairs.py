@@ -108,5 +108,5 @@ def _pairs(
         batches = [batch["x"] for batch in examples.dataset.batch(1000).as_numpy_iterator()]
         arrays[name] = {p: np.concatenate([b[p] for b in batches]) for p in ("image", "label")}
     rng = np.random.default_rng([_SPLITS.index(split), 55])
-    labels = [part["label"] for part in arrays.values()]
-    return match_classes(*labels, repeats, rng), arrays
+    first, second = (part["label"] for part in arrays.values())
+    return match_classes(first, second, repeats, rng), arrays

@@ -1,4 +1,4 @@
-"""Reading what is given from a command line: `label=7`, `image=digit.png`."""
+"""Parses given values on a command line: `label=7`, `image=digit.png`."""
 
 import math
 import pathlib
@@ -39,7 +39,7 @@ def parse_conditions(
         UserError: A condition cannot be read.
     """
     tokenizers = tokenizers or {}
-    by_name = {m.name: m.likelihood for m in modalities if not m.mask_shape}
+    by_name: dict[str, Any] = {m.name: m.likelihood for m in modalities if not m.mask_shape}
     for group in (m for m in modalities if m.mask_shape):
         by_name |= dict.fromkeys(group.column_names, group.likelihood.member)
     given = {}

@@ -10,7 +10,8 @@ from tf_mvae.data.identifiers import identifier
 from tf_mvae.errors import UserError
 
 if TYPE_CHECKING:
-    from tf_mvae.data.schema import Column, Schema
+    from tf_mvae.data.column import Column
+    from tf_mvae.data.schema import Schema
 
 __all__ = [
     "COVARIATE",
@@ -95,7 +96,7 @@ def covariate_names(schema: "Schema") -> dict[Any, str]:
 
 def make_covariates(schema: "Schema") -> list[Covariate]:
     """Returns new covariates for a model of a schema's modalities."""
-    found = []
+    found: list[Covariate] = []
     for name, own in covariate_names(schema).items():
         column = schema.covariates[name]
         if name == schema.size_factor:
@@ -115,7 +116,7 @@ def encoded_covariates(schema: "Schema", frame: Any) -> dict[str, np.ndarray]:
     column's mean (of positive numbers the geometric mean).
 
     Raises:
-        UserError: A column is not there, has a gap, or holds what does not fit its type.
+        UserError: A column is missing, has a gap, or holds what does not fit its type.
     """
     found = {}
     for name, own in covariate_names(schema).items():

@@ -10,7 +10,7 @@ __all__ = ["LANDMARKS", "landmark_mask"]
 _POINTS = ("lefteye", "righteye", "nose", "leftmouth", "rightmouth")
 LANDMARKS = tuple(f"{point}_{axis}" for point in _POINTS for axis in "xy")
 
-# Radii as shares of the distance between the eyes.
+# Radii as fractions of the distance between the eyes.
 _EYE, _NOSE, _MOUTH = 0.24, 0.24, 0.16
 
 

@@ -1,4 +1,4 @@
-"""Arrays as numpy has them, and where they are missing, whatever form they came in."""
+"""Converts arrays of any form to numpy, with masks of missing entries."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -35,8 +35,8 @@ def array_and_missing(name: str, values: Any) -> tuple[np.ndarray, np.ndarray]:
         return array, missing | np.ma.getmaskarray(values)
     if hasattr(values, "isna"):  # pandas knows its own kinds of missing
         missing = np.asarray(values.isna())
-        array = _category_numbers(values, missing)
-        array = values.to_numpy() if array is None else array
+        numbers = _category_numbers(values, missing)
+        array = values.to_numpy() if numbers is None else numbers
         if array.dtype == object:
             array, inner = _of_objects(name, list(array), array.shape)
             missing = missing if missing.shape == array.shape else inner
@@ -79,7 +79,8 @@ def _of_objects(
         flat[:] = list(np.asarray(values, object).reshape(-1))
         missing = np.array([is_missing(value) for value in flat], bool)
         return flat.reshape(shape), missing.reshape(shape)
-    arrays, first = [], None
+    arrays: list[tuple[np.ndarray, np.ndarray] | None] = []
+    first: tuple[int, ...] | None = None
     for row, value in enumerate(values):
         if np.ndim(value) == 0 and is_missing(value):
             arrays.append(None)
@@ -93,9 +94,10 @@ def _of_objects(
             )
         arrays.append((array, missing))
     present = next(pair for pair in arrays if pair is not None)
-    absent = np.zeros_like(present[0]), np.ones(first, bool)
+    absent = np.zeros_like(present[0]), np.ones(present[0].shape, bool)
     pairs = [absent if pair is None else pair for pair in arrays]
-    return tuple(np.stack(part) for part in zip(*pairs, strict=True))
+    stacked, absences = (np.stack(part) for part in zip(*pairs, strict=True))
+    return stacked, absences
 
 
 def _category_numbers(values: Any, missing: np.ndarray) -> np.ndarray | None:

@@ -17,7 +17,7 @@ __all__ = ["MOST_DIGITS", "DigitString", "MultiMnist", "WORDS", "multi_mnist"]
 MOST_DIGITS = 4
 WORDS = ("", "start", "end", *"0123456789")
 _CANVAS, _DIGIT = 50, 25
-# How many canvases are made of which digits of MNIST: no digit is in two splits.
+# The number of canvases, and the digits of MNIST, of each split: no digit is in two splits.
 _SPLITS = {
     "train": (55_000, "train[:55000]"),
     "validation": (5_000, "train[55000:]"),
@@ -124,7 +124,7 @@ def multi_mnist(split: str, data_dir: str | None) -> Split:
         `tf_mvae.ops.tokens` has them: `WORDS` in their order.
 
     Raises:
-        UserError: MNIST is not there, or the canvases can be kept nowhere.
+        UserError: MNIST is missing, or the canvases can be kept nowhere.
     """
     prepared_builder("mnist", data_dir)
     builder = embedded_builder(MultiMnist, data_dir, mnist_dir=data_dir)

@@ -1,7 +1,7 @@
 """Which examples keep which of their modalities: incomplete data made from complete ones.
 
-What an example keeps is decided once, by the seed and the example's place, never by a
-batch or an epoch: an example that is to be seen without its label is never seen with it.
+Which modalities an example keeps depends only on the seed and on the place of the example, not on
+the batch or the epoch. A label that is hidden once is hidden always.
 """
 
 import dataclasses
@@ -32,17 +32,17 @@ def paired_masks(
     examples: int | None = None,
     seed: int = 0,
 ) -> dict[str, np.ndarray]:
-    """Keeps some examples whole and cuts the rest into sets that have one modality each.
+    """Keeps some examples complete; each of the others keeps one modality.
 
-    The whole ones are drawn class by class, equally many of each class (a class that has
-    fewer gives all it has). The rest is cut into as many sets as there are modalities, of
-    equal size up to one, again class by class. The complete examples of a smaller fraction
-    are among those of a larger one.
+    The complete ones are drawn at random, the same number from each class (all examples of a class
+    that has fewer). The rest is cut into as many sets as there are modalities, of equal size up to
+    one, again class by class. The complete examples of a smaller fraction are among those of a
+    larger one.
 
     Args:
         labels: The examples' classes, `[examples]`.
         names: The modalities.
-        fraction: Share of the examples that stay whole, 0 to 1; or
+        fraction: Share of the examples that stay complete, 0 to 1; or
         examples: how many do.
         seed: The choice is a function of it.
 
@@ -66,7 +66,7 @@ def paired_masks(
     by_class = [rows[labels[rows] == value] for value in np.unique(labels)]
     shares = _even_shares([len(members) for members in by_class], number)
     whole = [members[:n] for members, n in zip(by_class, shares, strict=True)]
-    # The rest in the order of the classes, dealt out like cards: even over classes too.
+    # The rest is sorted by class and assigned in turn, so classes are balanced too.
     rest = np.concatenate([m[n:] for m, n in zip(by_class, shares, strict=True)])
     owner = np.arange(len(rest)) % len(names)
     masks = {}
@@ -79,10 +79,10 @@ def paired_masks(
 def missing_at_random(
     num_examples: int, rates: Mapping[str, float], seed: int = 0
 ) -> dict[str, np.ndarray]:
-    """Drops each modality of each example with a probability of its own.
+    """Hides each modality of each example with the modality's own probability.
 
     Args:
-        num_examples: How many there are.
+        num_examples: The number of examples.
         rates: By modality, the probability that an example does not have it, 0 to 1.
         seed: The choice is a function of it, the modality's name and the example's place.
 
@@ -130,9 +130,9 @@ def missing_by_label(
 
 
 def with_masks(split: Split, masks: Mapping[str, np.ndarray]) -> Split:
-    """Returns the same examples without what the masks take away.
+    """Returns the same examples without the modalities that the masks hide.
 
-    What an example loses is wiped out, so that nothing can look at it by mistake.
+    Hidden values are replaced, so that nothing can use them by mistake.
 
     Args:
         split: The examples, always in the same order.
@@ -178,7 +178,7 @@ def with_masks(split: Split, masks: Mapping[str, np.ndarray]) -> Split:
 def both_masks(
     masks: Mapping[str, np.ndarray], others: Mapping[str, np.ndarray]
 ) -> dict[str, np.ndarray]:
-    """Returns masks of what two sets of masks keep; the second need not name every modality.
+    """Returns the product of two sets of masks; the second may omit modalities.
 
     Of a group one of them may have `[examples]` and the other `[examples, member]`.
     """
@@ -193,7 +193,8 @@ def both_masks(
 def keep_paired(split: Split) -> Split:
     """Returns the examples that have every modality, of a split whose presence is known."""
     rows = split.num_examples
-    whole = np.concatenate([v.reshape(rows, -1) for v in split.presence.values()], axis=1)
+    presence = split.presence or {}
+    whole = np.concatenate([v.reshape(rows, -1) for v in presence.values()], axis=1)
     return split.where(whole.min(axis=1) > 0)
 
 
@@ -220,9 +221,11 @@ def _like(mask: tf.Tensor, value: tf.Tensor) -> tf.Tensor:
 def _number_paired(total: int, fraction: float | None, examples: int | None) -> int:
     if (fraction is None) == (examples is None):
         raise UserError("give one of the fraction and the number of paired examples")
-    if fraction is not None and not 0 <= fraction <= 1:
-        raise UserError(f"a paired fraction is 0 to 1, not {fraction}")
-    number = math.floor(fraction * total + 0.5) if examples is None else examples
+    number = examples or 0
+    if fraction is not None:
+        if not 0 <= fraction <= 1:
+            raise UserError(f"a paired fraction is 0 to 1, not {fraction}")
+        number = math.floor(fraction * total + 0.5)
     if not 0 <= number <= total:
         raise UserError(f"{number} examples cannot stay paired of {total}")
     return number

@@ -53,8 +53,8 @@ def read_parallel_text(
         Sentences by language, equally many, `""` where one is missing.
 
     Raises:
-        UserError: A file or a split is missing, not UTF-8 or misaligned, or a language is not
-            there, or no text.
+        UserError: A file or a split is missing, not UTF-8 or misaligned, or a language is missing
+            , or no text.
 
     Example:
 
@@ -182,7 +182,7 @@ def _is_text(spec: Any, rank: int) -> bool:
 
 
 def _without_empty(sentences: dict[str, list[str]]) -> dict[str, list[str]]:
-    """Strips sentences, and leaves out examples that have none."""
+    """Strips sentences, and excludes examples that have none."""
     rows = [[_stripped(text) for text in row] for row in zip(*sentences.values(), strict=True)]
     kept = [row for row in rows if any(row)]
     if not kept:

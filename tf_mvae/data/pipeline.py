@@ -1,4 +1,4 @@
-"""From a split's examples to batches, in an order that can be taken up anywhere."""
+"""Makes batches of a split's examples, in an order that can be resumed at any step."""
 
 import dataclasses
 import os
@@ -16,7 +16,7 @@ from tf_mvae.errors import UserError
 
 __all__ = ["CACHE_BYTES", "Split", "evaluation_batches", "training_batches"]
 
-# Examples are kept in memory up to here, if nothing else is said.
+# The default of the largest size of a split that is kept in memory.
 CACHE_BYTES = 2**31
 
 _TRAINING_STREAM, _EVALUATION_STREAM, _ORDER_OF_BATCHES = 11, 12, 13
@@ -39,21 +39,21 @@ def training_batches(
 ) -> tf.data.Dataset:
     """Returns the batches of some epochs, shuffled, all of `batch_size`.
 
-    An epoch's order and its random draws are functions of the seed and the epoch's
-    number, so that a stream taken up at any epoch and batch goes on as the whole one
-    would have. What is left over after the last whole batch of an epoch is excluded from
-    that epoch. With strata, or an epoch longer than the data, examples come again within
-    an epoch, in another order each time.
+    The order and the random numbers of an epoch depend only on the seed and the number of the
+    epoch, so a stream that is resumed at any epoch and batch has the same batches as an
+    uninterrupted one. What is left over after the last whole batch of an epoch is excluded from
+    that epoch. With strata, or an epoch longer than the data, examples come again within an epoch,
+    in another order each time.
 
     Args:
         split: The examples.
-        batch_size: Examples a batch.
+        batch_size: Examples per batch.
         num_epochs: The epoch to stop before.
         seed: Seed of order and draws.
         shuffle_buffer: Examples held for shuffling.
         first_epoch: The epoch to begin with.
         skip_batches: Batches of the first epoch to leave out.
-        strata: What a batch is composed of (`tf_mvae.data.strata.cut`). Default: random examples.
+        strata: The composition of a batch (`tf_mvae.data.strata.cut`). Default: random examples.
         streams: Number of parts of the split, each read and shuffled by itself, with as many rows
             of every batch. They decide which examples meet in a batch; `part` does not.
         part: The rows of every batch that are wanted. Of several streams, only those that have
@@ -91,7 +91,7 @@ def _sources(
     streams: int,
     part: Part,
 ) -> list[tuple[Split, int]]:
-    """Returns what a batch is drawn from, and how many rows from each."""
+    """Returns the sources of a batch, and the number of rows from each."""
     if streams == 1:
         return [(split.where(s.members), s.rows) for s in strata or ()] or [(split, batch_size)]
     if strata:
@@ -111,7 +111,7 @@ def _sources(
 
 @dataclasses.dataclass(frozen=True)
 class _Examples:
-    """Examples to be drawn from, so many a batch."""
+    """A source of examples, with the number of rows that it has in each batch."""
 
     dataset: tf.data.Dataset
     number: int
@@ -148,13 +148,13 @@ class _Examples:
 
 @dataclasses.dataclass(frozen=True)
 class _Epochs:
-    """What every epoch draws its batches from, and how many.
+    """The sources of every epoch's batches, and their number.
 
     Attributes:
         split: The split, whose random draws are those of a batch.
         sources: Each gives some rows of every batch.
         first_stream: The number of the first source among all streams.
-        streams: How many streams there are, here and elsewhere.
+        streams: The number of streams of all processes.
         steps: Batches of an epoch.
         seed: Seed of order and draws.
         buckets: How sequences of like length come together, if they do.
@@ -173,11 +173,14 @@ class _Epochs:
         batches = tf.data.Dataset.range(first, end).flat_map(self._one)
         return batches if self.buckets is None else batches.map(self.buckets.trim)
 
+    @tf.autograph.experimental.do_not_convert  # there is nothing to convert, and it takes seconds
     def _one(self, epoch: tf.Tensor) -> tf.data.Dataset:
         stream = tf.random.fold_in(tf.constant([self.seed, _TRAINING_STREAM]), epoch)
         seeds = self._seeds(stream)
         # Sources sort for themselves, and have their long sequences in the same batches.
-        order = self.buckets and (self.buckets, tf.random.fold_in(stream, _ORDER_OF_BATCHES))
+        order = None
+        if self.buckets is not None:
+            order = (self.buckets, tf.random.fold_in(stream, _ORDER_OF_BATCHES))
         drawn = [e.batches(self.steps, s, order) for e, s in zip(self.sources, seeds, strict=True)]
         if self.streams == 1:
             return _randomized_batches(self.split, _zipped(drawn), stream)
@@ -208,7 +211,7 @@ def evaluation_batches(
 
     Args:
         split: The examples.
-        batch_size: Examples a batch; what is random does not depend on it.
+        batch_size: Examples per batch; random transformations do not depend on it.
         seed: Seed of random draws.
         cache_bytes: See `training_batches`.
     """

@@ -32,7 +32,7 @@ _SPLITS = {"train": "train[:55000]", "validation": "train[55000:]", "test": "tes
 
 @dataclasses.dataclass
 class PolyMnistConfig(tfds.core.BuilderConfig):
-    """What a prepared copy was made of.
+    """The settings of a prepared copy.
 
     Attributes:
         background_hash: See `tf_mvae.data.backgrounds.content_hash`.
@@ -130,7 +130,7 @@ def different_drawings(labels: np.ndarray, number: int, rng: np.random.Generator
 
     Args:
         labels: The examples' classes, `[examples]`.
-        number: How many examples a tuple has.
+        number: The number of examples in a tuple.
         rng: The source of random numbers.
 
     Returns:

@@ -1,4 +1,4 @@
-"""Finding prepared TFDS data, and saying what to do where there are none."""
+"""Finds prepared TFDS data; errors say how to prepare missing ones."""
 
 import contextlib
 import pathlib
@@ -25,14 +25,14 @@ __all__ = [
 
 
 def prepared_builder(name: str, data_dir: str | None = None) -> tfds.core.DatasetBuilder:
-    """Returns the builder of a data set that lies prepared on disk; nothing is downloaded.
+    """Returns the builder of a prepared data set on disk; nothing is downloaded.
 
     Args:
         name: TFDS's name of the data set.
         data_dir: Where TFDS keeps data; its own default if omitted.
 
     Raises:
-        UserError: It is not there.
+        UserError: It is missing.
     """
     if data_dir is not None and not pathlib.Path(data_dir).expanduser().is_dir():
         raise UserError(f"--data_dir={data_dir} is no directory")
@@ -64,19 +64,19 @@ def chosen_builder(
         dataset_dir: See `directory_builder`; the stock data set if omitted.
 
     Raises:
-        UserError: It is not there, or cannot be read.
+        UserError: It is missing, or cannot be read.
     """
     return directory_builder(dataset_dir) if dataset_dir else prepared_builder(name, data_dir)
 
 
 def directory_builder(directory: str) -> tfds.core.DatasetBuilder:
-    """Returns the builder of a data set that lies prepared in a directory of its own.
+    """Returns the builder of a prepared data set in its own directory.
 
     Args:
-        directory: It holds TFDS's `dataset_info.json`; mostly `.../NAME/VERSION`.
+        directory: The directory with TFDS's `dataset_info.json`, usually `.../NAME/VERSION`.
 
     Raises:
-        UserError: It is not there, or cannot be read.
+        UserError: It is missing, or cannot be read.
     """
     path = pathlib.Path(directory).expanduser()
     if not (path / "dataset_info.json").is_file():
@@ -93,7 +93,7 @@ def directory_builder(directory: str) -> tfds.core.DatasetBuilder:
 
 @contextlib.contextmanager
 def _without_warnings() -> Iterator[None]:
-    """Keeps TFDS from warning of what this module says in its own words."""
+    """Suppresses warnings of TFDS for which this module has its own messages."""
     verbosity = logging.get_verbosity()
     logging.set_verbosity(logging.ERROR)
     try:
@@ -210,6 +210,6 @@ def read(builder: tfds.core.DatasetBuilder, instructions: Mapping[str, str], spl
 
 
 def _ranges(builder: tfds.core.DatasetBuilder, instruction: str) -> list[Any]:
-    """Returns the ranges of examples that an instruction stands for."""
+    """Returns the ranges of examples of a split instruction."""
     read_instruction = tfds.core.ReadInstruction.from_spec(instruction)
     return read_instruction.to_absolute(builder.info.splits)

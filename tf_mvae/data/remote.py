@@ -84,7 +84,7 @@ def run_service(port: int = 0, host: str = "localhost", worker_port: int = 0) ->
 
 
 def _free_port(port: int = 0) -> int:
-    """Returns the port if nothing listens there; any such port for 0."""
+    """Returns the port if it is free; for 0 any free port."""
     with socket.socket() as free:
         try:
             free.bind(("", port))

@@ -2,158 +2,27 @@
 
 import dataclasses
 import json
-import math
 import os
 import pathlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
+import keras
 import numpy as np
 
 from tf_mvae import files
 from tf_mvae.covariate import Covariate
-from tf_mvae.data import covariate_columns
-from tf_mvae.data.missing import is_missing
+from tf_mvae.data import covariate_columns, survival_columns
+from tf_mvae.data.column import SURVIVAL, TYPES, Column
 from tf_mvae.distributions import likelihoods
 from tf_mvae.distributions.likelihoods import Likelihood
 from tf_mvae.errors import UserError
+from tf_mvae.layers import LinearDecoder
 from tf_mvae.modality import Modality
 
-__all__ = ["CLASS_TYPES", "TYPES", "Column", "Schema", "class_value"]
+__all__ = ["Schema"]
 
 _VERSION = 1
-
-# Types by name, in the order in which a modality's columns stand: from the columns of a type to
-# their likelihoods. Classes have one each.
-TYPES: dict[str, Callable[[Sequence["Column"]], list[Likelihood]]] = {
-    "real": lambda columns: [likelihoods.Normal([len(columns)], scale=None)],
-    "positive": lambda columns: [likelihoods.LogNormal([len(columns)])],
-    "count": lambda columns: [
-        likelihoods.NegativeBinomial([len(columns)], [max(c.mean, 1e-3) for c in columns])
-    ],
-    "proportion": lambda columns: [likelihoods.Beta([len(columns)])],
-    "binary": lambda columns: [likelihoods.Bernoulli([len(columns)])],
-    "ordinal": lambda columns: [
-        likelihoods.Ordinal(len(c.categories), [str(v) for v in c.categories]) for c in columns
-    ],
-    "categorical": lambda columns: [
-        likelihoods.Categorical(len(c.categories), [str(v) for v in c.categories]) for c in columns
-    ],
-}
-CLASS_TYPES = ("binary", "ordinal", "categorical")
-_RANGES = {"positive": (0.0, math.inf), "count": (0.0, math.inf), "proportion": (0.0, 1.0)}
-
-
-@dataclasses.dataclass(frozen=True)
-class Column:
-    """One column of a table.
-
-    Numbers are `(value - loc) / scale` inside a model; classes are their places in `categories`.
-
-    Attributes:
-        name: Its name in the table.
-        type: `real`, `positive`, `count`, `proportion`, `binary`, `ordinal` or `categorical`.
-        categories: Of classes, their values in the table, in order.
-        loc: See above.
-        scale: See above, above 0.
-        mean: Of counts, their mean in the training data.
-    """
-
-    name: Any
-    type: str
-    categories: tuple[Any, ...] = ()
-    loc: float = 0.0
-    scale: float = 1.0
-    mean: float = 1.0
-
-    def __post_init__(self):
-        """Checks the type."""
-        if self.type not in TYPES:
-            raise UserError(
-                f"column {self.name!r} has the type {self.type!r}; types are {', '.join(TYPES)}"
-            )
-        number = len(self.categories)
-        wrong = number != 2 if self.type == "binary" else number < 2
-        if self.type in CLASS_TYPES and wrong:
-            raise UserError(
-                f"column {self.name!r} is {self.type} and has the categories "
-                f"{list(self.categories)}; name {'two' if self.type == 'binary' else 'more'}"
-            )
-
-    @property
-    def is_class(self) -> bool:
-        """Whether a value is one of `categories`."""
-        return self.type in CLASS_TYPES
-
-    def to_config(self) -> dict[str, Any]:
-        """Returns the column as JSON has it."""
-        return {**dataclasses.asdict(self), "categories": list(self.categories)}
-
-    @classmethod
-    def from_config(cls, config: Mapping[str, Any]) -> "Column":
-        """Makes a column from what `to_config` returned."""
-        return cls(**{**config, "categories": tuple(config.get("categories", ()))})
-
-    def encode(self, values: Any) -> np.ndarray:
-        """Returns a pandas series as float32 numbers of a model, NaN where it is missing.
-
-        Raises:
-            UserError: A value does not fit the type, or is an unknown category.
-        """
-        if self.is_class:
-            return self._codes(values)
-        try:
-            missing = np.asarray(values.isna())
-            numbers = np.asarray(values.astype(object).where(~missing, np.nan), np.float64)
-        except (TypeError, ValueError) as error:
-            raise UserError(f"column {self.name!r} is {self.type}: {error}") from error
-        outside = self._outside(numbers)
-        if outside.any():
-            row = int(np.argmax(outside))
-            raise UserError(
-                f"column {self.name!r} is {self.type} and holds {numbers[row]:g} in row {row}; "
-                "correct it, or give the column another type in the schema"
-            )
-        return ((numbers - self.loc) / self.scale).astype(np.float32)
-
-    def holds(self, values: Any) -> np.ndarray:
-        """Returns where a pandas series is missing or has a value that the type can hold."""
-        if self.is_class:
-            known = set(self.categories)
-            return np.array([is_missing(v) or class_value(v) in known for v in values], bool)
-        return ~self._outside(
-            np.asarray(values.astype(object).where(values.notna(), np.nan), float)
-        )
-
-    def _outside(self, numbers: np.ndarray) -> np.ndarray:
-        low, high = _RANGES.get(self.type, (-math.inf, math.inf))
-        outside = (numbers < low) | (numbers > high) | np.isinf(numbers)
-        return outside | ((self.type == "positive") & (numbers == 0))
-
-    def decode(self, numbers: np.ndarray) -> np.ndarray:
-        """Returns numbers of a model in the column's units; of classes their values, objects."""
-        if not self.is_class:
-            found = np.asarray(numbers, np.float64) * self.scale + self.loc
-            return np.clip(found, *_RANGES[self.type]) if self.type in _RANGES else found
-        places = np.clip(np.nan_to_num(numbers), 0, len(self.categories) - 1)
-        found = np.empty(len(self.categories), object)
-        found[:] = self.categories
-        return found[np.round(places).astype(int)]
-
-    def _codes(self, values: Any) -> np.ndarray:
-        places = {value: float(place) for place, value in enumerate(self.categories)}
-        codes = np.full(len(values), np.nan, np.float32)
-        for row, value in enumerate(values):
-            if is_missing(value):
-                continue
-            value = class_value(value)
-            if value not in places:
-                raise UserError(
-                    f"column {self.name!r} holds {value!r} in row {row}, which is none of its "
-                    f"categories {list(self.categories)[:20]}; correct it, or make it empty"
-                )
-            codes[row] = places[value]
-        return codes
 
 
 @dataclasses.dataclass(frozen=True)
@@ -184,6 +53,7 @@ class Schema:
         """Sorts each modality's columns by type and checks that there are no others."""
         order = list(TYPES)
         covariate_columns.check_covariate_columns(self)
+        survival_columns.check_survival_columns(self)
         named = [name for names in self.modalities.values() for name in names]
         for name in named:
             if name not in self.columns:
@@ -222,11 +92,27 @@ class Schema:
         (first, *rest) = self.of(modality)
         return not rest and first.type in ("ordinal", "categorical")
 
+    def survival_column(self, modality: str) -> Column | None:
+        """Returns the column of survival times that a modality is; None of other modalities.
+
+        The modality's array is `[rows, 2]`, times and events, and its mask `[rows]`.
+        """
+        (first, *_) = self.of(modality)
+        return first if first.type == SURVIVAL else None
+
+    def missing_cells(self, frame: Any) -> Any:
+        """Returns a bool data frame of the schema's columns, true where a cell is missing.
+
+        A survival time is missing where its event is.
+        """
+        return survival_columns.missing_cells(self, frame)
+
     def make_modalities(
         self,
         likelihood_weight: Mapping[str, float] | None = None,
         cross_weight: Mapping[str, float] | None = None,
         element_dropout: float = 0.5,
+        linear_decoders: bool = False,
     ) -> list[Modality]:
         """Returns new modalities with default networks.
 
@@ -234,6 +120,8 @@ class Schema:
             likelihood_weight: By modality; 1 if omitted.
             cross_weight: By modality; the likelihood weight if omitted.
             element_dropout: See `tf_mvae.Modality`; of modalities with several columns.
+            linear_decoders: Whether decoders are one linear layer with constant scales, as in
+                factor analysis, for assays with more columns than there are rows.
         """
         own, cross = likelihood_weight or {}, cross_weight or {}
         size = covariate_columns.covariate_names(self).get(self.size_factor)
@@ -241,9 +129,10 @@ class Schema:
             Modality(
                 name,
                 self.likelihood(name),
+                decoder=self._linear_decoder(name) if linear_decoders else None,
                 likelihood_weight=own.get(name, 1.0),
                 cross_weight=cross.get(name),
-                element_mask=not self.is_one_class(name),
+                element_mask=not (self.is_one_class(name) or self.survival_column(name)),
                 element_dropout=element_dropout if len(self.modalities[name]) > 1 else 0.0,
                 size_factor=size if any(c.type == "count" for c in self.of(name)) else None,
             )
@@ -253,6 +142,10 @@ class Schema:
             columns = [column.to_config() for column in self.of(modality.name)]
             modality.table_columns = json.dumps(columns, ensure_ascii=False)
         return found
+
+    def _linear_decoder(self, modality: str) -> keras.layers.Layer:
+        likelihood = self.likelihood(modality)
+        return LinearDecoder(likelihood.parameter_shape, likelihood.spread_parameters())
 
     @classmethod
     def of_modalities(cls, modalities: Sequence[Modality]) -> "Schema":
@@ -278,7 +171,7 @@ class Schema:
         """Returns a data frame as a batch, `{"x": ..., "mask": ...}`; other columns are ignored.
 
         Raises:
-            UserError: A column is not there, has no rows, or holds what does not fit its type.
+            UserError: A column is missing, has no rows, or holds what does not fit its type.
         """
         if not len(frame):
             raise UserError("the table is empty: it has no rows")
@@ -286,6 +179,11 @@ class Schema:
             raise UserError("two columns of the table have one name; rename one")
         x, mask = {}, {}
         for modality in self.modalities:
+            survival = self.survival_column(modality)
+            if survival is not None:
+                pairs, there = survival_columns.encoded_pairs(survival, frame)
+                x[modality], mask[modality] = pairs, there.astype(np.float32)
+                continue
             arrays = []
             for column in self.of(modality):
                 if column.name not in frame.columns:
@@ -303,12 +201,10 @@ class Schema:
         return {"x": x | covariate_columns.encoded_covariates(self, frame), "mask": mask}
 
     def save(self, path: str | os.PathLike) -> None:
-        """Writes the schema as JSON, whole or not at all."""
+        """Writes the schema as JSON, completely or not at all."""
         columns = []
         for column in [*self.columns.values(), *self.covariates.values()]:
-            entry = dataclasses.asdict(column)
-            entry["categories"] = list(column.categories)
-            columns.append(entry | covariate_columns.role_of(self, column.name))
+            columns.append(column.to_config() | covariate_columns.role_of(self, column.name))
         modalities = {name: list(names) for name, names in self.modalities.items()}
         found = {"version": _VERSION, "modalities": modalities, "columns": columns}
         files.write_text(pathlib.Path(path), json.dumps(found, indent=1, ensure_ascii=False))
@@ -328,11 +224,9 @@ class Schema:
             raise UserError(f"schema {path} is no JSON: {error}") from error
         try:
             roles = {entry["name"]: entry.pop("role", "data") for entry in found["columns"]}
-            columns = [
-                Column(**{**entry, "categories": tuple(entry.get("categories", ()))})
-                for entry in found["columns"]
-            ]
+            columns = [Column.from_config(entry) for entry in found["columns"]]
             modalities = {name: tuple(names) for name, names in found["modalities"].items()}
+            columns, modalities = survival_columns.separated(columns, modalities, roles)
             return covariate_columns.with_roles(cls, columns, modalities, roles)
         except UserError:
             raise
@@ -340,9 +234,3 @@ class Schema:
             raise UserError(
                 f"schema {path} is not one that python -m tf_mvae.inspect_table writes: {error!r}"
             ) from error
-
-
-def class_value(value: Any) -> Any:
-    """Returns a class as Python has it: 1.0 is 1, a numpy string is a string."""
-    value = value.item() if hasattr(value, "item") else value
-    return int(value) if isinstance(value, float) and value.is_integer() else value

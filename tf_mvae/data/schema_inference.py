@@ -1,19 +1,21 @@
-"""Guesses what the columns of a table are, and says so."""
+"""Infers the types of a table's columns, and prints them."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
+from tf_mvae.data import survival_columns
+from tf_mvae.data.column import Column, class_value
 from tf_mvae.data.covariate_columns import COVARIATE, SIZE_FACTOR, with_roles
 from tf_mvae.data.identifiers import identifier
 from tf_mvae.data.missing import is_missing
-from tf_mvae.data.schema import Column, Schema, class_value
+from tf_mvae.data.schema import Schema
 from tf_mvae.errors import UserError
 
 __all__ = ["describe_schema", "infer_schema"]
 
-_MOST_GRADES = 10  # whole numbers of more values are counts or real
+_MOST_GRADES = 10  # integers of more values are counts or real
 _MOST_CATEGORIES = 50
 _SKEW = 1.0
 
@@ -24,14 +26,16 @@ def infer_schema(
     types: Mapping[Any, str] | None = None,
     covariates: Sequence[Any] = (),
     size_factor: Any = None,
+    survival: Mapping[Any, Any] | None = None,
 ) -> tuple[Schema, dict[Any, str]]:
-    """Returns a schema for a data frame, and the columns that it leaves out with the reasons.
+    """Infers a schema for a data frame; also returns the excluded columns, with the reasons.
 
-    Two values are binary; other text and pandas categories are categorical, ordered ones ordinal;
-    whole numbers of at most ten values from 0 on are ordinal, of more with a least one of 0 or 1
-    counts, otherwise real; other numbers are proportions if they lie between 0 and 1, positive if
-    they do and are skewed (skewness above 1), otherwise real. Excluded are columns that are empty,
-    dates, text that differs in most rows, and whole numbers that count the rows.
+    The first matching rule gives the type of a column: two values are `binary`; other text and
+    pandas categories are `categorical`, ordered ones `ordinal`; integers from 0 on with at most ten
+    values are `ordinal`, other integers with a minimum of 0 or 1 are `count`, remaining integers
+    are `real`; other numbers are `proportion` if they are between 0 and 1, `positive` if they are
+    positive and skewed (skewness above 1), and `real` otherwise. Empty columns, dates, text that
+    differs in most rows, and integers that number the rows are excluded.
 
     Args:
         frame: A pandas data frame.
@@ -41,13 +45,16 @@ def infer_schema(
         covariates: Columns that are given and not modelled; they may not have gaps.
         size_factor: A column of numbers above 0 by which the means of all counts are multiplied;
             it is a covariate.
+        survival: By column of survival times (never inferred) the column of their events: 1 where
+            the time is that of the event, 0 where the observation ended before it. Each time is a
+            modality of its own.
 
     Raises:
-        UserError: A name is not a column's, or nothing is left.
+        UserError: A name is not a column's, a time or an event does not fit, or nothing is left.
     """
     if not hasattr(frame, "columns"):
         raise UserError(f"a table is a pandas data frame; this is a {type(frame).__name__}")
-    types = dict(types or {})
+    types, survival = dict(types or {}), dict(survival or {})
     if size_factor is not None:
         types.setdefault(size_factor, "positive")
     given = [*covariates, *([] if size_factor is None else [size_factor])]
@@ -56,14 +63,19 @@ def infer_schema(
     wanted = list(frame.columns)
     if isinstance(modalities, Mapping):
         wanted = [name for names in modalities.values() for name in names]
-        wanted += [name for name in given if name not in wanted]
+        wanted += [name for name in [*given, *survival] if name not in wanted]
     elif modalities not in ("types", "one", "columns"):
         raise UserError(f"modalities is 'types', 'one', 'columns' or a dict, not {modalities!r}")
-    for name in [*wanted, *types, *given]:
+    for name in [*wanted, *types, *given, *survival, *survival.values()]:
         if name not in frame.columns:
             raise UserError(f"the table has no column {name!r}; it has {list(frame.columns)[:20]}")
     columns, left_out = {}, {}
     for name in wanted:
+        if name in survival.values() and name not in [*given, *survival]:
+            continue
+        if name in survival:
+            columns[name] = survival_columns.make_survival_column(name, survival[name], frame)
+            continue
         found = _column(name, frame[name], types.get(name))
         if isinstance(found, str):
             left_out[name] = found
@@ -76,18 +88,25 @@ def infer_schema(
     if not modelled:
         raise UserError(f"no column of the table can be modelled: {left_out}")
     groups = _grouped(modelled, modalities)
-    return with_roles(Schema, list(columns.values()), groups, roles), left_out
+    unnamed = set(survival) - {name for names in groups.values() for name in names} - set(given)
+    groups |= {identifier(name, groups): (name,) for name in survival if name in unnamed}
+    found_ones, groups = survival_columns.separated(list(columns.values()), groups, roles)
+    return with_roles(Schema, found_ones, groups, roles), left_out
 
 
 def describe_schema(schema: Schema, frame: Any, left_out: Mapping[Any, str]) -> str:
     """Returns a schema as lines of text: a column each, with what is missing."""
     lines = []
+    gaps = schema.missing_cells(frame)
     for modality in schema.modalities:
         lines.append(f"modality {modality}:")
         for column in schema.of(modality):
-            missing = float(frame[column.name].isna().mean())
+            missing = float(gaps[column.name].mean())
             known = f", {missing:.0%} missing" if missing else ""
             detail = ""
+            if column.event is not None:
+                censored = float((frame[column.event][~gaps[column.name]] == 0).mean())
+                detail = f" (events {column.event}; {censored:.0%} of the times are censored)"
             if column.is_class:
                 shown = ", ".join(map(str, column.categories[:8]))
                 detail = f" ({shown}{', ...' if len(column.categories) > 8 else ''})"

@@ -24,7 +24,7 @@ def mask_maker(
     mask_feature: str | None = None,
     mask_values: Sequence[str] = (),
 ) -> Maker | None:
-    """Returns what makes the segmentation of an example, or None where there is nothing to.
+    """Returns a function that makes the segmentation of an example, or None if it has none.
 
     The first of these that there is: the feature that the user names, a feature `mask`, the alpha
     of an `image` of four channels, `landmarks` as CelebA has them. No other feature is taken by
@@ -35,15 +35,15 @@ def mask_maker(
         features: TFDS's, by name; `image` among them.
         size: Height and width of a segmentation.
         mask_feature: A feature `[height, width, 1]` of numbers.
-        mask_values: Of a mask, whole numbers that are inside; all but 0 where empty.
+        mask_values: Of a mask, integers that are inside; all but 0 where empty.
 
     Returns:
         From an example to uint8 `[size, size, 1]`, 0 and 255, with the place that `square` gives
         the picture: inside is a pixel of which half or more is, or that is half opaque or more.
 
     Raises:
-        UserError: The feature is not there or no mask, there is no mask for the values, or one
-            is no whole number.
+        UserError: The feature is missing or no mask, there is no mask for the values, or one
+            is not an integer.
     """
     values = _numbers(mask_values)
     masks = mask_names(features)
@@ -62,8 +62,8 @@ def mask_maker(
         )
     if features["image"].shape[-1] > _ALPHA:
         return lambda example: _half(square(example["image"][..., _ALPHA:], size))
-    landmarks = features.get("landmarks")
-    if hasattr(landmarks, "keys") and {*LANDMARKS} <= {*landmarks}:
+    landmarks: Any = features.get("landmarks")
+    if hasattr(landmarks, "keys") and set(LANDMARKS) <= set(landmarks.keys()):
         return lambda example: _of_landmarks(example, size)
     return None
 

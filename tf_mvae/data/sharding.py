@@ -9,12 +9,12 @@ __all__ = ["WHOLE", "Part", "shard_batches"]
 
 @dataclasses.dataclass(frozen=True)
 class Part:
-    """Some of the equal parts into which every batch is cut, in a row.
+    """Consecutive parts of a batch that is divided into equal parts.
 
     Attributes:
         first: The first of them.
-        count: How many.
-        total: Into how many a batch is cut.
+        count: The number of these parts.
+        total: The number of all parts of a batch.
     """
 
     first: int = 0

@@ -1,4 +1,4 @@
-"""The examples of one split: in a fixed order, whole or in part."""
+"""The examples of one split, or a part of them, in a fixed order."""
 
 import dataclasses
 import math
@@ -20,14 +20,12 @@ class Split:
     Attributes:
         dataset: Elements `{"x": {name: tensor}}` (and `"mask"` where parts are missing),
             not batched, always in the same order.
-        num_examples: How many there are.
-        randomize: What is random about an example (a binarisation, say), as a function
-            of `x` by name and a seed of two integers: drawn afresh every epoch in
-            training, and once and for all, by an example's place, in evaluation.
-        presence: By modality, 1 where an example has it, `[num_examples]`; where it is
-            not known what is missing, None.
-        examples_per_epoch: How many examples an epoch of training takes; all of them
-            once where None.
+        num_examples: The number of examples.
+        randomize: A random transformation of an example, such as a binarisation: a function of `x`
+            by name and a seed of two integers. The seed changes every epoch in training; in
+            evaluation it depends only on the place of the example.
+        presence: By modality, 1 where it is observed, `[num_examples]`; None if unknown.
+        examples_per_epoch: Number of examples in an epoch of training; None: all, once.
         rows: From two places to the examples between them, without reading the others (of
             sharded files, only those that hold them); where None, the others are skipped.
     """
@@ -41,7 +39,7 @@ class Split:
 
     @property
     def num_bytes(self) -> int | None:
-        """What all examples take in memory; None where their sizes are not known."""
+        """The memory of all examples in bytes; None if their sizes are not known."""
         specs = tf.nest.flatten(self.dataset.element_spec)
         if any(spec.shape.num_elements() is None or spec.dtype == tf.string for spec in specs):
             return None
@@ -52,7 +50,7 @@ class Split:
 
         Args:
             function: As `tf.data.Dataset.map` takes it.
-            num_parallel_calls: How many examples are mapped at once; their order stays.
+            num_parallel_calls: The number of examples to map at once; their order does not change.
         """
 
         def mapped(dataset):
@@ -74,7 +72,7 @@ class Split:
         return self._in_parts(applied)
 
     def zip(self, values: Any, function: Callable) -> "Split":
-        """Returns the same examples with a function of each and of what belongs to it.
+        """Returns the same examples, mapped together with further data of each.
 
         Args:
             values: Arrays, nested in any way, `[num_examples, ...]`.
@@ -122,7 +120,7 @@ class Split:
         )
 
     def steps_per_epoch(self, batch_size: int) -> int:
-        """Returns how many batches an epoch of training has."""
+        """Returns the number of batches of a training epoch."""
         return (self.examples_per_epoch or self.num_examples) // batch_size
 
     def where(self, members: np.ndarray) -> "Split":
@@ -134,7 +132,7 @@ class Split:
         flags = tf.data.Dataset.from_tensor_slices(np.asarray(members, bool))
         kept = tf.data.Dataset.zip((self.dataset, flags)).filter(lambda _, member: member)
         number = int(np.sum(members))
-        # A filter does not know it, and Keras warns that data ran out where nobody does.
+        # A filtered data set has no known size, and without a size Keras warns that data ran out.
         counted = tf.data.experimental.assert_cardinality(number)
         return dataclasses.replace(
             self,

@@ -1,7 +1,8 @@
-"""Batches of a fixed composition: so many complete and so many incomplete examples."""
+"""Batches of a fixed composition of complete and incomplete examples."""
 
 import dataclasses
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 
@@ -12,11 +13,11 @@ _MOST_PATTERNS = 8
 
 @dataclasses.dataclass(frozen=True)
 class Stratum:
-    """Examples of a kind, and how many of them a batch has.
+    """Examples with the same modalities, and their number in a batch.
 
     Attributes:
         members: 1 for the examples that belong to it, bool `[examples]`.
-        rows: How many of them each batch has.
+        rows: The number of them in each batch.
         pattern: Which modalities they have, by name, where all have the same.
     """
 
@@ -28,17 +29,17 @@ class Stratum:
 def cut(
     presence: Mapping[str, np.ndarray], batch_size: int, paired_share: float
 ) -> list[Stratum] | None:
-    """Cuts a split into strata: the complete examples, and the others by what they have.
+    """Divides a split into strata: the complete examples, and the others by their modalities.
 
     The others share what is left of a batch in proportion to their numbers. Where they
     differ in more than eight ways, or members of a group are missing, they are one stratum.
-    Examples that have nothing are in none.
+    Examples without a modality are in no stratum.
 
     Args:
         presence: By modality, 1 where an example has it, `[examples]`, and of a group
             `[examples, member]`.
         batch_size: Rows of a batch.
-        paired_share: The fraction of a batch that is whole; each stratum has one row at least.
+        paired_share: The fraction of complete examples in a batch; a stratum has at least one row.
 
     Returns:
         The strata, the complete examples first; None where all examples are alike, so that
@@ -47,14 +48,16 @@ def cut(
     names = list(presence)
     columns = [(presence[name] > 0).reshape(len(presence[name]), -1) for name in names]
     table = np.concatenate(columns, axis=1)
-    whole, some = table.all(axis=1), table.any(axis=1) & ~table.all(axis=1)
+    whole = np.all(table, axis=1)
+    some = np.asarray(table.any(axis=1) & ~whole)
     if not whole.any() or not some.any():
         return None
     patterns, owner, counts = np.unique(
         table[some], axis=0, return_inverse=True, return_counts=True
     )
     if len(counts) > _MOST_PATTERNS or table.shape[1] > len(names):
-        groups, known = [some], [None]
+        groups = [some]
+        known: list[dict[str, Any] | None] = [None]
     else:
         rows_of_some = np.flatnonzero(some)
         groups = [np.zeros(len(table), bool) for _ in counts]

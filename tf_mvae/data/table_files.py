@@ -90,7 +90,7 @@ def _indexed(path: pathlib.Path) -> Any:
 
 
 def _check_parts(folder: pathlib.Path, parts: dict[str, Any]) -> None:
-    """Refuses files without a common first column, and columns that two files have."""
+    """Checks that files have a common first column, and no other column in common."""
     kinds = {getattr(part.index.dtype, "kind", "O") in "iuf": name for name, part in parts.items()}
     if len(kinds) > 1:
         raise UserError(
@@ -123,7 +123,7 @@ def _read_file(path: str) -> Any:
 
 
 def separator_of(path: str) -> str:
-    """Returns what separates the cells of a text file: a tab in a `.tsv`, else a comma."""
+    """Returns the separator of a text file's cells: a tab in a `.tsv`, otherwise a comma."""
     return "\t" if ".tsv" in os.path.basename(path).lower() else ","
 
 
@@ -145,7 +145,7 @@ def reading(path: str) -> Iterator[None]:
 
 
 def write_table(frame: Any, path: str | os.PathLike) -> None:
-    """Writes a data frame as CSV, or as Parquet if the path ends so, whole or not at all.
+    """Writes a data frame as CSV, or as Parquet if the path ends so, completely or not at all.
 
     The index is written if it has a name.
 

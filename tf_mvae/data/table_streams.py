@@ -23,7 +23,7 @@ class TableStream:
     """A table in parts, of which one is in memory at a time.
 
     Attributes:
-        num_rows: How many rows there are.
+        num_rows: The number of rows.
         parts: Returns an iterator of data frames, one below the other. A column has one type in
             all of them: numbers of which some are missing anywhere are floats everywhere.
 
@@ -51,7 +51,7 @@ def open_table(path: str | os.PathLike, rows: int, whole: Container[Any] = ()) -
     Args:
         path: The file or folder.
         rows: The largest number of rows of a part.
-        whole: Columns that stay whole numbers though some are missing, if their type can hold
+        whole: Columns that stay integers though some are missing, if their type can hold
             that (pandas' `Int64`).
 
     Raises:
@@ -111,13 +111,13 @@ def _scan(parts: Iterator[Any], whole: Container[Any]) -> tuple[int, dict[Any, A
             observed = part[name].dropna()
             if len(observed) < len(part):
                 missing.add(name)
-            if len(observed):  # a part without a value says nothing
+            if len(observed):  # a part without a value has no type
                 own = _type_of(observed)
                 dtypes[name] = _common(dtypes.get(name, own), own)
     for name in missing & dtypes.keys():
         plain = isinstance(dtypes[name], np.dtype)
         if getattr(dtypes[name], "kind", "O") in "iu" and (plain or name not in whole):
-            dtypes[name] = np.dtype(np.float64)  # what is filled in need not be whole
+            dtypes[name] = np.dtype(np.float64)  # imputed values need not be integers
     return number, {name: dtype for name, dtype in dtypes.items() if dtype is not None}
 
 
@@ -132,7 +132,7 @@ def _type_of(observed: Any) -> Any:
 
 
 def _common(one: Any, other: Any) -> Any:
-    """Returns the type that holds the values of both; text if one is numbers and one is not."""
+    """Returns the type for the values of both; text if only one of them is numeric."""
     if one == other:
         return one
     if str in (one, other):
@@ -145,12 +145,12 @@ def _common(one: Any, other: Any) -> Any:
 
 @contextlib.contextmanager
 def writing_table(path: str | os.PathLike) -> Iterator[Callable[[Any], None]]:
-    """Writes a table in parts, CSV, or Parquet if the path ends so, whole or not at all.
+    """Writes a table in parts, CSV, or Parquet if the path ends so, completely or not at all.
 
     The index is written if it has a name. See `TableStream` for an example.
 
     Args:
-        path: The file; one that is there is replaced at the end of the block.
+        path: The file; an existing one is replaced at the end of the block.
 
     Yields:
         A function that appends a data frame. The first one decides the columns.

@@ -1,4 +1,4 @@
-"""Data frames as batches, and what a model says of them as data frames again."""
+"""Data frames as batches, and predictions as data frames."""
 
 import os
 from collections.abc import Mapping, Sequence
@@ -60,6 +60,7 @@ def from_frame(
     covariates: Sequence[Any] = (),
     size_factor: Any = None,
     verbose: bool = True,
+    survival: Mapping[Any, Any] | None = None,
 ) -> Table:
     """Makes a table, with gaps, ready for a model.
 
@@ -72,6 +73,8 @@ def from_frame(
         covariates: For an inferred schema: columns that are given and not modelled.
         size_factor: For an inferred schema: a column that multiplies the means of all counts.
         verbose: Whether an inferred schema is printed.
+        survival: For an inferred schema: by column of survival times the column of their events,
+            `{"months": "died"}`, 1 at an event and 0 where the observation ended before it.
 
     Returns:
         The table: `batch`, `schema` and `modalities()`.
@@ -90,7 +93,8 @@ def from_frame(
     ```
     """
     if schema is None:
-        schema, left_out = infer_schema(frame, modalities, types, covariates, size_factor)
+        given = (covariates, size_factor, survival)
+        schema, left_out = infer_schema(frame, modalities, types, *given)
         if verbose:
             print(describe_schema(schema, frame, left_out))
     elif not isinstance(schema, Schema):
@@ -100,7 +104,7 @@ def from_frame(
 
 def without_split(
     frame: Any, modalities: str | Mapping[str, Sequence[Any]] = "one"
-) -> tuple[Any, Any, str | dict[str, list[Any]]]:
+) -> tuple[Any, Any, str | Mapping[str, Sequence[Any]]]:
     """Takes the column `split` off a data frame, if it says `train`, `validation` and `test`.
 
     Args:

@@ -1,4 +1,4 @@
-"""Tasks: one picture from another, and what it is measured by."""
+"""Tasks: one picture from another, with metrics and simple guesses."""
 
 import dataclasses
 from collections.abc import Callable, Iterable, Mapping
@@ -20,7 +20,7 @@ class Task:
         name: Of the task, such as colourisation.
         given: The modality that is given.
         target: The modality that is asked for.
-        guesses: By what they are called, simple guesses to compare with.
+        guesses: Simple guesses to compare with, by name.
         binary: Whether the target's pixels are yes or no: then F1 and the like measure it,
             and PSNR and SSIM if not.
         parts: By what they are called, parts of the picture that are measured by

@@ -82,7 +82,7 @@ def available(
         mask_values: See `transformed_images`.
 
     Raises:
-        UserError: The data are not there, or have no image, or not the mask that is named.
+        UserError: The data are missing, or have no image, or not the mask that is named.
     """
     builder = chosen_builder("celeb_a", data_dir, dataset_dir)
     features = _features(builder)
@@ -125,7 +125,7 @@ def transformed_images(
         where it is absent.
 
     Raises:
-        UserError: The data are not there or not of this form, or have no mask.
+        UserError: The data are missing or not of this form, or have no mask.
 
     Example:
 
@@ -165,7 +165,7 @@ class _Maker:
         return parts
 
     def in_batches(self, cut: tf.data.Dataset) -> tf.data.Dataset:
-        """Returns the examples of what `cut` returned; they are made some at a time."""
+        """Returns the examples of the result of `cut`, made in batches."""
         return cut.batch(_BATCH).map(self._examples, num_parallel_calls=2).unbatch()
 
     def _examples(self, parts: dict[str, tf.Tensor]) -> dict[str, Any]:
@@ -192,7 +192,7 @@ def transform(image: tf.Tensor, names: Sequence[str]) -> dict[str, tf.Tensor]:
 
     Args:
         image: uint8 `[batch, height, width, 3]`; height and width are static.
-        names: What to make.
+        names: The modalities to make.
 
     Returns:
         uint8 `[batch, height, width, 1 or 3]` by name.
@@ -232,9 +232,9 @@ def _rgb(image: tf.Tensor) -> tf.Tensor:
 
 
 def _features(builder: tfds.core.DatasetBuilder) -> dict[str, Any]:
-    features = builder.info.features
-    features = {name: features[name] for name in features} if hasattr(features, "keys") else {}
-    shape = getattr(features.get("image"), "shape", ())
+    declared = builder.info.features
+    features = {name: declared[name] for name in declared} if hasattr(declared, "keys") else {}
+    shape: tuple[int, ...] = getattr(features.get("image"), "shape", ())
     if len(shape) != 3 or shape[-1] not in (1, 3, 4):
         raise UserError(
             f"data set {builder.name!r} has no feature 'image' of 1, 3 or 4 channels; its "

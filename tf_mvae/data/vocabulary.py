@@ -38,7 +38,7 @@ class Vocabulary:
 
         Args:
             model: A model file's content.
-            name: What to call it in messages.
+            name: The name in messages.
 
         Raises:
             UserError: It is none, or its first ids are not padding, start, end and unknown.
@@ -111,14 +111,14 @@ class Vocabulary:
 
     @property
     def size(self) -> int:
-        """How many ids there are, symbols and unknown among them."""
+        """The number of ids, including symbols and the unknown piece."""
         return len(self.pieces)
 
     def encode(self, sentences: Sequence[str], length: int) -> tuple[np.ndarray, int]:
         """Returns ids, int32 `[sentences, length]`, and how many sentences were cut.
 
         A sentence of more symbols is cut, without an end: its beginning, whose rest is not
-        known. An empty one is nothing but padding.
+        known. An empty sentence becomes padding only.
 
         Args:
             sentences: The text.
@@ -142,7 +142,7 @@ class Vocabulary:
 
     @staticmethod
     def path(directory: pathlib.Path, language: str) -> pathlib.Path:
-        """Returns where a language's model file lies in a directory."""
+        """Returns the path of a language's model file in a directory."""
         return pathlib.Path(directory) / f"{language}{_SUFFIX}"
 
 

@@ -19,7 +19,7 @@ def beam_search(
         context: What the network sees, the same for the beginnings of a row,
             `[rows * width, size]`.
         length: The most symbols of a sequence.
-        width: How many beginnings are kept.
+        width: The number of beginnings to keep.
 
     Returns:
         Ids int32 `[rows, width, length]`, the most probable first, and log-probabilities
@@ -27,6 +27,7 @@ def beam_search(
     """
     constant, state = network.start(context)
     size = tf.shape(context)[0] // width
+    # All beams are equal at first, so only the first one counts in the first step, [rows, width].
     score = tf.tile([[0.0] + [-float("inf")] * (width - 1)], [size, 1])
     previous = tf.fill(tf.stack([size, width]), START)
     tokens = tf.fill(tf.stack([size, width, length]), PAD)
@@ -41,9 +42,10 @@ def beam_search(
         log_prob = tf.nn.log_softmax(tf.cast(logits, tf.float32))
         log_prob = tf.reshape(log_prob, tf.stack([size, width, symbols]))
         over = (previous == END) | (previous == PAD)
-        # What is over goes on in one way, padding, which stands in the end's place.
+        # A finished sequence continues only with padding, which has the place of `END`.
         stays = tf.where(tf.range(symbols) == 0, 0.0, -float("inf"))
         gain = tf.where(over[:, :, tf.newaxis], stays, log_prob)
+        # The beams compete: the best `width` continuations of all, [rows, width * symbols].
         extended = tf.reshape(score[:, :, tf.newaxis] + gain, tf.stack([size, width * symbols]))
         score, best = tf.math.top_k(extended, width)
         parent, symbol = best // symbols, best % symbols
@@ -52,6 +54,7 @@ def beam_search(
             return tf.gather(part, parent, batch_dims=1)
 
         def inherit_rows(part):
+            # [rows * width, ...] as [rows, width, ...]; `parent` indexes the second axis.
             beams = tf.reshape(part, tf.concat([[size, width], tf.shape(part)[1:]], 0))
             return tf.reshape(inherit(beams), tf.shape(part))
 

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import keras
 import tensorflow as tf
-import tensorflow_probability as tfp
+from tensorflow_probability import distributions as tfd
 
 from tf_mvae import checks
 from tf_mvae.distributions.likelihood import Likelihood
@@ -13,14 +13,13 @@ from tf_mvae.distributions.quantiles import bisected
 
 __all__ = ["Beta"]
 
-tfd = tfp.distributions
 _EDGE = 1e-6
 _MOST = 1e4  # beyond, a density over float32 numbers is that of their rounding
 
 
 @keras.saving.register_keras_serializable("tf_mvae")
 class Beta(Likelihood):
-    """Beta likelihood of numbers between 0 and 1; a decoder puts out two numbers an entry.
+    """Beta likelihood of numbers between 0 and 1; a decoder outputs two numbers per entry.
 
         p(x) ∝ x^(m k - 1) (1 - x)^((1 - m) k - 1),   m = sigmoid(a),  k = softplus(b) + 1e-3
 
@@ -36,6 +35,7 @@ class Beta(Likelihood):
     """
 
     low, high = _EDGE, 1 - _EDGE
+    has_spread = True
     placeholder = 0.5
 
     def __init__(self, event_shape: Sequence[int]):

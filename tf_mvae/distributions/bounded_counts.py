@@ -1,8 +1,8 @@
-"""A negative binomial distribution whose samples end, whatever its parameters are."""
+"""A negative binomial distribution whose sampling terminates for all parameters."""
 
 import numpy as np
 import tensorflow as tf
-import tensorflow_probability as tfp
+from tensorflow_probability import distributions as tfd
 
 __all__ = ["BoundedNegativeBinomial"]
 
@@ -10,19 +10,19 @@ _LEAST_COUNT = 1e-30
 _LOGITS = (-80.0, 60.0)
 
 
-class BoundedNegativeBinomial(tfp.distributions.NegativeBinomial):
-    """TFP's distribution; only samples of extreme parameters differ.
+class BoundedNegativeBinomial(tfd.NegativeBinomial):
+    """TFP's distribution, except for samples with extreme parameters.
 
-    A sample is a Poisson one of a gamma-distributed rate. TensorFlow's Poisson kernel never
-    returns for a rate that is NaN or infinite, as it is for parameters at the ends of float32's
-    range. Here such parameters are moved inside for sampling, and a sample is NaN if a parameter
-    is. Densities are as they were.
+    A sample is a Poisson sample with a gamma-distributed rate. TensorFlow's Poisson kernel does not
+    return for a rate that is NaN or infinite, which happens for parameters at the ends of float32's
+    range. So parameters are clipped for sampling, and samples are NaN if a parameter is NaN or
+    `total_count` infinite. Densities are unchanged.
     """
 
     def _sample_n(self, n, seed=None):
         count, logits = self.total_count, self._logits_parameter_no_checks()
         known = tf.math.is_finite(count) & ~tf.math.is_nan(logits)
-        bounded = tfp.distributions.NegativeBinomial(
+        bounded = tfd.NegativeBinomial(
             tf.where(known, tf.maximum(count, _LEAST_COUNT), 1.0),
             logits=tf.where(known, tf.clip_by_value(logits, *_LOGITS), 0.0),
         )

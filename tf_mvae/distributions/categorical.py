@@ -5,22 +5,29 @@ from typing import Any
 
 import keras
 import tensorflow as tf
-import tensorflow_probability as tfp
+from tensorflow_probability import distributions as tfd
 
 from tf_mvae import checks
 from tf_mvae.distributions.likelihood import Likelihood
 
 __all__ = ["Categorical"]
 
-tfd = tfp.distributions
-
 
 @keras.saving.register_keras_serializable("tf_mvae")
 class Categorical(Likelihood):
-    """Categorical likelihood of integer classes; a decoder puts out logits.
+    """Categorical likelihood of integer classes; the decoder predicts logits.
 
-    Examples are scalars, 0 to `num_classes - 1`. `expected_value` gives the
+        p(x) = softmax(logits)[x]
+
+    An example is one integer from 0 to `num_classes - 1`. `expected_value` returns the
     probabilities, `[..., num_classes]`.
+
+    Example:
+
+    ```python
+    likelihood = Categorical(3, class_names=["cat", "dog", "bird"])
+    likelihood.expected_value(tf.zeros([4, 3]))   # 1/3 everywhere, [4, 3]
+    ```
     """
 
     low = 0.0
@@ -31,11 +38,11 @@ class Categorical(Likelihood):
         """Creates the likelihood.
 
         Args:
-            num_classes: How many classes there are.
+            num_classes: The number of classes.
             class_names: Their names, in order; default: their numbers.
 
         Raises:
-            ValueError: There is no class, or the names are not as many as the classes.
+            ValueError: There is no class, or the number of names is not that of classes.
         """
         num_classes = checks.positive_integer("num_classes", num_classes)
         super().__init__((), (num_classes,))
@@ -91,7 +98,7 @@ class Categorical(Likelihood):
         return True
 
     def accepts(self, dtype: tf.DType) -> bool:
-        """Says yes to integers only."""
+        """Accepts integers only."""
         return dtype.is_integer
 
     def describe_range(self) -> str:

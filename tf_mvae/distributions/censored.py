@@ -8,6 +8,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 import tensorflow_probability as tfp
+from tensorflow_probability import distributions as tfd
 
 from tf_mvae import checks
 from tf_mvae.distributions.likelihood import Likelihood
@@ -16,13 +17,12 @@ from tf_mvae.errors import UserError
 
 __all__ = ["CensoredNormal", "CensoredWeibull", "WithEvents"]
 
-tfd = tfp.distributions
 _MOST_NORMAL, _LEAST_TIME, _MOST_TIME = 1e7, 1e-12, 1e12
 _LEAST_SHAPE = 0.05  # of a Weibull distribution: its mean is finite in float32
 
 
 class WithEvents(tfd.Distribution):
-    """The distribution of pairs of a time and whether it is that of the event.
+    """The distribution of pairs of a time and whether it is the one of the event.
 
     `log_prob` of `(t, 1)` is the log-density at t, and of `(t, 0)` the logarithm of the
     probability of a later event. Samples, and the mean, are times of events, `(t, 1)`.
@@ -82,12 +82,13 @@ class WithEvents(tfd.Distribution):
 
 
 class _Censored(Likelihood, abc.ABC):
-    """What likelihoods of censored times share."""
+    """The base of likelihoods of censored times."""
 
     _low: float
     _high: float
     has_single_elements = False
     takes_point_mass = False
+    has_spread = True
 
     def __init__(self, event_shape: Sequence[int] = ()):
         """Creates the likelihood.
@@ -134,7 +135,7 @@ class _Censored(Likelihood, abc.ABC):
         raise UserError(f"a {type(self).__name__} is observed or missing as pairs")
 
     def prepare(self, value: tf.Tensor) -> tf.Tensor:
-        """Casts numbers, of any type, to float32; nothing is scaled."""
+        """Casts numbers of any type to float32, without scaling."""
         return tf.cast(value, self.dtype)
 
     def describe_range(self) -> str:
@@ -182,9 +183,9 @@ class CensoredWeibull(_Censored):
 
     (Kalbfleisch and Prentice, The Statistical Analysis of Failure Time Data, 2002, chapter 2)
     for a decoder's `[a, b]`, `[2, *event_shape]`: exp(a) is the scale and k the shape. An example
-    is `[*event_shape, 2]`: a time above 0, and 1 if that is when the event was, or 0 if it was not
-    yet (the end of the observation). a beyond 30 in size and u above 30 are taken for 30. Encoders
-    see logarithms of times. Divide times by their mean.
+    is `[*event_shape, 2]`: a time above 0, and 1 if the event occurred at this time, or 0 if the
+    observation ended before it. Values of |a| and u above 30 are replaced by 30. Encoders see
+    logarithms of times. Divide times by their mean.
 
     Example:
 

@@ -1,4 +1,4 @@
-"""A likelihood of the columns of a table, each of a type of its own."""
+"""A likelihood of the columns of a table, which have different types."""
 
 import math
 from collections.abc import Callable, Sequence
@@ -7,14 +7,12 @@ from typing import Any
 import keras
 import numpy as np
 import tensorflow as tf
-import tensorflow_probability as tfp
+from tensorflow_probability import distributions as tfd
 
 from tf_mvae.distributions.likelihood import Likelihood
 from tf_mvae.errors import UserError
 
 __all__ = ["Columns"]
-
-tfd = tfp.distributions
 
 
 @keras.saving.register_keras_serializable("tf_mvae")
@@ -102,6 +100,10 @@ class Columns(Likelihood):
             found.append(tf.reshape(own, shape))
         return found
 
+    def spread_parameters(self) -> np.ndarray:
+        """See `Likelihood.spread_parameters`: those of the parts."""
+        return np.concatenate([part.spread_parameters().reshape(-1) for part in self.parts])
+
     def independent_parts(
         self, parameters: tf.Tensor | None = None
     ) -> list[tuple[Likelihood, tf.Tensor | None]]:
@@ -123,7 +125,7 @@ class Columns(Likelihood):
         return tf.concat(found, -1)
 
     def part_values(self, value: tf.Tensor) -> list[tf.Tensor]:
-        """Returns each part's data, of its own type, `[..., *part.event_shape]`.
+        """Returns the data of each part, in the part's type, `[..., *part.event_shape]`.
 
         Args:
             value: `[..., columns]`.
@@ -152,7 +154,7 @@ class Columns(Likelihood):
         return tf.reduce_sum(self.element_log_prob(parameters, value), -1)
 
     def prepare(self, value: tf.Tensor) -> tf.Tensor:
-        """Casts numbers, of any type, to float32; nothing is scaled."""
+        """Casts numbers of any type to float32, without scaling."""
         return tf.cast(value, self.dtype)
 
     def expected_value(self, parameters: tf.Tensor) -> tf.Tensor:
@@ -207,7 +209,7 @@ class Columns(Likelihood):
         return "; ".join(said)
 
     def _joined(self, values: Sequence[tf.Tensor]) -> tf.Tensor:
-        """Puts what belongs to the parts side by side, `[..., columns]`."""
+        """Concatenates values of the parts along the columns, `[..., columns]`."""
         return tf.concat(
             [
                 tf.cast(value if part.event_shape else value[..., tf.newaxis], self.dtype)

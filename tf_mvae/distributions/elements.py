@@ -1,8 +1,8 @@
 """Single missing elements of a modality: marked by NaN, excluded from the likelihood.
 
-Inside a model a gap is NaN in the prepared data, so that masks of examples stay one number an
-example. Nothing ever computes with that NaN: networks see a zero and the mask, and a likelihood
-sees its placeholder, whose log-probability is then replaced by 0.
+Inside a model a missing element is NaN in the prepared data, so the mask of a modality is still one
+number per example. The NaN is never used in a computation: networks get 0 and the mask, and a
+likelihood gets its placeholder, whose log-probability is then replaced by 0.
 
     log p(x_observed | z) = sum over observed elements e of log p(x_e | z)
 """
@@ -12,8 +12,17 @@ import tensorflow as tf
 
 from tf_mvae.distributions.likelihood import Likelihood
 from tf_mvae.errors import UserError
+from tf_mvae.ops import random
 
-__all__ = ["check_elements", "hide", "mark_gaps", "masked_input", "masked_log_prob", "observed"]
+__all__ = [
+    "check_elements",
+    "hide",
+    "hide_randomly",
+    "mark_gaps",
+    "masked_input",
+    "masked_log_prob",
+    "observed",
+]
 
 
 def check_elements(what: str, likelihood: Likelihood) -> None:
@@ -43,6 +52,7 @@ def mark_gaps(likelihood: Likelihood, value: tf.Tensor, there: tf.Tensor) -> tf.
     there = tf.broadcast_to(there, tf.shape(value))
     if value.dtype.is_floating:
         there &= ~tf.math.is_nan(value)
+    # `prepare` may not accept NaN: replace it by 0 first, and mark the gaps again afterwards.
     prepared = likelihood.prepare(tf.where(there, value, tf.zeros([], value.dtype)))
     return tf.where(there, prepared, tf.constant(np.nan, prepared.dtype))
 
@@ -59,18 +69,33 @@ def hide(prepared: tf.Tensor, rate: float, uniform: tf.Tensor, share: tf.Tensor)
         prepared: `[batch, *event_shape]`.
         rate: The largest fraction of an example's elements to hide.
         uniform: Random numbers in [0, 1), of the shape of `prepared`.
-        share: Random numbers in [0, 1), one an example, `[batch, 1, ...]`: an example loses
+        share: Random numbers in [0, 1), one per example, `[batch, 1, ...]`: an example loses
             the fraction `rate * share` on average.
     """
     return tf.where(uniform < rate * share, tf.constant(np.nan, prepared.dtype), prepared)
 
 
+def hide_randomly(prepared: tf.Tensor, rate: float, seed: tf.Tensor) -> tf.Tensor:
+    """Turns random elements into gaps, as `hide` does, with numbers drawn from a seed.
+
+    Args:
+        prepared: `[batch, *event_shape]`.
+        rate: The largest fraction of an example's elements to hide.
+        seed: Two integers.
+    """
+    seeds = tf.unstack(random.split(seed, 2), num=2)
+    shape = tf.shape(prepared)
+    ones = tf.ones([prepared.shape.rank - 1], tf.int32)
+    share = random.stateless_uniform(tf.concat([shape[:1], ones], 0), seeds[0])
+    return hide(prepared, rate, random.stateless_uniform(shape, seeds[1]), share)
+
+
 def masked_input(likelihood: Likelihood, prepared: tf.Tensor) -> tf.Tensor:
-    """Returns what an encoder sees: zeros in the gaps, and the mask behind the last axis.
+    """Returns an encoder's input: zeros for missing elements, and the mask along the last axis.
 
     Args:
         likelihood: Of the modality.
-        prepared: What `mark_gaps` returned.
+        prepared: The result of `mark_gaps`.
 
     Returns:
         `[batch, ..., features + elements]`; twice the last size of the event for most
@@ -87,9 +112,11 @@ def masked_log_prob(likelihood: Likelihood, parameters: tf.Tensor, value: tf.Ten
     Args:
         likelihood: Of the modality.
         parameters: Decoder outputs, `[..., *parameter_shape]`.
-        value: What `mark_gaps` returned; broadcasts against them, `[..., *event_shape]`.
+        value: The result of `mark_gaps`; broadcasts against them, `[..., *event_shape]`.
     """
     there = observed(value)
+    # Double `where`: the placeholder keeps values and gradients of missing elements finite, and the
+    # second `where` removes their terms. each: [..., *event_shape].
     safe = tf.where(there, value, _placeholder(likelihood, value))
     each = likelihood.element_log_prob(parameters, safe)
     axes = list(range(-len(likelihood.event_shape), 0))

@@ -2,26 +2,25 @@
 
 import keras
 import tensorflow as tf
-import tensorflow_probability as tfp
+from tensorflow_probability import distributions as tfd
 
 from tf_mvae.distributions.parameters import MAX_LOG_RATE, capped, positive
 from tf_mvae.distributions.positive import PositiveLikelihood
 
 __all__ = ["Gamma"]
 
-tfd = tfp.distributions
 _MOST = 1e4
 
 
 @keras.saving.register_keras_serializable("tf_mvae")
 class Gamma(PositiveLikelihood):
-    """Gamma likelihood of positive numbers; a decoder puts out two numbers an entry.
+    """Gamma likelihood of positive numbers; a decoder outputs two numbers per entry.
 
         p(x) ∝ x^(k - 1) exp(-k x / m),   m = exp(a),  k = softplus(b) + 1e-3
 
     for a decoder's `[a, b]`, `[2, *event_shape]`: the mean is m and the variance `m^2 / k`
     (McCullagh and Nelder, Generalized Linear Models, 1989). a above 30 and k above 10,000 are
-    taken for these. Encoders see logarithms.
+    replaced by these. Encoders see logarithms.
 
     Example:
 

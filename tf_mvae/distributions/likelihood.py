@@ -1,4 +1,4 @@
-"""What every likelihood `p(x_i | z)` of a modality offers."""
+"""The base class of likelihoods `p(x_i | z)` of a modality."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -6,8 +6,8 @@ from typing import Any
 import keras
 import numpy as np
 import tensorflow as tf
-import tensorflow_probability as tfp
 from absl import logging
+from tensorflow_probability import distributions as tfd
 
 from tf_mvae import checks
 from tf_mvae.distributions.quantiles import quantile
@@ -15,7 +15,6 @@ from tf_mvae.errors import UserError
 
 __all__ = ["NUM_MEAN_SAMPLES", "Likelihood"]
 
-tfd = tfp.distributions
 
 NUM_MEAN_SAMPLES = 256
 
@@ -25,7 +24,7 @@ class Likelihood:
 
     Attributes:
         event_shape: Shape of one example of the modality, without the batch.
-        parameter_shape: Shape that a decoder must put out for one example.
+        parameter_shape: Shape that a decoder must output for one example.
         low: The least value an entry may have.
         high: The largest value an entry may have.
         dtype: The type of prepared data.
@@ -38,15 +37,18 @@ class Likelihood:
         has_single_elements: Whether an element has a meaning, and a log-probability, by itself.
         takes_point_mass: Whether a `PointMassMixture` can be of it: elements are counts or have
             densities.
+        has_spread: Whether the parameters are, along their first axis, a location and then what
+            gives the distribution its shape around it (scales, dispersions, a fraction of zeros).
     """
 
-    low: float = -float(np.finfo(np.float32).max)
-    high: float = float(np.finfo(np.float32).max)
+    low: float | np.ndarray = -float(np.finfo(np.float32).max)
+    high: float | np.ndarray = float(np.finfo(np.float32).max)
     dtype: tf.DType = tf.float32
     placeholder: float | np.ndarray | None = None
     network: keras.layers.Layer | None = None
     has_single_elements = True
     takes_point_mass = True
+    has_spread = False
 
     def __init__(self, event_shape: Sequence[int], parameter_shape: Sequence[int] | None = None):
         """Creates a likelihood for examples of `event_shape`.
@@ -61,19 +63,31 @@ class Likelihood:
             else checks.shape("parameter_shape", parameter_shape)
         )
 
+    # Attributes of some likelihoods only: those with `is_categorical`, `is_sequence`, or of a kind.
+    num_classes: int
+    vocabulary_size: int
+    member: "Likelihood"
+
     def get_config(self) -> dict[str, Any]:
-        """Returns the arguments that make this likelihood again."""
+        """Returns the constructor arguments of this likelihood."""
         return {"event_shape": list(self.event_shape)}
 
     @classmethod
     def from_config(cls, config: dict[str, Any]) -> "Likelihood":
-        """Makes a likelihood from `get_config`'s answer."""
+        """Creates a likelihood from the result of `get_config`."""
         return cls(**config)
 
     @property
     def rows_per_example(self) -> int:
-        """How many rows of a network's output one decoded example takes, for a bound on memory."""
+        """The rows of a network's output per decoded example, to bound the memory."""
         return 1
+
+    def spread_parameters(self) -> np.ndarray:
+        """Returns which parameters are not locations, bool `[*parameter_shape]`."""
+        found = np.zeros(self.parameter_shape, bool)
+        if self.has_spread:
+            found[1:] = True
+        return found
 
     def independent_parts(
         self, parameters: tf.Tensor | None = None
@@ -120,7 +134,7 @@ class Likelihood:
         return self.distribution(parameters).log_prob(value)
 
     def element_log_prob(self, parameters: tf.Tensor, value: tf.Tensor) -> tf.Tensor:
-        """Returns the log-probability of each element by itself, in nats, `[..., *event_shape]`.
+        """Returns the log-probability of each element separately, in nats, `[..., *event_shape]`.
 
         Args:
             parameters: Decoder outputs, `[..., *parameter_shape]`.
@@ -132,7 +146,7 @@ class Likelihood:
         return self._each(self.distribution(parameters)).log_prob(value)
 
     def network_input(self, value: tf.Tensor, there: tf.Tensor | None = None) -> tf.Tensor:
-        """Returns what an encoder sees of prepared data, `[batch, ..., features]`.
+        """Returns an encoder's input for prepared data, `[batch, ..., features]`.
 
         Args:
             value: Prepared data, `[batch, *event_shape]`.
@@ -161,7 +175,7 @@ class Likelihood:
         return quantile(self._each(self.distribution(parameters)), probability)
 
     def _each(self, distribution: tfd.Distribution) -> tfd.Distribution:
-        """Returns the distribution of each element by itself."""
+        """Returns the distribution of each element separately."""
         number = len(self.event_shape)
         if isinstance(distribution, tfd.Independent):
             inner = distribution.distribution
@@ -178,7 +192,7 @@ class Likelihood:
     def expected_value(self, parameters: tf.Tensor) -> tf.Tensor:
         """Returns the mean of `p(x | z)`, `[..., *event_shape]`.
 
-        For a distribution that does not offer its mean (`tfd.LogitNormal`) it is the mean of
+        If the distribution does not implement its mean (`tfd.LogitNormal`) it is the mean of
         `NUM_MEAN_SAMPLES` samples with a fixed seed, which a log line says.
         """
         distribution = self.distribution(parameters)
@@ -204,15 +218,15 @@ class Likelihood:
         return value * scale if scale != 1.0 else value
 
     def fits(self, shape: tf.TensorShape) -> bool:
-        """Says whether raw data of one example may have this shape."""
+        """Returns whether raw data of one example may have this shape."""
         return shape.is_compatible_with(self.event_shape)
 
     def accepts(self, dtype: tf.DType) -> bool:
-        """Says whether raw data of a type can be prepared."""
+        """Returns whether raw data of a type can be prepared."""
         return dtype.is_floating or dtype.is_integer or dtype.is_bool
 
     def describe_range(self) -> str:
-        """Says in words which values are possible."""
+        """Describes which values are possible."""
         return "finite numbers"
 
     @property

@@ -1,7 +1,7 @@
 """Likelihoods `p(x_i | z)`: from a decoder's output to a TFP distribution over one modality.
 
-A likelihood says what one modality's data look like (shape, type, range), what a
-decoder must put out for it, and which distribution that output stands for.
+A likelihood defines the data of a modality (shape, type, range), the shape of the decoder's output,
+and the distribution with this output as parameters.
 """
 
 import math
@@ -11,7 +11,7 @@ from typing import Any
 import keras
 import numpy as np
 import tensorflow as tf
-import tensorflow_probability as tfp
+from tensorflow_probability import distributions as tfd
 
 from tf_mvae import checks
 from tf_mvae.distributions.beta import Beta
@@ -54,15 +54,14 @@ __all__ = [
     "ZeroInflatedNegativeBinomial",
 ]
 
-tfd = tfp.distributions
 _PACKAGE = "tf_mvae"
 _MAX_SCALES = 1e9  # of data, in units of a scale that is given
-_MAX_LEARNED = 1e7  # of data whose scale a decoder puts out, which begins near 1
+_MAX_LEARNED = 1e7  # of data whose scale a decoder outputs, which begins near 1
 
 
 @keras.saving.register_keras_serializable(_PACKAGE)
 class Bernoulli(Likelihood):
-    """Bernoulli likelihood; a decoder puts out logits, one an entry.
+    """Bernoulli likelihood; a decoder outputs logits, one per entry.
 
     Entries are 0 or 1, or real numbers between (pixels): then `log_prob` is the
     cross-entropy that Wu and Goodman's tables report, not the log-density of
@@ -117,7 +116,7 @@ class Bernoulli(Likelihood):
 
 
 class _LocationScale(Likelihood):
-    """What `Normal` and `Laplace` share: a location and a scale, given or learned.
+    """The base of `Normal` and `Laplace`: a location and a scale, given or learned.
 
     Data of more than 1e9 scales, or of more than 1e7 where the scale is learned, are out of range.
     """
@@ -131,7 +130,7 @@ class _LocationScale(Likelihood):
         Args:
             event_shape: Shape of one example.
             scale: The scale of every entry, in the data's units; None lets the
-                decoder put it out, one an entry.
+                decoder predict it, one per entry.
 
         Raises:
             ValueError: `scale` is not a finite number above 0.
@@ -139,9 +138,10 @@ class _LocationScale(Likelihood):
         event_shape = checks.shape("event_shape", event_shape)
         super().__init__(event_shape, event_shape if scale is not None else (2, *event_shape))
         self.scale = None if scale is None else checks.positive("scale", scale)
+        self.has_spread = self.scale is None
         # Beyond, squares of gradients overflow in float32, as Adam takes them.
-        self.high = _MAX_LEARNED if scale is None else _MAX_SCALES * self.scale
-        self.low = -self.high
+        high = _MAX_LEARNED if self.scale is None else _MAX_SCALES * self.scale
+        self.low, self.high = -high, high
 
     def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "scale": self.scale}
@@ -163,16 +163,26 @@ class _LocationScale(Likelihood):
         return f"finite numbers between {self.low:g} and {self.high:g} (standardise larger ones)"
 
     def _unstack(self, parameters: tf.Tensor) -> list[tf.Tensor]:
-        """Returns the means and what the scales are made of."""
+        """Returns the means, and the parameters of the scales."""
         return tf.unstack(parameters, 2, axis=-1 - len(self.event_shape))
 
 
 @keras.saving.register_keras_serializable(_PACKAGE)
 class Normal(_LocationScale):
-    """Normal likelihood with a given scale, or one that the decoder puts out.
+    """Normal likelihood with a given scale, or with one that the decoder predicts.
 
-    With `scale=None` the decoder's output is `[2, *event_shape]`: the means, and
-    numbers whose softplus plus 1e-3 is the standard deviation.
+        p(x) = prod_i N(x_i; mean_i, scale_i^2)
+
+    With `scale=None` the decoder's output is `[2, *event_shape]`: the means, and numbers whose
+    softplus plus 1e-3 is the standard deviation.
+
+    Example:
+
+    ```python
+    likelihood = Normal([5], scale=None)   # the decoder predicts the scale of each number
+    likelihood.parameter_shape   # (2, 5)
+    likelihood.expected_value(tf.zeros([4, 2, 5]))   # zeros [4, 5]
+    ```
     """
 
     _family = tfd.Normal
@@ -180,17 +190,36 @@ class Normal(_LocationScale):
 
 @keras.saving.register_keras_serializable(_PACKAGE)
 class Laplace(_LocationScale):
-    """Laplace likelihood with a given scale, or one that the decoder puts out (see `Normal`)."""
+    """Laplace likelihood with a given scale, or with one that the decoder predicts (see `Normal`).
+
+        p(x) = prod_i exp(-|x_i - median_i| / scale_i) / (2 scale_i)
+
+    It is less sensitive to outliers than `Normal`.
+
+    Example:
+
+    ```python
+    Laplace([2], scale=0.5).log_prob(tf.zeros([4, 2]), tf.zeros([4, 2]))   # 2 * log 1 = 0 each
+    ```
+    """
 
     _family = tfd.Laplace
 
 
 @keras.saving.register_keras_serializable(_PACKAGE)
 class Poisson(Likelihood):
-    """Poisson likelihood of counts; a decoder puts out logarithms of rates.
+    """Poisson likelihood of counts; the decoder predicts the logarithms of the rates.
 
-    Logarithms above 30 (a rate of 1e13, which is the largest count allowed) are taken for 30, so
-    that no rate overflows. Their gradient is that at 30: it leads back.
+        p(x) = prod_i rate_i^x_i exp(-rate_i) / x_i!
+
+    Logarithms above 30 (a rate of 1e13, the largest count allowed) are replaced by 30, so that no
+    rate overflows. Their gradient is the one at 30, which reduces them again.
+
+    Example:
+
+    ```python
+    Poisson([3]).expected_value(tf.zeros([4, 3]))   # ones [4, 3]
+    ```
     """
 
     low, high = 0.0, math.exp(MAX_LOG_RATE)
@@ -215,7 +244,7 @@ class Poisson(Likelihood):
         return self._independent(tfd.Poisson(log_rate=capped(parameters, MAX_LOG_RATE)))
 
     def prepare(self, value: tf.Tensor) -> tf.Tensor:
-        """Casts counts, of any numeric type, to float32; nothing is scaled."""
+        """Casts counts of any numeric type to float32, without scaling."""
         return tf.cast(value, self.dtype)
 
     def describe_range(self) -> str:
@@ -311,5 +340,5 @@ def _finite_array(values: Any, event_shape: tuple[int, ...]) -> np.ndarray:
 
 
 def parameter_size(likelihood: Likelihood) -> int:
-    """Returns how many numbers a decoder puts out for one example."""
+    """Returns the number of a decoder's outputs for one example."""
     return math.prod(likelihood.parameter_shape)

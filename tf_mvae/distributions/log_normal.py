@@ -2,19 +2,17 @@
 
 import keras
 import tensorflow as tf
-import tensorflow_probability as tfp
+from tensorflow_probability import distributions as tfd
 
 from tf_mvae.distributions.parameters import positive
 from tf_mvae.distributions.positive import PositiveLikelihood
 
 __all__ = ["LogNormal"]
 
-tfd = tfp.distributions
-
 
 @keras.saving.register_keras_serializable("tf_mvae")
 class LogNormal(PositiveLikelihood):
-    """Log-normal likelihood of positive numbers; a decoder puts out two numbers an entry.
+    """Log-normal likelihood of positive numbers; a decoder outputs two numbers per entry.
 
         log x ~ Normal(a, s),   s = softplus(b) + 1e-3
 

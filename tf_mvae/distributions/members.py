@@ -1,10 +1,10 @@
-"""The likelihood of a group's array: one member's, for every member by itself."""
+"""The likelihood of a group's array: the member's likelihood for each member separately."""
 
 from typing import Any
 
 import keras
 import tensorflow as tf
-import tensorflow_probability as tfp
+from tensorflow_probability import distributions as tfd
 
 from tf_mvae.distributions.likelihoods import Likelihood
 
@@ -34,7 +34,7 @@ class MemberLikelihood(Likelihood):
 
         Args:
             member: The likelihood of one.
-            number: How many there are.
+            number: The number of members.
         """
         super().__init__((number, *member.event_shape), (number, *member.parameter_shape))
         self.member = member
@@ -65,7 +65,7 @@ class MemberLikelihood(Likelihood):
         """See `Likelihood.from_config`."""
         return cls(keras.saving.deserialize_keras_object(config["member"]), config["number"])
 
-    def distribution(self, parameters: tf.Tensor) -> tfp.distributions.Distribution:
+    def distribution(self, parameters: tf.Tensor) -> tfd.Distribution:
         """Returns a distribution with batch `[..., member]` and events of one member."""
         return self.member.distribution(parameters)
 

@@ -7,7 +7,7 @@ from typing import Any
 import keras
 import numpy as np
 import tensorflow as tf
-import tensorflow_probability as tfp
+from tensorflow_probability import distributions as tfd
 
 from tf_mvae import checks
 from tf_mvae.distributions.bounded_counts import BoundedNegativeBinomial
@@ -17,21 +17,20 @@ from tf_mvae.errors import UserError
 
 __all__ = ["NegativeBinomial", "ZeroInflatedNegativeBinomial"]
 
-tfd = tfp.distributions
 _NEVER = -80.0
 _MAX_LOG_COUNT = 10.0  # a variance of mean + mean^2 / 22026: Poisson's, nearly
 
 
 @keras.saving.register_keras_serializable("tf_mvae")
 class NegativeBinomial(Likelihood):
-    """Negative binomial likelihood of counts; a decoder puts out two numbers an entry.
+    """Negative binomial likelihood of counts; a decoder outputs two numbers per entry.
 
         p(x) = C(x + r - 1, x) (r / (r + m))^r (m / (r + m))^x,
         m = scale exp(a),  r = exp(b)
 
     for a decoder's `[a, b]`, `[2, *event_shape]`: the mean is m and the variance `m + m^2 / r`
     (Hilbe, Negative Binomial Regression, 2011; the NB2 form). `a + log(scale)` above 30 and b
-    above 10 are taken for 30 and 10.
+    above 10 are replaced by 30 and 10.
 
     Attributes:
         scale: The unit of the means.
@@ -45,6 +44,7 @@ class NegativeBinomial(Likelihood):
     """
 
     low, high = 0.0, math.exp(MAX_LOG_RATE)
+    has_spread = True
     placeholder = 0.0
     _numbers = 2
 
@@ -53,7 +53,7 @@ class NegativeBinomial(Likelihood):
 
         Args:
             event_shape: Shape of one example.
-            scale: Factor of the means, a number or one an entry: with the means of the
+            scale: Factor of the means, a number or one per entry: with the means of the
                 training data a decoder begins at the right size.
 
         Raises:
@@ -101,7 +101,7 @@ class NegativeBinomial(Likelihood):
         return tf.exp(self._parts(parameters)[0])
 
     def prepare(self, value: tf.Tensor) -> tf.Tensor:
-        """Casts counts, of any numeric type, to float32; nothing is scaled."""
+        """Casts counts of any numeric type to float32, without scaling."""
         return tf.cast(value, self.dtype)
 
     def describe_range(self) -> str:
@@ -109,7 +109,7 @@ class NegativeBinomial(Likelihood):
         return "counts, 0 or more (up to 1e13)"
 
     def _parts(self, parameters: tf.Tensor) -> list[tf.Tensor]:
-        """Returns the logarithms of m and r, and whatever else the decoder puts out."""
+        """Returns the logarithms of m and r, and the other outputs of the decoder."""
         mean, count, *rest = unstacked(parameters, self._numbers, len(self.event_shape))
         mean = capped(mean + tf.math.log(tf.constant(self.scale, mean.dtype)), MAX_LOG_RATE)
         return [mean, capped(count, _MAX_LOG_COUNT), *rest]
@@ -120,7 +120,7 @@ class NegativeBinomial(Likelihood):
 
 @keras.saving.register_keras_serializable("tf_mvae")
 class ZeroInflatedNegativeBinomial(NegativeBinomial):
-    """Negative binomial likelihood with more zeros; a decoder puts out three numbers an entry.
+    """Negative binomial likelihood with more zeros; a decoder outputs three numbers per entry.
 
         p(x) = s [x = 0] + (1 - s) NB(x; m, r),   s = sigmoid(c)
 
@@ -134,7 +134,7 @@ class ZeroInflatedNegativeBinomial(NegativeBinomial):
         """See `Likelihood.distribution`."""
         log_mean, log_count, zero = self._parts(parameters)
         counts = tf.exp(log_count)
-        # The zeros are a negative binomial, too, whose mean is next to nothing.
+        # Zeros are samples of a negative binomial too, with a mean near 0.
         never = tf.fill(tf.shape(log_mean), tf.constant(_NEVER, log_mean.dtype))
         parts = BoundedNegativeBinomial(
             tf.stack([counts, counts], -1), logits=tf.stack([never, log_mean - log_count], -1)

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import keras
 import tensorflow as tf
-import tensorflow_probability as tfp
+from tensorflow_probability import distributions as tfd
 
 from tf_mvae.distributions.categorical import Categorical
 from tf_mvae.distributions.parameters import positive
@@ -12,12 +12,10 @@ from tf_mvae.errors import UserError
 
 __all__ = ["Ordinal"]
 
-tfd = tfp.distributions
-
 
 @keras.saving.register_keras_serializable("tf_mvae")
 class Ordinal(Categorical):
-    """Likelihood of ordered classes by cumulative logits; a decoder puts out one less than classes.
+    """Likelihood of ordered classes by cumulative logits; a decoder outputs one less than classes.
 
         P(x <= k) = sigmoid(c_k - a),   c_0 < c_1 < ... < c_{K-2}
 
@@ -65,9 +63,11 @@ class Ordinal(Categorical):
         sigmoid(d) - sigmoid(c) = sigmoid(d) sigmoid(-c) (1 - exp(c - d)) for c < d, which
         neither overflows nor cancels.
         """
+        # The steps between thresholds are positive, so thresholds increase: K - 1 of K classes.
         location, steps = parameters[..., :1], positive(parameters[..., 1:])
         thresholds = tf.concat([tf.zeros_like(location), tf.cumsum(steps, axis=-1)], -1)
         logits = thresholds - tf.reduce_mean(thresholds, -1, keepdims=True) - location
+        # log P(x <= k) and log P(x > k), [..., K - 1].
         below, above = tf.math.log_sigmoid(logits), tf.math.log_sigmoid(-logits)
         between = below[..., 1:] + above[..., :-1] + tf.math.log(-tf.math.expm1(-steps))
         return tf.concat([below[..., :1], between, above[..., -1:]], -1)

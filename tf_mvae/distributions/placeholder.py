@@ -1,4 +1,4 @@
-"""A value inside a likelihood's support, which stands where an example has none.
+"""A value inside a likelihood's support, which replaces missing data.
 
 `log p` of a value outside the support is minus infinity, and minus infinity times a mask of 0 is
 NaN. So masked entries hold a value that has a finite density with finite gradients.
@@ -9,11 +9,57 @@ from typing import Any
 
 import numpy as np
 import tensorflow as tf
+from absl import logging
 
 from tf_mvae.distributions.likelihood import Likelihood
 from tf_mvae.errors import UserError
 
-__all__ = ["choose_placeholder"]
+__all__ = ["choose_placeholder", "fill_missing", "set_placeholder"]
+
+
+def fill_missing(likelihood: Likelihood, value: tf.Tensor, there: tf.Tensor) -> tf.Tensor:
+    """Returns prepared data with the likelihood's placeholder where they are missing.
+
+    Args:
+        likelihood: Of the modality.
+        value: Raw data, `[batch, *event_shape]`; anything may stand where they are missing.
+        there: Where they are not, bool, broadcasts to `value`.
+    """
+    value = tf.convert_to_tensor(value)
+    # Zeros first: raw data may have another unit than prepared ones.
+    prepared = likelihood.prepare(tf.where(there, value, tf.zeros([], value.dtype)))
+    placeholder = likelihood.placeholder
+    if placeholder is None or not np.any(placeholder):
+        return prepared
+    return tf.where(there, prepared, tf.cast(placeholder, prepared.dtype))
+
+
+def set_placeholder(
+    owner: str, likelihood: Likelihood, parameters: tf.Tensor, is_loaded: bool
+) -> None:
+    """Sets a likelihood's placeholder, if 0 is not known to do.
+
+    Args:
+        owner: Which modality it is of, for a warning.
+        likelihood: Of the modality; a group's is of its members.
+        parameters: Decoder outputs, `[1, *parameter_shape]`.
+        is_loaded: Whether the model was saved. One of an earlier version may hold complete
+            examples only: then a likelihood without a placeholder is warned of.
+
+    Raises:
+        UserError: See `choose_placeholder`; of a model that was not saved.
+    """
+    member = getattr(likelihood, "member", None)
+    if member is not None:
+        likelihood, parameters = member, parameters[:, 0]
+    if likelihood.placeholder is not None and not np.any(likelihood.placeholder):
+        return
+    try:
+        likelihood.placeholder = choose_placeholder(likelihood, parameters)
+    except UserError as error:
+        if not is_loaded:
+            raise
+        logging.warning("%s: %s", owner, error)
 
 
 def choose_placeholder(likelihood: Likelihood, parameters: tf.Tensor) -> np.ndarray:

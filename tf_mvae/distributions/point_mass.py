@@ -8,6 +8,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 import tensorflow_probability as tfp
+from tensorflow_probability import distributions as tfd
 
 from tf_mvae import checks
 from tf_mvae.distributions.likelihood import Likelihood
@@ -15,7 +16,6 @@ from tf_mvae.errors import UserError
 
 __all__ = ["PointMassMixture", "WithMass"]
 
-tfd = tfp.distributions
 _LEAST = 1e-6  # of a probability whose quantile is asked for
 
 
@@ -86,7 +86,7 @@ class PointMassMixture(Likelihood):
 
         p(x) = s [x = c] + (1 - s) p'(x),   s = sigmoid(g)
 
-    for c = `at`, the likelihood p', and a decoder that puts out its parameters and then g, one an
+    for c = `at`, the likelihood p', and a decoder that outputs its parameters and then g, one per
     entry (delta or hurdle models: Aitchison, JASA 1955; of zero-inflated counts Lambert,
     Technometrics 1992). Of a continuous p' the density is one with respect to Lebesgue's measure
     and the mass at c, so that x = c has the probability s; of counts, c can come from p', too.
@@ -181,6 +181,7 @@ class PointMassMixture(Likelihood):
         is_at = tf.equal(value, self.at)
         log_mass, log_rest = tf.math.log_sigmoid(logits), tf.math.log_sigmoid(-logits)
         other = log_rest + self.likelihood.element_log_prob(own, self._elsewhere(value))
+        # If p' is a distribution of counts, it has mass at c too: add (1 - s) p'(c).
         if self._counts_at:
             here = self.likelihood.element_log_prob(own, tf.fill(tf.shape(value), self.at))
             log_mass = tfp.math.log_add_exp(log_mass, log_rest + here)
@@ -213,7 +214,7 @@ class PointMassMixture(Likelihood):
         return self.likelihood.prepare(value)
 
     def network_input(self, value: tf.Tensor, there: tf.Tensor | None = None) -> tf.Tensor:
-        """See `Likelihood.network_input`; behind the last axis stands whether a value is `at`."""
+        """See `Likelihood.network_input`; the last axis also has whether a value is `at`."""
         is_at = tf.equal(value, self.at)
         if there is not None:
             is_at &= there
@@ -227,7 +228,7 @@ class PointMassMixture(Likelihood):
 
     @property
     def _counts_at(self) -> bool:
-        """Whether p' gives `at` a probability: a count does to whole numbers."""
+        """Whether p' gives `at` a probability: a count does to integers."""
         return self.is_count and self.at >= 0 and self.at == round(self.at)
 
     def _elsewhere(self, value: tf.Tensor) -> tf.Tensor:

@@ -1,4 +1,4 @@
-"""What likelihoods of positive numbers share."""
+"""The base of likelihoods of positive numbers."""
 
 from collections.abc import Sequence
 
@@ -16,10 +16,11 @@ _LEAST, _MOST = 1e-12, 1e12
 class PositiveLikelihood(Likelihood):
     """A likelihood of numbers above 0, with two parameters an entry.
 
-    Encoders see the logarithms of the data.
+    Encoders get the logarithms of the data.
     """
 
     low, high = _LEAST, _MOST
+    has_spread = True
     placeholder = 1.0
 
     def __init__(self, event_shape: Sequence[int]):
@@ -28,7 +29,7 @@ class PositiveLikelihood(Likelihood):
         super().__init__(event_shape, (2, *event_shape))
 
     def prepare(self, value: tf.Tensor) -> tf.Tensor:
-        """Casts numbers, of any type, to float32; nothing is scaled."""
+        """Casts numbers of any type to float32, without scaling."""
         return tf.cast(value, self.dtype)
 
     def network_input(self, value: tf.Tensor, there: tf.Tensor | None = None) -> tf.Tensor:

@@ -1,7 +1,7 @@
 """Gaussian experts and their product as TensorFlow Probability distributions."""
 
 import tensorflow as tf
-import tensorflow_probability as tfp
+from tensorflow_probability import distributions as tfd
 
 from tf_mvae.ops import gaussian_product, reference
 
@@ -14,19 +14,17 @@ __all__ = [
 ]
 
 
-def diagonal_normal(loc: tf.Tensor, log_variance: tf.Tensor) -> tfp.distributions.Distribution:
+def diagonal_normal(loc: tf.Tensor, log_variance: tf.Tensor) -> tfd.Distribution:
     """Returns a diagonal normal distribution with events `[latent]`.
 
     Args:
         loc: Means, `[..., latent]`.
         log_variance: Logarithms of the variances, the same shape.
     """
-    return tfp.distributions.MultivariateNormalDiag(loc, tf.exp(log_variance / 2))
+    return tfd.MultivariateNormalDiag(loc, tf.exp(log_variance / 2))
 
 
-def standard_normal(
-    latent_dim: int, dtype: tf.DType = tf.float32
-) -> tfp.distributions.Distribution:
+def standard_normal(latent_dim: int, dtype: tf.DType = tf.float32) -> tfd.Distribution:
     """Returns the prior, `N(0, I)` with events `[latent_dim]`."""
     zeros = tf.zeros([latent_dim], dtype)
     return diagonal_normal(zeros, zeros)
@@ -34,7 +32,7 @@ def standard_normal(
 
 def gaussian_product_of_experts(
     loc: tf.Tensor, log_variance: tf.Tensor, mask: tf.Tensor
-) -> tfp.distributions.Distribution:
+) -> tfd.Distribution:
     """Returns the product of the prior expert and the masked experts as a distribution.
 
     Args:
@@ -44,7 +42,7 @@ def gaussian_product_of_experts(
 
     Returns:
         A `tfd.MultivariateNormalDiag` with batch `[term, batch]` (or `[batch]`) and
-        events `[latent]`. The formula stands in `tf_mvae.ops.gaussian_product`.
+        events `[latent]`. See `tf_mvae.ops.gaussian_product` for the formula.
 
     Example:
 
@@ -71,7 +69,7 @@ def gaussian_kl(
         other_log_variance: Logarithms of its variances.
 
     Returns:
-        A tensor of shape `[...]`, never below 0 but for rounding.
+        A tensor of shape `[...]`, never below 0 except for rounding.
     """
     ratio = log_variance - other_log_variance
     distance = tf.square(loc - other_loc) * tf.exp(-other_log_variance)
@@ -89,6 +87,6 @@ def gaussian_kl_to_prior(loc: tf.Tensor, log_variance: tf.Tensor) -> tf.Tensor:
         log_variance: Logarithms of the variances, the same shape.
 
     Returns:
-        A tensor of shape `[...]`, never below 0 but for rounding.
+        A tensor of shape `[...]`, never below 0 except for rounding.
     """
     return reference.kl_to_prior(loc, log_variance)

@@ -3,23 +3,21 @@
 from collections.abc import Callable
 
 import tensorflow as tf
-import tensorflow_probability as tfp
+from tensorflow_probability import distributions as tfd
 
 from tf_mvae.errors import UserError
 
 __all__ = ["bisected", "quantile"]
 
-_BISECTIONS = 48  # halvings of a range of whole numbers up to 2^48
+_BISECTIONS = 48  # halvings of a range of integers up to 2^48
 _LARGEST = 2.0**40
 
 
-def quantile(
-    distribution: tfp.distributions.Distribution, probability: float | tf.Tensor
-) -> tf.Tensor:
+def quantile(distribution: tfd.Distribution, probability: float | tf.Tensor) -> tf.Tensor:
     """Returns `min {x: P(X <= x) >= probability}` of each number.
 
     It is the distribution's own quantile function if it has one, and otherwise found by
-    bisection over the whole numbers from 0 on, for distributions of counts.
+    bisection over the integers from 0 on, for distributions of counts.
 
     Args:
         distribution: Of single numbers; its batch has any shape.
@@ -53,7 +51,7 @@ def _of_counts(
     low, high = tf.fill(shape, -1.0), tf.fill(shape, _LARGEST)
     for _ in range(_BISECTIONS):
         middle = tf.floor((low + high) / 2)
-        # Of huge counts it may be NaN, which is taken for 1.
+        # Of huge counts it may be NaN, which is replaced by 1.
         enough = ~(cdf(tf.maximum(middle, 0.0)) < probability) & (middle >= 0)
         low, high = tf.where(enough, low, middle), tf.where(enough, middle, high)
     return high

@@ -18,10 +18,10 @@ def mixture_of_sequences(
 
         p(x) = (1 / K) sum_k p(x | context_k)
 
-    With contexts of samples `z ~ q(z | source)` it is what a VAE holds `p(x | source)` for. Its
-    greedy sequences, samples and beam search go by the mixture: a context counts at a step by
-    how probable the symbols so far are under it. `log_prob` is not offered: it is
-    `tf.reduce_logsumexp` of the contexts' own.
+    With contexts of samples `z ~ q(z | source)` it is what a VAE holds `p(x | source)` for. Greedy
+    decoding, sampling and beam search use the probabilities of the mixture: at each step the weight
+    of a context is the probability of the previous symbols under it. `log_prob` is not offered: it
+    is `tf.reduce_logsumexp` of the contexts' own.
 
     Args:
         contexts: `[rows, K, size]`.
@@ -40,7 +40,7 @@ def mixture_of_sequences(
 
 
 class _Mixture:
-    """A network that runs another one once for each context, and mixes what they say."""
+    """A network that runs another one for each context, and mixes the probabilities."""
 
     def __init__(self, network: keras.layers.Layer, number: int):
         self._network, self._number = network, number
@@ -50,7 +50,7 @@ class _Mixture:
         constant, state = tf.nest.map_structure(self._apart, self._network.start(contexts))
         symbols = self._network.vocabulary_size - END
         shape = tf.stack([tf.shape(context)[0], self._number, symbols])
-        # Each context's weight, and what it last said, by which its weight changes.
+        # Each context's weight, and its last logits, which update the weight.
         weight = tf.fill(shape[:2], -tf.math.log(float(self._number)))
         last = tf.ensure_shape(tf.zeros(shape), [None, self._number, symbols])
         return constant, (tf.ensure_shape(weight, [None, self._number]), last, state)

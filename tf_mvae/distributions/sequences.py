@@ -6,11 +6,13 @@
 context.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import keras
 import tensorflow as tf
 import tensorflow_probability as tfp
+from tensorflow_probability import distributions as tfd
 
 from tf_mvae.distributions.beam_search import beam_search
 from tf_mvae.ops import random
@@ -19,15 +21,13 @@ from tf_mvae.ops.tokens import END, PAD, START, blank_rest, counted
 
 __all__ = ["TokenSequences"]
 
-tfd = tfp.distributions
-
 
 class TokenSequences(tfd.Distribution):
     """A distribution of symbol sequences given a context and an autoregressive network.
 
     Events are rows of ids, int32 `[length]`, as `tf_mvae.ops.tokens` has them. The
     probabilities of all sequences add up to 1; a row without an end has the probability of
-    all sequences that begin so, and what stands behind an end does not count.
+    all sequences that begin so, and anything after an end does not count.
 
     The network is a Keras layer that offers
 
@@ -64,7 +64,7 @@ class TokenSequences(tfd.Distribution):
         """Creates the distribution.
 
         Args:
-            context: What the network sees at every step, `[..., size]`.
+            context: The network's input at every step, `[..., size]`.
             network: See the class.
             length: The most symbols of a sequence, its end among them.
             validate_args: As in TFP; there is nothing to validate.
@@ -92,7 +92,7 @@ class TokenSequences(tfd.Distribution):
 
     @property
     def context(self) -> tf.Tensor:
-        """What the network sees at every step, `[..., size]`."""
+        """The network's input at every step, `[..., size]`."""
         return self._context
 
     def _batch_shape(self):
@@ -142,7 +142,8 @@ class TokenSequences(tfd.Distribution):
         """Looks for the most probable sequences, keeping `width` beginnings at every step.
 
         Args:
-            width: How many; with as many as there are sequences, the first is the mode.
+            width: The number of sequences; if it is that of all sequences, the first one is the
+                mode.
 
         Returns:
             Sequences int32 `[..., width, length]`, the most probable first, and their
@@ -164,14 +165,14 @@ class TokenSequences(tfd.Distribution):
     def _rows(self) -> tf.Tensor:
         return tf.reshape(self._context, [-1, self._context.shape[-1]])
 
-    def _shaped(self, found: tf.Tensor, before: list = ()) -> tf.Tensor:
+    def _shaped(self, found: tf.Tensor, before: Sequence[Any] = ()) -> tf.Tensor:
         shape = [before, self._batch_shape_tensor(), [self._length]]
         return tf.reshape(found, tf.concat([tf.cast(part, tf.int32) for part in shape], 0))
 
     def _say(
         self, context: tf.Tensor, choose: Callable[[tf.Tensor, tf.Tensor], tf.Tensor]
     ) -> tf.Tensor:
-        """Says one sequence a row, `[rows, length]`, as `choose(step, logits)` picks symbols."""
+        """Generates sequences, `[rows, length]`, of symbols from `choose(step, logits)`."""
         constant, state = self._network.start(context)
         first = tf.fill(tf.shape(context)[:1], START)
         tokens = tf.fill(tf.stack([tf.shape(context)[0], self._length]), PAD)

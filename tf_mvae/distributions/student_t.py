@@ -5,7 +5,7 @@ from typing import Any
 
 import keras
 import tensorflow as tf
-import tensorflow_probability as tfp
+from tensorflow_probability import distributions as tfd
 
 from tf_mvae import checks
 from tf_mvae.distributions.likelihood import Likelihood
@@ -14,13 +14,12 @@ from tf_mvae.errors import UserError
 
 __all__ = ["StudentT"]
 
-tfd = tfp.distributions
-_MOST = 1e7  # as of a Normal whose scale a decoder puts out
+_MOST = 1e7  # as of a Normal whose scale a decoder outputs
 
 
 @keras.saving.register_keras_serializable("tf_mvae")
 class StudentT(Likelihood):
-    """Student's t likelihood; a decoder puts out a location and a scale an entry.
+    """Student's t likelihood; a decoder outputs a location and a scale per entry.
 
         p(x) ∝ (1 + ((x - a) / s)^2 / v)^(-(v + 1) / 2),   s = softplus(b) + 1e-3
 
@@ -36,6 +35,7 @@ class StudentT(Likelihood):
     """
 
     low, high = -_MOST, _MOST
+    has_spread = True
     placeholder = 0.0
 
     def __init__(self, event_shape: Sequence[int], degrees_of_freedom: float | None = 4.0):
@@ -43,7 +43,7 @@ class StudentT(Likelihood):
 
         Args:
             event_shape: Shape of one example.
-            degrees_of_freedom: A number above 1; None lets the decoder put it out, one an entry.
+            degrees_of_freedom: A number above 1; None lets the decoder predict it, one per entry.
 
         Raises:
             UserError: It is not above 1, where the mean does not exist.

@@ -19,9 +19,9 @@ __all__ = ["TokenSequence"]
 class TokenSequence(Likelihood):
     """Likelihood of a sentence, a string of digits: ids `[length]`, each given those before.
 
-    A modality's decoder puts out the context, which the network sees at every step next to the
-    symbol before. Data are integers in `0 .. vocabulary_size - 1`, laid out as
-    `tf_mvae.ops.tokens` says: words, an end, padding. The network's weights are trained and
+    A modality's decoder outputs the context, which the network sees at every step next to the
+    symbol before. Data are integers in `0 .. vocabulary_size - 1`, laid out as described in
+    `tf_mvae.ops.tokens`: words, an end, padding. The network's weights are trained and
     saved with the modality.
 
     `expected_value` is the greedy sequence of ids, since sequences have no mean.
@@ -52,11 +52,12 @@ class TokenSequence(Likelihood):
         """Creates the likelihood.
 
         Args:
-            vocabulary_size: How many ids there are, the three symbols among them.
+            vocabulary_size: The number of ids, including the three symbols.
             length: The most symbols of a sequence, its end among them.
-            network: What says each symbol, such as `tf_mvae.layers.RecurrentDecoder`.
-            context_size: How many numbers a decoder makes of a latent.
-            words: What the ids stand for, in order, for people to read; ids if omitted.
+            network: The network that predicts each symbol, such as
+                `tf_mvae.layers.RecurrentDecoder`.
+            context_size: The number of a decoder's outputs for a latent.
+            words: The words of the ids, in order, for readable text; default: the ids.
 
         Raises:
             ValueError: There is no word, no room for a symbol, or the words are not as many as
@@ -95,7 +96,7 @@ class TokenSequence(Likelihood):
 
     @property
     def rows_per_example(self) -> int:
-        """See `Likelihood.rows_per_example`: one a symbol."""
+        """See `Likelihood.rows_per_example`: one per symbol."""
         return self.length
 
     def get_config(self) -> dict[str, Any]:
@@ -115,10 +116,10 @@ class TokenSequence(Likelihood):
         return cls(**{**config, "network": network})
 
     def text(self, ids: Any) -> list[str]:
-        """Returns what rows of ids say, for people.
+        """Converts rows of ids to readable text.
 
         Args:
-            ids: `[rows, length]`; what stands behind an end is ignored.
+            ids: `[rows, length]`; anything after an end is ignored.
 
         Returns:
             Words joined as they are, with a space for each of SentencePiece's U+2581; ids
@@ -157,15 +158,15 @@ class TokenSequence(Likelihood):
         return self.expected_value(parameters[0])
 
     def prepare(self, value: tf.Tensor) -> tf.Tensor:
-        """Casts ids to int32, with padding for whatever stands behind an end."""
+        """Casts ids to int32, with padding for anything after an end."""
         return blank_rest(tf.cast(value, self.dtype))
 
     def fits(self, shape: tf.TensorShape) -> bool:
-        """Says yes to shorter rows as well: what is missing is padding."""
+        """Accepts shorter rows as well: the rest is padding."""
         return shape.rank == 1 and (shape[0] is None or shape[0] <= self.length)
 
     def accepts(self, dtype: tf.DType) -> bool:
-        """Says yes to integers only."""
+        """Accepts integers only."""
         return dtype.is_integer
 
     def describe_range(self) -> str:

@@ -1,4 +1,7 @@
-"""Evaluation: what a trained model is worth, as analyses by name (`ANALYSES`)."""
+"""Evaluation of trained models: log-likelihoods, predictions, generated examples.
+
+Each analysis is registered in `ANALYSES` under the name that `--analysis` takes.
+"""
 
 from tf_mvae.evaluation.importance_sampling import Estimate, ImportanceSampler
 from tf_mvae.evaluation.questions import Question

@@ -1,4 +1,4 @@
-"""How well a class is predicted from the other modalities."""
+"""The accuracy of a class that is predicted from the other modalities."""
 
 from collections.abc import Iterable
 from typing import Any
@@ -21,21 +21,31 @@ __all__ = ["analyze", "cross_modal_accuracy"]
 def cross_modal_accuracy(
     model: BaseVAE, batches: Iterable[Any], num_samples: int = 16, seed: int = 0
 ) -> dict[str, dict[str, float]]:
-    """Measures how often the most probable class given other modalities is the true one.
+    """Measures the accuracy of each class modality, predicted from the other modalities.
 
-    `p(target | given)` is the mean of `p(target | z)` over samples `z ~ q(z | given)`
-    (samples, not the posterior's mean).
+        p(target | given) ~ (1 / K) sum_k p(target | z_k),   z_k ~ q(z | given)
+
+    The prediction is the class with the largest probability. Examples in which the target or a
+    given modality is missing are excluded.
 
     Args:
         model: The model.
         batches: Batches of `{"x": ..., "mask": ...}`.
-        num_samples: Samples of z for an example.
-        seed: Their seed; a batch's draws depend on its place.
+        num_samples: K, the samples of z per example.
+        seed: The seed of the samples; a batch's samples also depend on its index.
 
     Returns:
-        `"TARGET | GIVEN"` to `share`, for each class modality given each other modality,
-        and given all the others where there are several. Examples that do not have one of
-        them do not count.
+        Results of `share` by `"TARGET | GIVEN"`: for each class modality given each other modality,
+        and given all others together if there are several.
+
+    Example:
+    ```python
+    from tf_mvae.evaluation.accuracy import cross_modal_accuracy
+
+    batches = [{"x": {"image": images, "label": labels}}]
+    found = cross_modal_accuracy(model, batches)
+    found["label | image"]["value"]  # a fraction
+    ```
     """
     questions = _questions(model)
     functions = {q: _counter(model, *q, num_samples) for q in questions}
@@ -51,21 +61,22 @@ def cross_modal_accuracy(
 
 @analysis("accuracy", "classes predicted from other modalities")
 def analyze(run: Run, settings: Settings) -> dict[str, Any]:
-    """Runs `cross_modal_accuracy` on a run's split; the `accuracy` analysis.
+    """Runs `cross_modal_accuracy` on a split of a run; the `accuracy` analysis.
 
     Raises:
         UserError: The model has no class to predict.
     """
     if not _questions(run.model):
         raise UserError(
-            f"--analysis=accuracy needs a model that infers a class from something else; "
-            f"{run.config.model} does not; leave it out"
+            f"--analysis=accuracy needs a model that predicts a class from other modalities; "
+            f"{run.config.model} does not; choose another --analysis"
         )
     batches = settings.shown_batches(run, "accuracy")
     return cross_modal_accuracy(run.model, batches, settings.num_samples, settings.seed)
 
 
 def _questions(model: BaseVAE) -> list[tuple[str, tuple[str, ...]]]:
+    """Returns pairs of a class modality and the modalities that it is predicted from."""
     names = [modality.name for modality in model.modalities]
     questions = []
     for modality in model.targets:
@@ -77,6 +88,8 @@ def _questions(model: BaseVAE) -> list[tuple[str, tuple[str, ...]]]:
 
 
 def _counter(model: BaseVAE, target: str, given: tuple[str, ...], num_samples: int):
+    """Returns a function from a batch to the numbers of right predictions and of predictions."""
+
     @tf.function(autograph=False)
     def count(x, mask, seed):
         chosen = {name: x[name] for name in given}
@@ -84,6 +97,7 @@ def _counter(model: BaseVAE, target: str, given: tuple[str, ...], num_samples: i
         probabilities = mean_prediction(model, target, chosen, num_samples, seed, there)
         guess = tf.argmax(probabilities, axis=-1, output_type=tf.int32)
         right = tf.cast(guess == tf.cast(x[target], tf.int32), tf.float32)
+        # 1 for examples in which the target and all given modalities are observed, [batch].
         counts = tf.reduce_prod(tf.stack([mask[name] for name in (target, *given)]), axis=0)
         return tf.reduce_sum(right * counts), tf.reduce_sum(counts)
 

@@ -1,4 +1,4 @@
-"""How well attributes are predicted from an image, next to a supervised classifier."""
+"""The accuracy of attributes that are predicted from an image, and of a supervised classifier."""
 
 import itertools
 import math
@@ -36,7 +36,8 @@ __all__ = [
 
 _STREAM = 43
 
-# From given data `[batch, ...]`, their mask and the batch's place to probabilities.
+# From given data [batch, ...], their mask [batch] and the batch's index to probabilities
+# [batch, member].
 Predictor = Callable[[tf.Tensor, tf.Tensor, int], np.ndarray]
 
 
@@ -48,24 +49,27 @@ def attribute_results(
     group: ModalityGroup,
     thresholds: np.ndarray,
 ) -> dict[str, dict[str, Any]]:
-    """Measures predicted attributes.
+    """Measures the accuracy and the balanced accuracy of predicted attributes.
 
-    Accuracy takes an attribute for there from a probability of a half. Balanced accuracy, the
-    mean of the fractions of its positives and its negatives that are named right, has a threshold
-    for each attribute: a rare one's probabilities seldom reach a half.
+        accuracy          = (TP + TN) / n                    at a probability of 0.5
+        balanced accuracy = (TP / P + TN / N) / 2            at the attribute's own threshold
+
+    with P positives and N negatives. An own threshold is needed because the probabilities of a rare
+    attribute seldom reach 0.5.
 
     Args:
-        predictor: What predicts them, `[batch, member]`.
+        predictor: The predictor of probabilities, `[batch, member]`.
         batches: Batches of `{"x": ..., "mask": ...}`.
         model: The model, for its modalities.
-        given: What is given.
+        given: The modality that attributes are predicted from.
         group: The attributes.
-        thresholds: Of balanced accuracy, `[member]`.
+        thresholds: The thresholds of balanced accuracy, `[member]`.
 
     Returns:
-        `"MEMBER, accuracy"` and `"MEMBER, balanced accuracy"` to `value`, `standard_error` and
-        `examples`; the latter, with its `threshold`, only where some have it and some do not;
-        and the means over attributes, under `"mean"`.
+        `value`, `standard_error` and `examples` by `"MEMBER, accuracy"` and
+        `"MEMBER, balanced accuracy"`; the latter also with its `threshold`, and only for attributes
+        with positives and negatives. `"mean, accuracy"` and `"mean, balanced accuracy"` are the
+        means over attributes.
     """
     probabilities, true, counts = predicted_attributes(predictor, batches, model, given, group)
     found: dict[str, dict[str, Any]] = {}
@@ -90,7 +94,12 @@ def attribute_results(
 
 
 def prevalence(split: Split, group: ModalityGroup) -> np.ndarray:
-    """Returns how often each attribute is there, of the examples that say, `[member]`."""
+    """Returns the fraction of positives of each attribute among observed values, `[member]`.
+
+    Args:
+        split: The examples.
+        group: The attributes.
+    """
     there, known = np.zeros(group.size), np.zeros(group.size)
     for batch in split.only([group.name]).dataset.batch(500):
         x, mask = unpack(batch, [group])
@@ -105,19 +114,19 @@ def prevalence(split: Split, group: ModalityGroup) -> np.ndarray:
 def analyze(run: Run, settings: Settings) -> dict[str, Any]:
     """Measures every group of attributes given every single modality; the `attributes` analysis.
 
-    The model is compared with a classifier that is trained for this alone: the modality's own
-    encoder with a linear layer on top, on the same incomplete examples. The thresholds of either
-    are those that are best on the validation split.
+    The model is compared with a supervised classifier: the modality's own encoder with a linear
+    layer on top, trained on the same incomplete examples. The thresholds of both are chosen on the
+    validation split.
 
     Raises:
-        UserError: The model has no group of attributes and something to read them off.
+        UserError: The model has no group of attributes, or no single modality.
     """
     groups = attribute_groups(run.model.targets)
     singles = [m for m in run.model.modalities if not m.mask_shape]
     if not groups or not singles:
         raise UserError(
-            "--analysis=attributes needs a model of a group of attributes and something to read "
-            "them off, as --experiment=celeba19; leave it out"
+            "--analysis=attributes needs a model of a group of attributes and a modality to "
+            "predict them from, as --experiment=celeba19; choose another --analysis"
         )
     seen = run.seen_split("train")
     rates = {group.name: prevalence(seen, group) for group in groups}
@@ -148,14 +157,18 @@ def predicted_attributes(
     given: Modality,
     group: Modality,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Returns probabilities, what is there, and what is known of it, `[picture, member]` each.
+    """Predicts attributes of all examples.
 
     Args:
-        predictor: What predicts them.
+        predictor: The predictor of probabilities, `[batch, member]`.
         batches: Batches of `{"x": ..., "mask": ...}`.
         model: The model, for its modalities.
-        given: What is given.
+        given: The modality that attributes are predicted from.
         group: The attributes, a group or a vector.
+
+    Returns:
+        Probabilities; whether the attribute is positive; and whether it counts, because it and the
+        given modality are observed: `[example, member]` each.
     """
     parts = []
     for place, batch in enumerate(batches):
@@ -168,6 +181,8 @@ def predicted_attributes(
 
 
 def _reader(model: BaseVAE, group: ModalityGroup, given: Modality, settings: Settings) -> Predictor:
+    """Returns the model's predictor of attributes given one modality."""
+
     @tf.function(autograph=False, reduce_retracing=True)
     def predict(value, mask, seed):
         number, there = settings.num_samples, {given.name: mask}
@@ -180,14 +195,14 @@ def _reader(model: BaseVAE, group: ModalityGroup, given: Modality, settings: Set
 def attribute_classifier(
     run: Run, split: Split, group: Modality, given: Modality, settings: Settings
 ) -> keras.Model:
-    """Returns the supervised classifier that a run directory keeps, trained if it is not there.
+    """Loads the supervised classifier from the run directory, or trains and saves it.
 
     Args:
         run: The run.
         split: The training examples.
         group: The attributes, a group or a vector.
-        given: What they are predicted from.
-        settings: How to evaluate; `baseline_steps` are the classifier's.
+        given: The modality that they are predicted from.
+        settings: The settings of the evaluation; the classifier takes `baseline_steps` steps.
 
     Returns:
         A network from prepared data to the parameters of the group's likelihood.
@@ -196,7 +211,13 @@ def attribute_classifier(
 
 
 def network_predictor(network: keras.Model, given: Modality, group: Modality) -> Predictor:
-    """Returns a predictor of attributes by a network of `attribute_classifier`."""
+    """Returns a predictor of attributes that runs a network of `attribute_classifier`.
+
+    Args:
+        network: The network.
+        given: The modality that attributes are predicted from.
+        group: The attributes.
+    """
 
     @tf.function(autograph=False, reduce_retracing=True)
     def predict(value, mask):
@@ -206,8 +227,9 @@ def network_predictor(network: keras.Model, given: Modality, group: Modality) ->
     return lambda value, mask, _: predict(value, mask).numpy()
 
 
-def _balanced(right_of_haves: np.ndarray, right_of_have_nots: np.ndarray) -> dict[str, Any]:
-    parts = [share(part.sum(), len(part)) for part in (right_of_haves, right_of_have_nots)]
+def _balanced(right_positives: np.ndarray, right_negatives: np.ndarray) -> dict[str, Any]:
+    """Returns balanced accuracy, from whether each positive and each negative is right."""
+    parts = [share(part.sum(), len(part)) for part in (right_positives, right_negatives)]
     return {
         "value": sum(part["value"] for part in parts) / 2,
         "standard_error": math.hypot(*(part["standard_error"] for part in parts)) / 2,
@@ -218,18 +240,23 @@ def _balanced(right_of_haves: np.ndarray, right_of_have_nots: np.ndarray) -> dic
 def mean_over_attributes(
     parts: Sequence[tuple[np.ndarray, np.ndarray]],
 ) -> dict[str, Any] | None:
-    """Returns the mean over the attributes that have all parts, None if there are none.
+    """Returns the mean accuracy over attributes, None if there is no attribute.
 
-    Attributes of one picture are named right or wrong together; so the error is that of
-    pictures, by the jackknife.
+    An attribute's accuracy is the mean over `parts` of the fraction that is right: one part for
+    accuracy, the positives and the negatives for balanced accuracy. Attributes without an example
+    in some part are excluded. The standard error is a jackknife over examples, because the
+    attributes of one example are not independent.
 
     Args:
-        parts: What is right, and what counts, `[picture, member]` each; an attribute's figure
-            is the mean over parts of the fraction that is right.
+        parts: Whether a prediction is right, and whether it counts, `[example, member]` each.
+
+    Returns:
+        `value`, `standard_error` and `examples`.
     """
     whole = np.all([counts.any(axis=0) for _, counts in parts], axis=0)
     if not whole.any():
         return None
+    # Right and counted predictions of each part in turn, [example, 2 * part, member].
     sums = np.stack([a[:, whole] for right, counts in parts for a in (right & counts, counts)], 1)
     shape = sums.shape[1:]
 

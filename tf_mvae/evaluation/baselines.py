@@ -1,8 +1,8 @@
-"""Classifiers to compare with: a class predicted from the rest by means that everybody knows.
+"""Standard classifiers to compare a model with.
 
-Each learns from the paired examples; those with features of their own (autoencoder, VAE,
-RBM) learn these from examples without their classes, and logistic regression on them.
-scikit-learn has what it has; networks are Keras'.
+Each predicts a class from another modality and is trained on paired examples. `autoencoder`, `vae`
+and `rbm` learn features from examples without classes, for a logistic regression on top. Logistic
+regression and the RBM are scikit-learn's; the networks are Keras models.
 """
 
 import importlib
@@ -36,22 +36,25 @@ Features = Callable[[np.ndarray], np.ndarray]
 def logistic_regression(features: np.ndarray, labels: np.ndarray) -> Callable:
     """Fits scikit-learn's logistic regression.
 
-    The strength of its penalty is chosen by five-fold cross-validation where every class
-    has ten examples and there are 6,000 at most; otherwise it is scikit-learn's usual one.
+    If every class has at least 10 examples, and there are at most 6,000 examples, five-fold
+    cross-validation chooses the penalty `C` among 0.001, 0.01, 0.1 and 1. Otherwise it is
+    scikit-learn's default.
 
     Args:
-        features: `[examples, ...]`; each is brought to a mean of 0 and a common scale.
-        labels: `[examples]`.
+        features: `[examples, ...]`; each is shifted to mean 0, and all are divided by one scale.
+        labels: Integers, `[examples]`.
 
     Returns:
-        From features to classes, `[examples]`.
+        A function from features to predicted classes, `[examples]`.
 
     Raises:
         UserError: scikit-learn is not installed, or there are fewer than two classes.
     """
     linear_model = _sklearn("linear_model")
     if len(np.unique(labels)) < 2:
-        raise UserError("a classifier needs paired examples of two classes at least")
+        raise UserError(
+            "a classifier needs paired examples of at least two classes; give larger --fractions"
+        )
     rows = _rows(features)
     loc, scale = rows.mean(axis=0), rows.std() + 1e-8
     model = linear_model.LogisticRegression(max_iter=300)
@@ -70,20 +73,20 @@ def supervised_network(
     steps: int,
     seed: int,
 ) -> Callable:
-    """Trains the modality's encoder with a layer of classes on top: the same size as the model's.
+    """Trains a classifier: the modality's encoder with one dense layer on top.
 
-    Adam, a learning rate that falls from 1e-3 to 0 along half a cosine, batches of 100.
+    It is trained with Adam, cosine decay of the learning rate from 1e-3 to 0 and batches of 100.
 
     Args:
-        modality: What is read; its encoder is trained, so hand in one that nobody else uses.
+        modality: The input; its encoder is trained, so pass one that is not used elsewhere.
         target: The class.
         values: Raw data, `[examples, *event_shape]`.
-        labels: `[examples]`.
-        steps: Of the optimizer.
-        seed: Of the order.
+        labels: Integers, `[examples]`.
+        steps: The number of optimizer steps.
+        seed: The seed of the order of examples.
 
     Returns:
-        From raw data to classes, `[examples]`.
+        A function from raw data to predicted classes, `[examples]`.
     """
     inputs = keras.Input(modality.likelihood.event_shape)
     outputs = keras.layers.Dense(target.likelihood.num_classes)(
@@ -102,19 +105,19 @@ def supervised_network(
 def autoencoder(
     modality: Modality, values: np.ndarray, latent_dim: int, steps: int, seed: int
 ) -> Features:
-    """Trains an autoencoder of the modality's encoder and decoder.
+    """Trains an autoencoder that consists of the modality's encoder and decoder.
 
-    The loss is minus the modality's log-likelihood.
+    The loss is the negative log-likelihood `-log p(x | decoder(encoder(x)))`.
 
     Args:
-        modality: Its networks are trained, so hand in one that nobody else uses.
+        modality: The data; its networks are trained, so pass one that is not used elsewhere.
         values: Raw data, `[examples, *event_shape]`.
-        latent_dim: Size of the code.
-        steps: Of the optimizer.
-        seed: Of the order.
+        latent_dim: The size of the code.
+        steps: The number of optimizer steps.
+        seed: The seed of the order of examples.
 
     Returns:
-        From raw data to codes, `[examples, latent_dim]`.
+        A function from raw data to codes, `[examples, latent_dim]`.
     """
     encoder, network = bottleneck_networks(modality, modality, latent_dim)
 
@@ -129,19 +132,25 @@ def autoencoder(
 def bottleneck_networks(
     given: Modality, target: Modality, latent_dim: int
 ) -> tuple[keras.Model, keras.Model]:
-    """Returns networks from one modality to a code and on to another, or the same one.
+    """Joins the encoder of one modality and the decoder of another (or the same) by a code.
 
     Args:
-        given: Its encoder is the first part; hand in one that nobody else uses.
-        target: Its decoder is the last part, likewise.
-        latent_dim: Size of the code, a linear layer between the two.
+        given: The input; its encoder is used, so pass one that is not used elsewhere.
+        target: The output; its decoder is used, so pass one that is not used elsewhere.
+        latent_dim: The size of the code, which is a linear layer between the two. If `given` has an
+            `expert_head`, the code is the mean of its expert.
 
     Returns:
-        The network from prepared data to codes, `[batch, latent_dim]`, and the whole one, to
-        the parameters of the target's likelihood.
+        A network from prepared data to codes, `[batch, latent_dim]`, and a network from prepared
+        data to the parameters of the target's likelihood.
     """
     inputs = keras.Input(given.likelihood.event_shape)
-    code = keras.layers.Dense(latent_dim)(keras.layers.Flatten()(given.encoder(inputs)))
+    features = given.encoder(inputs)
+    if given.has_own_head:
+        code = keras.ops.split(given.expert_head(features), 2, axis=-1)[0]
+        code = keras.layers.Flatten()(code)
+    else:
+        code = keras.layers.Dense(latent_dim)(keras.layers.Flatten()(features))
     outputs = keras.layers.Reshape(target.likelihood.parameter_shape)(
         keras.layers.Flatten()(target.decoder(code))
     )
@@ -152,21 +161,24 @@ def rbm(modality: Modality, values: np.ndarray, latent_dim: int, steps: int, see
     """Trains scikit-learn's restricted Boltzmann machine on values between 0 and 1.
 
     Args:
-        modality: What is read.
+        modality: The data.
         values: Raw data, `[examples, *event_shape]`.
-        latent_dim: Hidden units.
-        steps: Of batches of 100, rounded to whole passes.
-        seed: Of everything random.
+        latent_dim: The number of hidden units.
+        steps: The number of batches of 100, rounded to complete passes over the data.
+        seed: The random seed.
 
     Returns:
-        From raw data to probabilities of hidden units, `[examples, latent_dim]`.
+        A function from raw data to probabilities of hidden units, `[examples, latent_dim]`.
 
     Raises:
-        UserError: The values leave [0, 1].
+        UserError: A prepared value is outside [0, 1], or scikit-learn is not installed.
     """
     rows = _rows(_prepared(modality, values))
     if rows.min() < 0 or rows.max() > 1:
-        raise UserError(f"an RBM needs values between 0 and 1; {modality.name!r} has others")
+        raise UserError(
+            f"an RBM needs values between 0 and 1, and {modality.name!r} has values from "
+            f"{rows.min():g} to {rows.max():g}; choose another baseline"
+        )
     passes = max(1, round(steps * _BATCH_SIZE / len(rows)))
     model = _sklearn("neural_network").BernoulliRBM(
         latent_dim, learning_rate=0.02, batch_size=_BATCH_SIZE, n_iter=passes, random_state=seed
@@ -176,24 +188,26 @@ def rbm(modality: Modality, values: np.ndarray, latent_dim: int, steps: int, see
 
 
 def vae(modality: Modality, values: np.ndarray, latent_dim: int, steps: int, seed: int) -> Features:
-    """Trains a `tf_mvae.VAE`, its KL weight rising over the first half of the steps.
+    """Trains a `tf_mvae.VAE` whose KL weight rises linearly over the first half of the steps.
 
     Args:
-        modality: Its networks are trained, so hand in one that nobody else uses.
+        modality: The data; its networks are trained, so pass one that is not used elsewhere.
         values: Raw data, `[examples, *event_shape]`.
-        latent_dim: Size of the latent.
-        steps: Of the optimizer.
-        seed: Of order and noise.
+        latent_dim: The size of the latent.
+        steps: The number of optimizer steps.
+        seed: The seed of the order of examples and of noise.
 
     Returns:
-        From raw data to posterior means, `[examples, latent_dim]`.
+        A function from raw data to posterior means, `[examples, latent_dim]`.
     """
     annealing = LinearAnnealing(steps // 2)
     model = VAE([modality], latent_dim, kl_weight=annealing, seed=seed)
     rate = keras.optimizers.schedules.CosineDecay(1e-3, steps)
     model.compile(keras.optimizers.Adam(rate))
     model.fit(_batches({"x": {modality.name: values}}, steps, seed), verbose=0)
-    mean = tf.function(lambda given: model.posterior({modality.name: given}).mean())
+    mean = tf.function(
+        lambda given: model.posterior({modality.name: given}).mean(), autograph=False
+    )
 
     def features(given):
         return np.concatenate([mean(given[i : i + 500]) for i in range(0, len(given), 500)])
@@ -201,19 +215,22 @@ def vae(modality: Modality, values: np.ndarray, latent_dim: int, steps: int, see
     return features
 
 
-# By name: from a modality, raw data, the number of features, steps and a seed to features.
+# Feature learners by name; each takes a modality, raw data, the number of features, the number of
+# steps and a seed.
 FEATURES = {"autoencoder": autoencoder, "vae": vae, "rbm": rbm}
 
 
 def _fit(
     model: keras.Model, loss: Callable, x: np.ndarray, y: np.ndarray, steps: int, seed: int
 ) -> None:
+    """Trains a Keras model with Adam and cosine decay of the learning rate."""
     rate = keras.optimizers.schedules.CosineDecay(1e-3, steps)
     model.compile(keras.optimizers.Adam(rate), loss)
     model.fit(_batches((x, y), steps, seed), shuffle=False, verbose=0)
 
 
 def _batches(arrays: Any, steps: int, seed: int) -> tf.data.Dataset:
+    """Returns `steps` batches of shuffled examples, over as many passes as needed."""
     examples = tf.data.Dataset.from_tensor_slices(arrays)
     shuffled = examples.shuffle(examples.cardinality(), seed=seed).repeat()
     return shuffled.batch(_BATCH_SIZE, drop_remainder=True).take(steps)
@@ -231,4 +248,4 @@ def _sklearn(part: str) -> ModuleType:
     try:
         return importlib.import_module(f"sklearn.{part}")
     except ImportError as error:
-        raise UserError('this needs scikit-learn: pip install "tf-mvae[sweep]"') from error
+        raise UserError('baselines need scikit-learn: pip install "tf-mvae[sweep]"') from error

@@ -1,4 +1,4 @@
-"""A small classifier of real images, which judges generated ones."""
+"""A small classifier that is trained on real images and classifies generated ones."""
 
 import math
 import pathlib
@@ -13,7 +13,9 @@ from tf_mvae.modality import Modality
 
 __all__ = ["kept_classifier", "load_or_train", "train_classifier"]
 
-_JUDGE_EXAMPLES = 220_000  # four passes over 55,000 digits: 99 % on the real test set
+# Training examples, with repetition. For MNIST: four passes over 55,000 images, and 99 % accuracy
+# on the test set.
+_JUDGE_EXAMPLES = 220_000
 
 
 def train_classifier(
@@ -21,17 +23,17 @@ def train_classifier(
 ) -> keras.Model:
     """Trains a classifier from images to classes, or to sequences of symbols, on real examples.
 
-    Two convolutions and two dense layers. A generated image is a mean, softer and paler
-    than a real one, so the classifier standardises every image and sees each real one
-    blurred by a random amount: it has to go by the shape. (One that does neither names
-    whole classes of such means wrong, others all right.)
+    The network has two convolutions and two dense layers. Generated images are means, with less
+    contrast and less sharpness than real ones. So the classifier standardises every image, and is
+    trained on real images that are blurred by a random amount. (Without these two steps it
+    misclassifies all generated images of some classes.)
 
     Args:
-        batches: Batches of the training split, `{"x": {...}}`, every modality present, as
-            often as they are to be seen.
+        batches: Batches of the training split, `{"x": {...}}`, with all modalities observed, and
+            repeated as often as the classifier is to see them.
         image: The image modality.
         label: The class modality, or one of sequences of symbols.
-        seed: Seed of its weights.
+        seed: The seed of the weights and of dropout.
 
     Returns:
         A compiled Keras model from `[batch, height, width, channels]` in [0, 1] to logits,
@@ -53,10 +55,11 @@ def train_classifier(
         ]
     )
     loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
-    # Not compiled by XLA: its convolutions take six times as long on a CPU.
+    # No XLA: on a CPU its convolutions take six times as long.
     model.compile(keras.optimizers.Adam(1e-3), loss, metrics=["accuracy"])
 
     def pair(index, batch):
+        # A random mean of the image and its average over 5 x 5 pixels, an amount for each image.
         pixels = image.likelihood.prepare(batch["x"][image.name])
         shape = [tf.shape(pixels)[0], 1, 1, 1]
         amount = tf.random.stateless_uniform(shape, tf.stack([seed, tf.cast(index, tf.int32)]))
@@ -82,24 +85,25 @@ def load_or_train(
 def kept_classifier(
     run: Run, image: Modality, label: Modality, train: Split | None = None
 ) -> keras.Model:
-    """Returns the classifier that a run directory keeps, trained on its real training split.
+    """Loads the classifier from the run directory, or trains and saves it.
 
     Args:
-        run: The run.
+        run: The run, whose real training examples the classifier is trained on.
         image: The image modality.
-        label: See `train_classifier`.
-        train: The training split with the label, if it is no modality of the run.
+        label: The class modality, or one of sequences of symbols.
+        train: The training split with the label, if the label is not a modality of the run.
     """
     path = run.directory / "evaluation" / f"classifier_{image.name}_{label.name}.keras"
     train = run.split("train") if train is None else train
     if train.dataset.element_spec["x"].keys() > {image.name, label.name}:
-        train = train.only([image.name, label.name])  # the cache then holds these alone
+        train = train.only([image.name, label.name])  # the cache holds these two only
     passes = -(-_JUDGE_EXAMPLES // train.num_examples)
     batches = training_batches(train, 100, passes, run.config.seed)
     return load_or_train(path, batches, image, label)
 
 
 def _logits_shape(label: Modality) -> tuple[int, ...]:
+    """Returns the shape of one example's logits."""
     likelihood = label.likelihood
     if likelihood.is_sequence:
         return (likelihood.length, likelihood.vocabulary_size)

@@ -1,4 +1,4 @@
-"""Whether generated images are what they were generated from, and how far from real ones."""
+"""Coherence of images that are generated from a class, and their distance from real images."""
 
 import dataclasses
 from typing import Any
@@ -30,11 +30,18 @@ def images_of_classes(
     images_of_a_class: int = _IMAGES_OF_A_CLASS,
     seed: int = 0,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Generates images from each class, as the model does by default.
+    """Generates images from each class with the model's default settings of generation.
+
+    Args:
+        model: The model.
+        image: The image modality.
+        label: The class modality.
+        images_of_a_class: The number of images per class.
+        seed: The seed of the samples.
 
     Returns:
-        Expected pixel values, `[images, *event_shape]`, and the classes, `[images]`, which come
-        in turn.
+        Expected pixel values, `[images, *event_shape]`, and the classes, `[images]`, in the order
+        0, 1, ..., 0, 1, ...
     """
     classes = np.arange(label.likelihood.num_classes, dtype=np.int32)
     given, parts = {label.name: classes}, []
@@ -53,7 +60,14 @@ def images_with_classes(
     number: int = _JOINT_IMAGES,
     seed: int = 0,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Generates images and their classes from nothing, as the model does by default.
+    """Generates images together with classes from the prior, with the model's default settings.
+
+    Args:
+        model: The model.
+        image: The image modality.
+        label: The class modality.
+        number: The number of images.
+        seed: The seed of the samples.
 
     Returns:
         Expected pixel values, `[number, *event_shape]`, and the most probable classes, `[number]`.
@@ -70,13 +84,15 @@ def images_with_classes(
 def analyze(run: Run, settings: Settings) -> dict[str, Any]:
     """Measures coherence for every pair of an image and a class; the `coherence` analysis.
 
-    The judge is trained on the real training split, kept in the run's directory, and its
-    accuracy on the real images of the evaluated split is reported with the result. So does the
-    Frechet distance in the judge's features: an image of a class's mean is named right, and
-    lies far from all real ones. `tf_mvae.evaluation.generation` measures more, for any subset.
+    Coherence is the fraction of images generated from a class that a classifier assigns to this
+    class. The classifier is trained on the real training split and saved in the run directory; its
+    accuracy on the real images of the evaluated split is reported too. So is the Frechet distance
+    between generated and real images in the classifier's features: the mean image of a class would
+    be classified right, but is far from all real images. `tf_mvae.evaluation.generation` measures
+    more, for any subset.
 
     Raises:
-        UserError: There is no such pair.
+        UserError: The model has no image and class, or has other conditions than the class.
     """
     model = run.model
     images = [m for m in model.targets if m.likelihood.is_image]
@@ -88,7 +104,9 @@ def analyze(run: Run, settings: Settings) -> dict[str, Any]:
         if set(model.conditions) <= {label.name}
     ]
     if not pairs:
-        raise UserError("--analysis=coherence needs an image and a class modality; leave it out")
+        raise UserError(
+            "--analysis=coherence needs an image and a class modality; choose another --analysis"
+        )
     results: dict[str, Any] = {}
     for image, label in settings.progress(pairs, desc="coherence", total=len(pairs)):
         results |= _of_pair(run, settings, image, label)
@@ -96,6 +114,7 @@ def analyze(run: Run, settings: Settings) -> dict[str, Any]:
 
 
 def _of_pair(run: Run, settings: Settings, image: Modality, label: Modality) -> dict[str, Any]:
+    """Measures images of one modality, generated from one class modality."""
     model, concept, seed = run.model, Concept(label), settings.seed
     number = _IMAGES_OF_A_CLASS * label.likelihood.num_classes
     one_each = dataclasses.replace(settings, num_samples=1)
@@ -124,6 +143,6 @@ def _of_pair(run: Run, settings: Settings, image: Modality, label: Modality) -> 
 
 
 def _by_class(said: np.ndarray, classes: np.ndarray, label: Modality) -> dict[str, float]:
-    """Returns the fraction of each class that is named right, by the class's name."""
+    """Returns the fraction of each class that is classified right, by the class's name."""
     names = enumerate(label.likelihood.class_names)
     return {name: float(np.mean(said[classes == place] == place)) for place, name in names}

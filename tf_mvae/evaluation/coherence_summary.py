@@ -1,4 +1,4 @@
-"""Coherence by the number of given modalities, by class, and of all modalities together."""
+"""Coherence by the number of given modalities, by class, and among all generated modalities."""
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
@@ -16,22 +16,22 @@ _AVERAGED = ("coherence", FRECHET, "coverage")
 
 
 class CoherenceSummary:
-    """Collects what is measured from every subset, for images that all show one class.
+    """Averages results over subsets, for models whose images all show one class.
 
-    Figures of n given modalities are means over all subsets of n modalities and all images that
-    are generated from them. They are of the same examples, so the standard error of a mean is
-    taken to be the mean of the standard errors, which is an upper bound.
+    A result for n given modalities is the mean over all subsets of n modalities and over all images
+    that are generated from them. All these are measured on the same examples, so the reported
+    standard error is the mean of the standard errors, which is an upper bound.
 
-    Joint coherence is the fraction of samples from the prior of which the judges of all images
-    see the same class.
+    Joint coherence is the fraction of samples from the prior whose generated images are all
+    assigned to the same class by their judges.
     """
 
     def __init__(self, concept: Concept, references: Sequence[Reference]):
-        """Begins with nothing.
+        """Makes an empty summary.
 
         Args:
             concept: The class.
-            references: The real examples of each image.
+            references: The real examples of each image modality.
         """
         self._concept, self._references = concept, references
         self._found: dict[str, list[Mapping[str, Any]]] = defaultdict(list)
@@ -42,13 +42,13 @@ class CoherenceSummary:
     def add(
         self, number: int, true: np.ndarray, said: np.ndarray, found: Mapping[str, Any]
     ) -> None:
-        """Adds what was measured of one image, generated from one subset.
+        """Adds the results of one image modality, generated from one subset.
 
         Args:
-            number: Of given modalities.
-            true: The classes that were asked for, `[generated]`.
-            said: Those that the judge sees, `[generated]`.
-            found: What `Reference.measure` returns.
+            number: The number of given modalities.
+            true: The true classes, `[generated]`.
+            said: The classes that the judge assigns, `[generated]`.
+            found: The result of `Reference.measure`.
         """
         row = f"{number} given"
         self._found[row].append(found)
@@ -56,20 +56,20 @@ class CoherenceSummary:
         self._true[row] = true
 
     def add_joint(self, said: np.ndarray, found: Mapping[str, Any]) -> None:
-        """Adds what was measured of one image from the prior.
+        """Adds the results of one image modality, generated from the prior.
 
         Args:
-            said: The classes that its judge sees, `[samples]`.
-            found: What `Reference.measure` returns.
+            said: The classes that its judge assigns, `[samples]`.
+            found: The result of `Reference.measure`.
         """
         self._found["from the prior"].append(found)
         self._said.append(said)
 
     def results(self, seed: int) -> dict[str, Any]:
-        """Returns all results with their cells, and what independent real images score.
+        """Returns the averages, each with its table cell, and the score of independent real images.
 
         Args:
-            seed: Of the order of these.
+            seed: The seed that shuffles the real images.
         """
         table, results = f"{self._concept.name} by number given", {}
         for row, found in self._found.items():

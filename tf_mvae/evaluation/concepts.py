@@ -1,7 +1,8 @@
-"""What generated examples are judged by: a class, attributes, or a string.
+"""Properties that generated examples are judged by: a class, attributes, or a string.
 
-A concept is something that an image shows and that another modality says. It knows its true
-value of an example, the value that a generated modality says, and how values are compared.
+A concept is a property that an image shows and that another modality, such as the label, contains.
+It defines the true value of an example, the value in a generated modality, and how values are
+compared.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -30,17 +31,17 @@ from tf_mvae.ops.tokens import blank_rest
 
 __all__ = ["AttributeConcept", "Concept", "StringConcept", "concepts_of"]
 
-_MOST_ATTRIBUTES = 100  # a vector of more is no list of attributes
+_MOST_ATTRIBUTES = 100  # a longer vector (pixels, say) is not a list of attributes
 
 
 class Concept:
-    """A class, and how it is compared; the base of other concepts.
+    """A class as the property to judge by; the base of other concepts.
 
     Attributes:
-        modality: The modality that says it.
-        name: Its name.
-        score_name: What `score` measures, in words.
-        is_modality: Whether the model has the modality; if not, the data say its values.
+        modality: The modality that contains the property.
+        name: The modality's name.
+        score_name: The name of the score that `score` returns.
+        is_modality: Whether the model has the modality; if not, the values are from the data set.
     """
 
     score_name = "named right"
@@ -54,17 +55,21 @@ class Concept:
 
         Args:
             run: The run.
-            settings: How to evaluate.
-            image: The images.
+            settings: The settings of the evaluation.
+            image: The image modality.
         """
         return Judge(kept_classifier(run, image, self.modality), self.said)
 
     def true(self, x: Mapping[str, Any]) -> np.ndarray:
-        """Returns the values of examples, `[examples, ...]`, from their arrays by name."""
+        """Returns the true values of examples, `[examples, ...]`.
+
+        Args:
+            x: The examples' arrays by modality.
+        """
         return np.asarray(x[self.name])
 
     def said(self, generated: np.ndarray) -> np.ndarray:
-        """Returns the values that the modality says, from what a model generates of it.
+        """Returns the values of generated examples, `[examples, ...]`: the most probable class.
 
         Args:
             generated: Expected values (probabilities) or logits, `[examples, ...]`.
@@ -72,21 +77,21 @@ class Concept:
         return np.argmax(generated, axis=-1)
 
     def asked(self, known: np.ndarray, true: np.ndarray) -> np.ndarray:
-        """Returns what counts of values, booleans `[examples]`, or of attributes their shape.
+        """Returns which values count in scores, booleans `[examples]` (attributes: their shape).
 
         Args:
-            known: The modality's mask, `[examples]`, a group's `[examples, member]`.
-            true: The values, `[examples, ...]`.
+            known: The modality's mask, `[examples]`, for a group `[examples, member]`.
+            true: The true values, `[examples, ...]`.
         """
         return known > 0
 
     def score(self, said: np.ndarray, true: np.ndarray, asked: np.ndarray) -> dict[str, Any]:
-        """Compares values.
+        """Returns the fraction of examples whose predicted value is the true one.
 
         Args:
-            said: What is said, `[examples, ...]`.
-            true: What was asked for, likewise.
-            asked: What counts (see `asked`).
+            said: Predicted values, `[examples, ...]`.
+            true: True values, `[examples, ...]`.
+            asked: Which values count, the result of `asked`.
 
         Returns:
             `value`, `standard_error` and `examples`.
@@ -95,20 +100,29 @@ class Concept:
         return share(right[asked].sum(), asked.sum())
 
     def members(self, true: np.ndarray, asked: np.ndarray) -> np.ndarray:
-        """Returns which example belongs to which class, booleans `[examples, classes]`."""
+        """Returns which example belongs to which class, booleans `[examples, classes]`.
+
+        Args:
+            true: True values, `[examples, ...]`.
+            asked: Which values count, the result of `asked`.
+        """
         classes = np.arange(self.modality.likelihood.num_classes)
         return (true[:, np.newaxis] == classes) & asked[:, np.newaxis]
 
     def most_frequent(self, true: np.ndarray) -> np.ndarray:
-        """Returns the most frequent value of some examples."""
+        """Returns the most frequent of some values.
+
+        Args:
+            true: The values, `[examples, ...]`.
+        """
         values, counts = np.unique(true, axis=0, return_counts=True)
         return values[np.argmax(counts)]
 
 
 class StringConcept(Concept):
-    """A sequence of symbols; the fraction that is right from start to end.
+    """A sequence of symbols; the score is the fraction of sequences that are entirely right.
 
-    Classes of equal strings would be too small: here a class is a length.
+    `members` groups sequences by length, because groups of equal sequences would be too small.
     """
 
     score_name = "read right"
@@ -126,7 +140,7 @@ class StringConcept(Concept):
         return Judge(kept_classifier(run, image, self.modality), read)
 
     def said(self, generated: np.ndarray) -> np.ndarray:
-        """Returns sequences without what stands behind their end; see `Concept`."""
+        """Returns sequences with padding after their end; see `Concept`."""
         return blank_rest(tf.cast(generated, tf.int32)).numpy()
 
     def members(self, true: np.ndarray, asked: np.ndarray) -> np.ndarray:
@@ -136,11 +150,11 @@ class StringConcept(Concept):
 
 
 class AttributeConcept(Concept):
-    """Attributes, each there or not: balanced accuracy, the mean over attributes.
+    """Binary attributes; the score is balanced accuracy, averaged over attributes.
 
-    Balanced, since most attributes are rare: a random image has few of them, too. A class is an
-    attribute that is there, or one that is not; an example belongs to many. They are a group's,
-    or those of a vector of zeros and ones.
+    Accuracy would be high for any image, because most attributes are rare. In `members` there are
+    two classes per attribute, its positives and its negatives, and an example belongs to one class
+    of each attribute. The attributes are a group, or a vector of zeros and ones.
     """
 
     score_name = "balanced accuracy"
@@ -148,10 +162,10 @@ class AttributeConcept(Concept):
     def judge(self, run: Run, settings: Settings, image: Modality) -> Judge:
         """Returns the classifier of the `attributes` analysis; see `Concept`.
 
-        Its thresholds are those that are best on the validation split.
+        Its thresholds maximise balanced accuracy on the validation split.
 
         Raises:
-            UserError: `settings.baseline_steps` is 0, so there is none.
+            UserError: `settings.baseline_steps` is 0, so there is no classifier.
         """
         if not settings.baseline_steps_of(run):
             raise UserError(
@@ -179,7 +193,7 @@ class AttributeConcept(Concept):
         return np.broadcast_to(np.reshape(known, [len(true), -1]) > 0, true.shape)
 
     def score(self, said: np.ndarray, true: np.ndarray, asked: np.ndarray) -> dict[str, Any]:
-        """See `Concept`; NaN where no attribute is asked for both ways."""
+        """Returns balanced accuracy; NaN if no attribute has positives and negatives."""
         right = said == true
         parts = [(right, asked & true), (right, asked & ~true)]
         return mean_over_attributes(parts) or share(0, 0)
@@ -189,12 +203,12 @@ class AttributeConcept(Concept):
         return np.concatenate([asked & true, asked & ~true], axis=1)
 
     def most_frequent(self, true: np.ndarray) -> np.ndarray:
-        """Returns whether each attribute is there more often than not."""
+        """Returns whether more than half of the values of each attribute are positive."""
         return true.mean(axis=0) > 0.5
 
 
 def concepts_of(model: BaseVAE) -> list[Concept]:
-    """Returns what a model's images can be judged by: classes, strings, groups of attributes."""
+    """Returns the concepts of a model's modalities: classes, strings, attributes."""
     found: list[Concept] = []
     for modality in model.modalities:
         if modality.likelihood.is_categorical and not modality.mask_shape:
@@ -206,7 +220,7 @@ def concepts_of(model: BaseVAE) -> list[Concept]:
 
 
 def _vectors(modalities: Sequence[Modality]) -> list[Modality]:
-    """Returns vectors of zeros and ones that are few enough to be attributes."""
+    """Returns binary vectors that are short enough to be lists of attributes."""
     return [
         m
         for m in modalities
@@ -217,6 +231,8 @@ def _vectors(modalities: Sequence[Modality]) -> list[Modality]:
 
 
 def _above(group: Modality, thresholds: np.ndarray) -> Callable[[np.ndarray], np.ndarray]:
+    """Returns a function from a network's outputs to booleans `[batch, attribute]`."""
+
     def decide(parameters: np.ndarray) -> np.ndarray:
         probabilities = group.likelihood.expected_value(tf.constant(parameters))
         return probabilities.numpy() > thresholds

@@ -1,4 +1,4 @@
-"""What importance sampling returns: an estimate of each example's log-likelihood."""
+"""The result of importance sampling: an estimate of each example's log-likelihood."""
 
 from typing import NamedTuple
 
@@ -11,18 +11,17 @@ class Estimate(NamedTuple):
     """An importance-sampled log-likelihood of each example, in nats.
 
     Attributes:
-        log_likelihood: The estimate, `[batch]`; 0 where the whole target is missing.
-        standard_error: Its standard error over the samples, `[batch]`, as the weights that
-            were drawn show it: too small, by half say, where the effective sample size is
-            below some tens, because the largest weights have not been drawn. Of a conditional
-            likelihood from shared draws it is the jackknife's over 100 blocks of draws, NaN of
-            one block.
+        log_likelihood: The estimate, `[batch]`; 0 if the target is missing.
+        standard_error: Its standard error over the samples, `[batch]`, estimated from the sampled
+            weights. It is too small (by half, say) if the effective sample size is below some tens,
+            because the largest weights were not sampled. For a conditional likelihood from shared
+            samples it is a jackknife over 100 blocks of samples, NaN for one block.
         effective_sample_size: `(sum w)^2 / sum w^2`, between 1 and the number of
-            samples, `[batch]`. Of a conditional likelihood from shared draws it is the smaller
-            one of the two sums'.
-        log_weight_variance: The variance of `log w` over the samples, `[batch]`.
-        path: The estimate after some of the samples, `[chunk, batch]`.
-        path_samples: After how many, `[chunk]`.
+            samples, `[batch]`. For a conditional likelihood from shared samples it is the smaller
+            one of numerator and denominator.
+        log_weight_variance: The variance of `log w` over the samples, in nats^2, `[batch]`.
+        path: The estimate from the first samples only, `[chunk, batch]`.
+        path_samples: The number of samples of each entry of `path`, `[chunk]`.
     """
 
     log_likelihood: tf.Tensor
@@ -33,10 +32,13 @@ class Estimate(NamedTuple):
     path_samples: tf.Tensor
 
     def minus(self, other: "Estimate") -> "Estimate":
-        """Returns the difference of two estimates whose draws are independent.
+        """Returns the difference of two estimates from independent samples.
 
-        Its standard error is the root of the sum of squares; effective sample size and variance
-        of the log weights are those of this estimate.
+        The standard error is `sqrt(e_1^2 + e_2^2)`. The effective sample size and the variance of
+        the log weights are those of this estimate.
+
+        Args:
+            other: The estimate to subtract.
         """
         return self._replace(
             log_likelihood=self.log_likelihood - other.log_likelihood,

@@ -1,8 +1,8 @@
-"""Examples that a model generates given each subset of real ones, and the real ones."""
+"""Real examples, and those that a model generates given each subset of their modalities."""
 
 import itertools
 from collections.abc import Iterator, Mapping, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import tensorflow as tf
@@ -30,17 +30,17 @@ __all__ = [
 ]
 
 _STREAM = 44
-_ALL_SUBSETS = 5  # of up to so many modalities, every subset
-_A_SIZE = 3  # of more, so many subsets of each size
-_MOST_MEMBERS = 5  # attributes that are given together
+_ALL_SUBSETS = 5  # up to this number of modalities all subsets are used
+_A_SIZE = 3  # with more modalities, this number of random subsets per size
+_MOST_MEMBERS = 5  # the largest number of attributes that are given together
 
 
 class Examples(NamedTuple):
-    """Real examples, each with all modalities (of a group, one member at least).
+    """Real examples with all modalities observed (for a group: at least one member).
 
     Attributes:
-        x: Raw data by name, `[examples, ...]`; a class that is no modality as well.
-        mask: Masks by name, `[examples]`, a group's `[examples, member]`.
+        x: Raw data by name, `[examples, ...]`; may include a class that is not a modality.
+        mask: Masks by name, `[examples]`, for a group `[examples, member]`.
     """
 
     x: dict[str, np.ndarray]
@@ -48,49 +48,49 @@ class Examples(NamedTuple):
 
     @property
     def number(self) -> int:
-        """How many there are."""
+        """The number of examples."""
         return len(next(iter(self.x.values())))
 
     def first(self, number: int) -> "Examples":
-        """Returns the first so many."""
+        """Returns the first `number` examples."""
         return Examples(*({n: value[:number] for n, value in part.items()} for part in self))
 
     def prepared(self, modality: Modality) -> np.ndarray:
-        """Returns what networks see of a modality, such as pixels in [0, 1]."""
+        """Returns a modality's prepared data, the inputs of networks, such as pixels in [0, 1]."""
         return modality.likelihood.prepare(tf.constant(self.x[modality.name])).numpy()
 
 
 class Subset(NamedTuple):
-    """What is given to a model.
+    """A subset of the modalities, which a model generates the others from.
 
     Attributes:
-        names: The modalities.
-        members: Of each group, so many random members; all where None.
+        names: The given modalities.
+        members: The number of random members that are given of each group; None: all.
     """
 
     names: tuple[str, ...]
     members: int | None = None
 
     def describe(self, groups: Sequence[str]) -> str:
-        """Returns it in words, such as `image, 2 of attributes`.
+        """Returns the subset in words, such as `image, 2 of attributes`.
 
         Args:
-            groups: Names of the groups of which members are given.
+            groups: The names of groups.
         """
         some = f"{self.members} of " if self.members else ""
         return ", ".join(f"{some}{name}" if name in groups else name for name in self.names)
 
 
 def subsets_of(model: BaseVAE, seed: int = 0) -> list[Subset]:
-    """Returns the subsets that examples are generated from, in order of size.
+    """Returns the subsets that examples are generated from, in increasing order of size.
 
-    All but the empty one and that of everything for up to five modalities; of more, three random
-    ones of each size. A group of attributes is given one to five members at a time, and whole.
-    Only subsets that have the model's conditions are among them.
+    For up to five modalities these are all subsets except the empty and the full one; for more,
+    three random subsets per size. A subset with a group of attributes comes once with all members,
+    and with one to five random members each. Subsets without the model's conditions are excluded.
 
     Args:
         model: The model.
-        seed: Of the random subsets.
+        seed: The seed of random subsets.
     """
     names = [modality.name for modality in model.modalities]
     groups = {group.name: group.size for group in attribute_groups(model.modalities)}
@@ -114,16 +114,16 @@ def subsets_of(model: BaseVAE, seed: int = 0) -> list[Subset]:
 def real_examples(
     run: Run, settings: Settings, most: int, outside: OutsideClass | None = None
 ) -> Examples:
-    """Returns the evaluated split's first examples that have all modalities.
+    """Returns the first examples of the evaluated split that have all modalities.
 
     Args:
         run: The run.
-        settings: How to evaluate.
-        most: How many at most.
-        outside: A class that is no modality; its values are then among the examples' parts.
+        settings: The settings of the evaluation.
+        most: The largest number of examples.
+        outside: A class that is not a modality; its values are added to the examples' data.
 
     Raises:
-        UserError: Fewer than ten have all.
+        UserError: Fewer than ten examples have all modalities.
     """
     batches = settings.batches(run)[0]
     if outside is not None:
@@ -138,12 +138,12 @@ def training_examples(
 
     Args:
         run: The run.
-        most: How many at most.
-        seed: Which ones.
+        most: The largest number of examples.
+        seed: The seed of the random choice.
         outside: See `real_examples`.
 
     Raises:
-        UserError: Fewer than ten have all.
+        UserError: Fewer than ten examples have all modalities.
     """
     names = [modality.name for modality in run.model.modalities]
     if outside is None:
@@ -156,19 +156,24 @@ def training_examples(
 
 
 def generate(
-    model: BaseVAE, examples: Examples, subset: Subset, settings: Settings
+    model: BaseVAE,
+    examples: Examples,
+    subset: Subset,
+    settings: Settings,
+    way: Mapping[str, Any] | None = None,
 ) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
-    """Generates all modalities from a subset of each example, as the model does by default.
+    """Generates all modalities from a subset of each example, with the model's default settings.
 
     Args:
         model: The model.
         examples: Real examples.
-        subset: What is given of each.
-        settings: `num_samples` of each example are generated, `batch_size` examples at a time.
+        subset: The given modalities.
+        settings: `num_samples` (per example), `batch_size` and `seed` are used.
+        way: Further arguments of `model.generate`.
 
     Returns:
-        Expected values by name, `[examples * num_samples, ...]`, an example's side by side; and
-        the masks of what was given, `[examples, ...]`.
+        Expected values by name, `[examples * num_samples, ...]`, with the samples of an example
+        next to each other; and the masks of the given modalities, `[examples, ...]`.
     """
     groups = {g.name for g in attribute_groups(model.modalities)} & set(subset.names)
     mask = {name: examples.mask[name] for name in subset.names}
@@ -178,7 +183,8 @@ def generate(
     parts = []
     for place, rows in _rows(examples.number, settings.batch_size):
         given = given_part(model, examples, mask, rows)
-        drawn = model.generate(given.x, settings.num_samples, given.mask, [settings.seed, place])
+        how = (settings.num_samples, given.mask, [settings.seed, place])
+        drawn = model.generate(given.x, *how, **(way or {}))
         parts.append({name: _by_example(value.numpy()) for name, value in drawn.items()})
     return _joined(parts), mask
 
@@ -186,15 +192,16 @@ def generate(
 def given_part(
     model: BaseVAE, examples: Examples, mask: Mapping[str, np.ndarray], rows: slice
 ) -> Examples:
-    """Returns some examples with a mask of 0 for what is not given.
+    """Returns some of the examples, with a mask of 0 for modalities that are not given.
 
-    All subsets then share one traced function. A model with conditions gets these alone.
+    All subsets then share one traced function. For a model with conditions only the given
+    modalities are returned.
 
     Args:
         model: The model.
         examples: Real examples.
-        mask: Masks of what is given, `[examples, ...]` by name.
-        rows: Which examples.
+        mask: Masks of the given modalities, `[examples, ...]` by name.
+        rows: The examples to return.
     """
     names = mask if model.conditions else [modality.name for modality in model.modalities]
     hidden = {name: np.zeros_like(examples.mask[name][rows]) for name in names if name not in mask}
@@ -202,20 +209,24 @@ def given_part(
     return Examples({name: examples.x[name][rows] for name in names}, {**hidden, **there})
 
 
-def sample_prior(model: BaseVAE, number: int, settings: Settings) -> dict[str, np.ndarray]:
-    """Generates all modalities from nothing, as the model does by default; see `generate`.
+def sample_prior(
+    model: BaseVAE, number: int, settings: Settings, way: Mapping[str, Any] | None = None
+) -> dict[str, np.ndarray]:
+    """Generates all modalities from the prior, with the model's default settings.
 
     Args:
         model: The model.
-        number: How many examples.
-        settings: `batch_size` and `seed`.
+        number: The number of examples.
+        settings: `batch_size` and `seed` are used.
+        way: Further arguments of `model.sample`.
 
     Returns:
         Expected values by name, `[number, ...]`.
     """
     parts = []
     for place, rows in _rows(number, settings.batch_size):
-        drawn = model.sample(rows.stop - rows.start, seed=[settings.seed, place])
+        number_here, seed = rows.stop - rows.start, [settings.seed, place]
+        drawn = model.sample(number_here, seed=seed, **(way or {}))
         parts.append({name: value.numpy() for name, value in drawn.items()})
     return _joined(parts)
 
@@ -223,22 +234,23 @@ def sample_prior(model: BaseVAE, number: int, settings: Settings) -> dict[str, n
 def reconstruct(
     model: BaseVAE, examples: Examples, names: Sequence[str], settings: Settings
 ) -> dict[str, np.ndarray]:
-    """Returns expected values at `z ~ q(z | all that an example has)`.
+    """Reconstructs examples: expected values at samples `z ~ q(z | all observed modalities)`.
 
     Args:
         model: The model.
         examples: Real examples.
-        names: The modalities that are wanted.
+        names: The modalities to reconstruct.
         settings: See `generate`.
 
     Returns:
-        Arrays by name, `[examples * num_samples, ...]`, an example's side by side.
+        Arrays by name, `[examples * num_samples, ...]`, with the samples of an example next to each
+        other.
     """
     known = [modality.name for modality in model.modalities]
     parts = []
     for place, rows in _rows(examples.number, settings.batch_size):
         given, there = ({m: part[m][rows] for m in known} for part in examples)
-        posterior = model.posterior(given, there)  # also of a model that draws z otherwise
+        posterior = model.posterior(given, there)  # even if a sampler would generate z
         z = posterior.sample(settings.num_samples, seed=[settings.seed, place])
         drawn = model.from_latent(z, None, names, given)
         parts.append({name: _by_example(value.numpy()) for name, value in drawn.items()})
@@ -246,12 +258,13 @@ def reconstruct(
 
 
 def _rows(number: int, batch_size: int) -> Iterator[tuple[int, slice]]:
+    """Yields the index and the rows of each batch."""
     for place, start in enumerate(range(0, number, batch_size)):
         yield place, slice(start, min(start + batch_size, number))
 
 
 def _by_example(drawn: np.ndarray) -> np.ndarray:
-    """Puts samples `[num_samples, batch, ...]` side by side, `[batch * num_samples, ...]`."""
+    """Reshapes `[num_samples, batch, ...]` to `[batch * num_samples, ...]`, by example."""
     return drawn.swapaxes(0, 1).reshape(-1, *drawn.shape[2:])
 
 
@@ -260,7 +273,8 @@ def _joined(parts: Sequence[Mapping[str, np.ndarray]]) -> dict[str, np.ndarray]:
 
 
 def _some_members(mask: np.ndarray, number: int, rng: np.random.Generator) -> np.ndarray:
-    """Returns a mask of random members of each example that it has, `[examples, member]`."""
+    """Returns a mask of `number` random observed members of each example, `[examples, member]`."""
+    # Random numbers for observed members and infinity for missing ones, so that these come last.
     order = np.where(mask > 0, rng.random(mask.shape), np.inf)
     chosen = np.argsort(order, axis=1)[:, :number]
     wanted = np.zeros_like(mask)
@@ -269,7 +283,7 @@ def _some_members(mask: np.ndarray, number: int, rng: np.random.Generator) -> np
 
 
 def _whole(batches: tf.data.Dataset, modalities: Sequence[Modality], most: int) -> Examples:
-    """Collects examples with all modalities; what is no modality stays with its example."""
+    """Collects examples with all modalities, together with their other data."""
     names = {modality.name for modality in modalities}
     parts, masks, number = [], [], 0
     for batch in batches:
@@ -288,6 +302,7 @@ def _whole(batches: tf.data.Dataset, modalities: Sequence[Modality], most: int) 
             break
     if number < 10:
         raise UserError(
-            f"{number} examples have all modalities; generated ones are compared with ten at least"
+            f"{number} examples have all modalities, and at least ten are needed to compare "
+            "generated examples with; evaluate another --split or more examples"
         )
     return Examples(_joined(parts), _joined(masks))

@@ -3,19 +3,20 @@
     p(x_T) ~ (1 / K) sum_k w_k,   w_k = p(x_T | z_k) p(z_k) / q(z_k),   z_k ~ q(z)
 
 (Burda, Grosse and Salakhutdinov, ICLR 2016, equation 8), with `q(z | x_P)` for any subset P of
-the modalities as the proposal q, or none: the prior. On average an estimate is below the true
-value, and rises to it with the number of samples.
+the modalities as the proposal q, or the prior if P is empty. The expected estimate is below the
+true value, and converges to it as K grows.
 
-A conditional likelihood is a ratio of two such sums over the same draws,
+A conditional likelihood is a ratio of two such sums over the same samples,
 
     p(x_T | x_S) ~ sum_k w_k p(x_T | z_k) / sum_k w_k,   w_k = p(x_S | z_k) p(z_k) / q(z_k)
 
-(self-normalised importance sampling), half of them from `q(z | x_T, x_S)`, which the numerator
-needs, and half from `q(z | x_S)`, which the denominator needs: q is their mixture.
+(self-normalised importance sampling). Half of the samples are from `q(z | x_T, x_S)`, a good
+proposal for the numerator, and half from `q(z | x_S)`, a good one for the denominator; q is the
+mixture of both.
 
-With a sampler (`tf_mvae.samplers`), half of the draws that a subset proposes are from q and half
-are from the sampler's `p(z | P)`, weighed against the mixture of the two: no weight is more than
-twice what the better of them gives.
+With a sampler (`tf_mvae.samplers`), half of the samples of each proposal are from q and half from
+the sampler's `p(z | P)`. Weights are relative to the mixture of the two, so no weight is more than
+twice that of the better one.
 """
 
 from collections.abc import Sequence
@@ -45,10 +46,10 @@ Names = Sequence[str]
 class ImportanceSampler:
     """Estimates log-likelihoods of a model, batch by batch, in bounded memory.
 
-    Each modality's decoding is compiled once (and once more for another batch size), and
-    serves every subset. Samples come in chunks of at most `max_rows` decoded rows; their
-    sums are kept in logarithms. A GPU multiplies in TF32 (10 bits of 23) unless
-    `tf.config.experimental.enable_tensor_float_32_execution(False)` says otherwise.
+    The decoder of each modality is compiled once per batch size, for all subsets. Samples are
+    processed in chunks of at most `max_rows` decoded rows, and sums are accumulated as logarithms.
+    By default GPUs multiply with TF32 (10 bits instead of 23); call
+    `tf.config.experimental.enable_tensor_float_32_execution(False)` for full precision.
 
     Example:
 
@@ -72,11 +73,11 @@ class ImportanceSampler:
 
         Args:
             model: The model.
-            num_samples: K, the number of samples an example.
-            max_rows: The most latents that are decoded at a time, at least one an example;
+            num_samples: K, the number of samples per example.
+            max_rows: The largest number of latents to decode at a time, at least one per example;
                 a sequence counts as many as it has symbols.
-            jit_compile: Whether XLA compiles densities and sums (networks run outside it).
-            proposal: A sampler of the latent that proposes half of the draws, such as
+            jit_compile: Whether XLA compiles densities and sums (networks run without it).
+            proposal: A latent sampler that proposes half of the samples, such as
                 `model.sampler`; default: the model's q proposes all.
 
         Raises:
@@ -98,22 +99,26 @@ class ImportanceSampler:
     ) -> Estimate:
         """Estimates `log p(x_T)`.
 
-        For a model with conditions (a CVAE) it is `log p(x_T | conditions)`, and with covariates
-        given these, too.
+        For a model with conditions (a CVAE) it is `log p(x_T | conditions)`; for a model with
+        covariates it is conditional on these too.
 
-        A warning is logged once for each question where the effective sample size of an example
-        is below 10 (or half of the samples, of fewer than 20): its estimate is not reliable.
+        If the effective sample size of an example is below 10 (or below half of the samples, if
+        there are fewer than 20), its estimate is not reliable. A warning then appears, once for
+        each target.
 
         Args:
-            batch: `{"x": ..., "mask": ...}`; what is missing in an example is neither in its
-                target nor in its proposal.
-            target: T; default: all that the model generates. Members of a group may be
-                named by themselves, here and in the proposal.
+            batch: `{"x": ..., "mask": ...}`; modalities that are missing in an example are excluded
+                from its target and its proposal.
+            target: T; default: all modalities that the model generates. Members of a group may be
+                named one by one, here and in the proposal.
             proposal: P; default: T (and the model's conditions). The prior if empty.
-            seed: A number, or two.
+            seed: An integer, or two.
+
+        Returns:
+            An `Estimate`, in nats per example.
 
         Raises:
-            UserError: A name is not known, or the batch does not fit the model.
+            UserError: A name is unknown, or the batch does not fit the model.
         """
         generated = [modality.name for modality in self.model.targets]
         target = generated if target is None else target
@@ -136,28 +141,28 @@ class ImportanceSampler:
     ) -> Estimate:
         """Estimates `log p(x_T | x_S)`.
 
-        Which estimator is used:
+        The estimator depends on the arguments:
 
-        - By default one set of draws serves `p(x_T, x_S)` and `p(x_S)`, half from
-          `q(z | x_T, x_S)` and half from `q(z | x_S)`, weighed against the mixture of the two;
-          all from `q(z | x_P)` with `proposal`. The estimate of a probability (of a class) is
-          never above 1.
-        - With `given_proposal` it is the difference of two estimates with draws of their own,
+        - By default the same samples estimate `p(x_T, x_S)` and `p(x_S)`: half from `q(z | x_T,
+          x_S)` and half from `q(z | x_S)`, with weights relative to their mixture, or all from `q(z
+          | x_P)` if there is a `proposal`. The estimated probability of a class is never above 1.
+        - With `given_proposal` it is the difference of two estimates from separate samples,
           `log p(x_T, x_S) - log p(x_S)`, as in the paper's Table 2
           (`given_proposal=()`, the prior). Errors of the two add up, and the difference for a
           class can be above 0.
-        - Of a model with conditions (a CVAE) it is the call's estimate of `log p(x_T)`.
+        - For a model with conditions (a CVAE), S must be the conditions, and the estimate is that
+          of a call.
 
-        A warning is logged as for a call.
+        Warnings are logged as for a call.
 
         Args:
             batch: `{"x": ..., "mask": ...}`.
             target: T.
-            given: S, apart from T.
-            proposal: P, whose posterior proposes all draws; with a `given_proposal` those for
-                `log p(x_T, x_S)` (default: T and S). The prior if empty.
-            given_proposal: The same for a separate estimate of `log p(x_S)`.
-            seed: A number, or two.
+            given: S, without a modality of T.
+            proposal: P, whose posterior proposes all samples; with a `given_proposal` only those
+                for `log p(x_T, x_S)` (default: T and S). The prior if empty.
+            given_proposal: The proposal's modalities for a separate estimate of `log p(x_S)`.
+            seed: An integer, or two.
 
         Returns:
             An `Estimate`; for a difference see `Estimate.minus`.
@@ -184,6 +189,7 @@ class ImportanceSampler:
     def _check_conditional(
         self, target: Names, given: Names, proposal: Names | None, given_proposal: Names | None
     ) -> None:
+        """Checks the names of a conditional likelihood."""
         check_question(self.model, target, given)
         if not given:
             raise UserError(
@@ -195,7 +201,7 @@ class ImportanceSampler:
                 check_known(what, names, self.model.modalities)
 
     def _warn(self, question: Question, found: Estimate) -> None:
-        """Logs, once for each question, that effective sample sizes are small."""
+        """Logs a warning, once for each question, if effective sample sizes are small."""
         sizes = found.effective_sample_size.numpy()
         few = min(FEW_EFFECTIVE_SAMPLES, self.num_samples / 2)
         number = int((sizes < few).sum())

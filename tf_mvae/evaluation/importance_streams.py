@@ -1,4 +1,4 @@
-"""Sums of importance weights of a model, chunk by chunk, from compiled parts."""
+"""Sums of a model's importance weights, computed chunk by chunk by compiled functions."""
 
 import functools
 import math
@@ -19,17 +19,17 @@ from tf_mvae.samplers import LatentSampler
 
 __all__ = ["ImportanceStreams"]
 
-_BLOCKS = 100  # of draws, for the jackknife
+_BLOCKS = 100  # blocks of samples in the jackknife
 
 Arrays = Mapping[str, tf.Tensor]
 Names = Sequence[str]
 
 
 class ImportanceStreams:
-    """A model's draws, weights and their sums, for any target and any proposal.
+    """Samples latents and sums their importance weights, for any target and any proposal.
 
-    Networks run outside XLA, whose matrix products and convolutions are slower on a CPU; XLA
-    fuses the rest. Each part is traced once (a batch size), whatever the target.
+    Networks run without XLA, whose matrix products and convolutions are slower on a CPU; XLA fuses
+    the rest. Each function is traced once per batch size, for all targets.
     """
 
     def __init__(
@@ -40,14 +40,14 @@ class ImportanceStreams:
         jit_compile: bool = True,
         proposal: LatentSampler | None = None,
     ):
-        """Prepares the parts; see `ImportanceSampler`.
+        """Makes the functions; they are traced at their first call. See `ImportanceSampler`.
 
         Args:
             model: The model.
-            num_samples: The number of samples an example.
-            max_rows: The most rows that are decoded at a time, at least one an example.
+            num_samples: The number of samples per example.
+            max_rows: The largest number of rows to decode at a time, at least one per example.
             jit_compile: Whether XLA compiles densities and sums.
-            proposal: A sampler of the latent that proposes half of the draws.
+            proposal: A latent sampler that proposes half of the samples.
         """
         if proposal is not None:
             model.check_sampler(proposal)
@@ -69,7 +69,7 @@ class ImportanceStreams:
     def marginal(
         self, x: Arrays, mask: Arrays, target: Names, proposal: Names, seed: tf.Tensor
     ) -> Estimate:
-        """Estimates `log p(x_T)` with draws from `q(z | x_P)`, or that and the sampler.
+        """Estimates `log p(x_T)` with samples from `q(z | x_P)`, or from that and the sampler.
 
         Args:
             x: All modalities and covariates by name, `[batch, *event_shape]`.
@@ -83,12 +83,13 @@ class ImportanceStreams:
         asked = masks_of(mask, target, modalities)
 
         def add(index, chunk, count, sums):
+            # z: [chunk * proposal, batch, latent]; log p(z) / q(z): [chunk * proposal, batch].
             z, log_weight = self._draw(posteriors, chunk_seed(seed, index), chunk)
             log_weight = self._add_log_likelihood(log_weight, z, prepared, asked, target)
             return self._add(sums, log_weight, tf.constant(float(count * each)))
 
         each, size = len(posteriors), len(posteriors[0].mean())
-        steps = math.ceil(self._num_samples / each)
+        steps = math.ceil(self._num_samples / each)  # samples per proposal
         sums, path, points = self._stream(
             add, LogWeightSums.nothing(size), LogWeightSums.mean_log, steps, each * size
         )
@@ -110,16 +111,16 @@ class ImportanceStreams:
         proposals: Sequence[Names],
         seed: tf.Tensor,
     ) -> Estimate:
-        """Estimates `log p(x_T | x_S)` with the same draws for numerator and denominator.
+        """Estimates `log p(x_T | x_S)` with the same samples for numerator and denominator.
 
-        A step takes one draw from each proposal's posterior.
+        A step takes one sample from each proposal's posterior.
 
         Args:
             x: All modalities and covariates by name, `[batch, *event_shape]`.
             mask: Their masks.
             target: T.
             given: S.
-            proposals: Subsets whose posteriors propose as many draws each.
+            proposals: Subsets whose posteriors propose equally many samples.
             seed: Two integers.
         """
         modalities, prepared = self._model.modalities, self._prepare(x, mask)
@@ -137,6 +138,7 @@ class ImportanceStreams:
             log_weight = self._add_log_likelihood(log_weight, z, prepared, known, given)
             log_target = tf.zeros_like(log_weight)
             log_target = self._add_log_likelihood(log_target, z, prepared, asked, target)
+            # The samples of one step are in the same block of the jackknife.
             block = tf.repeat((tf.range(chunk) + index * chunk) % blocks, each)
             number = tf.constant(float(count * each))
             return self._add_ratio(sums, log_weight, log_target, part, number, block)
@@ -166,7 +168,7 @@ class ImportanceStreams:
         return tf.function(log_likelihood, autograph=False)
 
     def _proposals(self, x: Arrays, mask: Arrays) -> list[Posterior]:
-        """Returns what proposes latents given what is present, `[batch]` each."""
+        """Returns the proposals given the observed modalities, `[batch]` each."""
         proposals = [self._model._infer(x, mask)]
         if self._proposal is not None:
             proposals.append(self._proposal.of(self._model._context(x, mask)))
@@ -180,7 +182,19 @@ class ImportanceStreams:
     def _stream(
         self, add: Callable, sums: Any, value: Callable, steps: int, rows: int
     ) -> tuple[Any, tf.Tensor, tf.Tensor]:
-        """Adds up chunks of steps of so many rows; returns sums, estimates on the way, steps."""
+        """Sums over all steps, chunk by chunk.
+
+        Args:
+            add: Adds a chunk to sums; takes the chunk's index, its size, how many of its steps
+                count, and the sums.
+            sums: The sums over no steps.
+            value: The estimate of some sums.
+            steps: The number of steps.
+            rows: The number of rows to decode per step.
+
+        Returns:
+            The sums, the estimate after each chunk, and the number of steps after each chunk.
+        """
         chunk, number = (int(n) for n in chunk_sizes(steps, rows, self._max_rows))
         path = []
 
@@ -199,7 +213,7 @@ class ImportanceStreams:
     def _add_log_likelihood(
         self, total: tf.Tensor, z: tf.Tensor, prepared: Arrays, mask: Arrays, names: Names
     ) -> tf.Tensor:
-        """Adds `log p(x_i | z)` of what is named and present, `[chunk, batch]`."""
+        """Adds `log p(x_i | z)` of named and observed modalities, `[chunk, batch]`."""
         for modality in self._model.targets:
             if not {modality.name, *modality.column_names}.isdisjoint(names):
                 name = modality.name

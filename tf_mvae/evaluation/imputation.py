@@ -1,12 +1,14 @@
-"""How well a model fills cells of a table that it does not see, and how well it knows that."""
+"""Imputation of held-out cells of a table: errors, coverage of intervals, calibration."""
 
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
+from tf_mvae.data.survival_columns import event_columns
 from tf_mvae.data.tables import Table
 from tf_mvae.errors import UserError
+from tf_mvae.evaluation.concordance import concordance
 from tf_mvae.evaluation.imputation_baselines import fit_baselines
 from tf_mvae.evaluation.imputation_calibration import (
     PROBABILITIES,
@@ -19,6 +21,7 @@ from tf_mvae.evaluation.registry import analysis
 from tf_mvae.evaluation.run import Run
 from tf_mvae.evaluation.settings import Settings
 from tf_mvae.evaluation.statistics import mean_and_error
+from tf_mvae.settings import Setting
 
 __all__ = ["analyze", "held_out", "without_modality"]
 
@@ -28,25 +31,26 @@ _MOST_ROUNDS, _ENOUGH_ROWS = 10, 1500
 
 
 def held_out(table: Table, fraction: float = _FRACTION, seed: int = 0) -> tuple[Table, Any]:
-    """Returns a table without random observed cells, and where these were.
+    """Removes random observed cells from a table.
 
     A row keeps at least one cell.
 
     Args:
         table: The table.
-        fraction: Of the observed cells of the schema's columns.
-        seed: The choice is a function of it.
+        fraction: The fraction of observed cells of the schema's columns to remove.
+        seed: The seed of the random choice.
 
     Returns:
-        The table with more gaps, and a bool data frame of its columns, true at what was taken.
+        The table with removed cells missing, and a bool data frame of its columns, true for removed
+        cells.
     """
     frame = table.frame[list(table.schema.columns)]
-    observed = frame.notna()
+    observed = ~table.schema.missing_cells(table.frame)
     rng = np.random.default_rng([seed, 23])
     draw = np.where(observed, rng.uniform(size=frame.shape), np.inf)
     taken = draw < fraction
     kept = observed.to_numpy() & ~taken
-    # The cell with the largest number stays where all would go.
+    # A row that would lose all its cells keeps the one with the largest number.
     last = np.where(observed, draw, -np.inf).argmax(axis=1)
     empty = ~kept.any(axis=1)
     taken[empty, last[empty]] = False
@@ -55,14 +59,17 @@ def held_out(table: Table, fraction: float = _FRACTION, seed: int = 0) -> tuple[
 
 
 def without_modality(table: Table, name: str) -> tuple[Table, Any]:
-    """Returns a table without a modality in the rows that have something else, as `held_out`.
+    """Removes a modality from a table, in all rows with another observed modality.
 
     Args:
         table: The table.
         name: The modality.
+
+    Returns:
+        As `held_out`.
     """
     frame = table.frame[list(table.schema.columns)]
-    observed = frame.notna()
+    observed = ~table.schema.missing_cells(table.frame)
     own = [column.name for column in table.schema.of(name)]
     taken = observed & False
     others = observed.drop(columns=own).any(axis=1)
@@ -71,46 +78,61 @@ def without_modality(table: Table, name: str) -> tuple[Table, Any]:
 
 
 def _without(table: Table, frame: Any, taken: Any) -> Table:
-    """Returns a table without what is taken from its modalities' columns."""
-    holes = frame.mask(taken)
-    for name in table.schema.covariates:
+    """Returns a table without the cells that `taken` marks; covariates stay."""
+    holes = frame.mask(taken).copy()  # of one block: columns are added to many blocks slowly
+    for name in [*table.schema.covariates, *event_columns(table.schema)]:
         holes[name] = table.frame[name].array
     return Table(holes, table.schema)
+
+
+WHOLE_MODALITIES = Setting(
+    "whole_modalities", True, "Whether complete modalities are held out too, one by one."
+)
 
 
 @analysis(
     "imputation",
     "cells of a table that are held out, compared with simple guesses and scikit-learn's imputers",
     num_samples=200,
+    settings=(WHOLE_MODALITIES,),
 )
 def analyze(run: Run, settings: Settings) -> dict[str, Any]:
     """Holds out a fifth of a table's observed cells and fills them; the `imputation` analysis.
 
-    Of fewer than 1,500 rows that is done up to ten times, with other cells each time.
+    With fewer than 1,500 rows this is repeated up to ten times, with different cells each time.
+    Then, if there are several modalities and `--nowhole_modalities` is not given, each complete
+    modality (of the first 8) is held out from the rows with another observed modality.
 
-    Then, if there are several modalities, each of them (of more than 8 the first) is held out as a
-    whole from the rows that have another one.
+    The error of numbers is the root mean square in units of the column's standard deviation over
+    the training rows; the error of classes is the fraction of wrong ones. Both are averaged over
+    columns. They are compared with the mean (for classes: the most frequent class) and with
+    scikit-learn's `IterativeImputer` (ridge regressions, and random forests of 20 trees in 3
+    rounds) and `KNNImputer` (5 neighbours), fitted to the training rows with one-hot classes.
+    `tf_mvae.evaluation.imputation_calibration` measures the coverage of central intervals and the
+    probability integral transform of held-out numbers, and the calibration error of classes.
 
-    Errors of numbers are root mean squares in units of the column's standard deviation over the
-    training rows, and those of classes the fraction that is wrong, both averaged over columns. They
-    are compared with the mean (of classes the most frequent one) and with scikit-learn's
-    `IterativeImputer` (with ridge regressions, and with random forests of 20 trees in 3 rounds) and
-    `KNNImputer` (5 neighbours), fitted to the training rows with classes one-hot. Of held-out
-    numbers `tf_mvae.evaluation.imputation_calibration` has the coverage of central intervals and
-    the histogram of the probability integral transform, of classes the calibration error.
+    Survival times are among neither: of them the results have `tf_mvae.evaluation.concordance`,
+    which censored times are part of. The other imputers take these for times of events.
 
     Raises:
         UserError: The data are not a table, a model needs something given, or scikit-learn is not
             installed.
     """
     if run.model.conditions:
-        raise UserError("--analysis=imputation is for models without conditions; not for a cvae")
+        raise UserError(
+            "--analysis=imputation is for models without conditions, so not for a cvae; choose "
+            "another --analysis"
+        )
     train, table = run.table("train"), run.table(settings.split)
     names = {modality.name for modality in run.model.modalities}
     if names != set(table.schema.modalities):
-        raise UserError("--analysis=imputation is for models of all of a table's modalities")
+        missing = ", ".join(sorted(set(table.schema.modalities) - names))
+        raise UserError(
+            "--analysis=imputation needs a model of all modalities of the table; this one has no "
+            f"{missing}"
+        )
     frame = table.frame.iloc[: settings.max_examples]
-    # Of a small table each row comes several times, without other cells each time.
+    # The rows of a small table are repeated, and lose different cells each time.
     times = max(1, min(_MOST_ROUNDS, _ENOUGH_ROWS // len(frame)))
     table = Table(frame.iloc[np.tile(np.arange(len(frame)), times)], table.schema)
     holes, taken = held_out(table, seed=settings.seed)
@@ -127,7 +149,7 @@ def analyze(run: Run, settings: Settings) -> dict[str, Any]:
         results |= coverage_curve(name, table, taken, own)
         results |= transform_histogram(name, table, taken, own, settings.seed)
     results |= class_calibration(table, taken, found.probabilities)
-    if len(names) > 1:
+    if len(names) > 1 and settings.value(WHOLE_MODALITIES):
         results |= _whole_modalities(run, train, Table(frame, table.schema), fill, settings)
     return results
 
@@ -139,7 +161,7 @@ def _whole_modalities(
     fill: Callable[[Table], dict[str, Any]],
     settings: Settings,
 ) -> dict[str, Any]:
-    """Returns errors and coverages of modalities that are held out one by one."""
+    """Returns errors and coverages of complete modalities that are held out one by one."""
     results: dict[str, Any] = {}
     names = list(table.schema.modalities)[:_MOST_MODALITIES]
     for modality in settings.progress(names, desc="modalities", total=len(names)):
@@ -161,12 +183,12 @@ def _whole_modalities(
 def _errors(
     name: str, train: Table, table: Table, taken: Any, estimates: Any
 ) -> dict[str, dict[str, Any]]:
-    """Returns the mean errors of numbers and of classes, over columns."""
+    """Returns the mean errors of numbers and of classes, over columns, and of times."""
     numbers, classes, cells, class_cells = [], [], 0, 0
     for column in table.schema.columns.values():
         chosen = taken[column.name].to_numpy()
-        if not chosen.any():
-            continue
+        if not chosen.any() or column.event is not None:
+            continue  # the error of a censored time is not known; see _concordances
         truth, guess = (f[column.name].to_numpy()[chosen] for f in (table.frame, estimates))
         if column.is_class:
             right = column.encode(table.frame[column.name])[chosen]
@@ -189,4 +211,22 @@ def _errors(
             "standard_error": error,
             "examples": class_cells,
         }
-    return found
+    return found | _concordances(name, table, taken, estimates)
+
+
+def _concordances(name: str, table: Table, taken: Any, estimates: Any) -> dict[str, dict[str, Any]]:
+    """Returns how well held-out survival times are ordered, the mean over such columns."""
+    found, cells = [], 0
+    for event, column in event_columns(table.schema).items():
+        chosen = taken[column.name].to_numpy()
+        frames = (table.frame[column.name], table.frame[event], estimates[column.name])
+        values = (np.asarray(values[chosen], np.float64) for values in frames)
+        pairs = concordance(*values)
+        if pairs is not None:
+            found.append(pairs[0])
+            cells += int(chosen.sum())
+    if not found:
+        return {}
+    value, error = mean_and_error(np.array(found))
+    entry = {"value": value, "standard_error": error, "examples": cells}
+    return {f"concordance of survival times, {name}": entry}

@@ -1,4 +1,4 @@
-"""How well a model knows how sure its imputations are: intervals, PIT, class probabilities."""
+"""Calibration of imputations: coverage of intervals, PIT, probabilities of classes."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -9,6 +9,7 @@ from tf_mvae.data.tables import Table
 from tf_mvae.evaluation.statistics import share
 
 __all__ = [
+    "LEVELS",
     "PROBABILITIES",
     "class_calibration",
     "coverage_curve",
@@ -16,25 +17,25 @@ __all__ = [
     "transform_histogram",
 ]
 
-_INTERVALS = (0.5, 0.8, 0.9)
+LEVELS = (0.5, 0.8, 0.9)
 _STEPS, _FINE = 20, 4
-# The ends of the central intervals of 5, 10, ... and 95 % are among them.
+# Quantiles to impute. They include the ends of the central intervals of 5, 10, ... and 95 %.
 PROBABILITIES = tuple(round(k / (_FINE * _STEPS), 4) for k in range(1, _FINE * _STEPS))
 
 Results = dict[str, dict[str, Any]]
 
 
 def coverages(name: str, table: Table, taken: Any, found: Any) -> Results:
-    """Returns the fractions of held-out numbers inside the intervals of 50, 80 and 90 %.
+    """Returns the fractions of held-out numbers inside their central 50, 80 and 90 % intervals.
 
     Args:
         name: The method, for the results' names.
-        table: What was observed.
-        taken: A bool data frame, true at what was held out.
+        table: The table with all observed cells.
+        taken: A bool data frame, true for held-out cells.
         found: An `ImputedTable` with the quantiles of `PROBABILITIES`.
     """
     results = {}
-    for level in _INTERVALS:
+    for level in LEVELS:
         inside, number = _inside(level, table, taken, found)
         if number:
             results[f"numbers inside the {level:.0%} interval, {name}"] = share(inside, number)
@@ -42,9 +43,9 @@ def coverages(name: str, table: Table, taken: Any, found: Any) -> Results:
 
 
 def coverage_curve(name: str, table: Table, taken: Any, found: Any) -> Results:
-    """Returns the mean difference between the levels of intervals and what is inside these.
+    """Returns the mean absolute difference between intervals' levels and their coverage.
 
-    The result has the `levels`, 5 to 95 %, and the `coverage` of each; see `coverages` for the
+    The result also has the `levels`, 5 to 95 %, and the `coverage` of each. See `coverages` for the
     arguments.
     """
     levels = [round(place / _STEPS, 3) for place in range(1, _STEPS)]
@@ -58,25 +59,24 @@ def coverage_curve(name: str, table: Table, taken: Any, found: Any) -> Results:
 
 
 def transform_histogram(name: str, table: Table, taken: Any, found: Any, seed: int) -> Results:
-    """Returns how far the probability integral transform is from uniform.
+    """Returns the distance of the probability integral transform (PIT) from uniform.
 
-    `u = P(X < x) + v P(X = x)` with a uniform v is uniform for a calibrated model (Czado, Gneiting
-    and Held, Biometrics 2009), here from quantiles. The value is the total
-    variation distance; `histogram` has the fraction of each twentieth. A hump in the middle is of
-    intervals that are too wide, a valley of ones that are too narrow. See `coverages` for the other
-    arguments.
+    For a calibrated model `u = P(X < x) + v P(X = x)` with uniform v is uniform (Czado, Gneiting
+    and Held, Biometrics 2009); here it is computed from quantiles. The value is the total variation
+    distance, and `histogram` has the fraction of u in each twentieth of [0, 1]. A maximum in the
+    middle means that intervals are too wide, a minimum that they are too narrow.
 
     Args:
-        name: The method.
-        table: What was observed.
-        taken: True at what was held out.
-        found: What was imputed.
-        seed: Seed of v.
+        name: The method, for the results' names.
+        table: The table with all observed cells.
+        taken: A bool data frame, true for held-out cells.
+        found: An `ImputedTable` with the quantiles of `PROBABILITIES`.
+        seed: The seed of v.
     """
     rng = np.random.default_rng([seed, 31])
     bins = [np.zeros([0], int)]
     for truth, quantiles in _numbers(table, taken, found):
-        # P(X < x) and P(X <= x), each in the middle between two of the probabilities.
+        # P(X < x) and P(X <= x), in steps of 1 / 80: halfway between two of the probabilities.
         below, reached = (quantiles < truth).sum(0) + 0.5, (quantiles <= truth).sum(0) + 0.5
         bins.append((rng.uniform(below, reached) / _FINE).astype(int))
     bins = np.concatenate(bins)
@@ -91,13 +91,15 @@ def transform_histogram(name: str, table: Table, taken: Any, found: Any, seed: i
 def class_calibration(table: Table, taken: Any, probabilities: Mapping[Any, Any]) -> Results:
     """Returns the expected calibration error of classes, over ten bins of confidence.
 
-    (Guo et al., ICML 2017.) The result has the mean `confidence`, the `accuracy` and the `number`
-    of the bins that hold something.
+        sum_b n_b / n |accuracy_b - confidence_b|
+
+    (Guo et al., ICML 2017.) Confidence is the largest probability of a cell. The result also has
+    the mean `confidence`, the `accuracy` and the `number` of cells of each bin that is not empty.
 
     Args:
-        table: What was observed.
-        taken: True at what was held out.
-        probabilities: By column, a data frame with a column a class.
+        table: The table with all observed cells.
+        taken: A bool data frame, true for held-out cells.
+        probabilities: By column, a data frame with one column per class.
     """
     confidence, right = [np.zeros([0])], [np.zeros([0], bool)]
     for name, chances in probabilities.items():
@@ -123,11 +125,12 @@ def class_calibration(table: Table, taken: Any, probabilities: Mapping[Any, Any]
 
 
 def _entry(value: float, examples: int, **more: Any) -> dict[str, Any]:
+    """Returns a result without a standard error."""
     return {"value": value, "standard_error": float("nan"), "examples": examples, **more}
 
 
 def _inside(level: float, table: Table, taken: Any, found: Any) -> tuple[int, int]:
-    """Returns how many held-out numbers are inside the central interval, and of how many."""
+    """Returns the number of held-out numbers inside the central interval, and their total."""
     low, high = (PROBABILITIES.index(round(p, 4)) for p in ((1 - level) / 2, (1 + level) / 2))
     inside = number = 0
     for truth, quantiles in _numbers(table, taken, found):
@@ -137,11 +140,11 @@ def _inside(level: float, table: Table, taken: Any, found: Any) -> tuple[int, in
 
 
 def _numbers(table: Table, taken: Any, found: Any) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Yields of each column of numbers what was held out and its quantiles, `[probability, n]`."""
+    """Yields held-out numbers `[n]` and their quantiles `[probability, n]`, column by column."""
     for column in table.schema.columns.values():
         chosen = taken[column.name].to_numpy()
-        if column.is_class or not chosen.any():
-            continue
+        if column.is_class or column.event is not None or not chosen.any():
+            continue  # whether a censored time is inside an interval is not known
         frames = (found.quantiles[p] for p in PROBABILITIES)
         quantiles = [np.asarray(f[column.name].to_numpy()[chosen], np.float64) for f in frames]
         yield (

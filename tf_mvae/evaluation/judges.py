@@ -1,4 +1,4 @@
-"""Judges of generated examples: what an image shows, and where it lies among others."""
+"""Judges of generated examples: networks that classify images, and give their features."""
 
 from collections.abc import Callable
 from typing import NamedTuple
@@ -13,11 +13,12 @@ _BATCH_SIZE = 500
 
 
 class Verdict(NamedTuple):
-    """What a judge says of some examples.
+    """The result of a judge.
 
     Attributes:
-        said: What each shows, `[examples, ...]` (`tf_mvae.evaluation.concepts`).
-        features: Where each lies, `[examples, features]`.
+        said: The predicted value of each example, `[examples, ...]`: a class, attributes or a
+            string (`tf_mvae.evaluation.concepts`).
+        features: The features of each example, `[examples, features]`.
     """
 
     said: np.ndarray
@@ -25,15 +26,20 @@ class Verdict(NamedTuple):
 
 
 class Judge:
-    """Says what images show, by a network that is trained on real ones.
+    """Predicts a property of images by a network that is trained on real images.
 
-    There is one for each modality and concept. Features are the inputs of the network's last
-    dense layer.
+    There is one judge for each pair of a modality and a concept. Features are the inputs of the
+    network's last dense layer.
 
     Example:
     ```python
-    judge = Judge(kept_classifier(run, image, label), lambda logits: np.argmax(logits, -1))
-    judge.predict(pictures), judge.features(pictures)
+    from tf_mvae.evaluation.judges import Judge
+
+    layers = [keras.layers.Flatten(), keras.layers.Dense(16, "relu"), keras.layers.Dense(10)]
+    network = keras.Sequential([keras.Input([28, 28, 1]), *layers])
+    judge = Judge(network, lambda logits: np.argmax(logits, -1))
+    judge.predict(images)  # [20]
+    judge.features(images)  # [20, 16]
     ```
     """
 
@@ -41,8 +47,9 @@ class Judge:
         """Makes a judge of a trained network.
 
         Args:
-            network: From prepared data, `[batch, *event_shape]`, to outputs, with a dense layer.
-            decide: From the outputs to what an example shows, `[batch, ...]`.
+            network: A network from prepared data, `[batch, *event_shape]`, to outputs; its last
+                dense layer's inputs are the features.
+            decide: A function from outputs to predicted values, `[batch, ...]`.
         """
         dense = [layer for layer in network.layers if isinstance(layer, keras.layers.Dense)]
         self._decide = decide
@@ -52,7 +59,7 @@ class Judge:
         )
 
     def __call__(self, values: np.ndarray) -> Verdict:
-        """Judges prepared examples.
+        """Predicts values and features of prepared examples.
 
         Args:
             values: `[examples, *event_shape]`, such as pixels in [0, 1].
@@ -66,9 +73,9 @@ class Judge:
         return Verdict(np.concatenate(said), np.concatenate(features))
 
     def predict(self, values: np.ndarray) -> np.ndarray:
-        """Returns what each example shows; see `Verdict`."""
+        """Returns the predicted value of each example; see `Verdict.said`."""
         return self(values).said
 
     def features(self, values: np.ndarray) -> np.ndarray:
-        """Returns where each example lies; see `Verdict`."""
+        """Returns the features of each example; see `Verdict.features`."""
         return self(values).features

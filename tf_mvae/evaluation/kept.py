@@ -1,4 +1,4 @@
-"""Networks that an evaluation trains, kept in files."""
+"""Networks that an evaluation trains, saved in files for later evaluations."""
 
 import pathlib
 from collections.abc import Callable, Sequence
@@ -17,14 +17,15 @@ def kept_network(
     output_shape: Sequence[int],
     make: Callable[[], keras.Model],
 ) -> keras.Model:
-    """Loads a network from a file, or makes it and writes the file, whole or not at all.
+    """Loads a network from a file, or trains it and writes the file.
 
-    A file that cannot be read or does not fit is made again, and said so.
+    The file is written atomically. If it cannot be read, or its network has other shapes, a warning
+    is logged and the network is trained again.
 
     Args:
         path: The `.keras` file.
-        input_shape: Of one example.
-        output_shape: Of one example.
+        input_shape: The shape of one example's input.
+        output_shape: The shape of one example's output.
         make: Makes and trains the network.
     """
     if path.exists():

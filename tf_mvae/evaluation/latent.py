@@ -1,4 +1,4 @@
-"""What the posterior's mean says of the class: of everything, and of each subset."""
+"""How well the class can be predicted from posterior means, for each subset of modalities."""
 
 from typing import Any
 
@@ -29,13 +29,13 @@ _PROBE, _CLUSTERS = "linear probe", "k-means, adjusted Rand index"
     num_samples=1,
 )
 def analyze(run: Run, settings: Settings) -> dict[str, Any]:
-    """Measures how the class shows in posterior means; the `latent` analysis.
+    """Measures how well posterior means separate the classes; the `latent` analysis.
 
-    A linear probe learns from 10,000 random training examples and predicts the classes of the
-    evaluated split (10,000 at most). k-means with as many clusters as there are classes sees the
-    evaluated split alone. Both see the mean of `q(z | S)` for each subset S without the class,
-    also that of everything. Useless latents: the most frequent class, and standard normal noise
-    of the latent's size.
+    The inputs are the means of `q(z | S)` for each subset S without the class, including all
+    modalities. A linear probe is fitted to 10,000 random training examples, and its accuracy is
+    measured on the evaluated split (at most 10,000 examples). k-means with as many clusters as
+    classes is fitted to the evaluated split, and compared with the classes by the adjusted Rand
+    index. For comparison: the most frequent class, and latents of standard normal noise.
 
     Raises:
         UserError: The examples have no class, or the model has conditions.
@@ -70,8 +70,8 @@ def posterior_means(
     Args:
         model: The model.
         examples: Real examples.
-        subset: S.
-        settings: `batch_size`.
+        subset: S, the given modalities.
+        settings: The settings of the evaluation; `batch_size` is used.
     """
     mask = {name: examples.mask[name] for name in subset.names}
     parts = []
@@ -83,22 +83,25 @@ def posterior_means(
 
 
 def _class_of(run: Run) -> Concept:
-    """Returns the class that latents are compared with."""
+    """Returns the class to predict: a modality, or a class of the data set."""
     if run.model.conditions:
         raise UserError(
-            f"--analysis=latent needs a posterior of every subset; {run.config.model} has none"
+            f"--analysis=latent needs a posterior of every subset, and {run.config.model} has none;"
+            " choose another --analysis"
         )
     for modality in run.model.modalities:
         if modality.likelihood.is_categorical and not modality.mask_shape:
             return Concept(modality)
     found = outside_class(run)
     if found is None:
-        raise UserError("--analysis=latent needs examples that have a class; leave it out")
+        raise UserError(
+            "--analysis=latent needs examples that have a class; choose another --analysis"
+        )
     return found
 
 
 class _Scores:
-    """Scores latents of the same examples, and keeps how large they are."""
+    """Scores different latents of the same examples."""
 
     def __init__(self, concept: Concept, test: Examples, training: Examples, seed: int):
         self._concept, self._seed = concept, seed
@@ -107,7 +110,7 @@ class _Scores:
         self.latent_size = 0
 
     def of(self, row: str, training: np.ndarray, test: np.ndarray) -> dict[str, Any]:
-        """Scores latents, `[examples, latent]`."""
+        """Scores latents of training and evaluated examples, `[examples, latent]` each."""
         self.latent_size = test.shape[1]
         said = linear_probe(training, self._training, test, self._number)
         clusters = k_means(test, min(self._number, len(test)), self._seed)
@@ -129,6 +132,7 @@ class _Scores:
         return self._probe("useless: most frequent", said)
 
     def _probe(self, row: str, said: np.ndarray) -> dict[str, Any]:
+        """Returns the accuracy of predicted classes, `[examples]`."""
         right = share((said == self._true).sum(), len(said))
         return {f"{row}: {_PROBE}": self._cell(right, row, _PROBE)}
 

@@ -1,8 +1,9 @@
-"""How well latents show a class: a linear probe, and clusters compared with classes."""
+"""Metrics of how well latents separate classes: a linear probe, and clusters."""
 
 import numpy as np
 import tensorflow as tf
-import tensorflow_probability as tfp
+
+from tf_mvae.distributions.tfp import minimize
 
 __all__ = ["adjusted_rand_index", "k_means", "linear_probe"]
 
@@ -14,27 +15,31 @@ _STARTS, _ROUNDS = 5, 100
 def linear_probe(
     latents: np.ndarray, classes: np.ndarray, others: np.ndarray, num_classes: int
 ) -> np.ndarray:
-    """Fits multinomial logistic regression to latents, and predicts the classes of others.
+    """Fits multinomial logistic regression to latents, and predicts the classes of other latents.
 
-        mean_i -log softmax(W z_i + b)[class_i] + 1e-3 / 2 |W|^2
+        loss = mean_i -log softmax(W z_i + b)[class_i] + 1e-3 / 2 |W|^2
 
-    Latents are standardised first, with the moments of those that it learns from. The loss is
-    convex and is minimised by L-BFGS, so that nothing depends on a seed.
+    Latents are first standardised with the mean and the standard deviation of the training latents.
+    The loss is convex, and L-BFGS minimises it, so the result does not depend on a seed.
 
     Args:
-        latents: To learn from, `[examples, latent]`.
-        classes: Theirs, integers `[examples]`.
-        others: `[other examples, latent]`.
-        num_classes: How many classes there are.
+        latents: Training latents, `[examples, latent]`.
+        classes: Their classes, integers `[examples]`.
+        others: Latents to classify, `[other examples, latent]`.
+        num_classes: The number of classes.
 
     Returns:
-        The most probable classes of the others, integers `[other examples]`.
+        The most probable classes of `others`, integers `[other examples]`.
 
     Example:
 
     ```python
-    said = linear_probe(z_train, label_train, z_test, 10)
-    accuracy = np.mean(said == label_test)
+    from tf_mvae.evaluation.latent_metrics import linear_probe
+
+    classes = np.arange(100) % 2
+    z = np.random.default_rng(0).normal(classes[:, np.newaxis], 0.1, [100, 3])
+    said = linear_probe(z[:50], classes[:50], z[50:], num_classes=2)
+    accuracy = np.mean(said == classes[50:])  # 1.0
     ```
     """
     mean, deviation = latents.mean(axis=0), latents.std(axis=0)
@@ -54,32 +59,26 @@ def _fit(z: tf.Tensor, classes: tf.Tensor, num_classes: int) -> tf.Tensor:
     rows = tf.shape(z)[1]
     decay = tf.concat([tf.fill([rows - 1, 1], tf.constant(_DECAY, z.dtype)), [[0.0]]], 0)
 
-    def loss_and_gradient(flat: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        def loss(flat):
-            weights = tf.reshape(flat, [rows, num_classes])
-            logits = z @ weights
-            losses = tf.nn.sparse_softmax_cross_entropy_with_logits(classes, logits)
-            return tf.reduce_mean(losses) + 0.5 * tf.reduce_sum(decay * weights**2)
-
-        return tfp.math.value_and_gradient(loss, flat)
+    def loss(flat: tf.Tensor) -> tf.Tensor:
+        weights = tf.reshape(flat, [rows, num_classes])
+        losses = tf.nn.sparse_softmax_cross_entropy_with_logits(classes, z @ weights)
+        return tf.reduce_mean(losses) + 0.5 * tf.reduce_sum(decay * weights**2)
 
     start = tf.zeros([rows * num_classes], z.dtype)
-    found = tfp.optimizer.lbfgs_minimize(
-        loss_and_gradient, start, tolerance=1e-6, max_iterations=_PROBE_STEPS
-    )
-    return tf.reshape(found.position, [rows, num_classes])
+    found = minimize(loss, start, tolerance=1e-6, steps=_PROBE_STEPS)
+    return tf.reshape(found, [rows, num_classes])
 
 
 def k_means(values: np.ndarray, number: int, seed: int = 0) -> np.ndarray:
-    """Returns the clusters of values: Lloyd's algorithm from k-means++, the best of five starts.
+    """Assigns values to clusters by Lloyd's algorithm, the best of five k-means++ starts.
 
     Args:
         values: `[examples, latent]`.
-        number: How many clusters, at most as many as examples.
-        seed: Of the starts.
+        number: The number of clusters, at most that of examples.
+        seed: The seed of the starts.
 
     Returns:
-        Integers below `number`, `[examples]`.
+        The cluster of each example, integers below `number`, `[examples]`.
     """
     values = np.asarray(values, np.float64)
     rng = np.random.default_rng([seed, 53])
@@ -88,15 +87,18 @@ def k_means(values: np.ndarray, number: int, seed: int = 0) -> np.ndarray:
 
 
 def adjusted_rand_index(one: np.ndarray, other: np.ndarray) -> float:
-    """Returns how far two partitions agree: 1 if they are the same, 0 on average if random.
+    """Returns the adjusted Rand index of two partitions: 1 if equal, 0 on average if random.
 
-    (Hubert and Arabie, *Comparing partitions*, Journal of Classification 1985.) Of all pairs of
-    examples it counts those that are together in both, less what is expected of random partitions
-    of the same sizes. Two partitions without any freedom (all together, or all apart) agree fully.
+        (n_both - e) / ((n_1 + n_2) / 2 - e),   e = n_1 n_2 / n
+
+    with the number `n` of pairs of examples, and the numbers of pairs in the same part of the first
+    partition, of the second one, and of both (Hubert and Arabie, *Comparing partitions*, Journal of
+    Classification 1985). If both partitions have a single part, or parts of one example only, the
+    index is 1.
 
     Args:
         one: Clusters or classes, integers `[examples]`.
-        other: Likewise.
+        other: Clusters or classes of the same examples, integers `[examples]`.
     """
     table = np.zeros([one.max() + 1, other.max() + 1])
     np.add.at(table, (one, other), 1)
@@ -111,13 +113,13 @@ def adjusted_rand_index(one: np.ndarray, other: np.ndarray) -> float:
 
 
 def _starts(values: np.ndarray, number: int, rng: np.random.Generator) -> np.ndarray:
-    """Draws centres, each with a probability proportional to its squared distance to the others."""
+    """Chooses centres by k-means++: with probability proportional to the squared distance."""
     centres = [values[rng.integers(len(values))]]
     nearest = np.full(len(values), np.inf)
     for _ in range(number - 1):
         nearest = np.minimum(nearest, np.square(values - centres[-1]).sum(axis=1))
         total = nearest.sum()
-        weights = nearest / total if total > 0 else None  # all values are centres already
+        weights = nearest / total if total > 0 else None  # uniform if all values are centres
         centres.append(values[rng.choice(len(values), p=weights)])
     return np.stack(centres)
 
@@ -127,6 +129,7 @@ def _lloyd(values: np.ndarray, centres: np.ndarray) -> tuple[float, np.ndarray]:
     squares = np.einsum("ij,ij->i", values, values)
     before = None
     for _ in range(_ROUNDS):
+        # |v - c|^2 = |v|^2 - 2 v c + |c|^2, [examples, clusters].
         distances = squares[:, np.newaxis] - 2 * values @ centres.T + np.square(centres).sum(axis=1)
         clusters = distances.argmin(axis=1)
         if before is not None and (clusters == before).all():

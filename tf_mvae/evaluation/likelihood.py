@@ -1,4 +1,4 @@
-"""Log-likelihoods and the variance of importance weights, as analyses of a run."""
+"""The analyses of log-likelihoods and of the variance of importance weights."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -25,19 +25,25 @@ __all__ = ["analyze", "analyze_variance", "estimate"]
 
 _MEMORY = "likelihood"
 
-# Seeds of estimates with shared draws, apart from those of one likelihood.
+# Seeds of estimates with shared samples differ from those of single likelihoods.
 _SHARED_STREAM = 24
 
 
 class _Part(NamedTuple):
-    """One likelihood, with a proposal: what a question is answered from."""
+    """One likelihood with its proposal, from which questions are answered."""
 
     target: tuple[str, ...]
     proposal: tuple[str, ...]
 
 
 class _Plan(NamedTuple):
-    """How a question is answered: from one part, two of them, or from shared draws."""
+    """How a question is answered.
+
+    Attributes:
+        whole: The likelihood of the target (of target and given, for a conditional likelihood).
+        condition: The likelihood of the given modalities; None if the question has none.
+        shared: Whether the same samples are used for both.
+    """
 
     whole: _Part
     condition: _Part | None
@@ -47,28 +53,32 @@ class _Plan(NamedTuple):
 def estimate(
     sampler: ImportanceSampler, batches: Any, questions: Sequence[Question], seed: int = 0
 ) -> dict[Question, dict[str, Any]]:
-    """Estimates log-likelihoods over a data set.
+    """Estimates mean log-likelihoods over a data set.
 
-    What several questions need is estimated once. An example counts for a question if all of
-    its modalities are present (of a group that is named as a whole, one member or more).
-    Conditional likelihoods have the estimator that `ImportanceSampler.conditional` describes:
-    the same draws for both sides of the ratio, or the difference of two estimates where a
-    question has a `given_proposal`.
+    Likelihoods that several questions need are computed once. An example counts for a question if
+    all modalities of the question are observed (at least one member of a group). Conditional
+    likelihoods are estimated as `ImportanceSampler.conditional` describes: with the same samples
+    for numerator and denominator, or as the difference of two estimates if the question has a
+    `given_proposal`.
 
     Args:
-        sampler: The model's sampler.
+        sampler: The importance sampler of the model.
         batches: Batches of `{"x": ..., "mask": ...}`.
-        questions: What to estimate.
-        seed: Of the samples; a batch's draws depend on its place.
+        questions: The likelihoods to estimate.
+        seed: The seed of the samples; a batch's samples also depend on its index.
 
     Returns:
-        By question: `value`, the mean over the examples in nats, its `standard_error` (of
-        the mean, over examples), `sampling_error` (of the mean, from the importance
-        samples alone), mean `effective_sample_size` and `log_weight_variance`, the number
-        of `examples`, the fraction of them whose effective sample size is below 10
-        (`few_effective_samples`), `path` (mean estimate after so many samples), and what was
-        asked; for a conditional likelihood also its `estimator`, `'shared draws'` or
-        `'difference'`.
+        By question:
+
+        - `value`: the mean over examples, in nats;
+        - `standard_error`: of the mean, from the spread over examples;
+        - `sampling_error`: of the mean, from importance sampling only;
+        - `effective_sample_size` and `log_weight_variance`: means over examples;
+        - `few_effective_samples`: the fraction of examples with an effective sample size below 10;
+        - `examples`: the number of examples;
+        - `path`: mean estimates from the first samples only, and their numbers;
+        - `target`, `given`, `proposal`, `num_samples`; for a conditional likelihood also its
+          `estimator`, `'shared draws'` or `'difference'`.
 
     Raises:
         UserError: A question does not fit the model, or no example fits a question.
@@ -90,11 +100,11 @@ def estimate(
 def _collect(
     sampler: ImportanceSampler, batches: Any, plans: Mapping[Question, _Plan], seed: int
 ) -> tuple[dict[Any, dict[str, Any]], dict[str, np.ndarray]]:
-    """Estimates what plans need, each part once.
+    """Computes the estimates that plans need, each once.
 
     Returns:
-        Every example's estimates, by part or by question with shared draws, and which examples
-        have what, by name.
+        Every example's estimates, by part or by question with shared samples; and which examples
+        have which modality observed, by name.
     """
     parts = sorted({p for plan in plans.values() for p in plan[:2] if p}, key=str)
     shared = [question for question, plan in plans.items() if plan.shared]
@@ -104,7 +114,8 @@ def _collect(
     for place, batch in enumerate(batches):
         size = len(next(iter(batch["x"].values())))
         masks.append(_presence(sampler.model, batch.get("mask") or {}, size))
-        for index, part in enumerate(parts):  # seeds are those of the difference
+        # The seed of a part does not depend on whether other questions share samples.
+        for index, part in enumerate(parts):
             if part in used:
                 own = [seed, place * len(parts) + index]
                 found[part].append(_arrays(sampler(batch, *part, seed=own)))
@@ -113,7 +124,7 @@ def _collect(
             result = sampler.conditional(batch, *question[:3], seed=own)
             found[question].append(_arrays(result))
     if not masks:
-        raise UserError("there are no examples to evaluate")
+        raise UserError("there are no examples to evaluate; choose another --split")
     present = {name: np.concatenate([m[name] for m in masks]) for name in masks[0]}
     return {key: _join(results) for key, results in found.items()}, present
 
@@ -126,11 +137,16 @@ def analyze(run: Run, settings: Settings) -> dict[str, Any]:
 
 @analysis("weight_variance", "variances of the log importance weights", num_samples=1000)
 def analyze_variance(run: Run, settings: Settings) -> dict[str, Any]:
-    """Returns the variance of the log importance weights; the `weight_variance` analysis.
+    """Measures the variance of the log importance weights; the `weight_variance` analysis.
 
-    Of each marginal and the joint likelihood (of a model with conditions, the conditional
-    one): how far the proposal is from the true posterior (0 if it is that), averaged over
-    examples (Wu and Goodman, NeurIPS 2018, Table 3).
+        Var_{z ~ q(z | x_P)} log (p(x_T | z) p(z) / q(z | x_P)),   in nats^2
+
+    is 0 if the proposal is the true posterior. It is averaged over examples, for each marginal and
+    the joint likelihood (for a model with conditions: the conditional likelihood). Wu and Goodman,
+    NeurIPS 2018, Table 3.
+
+    Raises:
+        UserError: All questions have a `--given`, and the model has no conditions.
     """
     chosen = [
         (question, result)
@@ -151,7 +167,7 @@ def analyze_variance(run: Run, settings: Settings) -> dict[str, Any]:
 
 
 def _estimates(run: Run, settings: Settings) -> dict[Question, dict[str, Any]]:
-    """Estimates once what both analyses look at."""
+    """Estimates all questions, once for both analyses of a run."""
     if _MEMORY not in settings.memory:
         model = run.model
         questions = [
@@ -170,7 +186,7 @@ def _estimates(run: Run, settings: Settings) -> dict[Question, dict[str, Any]]:
 
 
 def _separated(question: Question, names: tuple[str, ...] | None) -> Question:
-    """Returns a conditional question with the `given_proposal` that settings name."""
+    """Returns the question with the `given_proposal` of the settings, if it is conditional."""
     if names is None or not question.given:
         return question
     special = {("given",): question.given, ("prior",): ()}
@@ -178,7 +194,7 @@ def _separated(question: Question, names: tuple[str, ...] | None) -> Question:
 
 
 def _plan(model: BaseVAE, question: Question) -> _Plan:
-    """Returns how a question is answered, with names in the model's order."""
+    """Checks a question and returns its plan, with names in the model's order."""
     check_question(model, question.target, question.given)
     for field in ("proposal", "given_proposal"):
         check_known(field, getattr(question, field) or (), model.modalities)
@@ -204,7 +220,7 @@ def _plan(model: BaseVAE, question: Question) -> _Plan:
 
 
 def _estimator(question: Question, plan: _Plan) -> dict[str, Any]:
-    """Returns what is recorded of how a question was answered."""
+    """Returns the proposals and the estimator of a question, for the report."""
     if plan.condition is None:
         return {"proposal": list(plan.whole.proposal)}
     if not plan.shared:
@@ -217,7 +233,7 @@ def _estimator(question: Question, plan: _Plan) -> dict[str, Any]:
 
 
 def _presence(model: BaseVAE, mask: dict[str, Any], size: int) -> dict[str, np.ndarray]:
-    """Returns which examples have what, by name of a modality, a group or a member."""
+    """Returns whether each example is observed, by name of a modality, a group or a member."""
     found = {}
     for modality in model.modalities:
         there = np.asarray(mask.get(modality.name, np.ones(size))) > 0
@@ -236,10 +252,11 @@ def _arrays(result: Estimate) -> list[np.ndarray]:
 
 
 def _join(results: list[list[np.ndarray]]) -> dict[str, Any]:
+    """Concatenates the estimates of all batches; each is the fields of an `Estimate`."""
     names = ("value", "error", "size", "variance")
     joined = {name: np.concatenate([r[i] for r in results]) for i, name in enumerate(names)}
-    # The last batch may be smaller and have other chunks: its path is interpolated at the
-    # others' points.
+    # The last batch may be smaller, with chunks of another size: interpolate its path at the points
+    # of the other batches.
     points = results[0][5]
     paths = []
     for result in results:
@@ -251,7 +268,7 @@ def _join(results: list[list[np.ndarray]]) -> dict[str, Any]:
 
 
 def _answer(question: Question, plan: _Plan, joined: Mapping[Any, Any]) -> dict[str, Any]:
-    """Returns each example's estimate: shared draws, one likelihood, or the difference of two."""
+    """Returns each example's estimate: from shared samples, one likelihood, or two."""
     if plan.shared:
         return joined[question]
     whole = joined[plan.whole]
@@ -268,10 +285,11 @@ def _answer(question: Question, plan: _Plan, joined: Mapping[Any, Any]) -> dict[
 def _summary(
     question: Question, answer: Mapping[str, Any], present: Mapping[str, np.ndarray]
 ) -> dict[str, Any]:
+    """Averages each example's estimates over the examples that count; see `estimate`."""
     has = np.logical_and.reduce([present[name] for name in {*question.target, *question.given}])
     number = int(has.sum())
     if not number:
-        raise UserError(f"no example has all that {question} is about")
+        raise UserError(f"no example has all modalities of {question}; ask for other ones")
     value, error = mean_and_error(answer["value"][has])
     variance, variance_error = mean_and_error(answer["variance"][has])
     sizes = answer["size"][has]

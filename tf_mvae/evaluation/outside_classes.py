@@ -1,4 +1,4 @@
-"""Classes of examples that are no modality of the model, such as the digit that images show."""
+"""Classes of a data set that are not a modality of the model, such as the digit of PolyMNIST."""
 
 import tensorflow as tf
 
@@ -17,12 +17,12 @@ _NAME = "label"
 
 
 class OutsideClass(Concept):
-    """A class that the run's experiment knows and that its model has no modality of."""
+    """A class that the run's experiment has for each example, but the model as no modality."""
 
     is_modality = False
 
     def __init__(self, run: Run):
-        """Reads the classes' names.
+        """Takes the classes' names from a run's experiment.
 
         Args:
             run: A run whose experiment has `labels`.
@@ -32,12 +32,16 @@ class OutsideClass(Concept):
         self._run = run
 
     def judge(self, run: Run, settings: Settings, image: Modality) -> Judge:
-        """Returns a judge that is trained on the training split's classes; see `Concept`."""
+        """Returns a judge trained on the classes of the training split; see `Concept.judge`."""
         train = self.add_to_split("train")
         return Judge(kept_classifier(run, image, self.modality, train), self.said)
 
     def add_to_split(self, name: str) -> Split:
-        """Returns a split's examples with the class among their parts, under `name`."""
+        """Returns a split's examples with the class added to their data, under `self.name`.
+
+        Args:
+            name: The split's name.
+        """
 
         def add(example, label):
             return {**example, "x": {**example["x"], self.name: label}}
@@ -47,12 +51,12 @@ class OutsideClass(Concept):
     def add_to_batches(
         self, batches: tf.data.Dataset, split: str, batch_size: int
     ) -> tf.data.Dataset:
-        """Returns batches with the class among their parts.
+        """Returns batches with the class added to their data, under `self.name`.
 
         Args:
-            batches: Batches of the split's first examples in their order.
+            batches: Batches of the split's first examples, in their order.
             split: The split's name.
-            batch_size: Examples a batch; the last may be smaller.
+            batch_size: Examples per batch; the last may be smaller.
         """
         labels = tf.constant(self._run.labels(split))
 
@@ -65,5 +69,5 @@ class OutsideClass(Concept):
 
 
 def outside_class(run: Run) -> OutsideClass | None:
-    """Returns the class of a run's examples that is no modality, if they have one."""
+    """Returns the class of a run's data set that is not a modality, or None."""
     return OutsideClass(run) if run.experiment.labels is not None else None

@@ -1,4 +1,4 @@
-"""What a model predicts of one modality given others."""
+"""Predictions of one modality given others."""
 
 from collections.abc import Mapping
 
@@ -17,18 +17,20 @@ def mean_prediction(
     seed: tf.Tensor,
     mask: Mapping[str, tf.Tensor] | None = None,
 ) -> tf.Tensor:
-    """Returns the mean of `p(target | z)` over samples of `q(z | given)`.
+    """Returns the expected value of one modality given others, averaged over the posterior.
+
+        (1 / K) sum_k E[x_target | z_k],   z_k ~ q(z | given)
 
     Args:
         model: The model.
-        target: The modality that is asked for.
-        given: Arrays by name, `[batch, *event_shape]`.
-        num_samples: Samples of z for an example.
+        target: The modality to predict.
+        given: Given modalities by name, `[batch, *event_shape]`.
+        num_samples: K, the samples of z per example.
         seed: Two integers.
-        mask: Masks of what is given, `[batch]` by name.
+        mask: Masks of the given modalities by name, `[batch]`; default: all are observed.
 
     Returns:
-        `[batch, *event_shape]`, with a last axis of probabilities for classes.
+        `[batch, *event_shape]`; for classes `[batch, *event_shape, classes]`, probabilities.
     """
     z = model.latent_samples(given, num_samples, mask, seed)
     return tf.reduce_mean(model.from_latent(z, None, [target], given)[target], axis=0)

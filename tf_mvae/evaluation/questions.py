@@ -1,4 +1,4 @@
-"""Questions about likelihoods: which part of the data, given which other part."""
+"""Which log-likelihood to estimate: of which modalities, given which others."""
 
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
@@ -17,14 +17,24 @@ _FEW = 3
 class Question(NamedTuple):
     """One log-likelihood to estimate: `log p(x_target | x_given)`.
 
+    Modalities, groups and members of groups are named.
+
     Attributes:
-        target: Names of the target.
-        given: Names of what is given; none for a marginal or joint likelihood.
-        proposal: Names of what the proposal sees; the default if None, the prior if empty
-            (`tf_mvae.evaluation.ImportanceSampler`).
-        given_proposal: Of a conditional likelihood that is estimated as the difference of
-            `log p(x_target, x_given)` and `log p(x_given)`, each with draws of its own: names
-            of what the proposal of the latter sees. None: the same draws for both.
+        target: The target's names.
+        given: The names of what is given; empty for a marginal or joint likelihood.
+        proposal: The names that the proposal `q(z | ...)` is conditional on. None: the default of
+            `tf_mvae.evaluation.ImportanceSampler`; empty: the prior.
+        given_proposal: None: a conditional likelihood is estimated with the same samples for
+            numerator and denominator. Otherwise it is the difference of `log p(x_target, x_given)`
+            and `log p(x_given)` from separate samples, and these are the names that the latter's
+            proposal is conditional on.
+
+    Example:
+    ```python
+    from tf_mvae.evaluation import Question
+
+    str(Question(("image",), given=("label",)))  # "log p(image | label)"
+    ```
     """
 
     target: tuple[str, ...]
@@ -33,7 +43,7 @@ class Question(NamedTuple):
     given_proposal: tuple[str, ...] | None = None
 
     def __str__(self) -> str:
-        """Writes it as in a table, without the proposals if these are the usual ones."""
+        """Returns a formula such as `log p(image | label)`, and proposals that are no defaults."""
         given = f" | {', '.join(self.given)}" if self.given else ""
         proposal = ""
         if self.proposal is not None and set(self.proposal) != {*self.target, *self.given}:
@@ -45,11 +55,14 @@ class Question(NamedTuple):
 
 
 def default_questions(model: BaseVAE) -> list[Question]:
-    """Returns what is asked of a model if nothing else is said.
+    """Returns the log-likelihoods that are estimated by default.
 
-    Of up to three modalities: each alone, all together, and each given all others. Of
-    more: the first alone, all together, and the first given all others. Of a model with
-    conditions: its target given these.
+    For up to three modalities these are each one alone, all together, and each given all others.
+    For more modalities: the first alone, all together, and the first given all others. For a model
+    with conditions: its targets given these.
+
+    Args:
+        model: The model.
     """
     targets = [modality.name for modality in model.targets]
     if model.conditions:
@@ -67,17 +80,16 @@ def default_questions(model: BaseVAE) -> list[Question]:
 def check_question(
     model: BaseVAE, target: Sequence[str], given: Sequence[str] | None = None
 ) -> None:
-    """Checks what is asked for: `log p(target)` or `log p(target | given)`.
+    """Checks the names of `log p(target)` or `log p(target | given)`.
 
     Args:
         model: The model.
         target: Names of modalities, groups or members of groups.
-        given: The same; None or nothing for a likelihood without a condition.
+        given: Names of modalities, groups or members of groups; None or empty: no condition.
 
     Raises:
-        UserError: The target is empty or names something that the model does not generate, a name
-            is unknown, target and given overlap, or the model has conditions and is given
-            something else.
+        UserError: The target is empty, the model does not generate it, a name is unknown, target
+            and given overlap, or the model has conditions and others are given.
     """
     if not target:
         raise UserError("target must name at least one modality")
@@ -104,12 +116,12 @@ def check_known(what: str, names: Sequence[str], modalities: Sequence[Modality])
     """Checks that names are those of modalities, groups or members of groups.
 
     Args:
-        what: What the names are for, in words.
+        what: The argument's name, for the message.
         names: The names.
         modalities: The modalities that may be named.
 
     Raises:
-        UserError: Names are a string, or one is not known.
+        UserError: `names` is a string, or a name is unknown.
     """
     if isinstance(names, str):
         raise UserError(f"{what} is a list of names, not {names!r}")
@@ -122,7 +134,13 @@ def check_known(what: str, names: Sequence[str], modalities: Sequence[Modality])
 def masks_of(
     mask: Mapping[str, tf.Tensor], names: Sequence[str], modalities: Sequence[Modality]
 ) -> dict[str, tf.Tensor]:
-    """Returns masks of what is named alone; a member of a group may be named by itself."""
+    """Returns masks that are 0 for all modalities and members but those named.
+
+    Args:
+        mask: Masks by modality.
+        names: Names of modalities, groups or members of groups.
+        modalities: The modalities.
+    """
     masks = {}
     for modality in modalities:
         chosen = float(modality.name in names)

@@ -1,4 +1,4 @@
-"""Generated examples against real ones, next to scales and to useless models."""
+"""Comparison of generated examples with real ones, and baselines that have learned nothing."""
 
 import functools
 from collections.abc import Mapping
@@ -23,12 +23,12 @@ _NEIGHBOURS = 5
 
 
 class Reference:
-    """Real examples of one modality as a judge sees them, to measure generated ones against.
+    """Real examples of one modality, to compare generated ones with.
 
     Attributes:
         judge: The judge.
-        concept: What it judges.
-        said: What it says of the real examples, `[examples, ...]`.
+        concept: The property that it predicts.
+        said: Its predictions for the real examples, `[examples, ...]`.
     """
 
     def __init__(
@@ -44,12 +44,12 @@ class Reference:
 
         Args:
             judge: The judge.
-            concept: What it judges.
+            concept: The property that it predicts.
             real: Real examples of the evaluated split, prepared, `[examples, *event_shape]`.
-            true: The concept's values of these, `[examples, ...]`.
-            asked: Which of them are known, likewise (`Concept.asked`).
-            reconstructed: Their reconstructions, `[examples * samples, *event_shape]`, an
-                example's side by side.
+            true: The concept's true values of these, `[examples, ...]`.
+            asked: Which values count (`Concept.asked`).
+            reconstructed: Reconstructions, `[examples * samples, *event_shape]`, with those of an
+                example next to each other.
         """
         self.judge, self.concept = judge, concept
         self._real, self._reconstructed = real, reconstructed
@@ -66,12 +66,13 @@ class Reference:
 
         Args:
             values: Generated examples, `[generated, *event_shape]`.
-            true: What they are to show, `[generated, ...]`.
-            asked: What of it counts, likewise (`Concept.asked`).
+            true: The values that they were generated from, `[generated, ...]`.
+            asked: Which values count (`Concept.asked`).
 
         Returns:
-            Results by name: `value`, `standard_error`, `examples` and `unit`. Errors are those of
-            the generated examples alone; of distances, by the jackknife over ten blocks.
+            Results by name: `value`, `standard_error`, `examples` and `unit`. Standard errors are
+            from the spread of the generated examples only; for distances by a jackknife over ten
+            blocks.
         """
         return self._pair(self.judge(values), true, asked)
 
@@ -83,15 +84,18 @@ class Reference:
         asked_of_real: np.ndarray | None = None,
         verdict: Verdict | None = None,
     ) -> dict[str, Any]:
-        """Measures everything: `pair`, variance within classes, density and coverage.
+        """Measures coherence, Frechet distance, variance within classes, density and coverage.
 
         Args:
             values: See `pair`.
             true: See `pair`.
             asked: See `pair`.
-            asked_of_real: What counts of the real examples that variances are compared with,
-                `[examples, ...]`; all that is known where None.
-            verdict: What the judge says of `values`, if it has been asked.
+            asked_of_real: Which values of the real examples count, `[examples, ...]`, when
+                variances are compared; default: all known ones.
+            verdict: The judge's result for `values`, if it is known already.
+
+        Returns:
+            Results by name; see `pair`.
         """
         verdict = self.judge(values) if verdict is None else verdict
         inside, covered = self._neighbourhoods.compare(verdict.features)
@@ -109,6 +113,7 @@ class Reference:
         return Neighbourhoods.of(self._features, min(_NEIGHBOURS, len(self._features) - 1))
 
     def _pair(self, verdict: Any, true: np.ndarray, asked: np.ndarray) -> dict[str, Any]:
+        """Returns coherence and Frechet distance; see `pair`."""
         features, number = verdict.features, len(verdict.features)
         distance = self._fit.frechet_distance(features)
 
@@ -150,26 +155,27 @@ def useless_images(
     training_asked: np.ndarray,
     seed: int,
 ) -> dict[str, np.ndarray]:
-    """Returns what models that have learned nothing generate for each example.
+    """Returns images of baselines that have learned nothing, for each example.
 
     Args:
-        concept: What is judged.
-        true: What each example is to show, `[examples, ...]`.
-        asked: What of it counts, likewise.
+        concept: The property that is judged.
+        true: The true value of each example, `[examples, ...]`.
+        asked: Which values count, `[examples, ...]`.
         training: Real training examples, prepared, `[training, *event_shape]`.
         training_true: The concept's values of these.
-        training_asked: What of these is known.
-        seed: Of what is random.
+        training_asked: Which of these values are known.
+        seed: The random seed.
 
     Returns:
-        By name, `[examples, *event_shape]`: the mean of the example's class in training (of
-        several classes, the mean of their means), a random training example of any class, and
-        independent uniform noise in [0, 1].
+        Images `[examples, *event_shape]` by name: the mean training image of the example's class
+        (if it has several classes, the mean of their means), a random training image of any class,
+        and independent uniform noise in [0, 1].
     """
     rng = np.random.default_rng([seed, 45])
     flat = training.reshape(len(training), -1)
     classes = concept.members(training_true, training_asked).astype(flat.dtype)
     counts, own = classes.sum(axis=0), concept.members(true, asked).astype(flat.dtype)
+    # Mean images of the classes, [class, pixel]; the overall mean for a class without an example.
     means = np.where(
         counts[:, np.newaxis] > 0,
         classes.T @ flat / np.maximum(counts, 1)[:, np.newaxis],
@@ -188,13 +194,13 @@ def useless_images(
 def cells(
     target: str, row: str, results: Mapping[str, Any], titles: Mapping[str, str]
 ) -> dict[str, Any]:
-    """Names results for a report, and gives each its cell in the target's table.
+    """Adds a table cell to each result, and returns the results by their names in a report.
 
     Args:
-        target: What is generated.
-        row: From what, as it follows the target: ` | label`, ` from the prior`, `, noise`.
+        target: The generated modality.
+        row: The row's name, as it follows the target: ` | label`, ` from the prior`, `, noise`.
         results: Results by name.
-        titles: Columns' titles by the results' names, where these differ.
+        titles: Columns' titles by the results' names, if they differ.
 
     Returns:
         Results by `TARGETROW: NAME`, with their `cell` (`tf_mvae.evaluation.report.table`).

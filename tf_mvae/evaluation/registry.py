@@ -1,4 +1,4 @@
-"""Analyses: registered at their definition, by name."""
+"""The registry of analyses: a decorator registers each at its definition."""
 
 import dataclasses
 from collections.abc import Callable
@@ -16,15 +16,16 @@ Analyze = Callable[[Run, Settings], dict[str, Any]]
 
 @dataclasses.dataclass(frozen=True)
 class Analysis:
-    """One analysis.
+    """An analysis of a trained run.
 
     Attributes:
-        name: What `--analysis` says.
-        description: What it measures, in a few words.
-        analyze: From a run and settings to results by name.
-        num_samples: Samples of the latent for an example; default of `--num_samples`.
+        name: The name for `--analysis`.
+        description: A short description of what it measures.
+        analyze: A function from a run and settings to results by name. A result is a dictionary
+            with `value`, `standard_error`, `examples`, and `unit` if it is not a fraction.
+        num_samples: The default of `--num_samples`, samples of the latent per example.
         trains: Whether it trains networks to compare with, for `Settings.baseline_steps`.
-        settings: Its own settings; `Settings.value` has their values.
+        settings: The analysis's own settings; `Settings.value` returns their values.
     """
 
     name: str
@@ -42,15 +43,31 @@ def analysis(
     trains: bool = False,
     settings: tuple[Setting, ...] = (),
 ) -> Callable[[Analyze], Analyze]:
-    """Registers a function of a run and settings for `--analysis`; see `Analysis`.
+    """Registers a function as an analysis for `--analysis`; a decorator.
 
-    The settings are written literally (`tf_mvae.settings.source`).
+    `--help` reads `name`, `description` and `settings` from the source without importing it, so
+    they must be literals (`tf_mvae.settings.source`).
+
+    Args:
+        name: See `Analysis`.
+        description: See `Analysis`.
+        num_samples: See `Analysis`.
+        trains: See `Analysis`.
+        settings: See `Analysis`.
+
+    Returns:
+        A decorator that returns the function unchanged.
 
     Example:
 
     ```python
-    @analysis("accuracy", "classes predicted from other modalities")
-    def analyze(run: Run, settings: Settings) -> dict[str, Any]: ...
+    from tf_mvae.evaluation.statistics import share
+
+    @analysis("first_class", "the fraction of examples of class 0", num_samples=1)
+    def analyze(run: Run, settings: Settings) -> dict:
+        batches, _ = settings.batches(run)
+        classes = np.concatenate([batch["x"]["label"] for batch in batches])
+        return {"class 0": share((classes == 0).sum(), len(classes))}
     ```
     """
 
@@ -62,11 +79,10 @@ def analysis(
 
 
 def usual_analyses(run: Run) -> tuple[str, ...]:
-    """Returns the names of the analyses of a run where none are asked for.
+    """Returns the names of the analyses that `--analysis` has by default for a run.
 
-    They are its experiment's; of a model that cannot do what these measure (one of a single
-    modality, one that cannot do without another, or one without the pictures of any task), its
-    log-likelihood.
+    These are the analyses of its experiment. If the model does not support them (it has a single
+    modality, conditions, or none of the experiment's tasks), it is the log-likelihood.
 
     Args:
         run: The run.

@@ -1,4 +1,4 @@
-"""Evaluations in a file and on the terminal."""
+"""Reports of evaluations: the JSON file, and tables on the terminal."""
 
 import json
 import pathlib
@@ -13,25 +13,34 @@ __all__ = ["read_report", "table", "update_report"]
 
 
 def update_report(path: pathlib.Path, analyses: Mapping[str, Any]) -> dict[str, Any]:
-    """Writes analyses into a JSON file, next to those that are there under other names.
+    """Adds analyses to a JSON file; an analysis of the same name is replaced.
 
-    The file is written whole or not at all; one that is damaged is replaced, and kept as
-    `NAME.damaged.json`. Results that are
-    replaced by those of other settings (of fewer examples, say) go to a file next to it,
-    `NAME_replaced.jsonl`, a line each.
+    The file is written atomically. A damaged file is renamed to `NAME.damaged.json`, and a new one
+    is written. Replaced results that have other settings (fewer examples, say) are appended to
+    `NAME_replaced.jsonl`, one line each.
 
     Args:
         path: The file.
         analyses: By name, `{"settings": ..., "results": ...}`.
 
     Returns:
-        What the file holds now.
+        The file's new contents.
+
+    Example:
+    ```python
+    import pathlib
+
+    results = {"label | image": {"value": 0.9, "standard_error": 0.1, "examples": 10}}
+    found = {"accuracy": {"settings": {"split": "test"}, "results": results}}
+    report = update_report(pathlib.Path("evaluation.json"), found)
+    print(table(report))  # a line "accuracy  label | image  90.00 %  10.00  10"
+    ```
     """
     report = read_report(path)
     if report is None:
         report, damaged = {}, path.with_name(f"{path.stem}.damaged{path.suffix}")
         logging.warning(
-            "%s is damaged: a new one is begun, and it is kept as %s", path, damaged.name
+            "%s is damaged; it is renamed to %s, and a new file is written", path, damaged.name
         )
         path.replace(damaged)
     replaced = {
@@ -51,13 +60,13 @@ def update_report(path: pathlib.Path, analyses: Mapping[str, Any]) -> dict[str, 
 
 
 def read_report(path: pathlib.Path) -> dict[str, Any] | None:
-    """Reads what `update_report` wrote.
+    """Reads a file of `update_report`.
 
     Args:
         path: The file.
 
     Returns:
-        Analyses by name, none if the file is not there; None if it is damaged.
+        Analyses by name (an empty dictionary if the file is missing), or None if it is damaged.
     """
     if not path.exists():
         return {}
@@ -70,10 +79,13 @@ def read_report(path: pathlib.Path) -> dict[str, Any] | None:
 
 
 def table(analyses: Mapping[str, Any]) -> str:
-    """Returns results as aligned lines: shares in per cent, others in their units.
+    """Formats results as aligned lines: fractions in per cent, others in their units.
 
-    A result's `note` stands behind its name. Results with a `cell`, `[table, row, column]`,
-    stand in tables of rows and columns below, each with its standard error.
+    A result's `note` follows its name in parentheses. Results with a `cell`, `[table, row,
+    column]`, are printed below in tables of rows and columns, each with its standard error.
+
+    Args:
+        analyses: By name, `{"results": ...}`; the contents of a report.
     """
     rows = [("analysis", "what", "value", "error", "examples")]
     for analysis, name, result in _results(analyses):
@@ -95,6 +107,7 @@ def table(analyses: Mapping[str, Any]) -> str:
 
 
 def _grid(title: str, cells: Mapping[str, Mapping[str, str]]) -> str:
+    """Formats cells by row and column as a table; a missing cell is `-`."""
     columns = list(dict.fromkeys(column for row in cells.values() for column in row))
     rows = [(name, *(row.get(column, "-") for column in columns)) for name, row in cells.items()]
     return _aligned([(title, *columns), *rows], left=1)
@@ -114,13 +127,14 @@ def _aligned(rows: Sequence[tuple[str, ...]], left: int) -> str:
 
 
 def _results(analyses: Mapping[str, Any]) -> Iterator[tuple[str, str, Mapping[str, Any]]]:
+    """Yields the analysis, the name and the result of all results."""
     for analysis, content in analyses.items():
         for name, result in content["results"].items():
             yield analysis, name, result
 
 
 def _written(result: Mapping[str, Any]) -> tuple[str, str, str]:
-    """Returns a result's value, standard error and unit."""
+    """Formats a result's value, standard error and unit."""
     unit = result.get("unit", "%")
     scale, digits = (100, 2) if unit == "%" else (1, 3)
     value, error = scale * result["value"], scale * result["standard_error"]

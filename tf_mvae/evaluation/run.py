@@ -1,4 +1,4 @@
-"""What an analysis looks at in a run."""
+"""The interface of a trained run that analyses use."""
 
 import pathlib
 from collections.abc import Callable
@@ -17,7 +17,7 @@ __all__ = ["Run", "RunExperiment", "RunSettings"]
 
 
 class RunSettings(Protocol):
-    """The settings of a run that analyses read."""
+    """The settings of a run that analyses read; `tf_mvae.training.RunConfig` has them all."""
 
     experiment: str
     model: str
@@ -31,7 +31,7 @@ class RunSettings(Protocol):
 
 
 class RunExperiment(Protocol):
-    """What analyses read of a run's experiment."""
+    """The attributes of a run's experiment that analyses read; see `tf_mvae.experiments`."""
 
     name: str
     tasks: tuple[Task, ...]
@@ -62,22 +62,22 @@ class Run(Protocol):
         """Returns the examples of `train`, `validation` or `test`."""
 
     def seen_split(self, name: str) -> Split:
-        """Returns the examples of `train` or `validation` without what the run is not to see."""
+        """Returns `train` or `validation` without the modalities that are hidden from the run."""
 
     def fresh_modalities(self) -> list[Modality]:
-        """Returns the run's modalities with networks that are not trained."""
+        """Returns the run's modalities with new, untrained networks."""
 
     def text(self, name: str) -> dict[str, list[str]]:
-        """Returns a split's sentences as they were written, by modality, `""` where missing."""
+        """Returns a split's original sentences by modality; `""` if missing."""
 
     def batches(self, split: str, batch_size: int, seed: int = 0) -> tf.data.Dataset:
         """Returns checked batches of a split in a fixed order; the last may be smaller."""
 
     def labels(self, name: str) -> np.ndarray:
-        """Returns a split's classes that are no modality, int32 `[examples]`."""
+        """Returns a split's classes that are not a modality, int32 `[examples]`."""
 
     def table(self, name: str) -> Table:
         """Returns the rows of a split of a table, with their schema."""
 
     def tokenizers(self) -> Any:
-        """Returns what turns text into ids, by modality; nothing where there is no text."""
+        """Returns the tokenisers by modality; None or empty without text."""

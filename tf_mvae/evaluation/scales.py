@@ -1,4 +1,4 @@
-"""What generated examples are compared with: real ones, reconstructions, useless models."""
+"""Examples to compare generated ones with: real ones, reconstructions, baselines."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -22,12 +22,12 @@ __all__ = ["Known", "Shown", "truth"]
 
 
 class Shown(NamedTuple):
-    """Images, and what they are to show.
+    """Images with their true values of a concept.
 
     Attributes:
         values: The images, `[images, *event_shape]`.
-        true: A concept's values, `[images, ...]`.
-        asked: What of these counts, likewise (`Concept.asked`).
+        true: The concept's values, `[images, ...]`.
+        asked: Which values count (`Concept.asked`).
     """
 
     values: np.ndarray
@@ -39,11 +39,11 @@ class Known(NamedTuple):
     """The real examples of a run.
 
     Attributes:
-        test: Of the evaluated split.
-        training: Random ones of the training split.
-        reconstructed: Reconstructions of the first of `test`, by name,
-            `[examples * num_samples, *event_shape]`, an example's side by side.
-        num_samples: Reconstructions of an example.
+        test: Examples of the evaluated split.
+        training: Random examples of the training split.
+        reconstructed: Reconstructions of the first examples of `test`, by modality,
+            `[examples * num_samples, *event_shape]`, with those of an example next to each other.
+        num_samples: The number of reconstructions per example.
     """
 
     test: Examples
@@ -66,15 +66,16 @@ class Known(NamedTuple):
 
         Args:
             run: The run.
-            settings: How to evaluate; `num_samples` reconstructions of each example.
-            names: The modalities that are reconstructed.
-            most: How many examples of the evaluated split at most.
-            most_training: How many of the training split.
-            most_reconstructed: How many of the former are reconstructed; default: all.
-            outside: A class that is no modality; see `real_examples`.
+            settings: The settings of the evaluation, with `num_samples` reconstructions per
+                example.
+            names: The modalities to reconstruct.
+            most: The largest number of examples of the evaluated split.
+            most_training: The largest number of examples of the training split.
+            most_reconstructed: The number of evaluated examples to reconstruct; default: all.
+            outside: A class that is not a modality; see `real_examples`.
 
         Raises:
-            UserError: Fewer than ten have all modalities.
+            UserError: Fewer than ten examples have all modalities.
         """
         test = real_examples(run, settings, most, outside)
         training = training_examples(run, most_training, settings.seed, outside)
@@ -85,7 +86,14 @@ class Known(NamedTuple):
     def reference(
         self, run: Run, settings: Settings, image: Modality, concept: Concept
     ) -> Reference:
-        """Returns the real examples of an image as the judge of a concept sees them."""
+        """Returns the real examples of an image modality, judged by a concept.
+
+        Args:
+            run: The run.
+            settings: The settings of the evaluation.
+            image: The image modality.
+            concept: The property that images are judged by.
+        """
         return Reference(
             concept.judge(run, settings, image),
             concept,
@@ -98,9 +106,9 @@ class Known(NamedTuple):
         """Returns reconstructions and real training examples, by name.
 
         Args:
-            image: The images.
-            concept: What they show.
-            most_training: How many training examples at most.
+            image: The image modality.
+            concept: The property that images are judged by.
+            most_training: The largest number of training examples.
         """
         reconstructed = self.reconstructed[image.name]
         wanted = (part[: len(reconstructed)] for part in self.repeated(concept))
@@ -113,26 +121,26 @@ class Known(NamedTuple):
     def useless(
         self, image: Modality, concept: Concept, true: np.ndarray, asked: np.ndarray, seed: int
     ) -> dict[str, Shown]:
-        """Returns what models that have learned nothing generate, by name; see `useless_images`.
+        """Returns images of baselines that have learned nothing, by name; see `useless_images`.
 
         Args:
-            image: The images.
-            concept: What they are to show.
-            true: Its values, `[images, ...]`.
-            asked: What of these counts, likewise.
-            seed: Of what is random.
+            image: The image modality.
+            concept: The property that images are judged by.
+            true: Its true values, `[images, ...]`.
+            asked: Which values count, `[images, ...]`.
+            seed: The random seed.
         """
         training = (self.training.prepared(image), *truth(concept, self.training))
         drawn = useless_images(concept, true, asked, *training, seed)
         return {f"useless: {name}": Shown(values, true, asked) for name, values in drawn.items()}
 
     def repeated(self, concept: Concept) -> tuple[np.ndarray, np.ndarray]:
-        """Returns `truth` of the evaluated examples, once for each reconstruction."""
+        """Returns `truth` of the evaluated examples, repeated for each reconstruction."""
         true, asked = truth(concept, self.test)
         return np.repeat(true, self.num_samples, axis=0), np.repeat(asked, self.num_samples, axis=0)
 
 
 def truth(concept: Concept, examples: Examples) -> tuple[np.ndarray, np.ndarray]:
-    """Returns a concept's values of examples, and what counts of them."""
+    """Returns a concept's true values of examples, and which of them count."""
     true = concept.true(examples.x)
     return true, concept.asked(examples.mask[concept.name], true)

@@ -15,14 +15,26 @@ __all__ = [
 
 
 def share(right: float, number: float) -> dict[str, float]:
-    """Returns a fraction with its binomial standard error and the number it is a fraction of."""
+    """Returns the fraction `p = right / number` with its standard error `sqrt(p (1 - p) / number)`.
+
+    Args:
+        right: The count.
+        number: The total; the fraction is NaN if it is 0.
+
+    Returns:
+        `value`, `standard_error` and `examples`.
+    """
     value = right / number if number else math.nan
     error = math.sqrt(value * (1 - value) / number) if number else math.nan
     return {"value": value, "standard_error": error, "examples": int(number)}
 
 
 def mean_and_error(values: np.ndarray) -> tuple[float, float]:
-    """Returns the mean of examples' values and its standard error; NaN of a single one's."""
+    """Returns the mean of values and its standard error, which is NaN for a single value.
+
+    Args:
+        values: `[examples]`.
+    """
     error = values.std(ddof=1) / np.sqrt(len(values)) if len(values) > 1 else np.nan
     return float(values.mean()), float(error)
 
@@ -30,11 +42,11 @@ def mean_and_error(values: np.ndarray) -> tuple[float, float]:
 def ratio_and_error(
     statistic: Callable[[np.ndarray], np.ndarray], rows: np.ndarray
 ) -> tuple[float, float]:
-    """Returns a statistic of sums over examples, and its standard error by the jackknife.
+    """Returns a function of sums over examples, such as a ratio, and its jackknife standard error.
 
     Args:
-        statistic: From sums, `[..., count]`, to values, `[...]`.
-        rows: What is summed up, `[batch, count]`.
+        statistic: A function from sums, `[..., count]`, to values, `[...]`.
+        rows: The summands of each example, `[examples, count]`.
     """
     total = rows.sum(axis=0)
     error = jackknife_error(statistic(total - rows)) if len(rows) > 1 else np.nan
@@ -45,9 +57,9 @@ def block_jackknife(score: Callable[[np.ndarray], float], number: int, blocks: i
     """Returns the standard error of a score by the jackknife over blocks of examples.
 
     Args:
-        score: From examples' indices to the score of these examples.
-        number: How many examples there are.
-        blocks: How many blocks of neighbouring examples to make; at most one an example.
+        score: A function from examples' indices to the score of these examples.
+        number: The number of examples.
+        blocks: The number of blocks of neighbouring examples; at most one per example.
     """
     rows = np.arange(number)
     if number < 2:
@@ -57,12 +69,15 @@ def block_jackknife(score: Callable[[np.ndarray], float], number: int, blocks: i
 
 
 def jackknife_error(without: np.ndarray) -> np.ndarray:
-    """Returns a standard error from the values of a statistic without each of equal blocks.
+    """Returns the jackknife standard error of a statistic.
 
-    `sqrt((n - 1) / n * sum_i (t_i - mean t)^2)` (Efron and Stein, Annals of Statistics 1981).
+        sqrt((n - 1) / n * sum_i (t_i - mean t)^2)
+
+    with the statistic `t_i` of all examples except block i of n equal blocks (Efron and Stein,
+    Annals of Statistics 1981).
 
     Args:
-        without: `[block, ...]`, the statistic of everything but one block.
+        without: The statistic without each block, `[block, ...]`.
 
     Returns:
         `[...]`; NaN for fewer than two blocks.

@@ -1,4 +1,4 @@
-"""Supervised networks from one modality to another, to compare with."""
+"""Supervised networks from one modality to another, to compare a model with."""
 
 import math
 from collections.abc import Callable, Iterable
@@ -21,7 +21,7 @@ from tf_mvae.ops import random
 __all__ = ["kept_supervised", "reader", "train_supervised", "translator"]
 
 _STREAM = 41
-# How often a network is looked at while it trains, and on how many examples a time.
+# The number of validations during a training, and their batch size.
 _LOOKS = 10
 _LOOK_BATCH = 100
 
@@ -29,15 +29,15 @@ Batch = dict[str, dict[str, tf.Tensor]]
 
 
 def translator(given: Modality, target: Modality, latent_dim: int) -> keras.Model:
-    """Makes the encoder of one modality and the decoder of another, one behind the other.
+    """Makes a network of one modality's encoder, a linear layer and another modality's decoder.
 
-    They are newly made, with a linear layer of the latent's size between them and no other
-    connection: a model of the same size that learns this one task.
+    The networks have new weights. The linear layer has the size of the latent, so the network is as
+    large as the model, but is trained for this one task.
 
     Args:
-        given: What is given; its networks are copied, not their weights.
-        target: What is asked for, likewise.
-        latent_dim: Size of the latent.
+        given: The input modality; its networks are copied without their weights.
+        target: The output modality; its networks are copied without their weights.
+        latent_dim: The size of the latent.
 
     Returns:
         A network from prepared data to parameters of the target's likelihood.
@@ -47,9 +47,16 @@ def translator(given: Modality, target: Modality, latent_dim: int) -> keras.Mode
 
 
 def reader(given: Modality, target: Modality) -> keras.Model:
-    """Makes the encoder of one modality with a linear layer for the other on top.
+    """Makes a network of one modality's encoder and a linear layer to another modality.
 
-    For a target of few numbers, such as attributes; else as `translator`.
+    This is for a target with few values, such as attributes; see `translator` for others.
+
+    Args:
+        given: The input modality; its encoder is copied without its weights.
+        target: The output modality.
+
+    Returns:
+        A network from prepared data to parameters of the target's likelihood.
     """
     encoder = type(given).from_config(given.get_config()).encoder
     inputs = keras.Input(given.likelihood.event_shape)
@@ -66,16 +73,16 @@ def kept_supervised(
     make: Callable[[], keras.Model],
     examples: Callable[[], Split],
 ) -> keras.Model:
-    """Makes and trains a network for one task, or loads the one that the run directory keeps.
+    """Loads a supervised network from the run directory, or trains and saves it.
 
-    It takes as many examples a batch as the run does, for `settings.baseline_steps_of(run)` steps,
-    and keeps the weights that are best on the validation split.
+    It is trained with the run's batch size for `settings.baseline_steps_of(run)` steps, and has the
+    weights with the lowest loss on the validation split.
 
     Args:
         run: The run.
-        settings: How to evaluate.
-        given: What is given.
-        target: What is asked for.
+        settings: The settings of the evaluation.
+        given: The input modality.
+        target: The output modality.
         make: Makes the network, from prepared data to parameters of the target's likelihood.
         examples: Returns the training examples.
     """
@@ -119,27 +126,30 @@ def train_supervised(
     seed: int,
     progress: Callable[..., Iterable],
 ) -> int:
-    """Trains a network end to end.
+    """Trains a network with the loss `-log p(target | network(given))`.
 
-    The loss is minus the target's log-likelihood; Adam, whose learning rate falls from 1e-3 to
-    0 along half a cosine. Ten times on the way, the last one at the end, the loss of other
-    examples is looked at, and the weights that had the lowest are those that it is left with.
+    The optimizer is Adam with cosine decay of the learning rate from 1e-3 to 0. The validation loss
+    is computed ten times during the training, the last time at its end, and the network gets the
+    weights with the lowest one.
 
     Args:
-        network: From prepared data to parameters of the target's likelihood.
-        given: What is given.
-        target: What is asked for.
-        split: The training examples; those in which one of the two is missing (of a group, all
-            of it) are excluded.
-        checks: The examples that are looked at.
-        steps: Of the optimizer.
-        batch_size: Examples a step.
-        shuffle_buffer: Examples held for shuffling.
-        seed: Of order and dropout.
-        progress: Wraps the batches, to show progress; takes `desc` and `total`.
+        network: A network from prepared data to parameters of the target's likelihood.
+        given: The input modality.
+        target: The output modality.
+        split: The training examples; those in which one of the two modalities (all members of a
+            group) is missing are excluded.
+        checks: The validation examples.
+        steps: The number of optimizer steps.
+        batch_size: Examples per step.
+        shuffle_buffer: The number of examples to shuffle among.
+        seed: The seed of order and dropout.
+        progress: Wraps the batches to show progress; takes `desc` and `total`.
 
     Returns:
-        After how many steps the weights were best; `steps` where no other example has both.
+        The step of the best weights; `steps` if no validation example has both modalities.
+
+    Raises:
+        UserError: No training example has both modalities.
     """
     split = _with_both(split.only([given.name, target.name]))
     batch_size = min(batch_size, split.num_examples)
@@ -157,7 +167,7 @@ def train_supervised(
 
 
 class _Training:
-    """A network's loss for one task, its optimizer's steps, and the loss of other examples."""
+    """Takes optimizer steps of one network, and computes its loss on other examples."""
 
     def __init__(
         self, network: keras.Model, given: Modality, target: Modality, steps: int, seed: int
@@ -176,6 +186,7 @@ class _Training:
         return total / number if number else -math.inf
 
     def _step(self, batch: Batch, step: tf.Tensor) -> None:
+        """Takes one optimizer step; `step` is its number, for the seeds of dropout."""
         seeds = layer_seeds(random.fold_in(tf.constant([self._seed, _STREAM]), step))
         with seeds, tf.GradientTape() as tape:
             loss = tf.reduce_mean(self._losses(batch, training=True)[0])
@@ -183,11 +194,11 @@ class _Training:
         self._optimizer.apply(gradients, self._network.trainable_variables)
 
     def _sums_of_batch(self, batch: Batch) -> tf.Tensor:
-        """Returns the sum of the losses and the number of examples that have both, `[2]`."""
+        """Returns the sum of losses and the number of examples with both modalities, `[2]`."""
         return tf.stack([tf.reduce_sum(part) for part in self._losses(batch, training=False)])
 
     def _losses(self, batch: Batch, training: bool) -> tuple[tf.Tensor, tf.Tensor]:
-        """Returns each example's loss, 0 where one of the two is missing, and what has both."""
+        """Returns losses, 0 if a modality is missing, and whether both are observed, `[batch]`."""
         given, target = self._given, self._target
         x, mask = unpack(batch, [given, target])
         pixels, wanted = (m.prepare(x[m.name], mask[m.name]) for m in (given, target))
@@ -199,33 +210,33 @@ class _Training:
 
 
 class _Best:
-    """The weights of a network when its loss was lowest; the later of equal ones."""
+    """The weights with the lowest loss; of equal losses, the latest."""
 
     def __init__(self, network: keras.Model):
         self.network, self.loss, self.step = network, math.inf, 0
         self.weights: list[np.ndarray] = []
 
     def see(self, step: int, loss: float) -> None:
-        """Keeps the weights that a network has after a step, if none were better."""
+        """Stores the current weights if no loss was lower."""
         if loss <= self.loss:
             self.loss, self.step, self.weights = loss, step, self.network.get_weights()
 
     def restore(self) -> int:
-        """Gives the network the best weights; returns the step."""
+        """Sets the best weights, and returns their step."""
         if self.weights:
             self.network.set_weights(self.weights)
         return self.step
 
 
 def _with_both(split: Split) -> Split:
-    """Excludes examples that are known to be incomplete, so that every row of a batch teaches."""
+    """Excludes examples that are known to miss a modality, so that all rows have a loss."""
     if split.presence is None:
         return split
     parts = [np.reshape(there, [split.num_examples, -1]) for there in split.presence.values()]
     whole = np.all([(part > 0).any(axis=1) for part in parts], axis=0)
     if not whole.any():
         raise UserError(
-            "no example that the run sees has both modalities of a supervised network; "
-            "--baseline_steps=0 leaves these networks out"
+            "no training example of the run has both modalities of a supervised network; give "
+            "--baseline_steps=0 to evaluate without supervised networks"
         )
     return split.where(whole)

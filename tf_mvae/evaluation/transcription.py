@@ -1,4 +1,4 @@
-"""How well a sequence is predicted from the other modalities."""
+"""The accuracy of a sequence that is predicted from another modality."""
 
 from collections.abc import Iterable
 from typing import Any
@@ -22,19 +22,22 @@ __all__ = ["analyze", "transcription_accuracy"]
 def transcription_accuracy(
     model: BaseVAE, batches: Iterable[Any], num_samples: int = 4, seed: int = 0
 ) -> dict[str, dict[str, float]]:
-    """Measures how often the greedy sequence given another modality is the true one.
+    """Measures the accuracy of greedily decoded sequences, predicted from another modality.
+
+    Examples in which the sequence or the given modality is missing are excluded.
 
     Args:
         model: The model.
         batches: Batches of `{"x": ..., "mask": ...}`.
-        num_samples: Samples `z ~ q(z | given)` for an example, whose sequences all count.
-        seed: Their seed; a batch's draws depend on its place.
+        num_samples: Samples `z ~ q(z | given)` per example; a sequence is decoded from each, and
+            results are averaged.
+        seed: The seed of the samples; a batch's samples also depend on its index.
 
     Returns:
         For each sequence and each other modality, `"TARGET | GIVEN, whole"`, the fraction of
-        sequences that are right from start to end, and `"TARGET | GIVEN, symbols"`, that of
-        places that are right, up to and including the longer one's end. Standard errors are
-        those of independent examples. Examples that do not have one of the two do not count.
+        sequences that are entirely right, and `"TARGET | GIVEN, symbols"`, the fraction of symbols
+        that are right, up to the end of the longer of the two sequences. Standard errors treat
+        examples as independent.
     """
     questions = _questions(model)
     functions = {q: _counter(model, *q, num_samples) for q in questions}
@@ -62,21 +65,23 @@ def transcription_accuracy(
 
 @analysis("transcription", "sequences predicted from images", num_samples=4)
 def analyze(run: Run, settings: Settings) -> dict[str, Any]:
-    """Runs `transcription_accuracy` on a run's split; the `transcription` analysis.
+    """Runs `transcription_accuracy` on a split of a run; the `transcription` analysis.
 
     Raises:
         UserError: The model has no sequence to predict.
     """
     if not _questions(run.model):
         raise UserError(
-            "--analysis=transcription needs a model that infers a sequence from something else; "
-            f"{run.config.model} of {run.config.experiment} does not; leave it out"
+            "--analysis=transcription needs a model that predicts a sequence from another "
+            f"modality; {run.config.model} of {run.config.experiment} does not; choose another "
+            "--analysis"
         )
     batches = settings.shown_batches(run, "transcription")
     return transcription_accuracy(run.model, batches, settings.num_samples, settings.seed)
 
 
 def _questions(model: BaseVAE) -> list[tuple[str, str]]:
+    """Returns pairs of a sequence and a modality that it is predicted from."""
     return [
         (target.name, other.name)
         for target in model.targets
@@ -88,6 +93,12 @@ def _questions(model: BaseVAE) -> list[tuple[str, str]]:
 
 
 def _counter(model: BaseVAE, target: str, given: str, num_samples: int):
+    """Returns a function from a batch to counts per example, `[batch]` each.
+
+    They are whether the example counts, the fraction of right sequences over the samples, and the
+    mean numbers of right symbols and of symbols.
+    """
+
     @tf.function(autograph=False)
     def count(x, mask, seed):
         chosen = {given: x[given]}
@@ -95,6 +106,7 @@ def _counter(model: BaseVAE, target: str, given: str, num_samples: int):
         said = model.from_latent(z, None, [target], chosen)[target]
         true = blank_rest(tf.cast(x[target], tf.int32))
         there = mask[target] * mask[given]
+        # Positions up to the end of the longer sequence; both are [sample, batch, length].
         places = tf.cast((said > 0) | (true > 0), tf.float32)
         right = tf.cast(said == true, tf.float32)
         whole = tf.reduce_mean(tf.reduce_prod(right, axis=-1), axis=0)

@@ -1,4 +1,4 @@
-"""One picture from another: the model, simple guesses and supervised networks."""
+"""Prediction of one picture from another by the model, simple guesses and supervised networks."""
 
 import functools
 from collections.abc import Callable, Iterator, Mapping
@@ -23,19 +23,20 @@ from tf_mvae.ops import random
 __all__ = ["analyze", "measure", "model_predictor"]
 
 _STREAM = 42
-# A perfect picture's ratio is infinite; half a grey level of 256 is 54 dB.
+# The PSNR of an exact picture is infinite, so it is limited. An error of half a grey level of 256
+# is 54 dB.
 _MOST_DB = 60.0
 
-# From given pictures in [0, 1] and the batch's place to predicted ones.
+# From given pictures in [0, 1] and the batch's index to predicted ones.
 Predictor = Callable[[np.ndarray, int], np.ndarray]
 
 
 class Pairs(NamedTuple):
-    """What a task is about in one batch, for the examples that have both.
+    """The pictures of a task in one batch, of examples with both modalities.
 
     Attributes:
-        given: `[batch, height, width, channels]` in [0, 1].
-        target: Likewise.
+        given: Given pictures, `[batch, height, width, channels]` in [0, 1].
+        target: True pictures, `[batch, height, width, channels]` in [0, 1].
     """
 
     given: np.ndarray
@@ -48,22 +49,21 @@ class Pairs(NamedTuple):
     trains=True,
 )
 def analyze(run: Run, settings: Settings) -> dict[str, Any]:
-    """Measures every task of a run's experiment; the `transformations` analysis.
+    """Measures each task of a run's experiment, one picture from another; `transformations`.
 
-    What is chosen (thresholds of binary pictures, the better one of two guesses) is chosen
-    on the validation split. The model's prediction is the mean of `p(target | z)` over
-    samples of `q(z | given)`.
+    Thresholds of binary pictures, and the better one of two guesses, are chosen on the validation
+    split. The model's prediction is the mean of `p(target | z)` over samples of `q(z | given)`.
 
     Raises:
-        UserError: The experiment has no tasks that the model can do, or no example has
-            what one needs.
+        UserError: The experiment has no task for the model, or no example has both pictures of a
+            task.
     """
     tasks = _tasks(run)
     batches = {}
     for split in dict.fromkeys(("validation", settings.split)):
         found, _ = settings.batches(run, split)
         batches[split] = found if settings.max_examples is None else found.cache()
-    # Several tasks ask for the mean of the same picture, a pass over the training split.
+    # A mean takes a pass over the training split, and several tasks use the same one.
     mean_of = functools.cache(functools.partial(_training_mean, run))
     results = {}
     for task in settings.progress(tasks, desc="tasks", total=len(tasks)):
@@ -85,17 +85,17 @@ def measure(
     validation: Callable[[], Iterator[Pairs]],
     test: Callable[[], Iterator[Pairs]],
 ) -> dict[str, dict[str, Any]]:
-    """Measures one way to do a task.
+    """Measures the predictions of one method for a task.
 
     Args:
         task: The task.
-        predictor: What does it.
-        validation: Returns the batches that a threshold is chosen on.
-        test: Returns the batches that are measured.
+        predictor: The method.
+        validation: Returns the batches to choose a threshold on.
+        test: Returns the batches to evaluate on.
 
     Returns:
-        By metric `value`, `standard_error`, `examples` and `unit`, and of a binary target
-        the `threshold`. F1 and IoU are those of all pictures' pixels together.
+        By metric `value`, `standard_error`, `examples` and `unit`; for a binary target also the
+        `threshold`. F1 and IoU are computed over the pixels of all pictures together.
     """
     if not task.binary:
         rows = _joined(_picture_rows(task, pairs, out) for pairs, out in _run(predictor, test))
@@ -126,7 +126,14 @@ def measure(
 
 
 def model_predictor(model: BaseVAE, task: Task, num_samples: int, seed: int = 0) -> Predictor:
-    """Returns how a model does a task: the mean over samples of `q(z | given)`."""
+    """Returns a model's predictor of a task: the mean over samples of `q(z | given)`.
+
+    Args:
+        model: The model.
+        task: The task.
+        num_samples: The number of samples per example.
+        seed: The seed of the samples; a batch's samples also depend on its index.
+    """
 
     def predictor(given, place):
         chosen = {task.given: given}
@@ -137,6 +144,7 @@ def model_predictor(model: BaseVAE, task: Task, num_samples: int, seed: int = 0)
 
 
 def _tasks(run: Run) -> list[Task]:
+    """Returns the experiment's tasks that the model supports."""
     model = run.model
     names = [m.name for m in model.modalities if m in model.targets or m.name in model.conditions]
     tasks = [
@@ -147,7 +155,7 @@ def _tasks(run: Run) -> list[Task]:
     if not tasks:
         raise UserError(
             f"--analysis=transformations has no task for --model={run.config.model} of "
-            f"--experiment={run.experiment.name}; leave it out"
+            f"--experiment={run.experiment.name}; choose another --analysis"
         )
     return tasks
 
@@ -159,7 +167,7 @@ def _predictors(
     validation: Callable[[], Iterator[Pairs]],
     mean_of: Callable[[str], np.ndarray],
 ) -> Iterator[tuple[str, str, Predictor]]:
-    """Yields the kind, the name and the predictor of every way to do a task."""
+    """Yields the kind, the name and the predictor of each method of a task."""
     yield "model", "model", model_predictor(run.model, task, settings.num_samples, settings.seed)
     steps = settings.baseline_steps_of(run)
     if steps:
@@ -180,6 +188,7 @@ def _predictors(
 
 
 def _supervised(run: Run, task: Task, settings: Settings) -> Predictor:
+    """Returns the predictor of a supervised network, trained if it is not saved."""
     modalities = {m.name: m for m in run.model.modalities}
     given, target = modalities[task.given], modalities[task.target]
     network = kept_supervised(
@@ -211,6 +220,7 @@ def _training_mean(run: Run, name: str) -> np.ndarray:
 
 
 def _pairs(model: BaseVAE, task: Task, batches: tf.data.Dataset) -> Iterator[Pairs]:
+    """Yields prepared pictures of the examples with both modalities of a task."""
     modalities = {m.name: m for m in model.modalities}
     for batch in batches:
         x, mask = unpack(batch, model.batch_inputs)
@@ -225,10 +235,12 @@ def _run(
 ) -> Iterator[tuple[Pairs, np.ndarray]]:
     for place, pairs in enumerate(examples()):
         if len(pairs.given):
-            yield pairs, predictor(pairs.given, place)
+            # Predictions of a likelihood on the real line may be slightly outside [0, 1].
+            yield pairs, np.clip(predictor(pairs.given, place), 0.0, 1.0)
 
 
 def _picture_rows(task: Task, pairs: Pairs, predicted: np.ndarray) -> dict[str, np.ndarray]:
+    """Returns PSNR and SSIM of each picture, and of the parts of it that the task names."""
     parts = {"": (slice(None), slice(None)), **{f" of the {n}": p for n, p in task.parts.items()}}
     rows = {}
     for words, (down, across) in parts.items():

@@ -1,4 +1,4 @@
-"""How well sentences are translated, by BLEU and chrF."""
+"""Translation of sentences, measured by BLEU and chrF."""
 
 import pathlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -23,7 +23,7 @@ __all__ = ["analyze", "direction_scores", "languages_of", "scores", "translation
 
 DECODING = Setting("decoding", "greedy", "How translations are chosen.", choices=("greedy", "beam"))
 BEAM_WIDTH = Setting(
-    "beam_width", 5, "How many sentences a beam search keeps.", checks.positive_integer
+    "beam_width", 5, "Number of sentences that a beam search keeps.", checks.positive_integer
 )
 
 _BLOCKS = 20
@@ -42,20 +42,20 @@ def translations(
     beam_width: int = 5,
     seed: int = 0,
 ) -> list[str]:
-    """Translates sentences: says what is most probable given samples `z ~ q(z | source)`.
+    """Translates sentences: generates the most probable one given samples `z ~ q(z | source)`.
 
     Args:
         model: The model.
         batches: Batches of `{"x": ..., "mask": ...}`.
-        source: The language that is given.
-        target: The language that is said.
-        num_samples: Samples of z for a sentence; see `tf_mvae.models.sentences.say`.
+        source: The language to translate from.
+        target: The language to translate to.
+        num_samples: Samples of z per sentence; see `tf_mvae.models.sentences.say`.
         decoding: `'greedy'` or `'beam'`.
-        beam_width: Sentences that a beam search keeps.
-        seed: Of the samples; a batch's depend on its place.
+        beam_width: The number of sentences that a beam search keeps.
+        seed: The seed of the samples; a batch's samples also depend on its index.
 
     Returns:
-        A sentence for each example.
+        One sentence per example.
     """
 
     @tf.function(autograph=False)
@@ -73,14 +73,14 @@ def translations(
 
 
 def scores(hypotheses: Sequence[str], references: Sequence[str]) -> dict[str, dict[str, Any]]:
-    """Returns BLEU and chrF of a whole corpus, 0 to 100, by sacreBLEU.
+    """Returns BLEU and chrF of a corpus, 0 to 100, computed by sacreBLEU.
 
     (Papineni et al., ACL 2002; Popovic, WMT 2015; Post, WMT 2018.) The standard error is a
-    jackknife's over 20 blocks of sentences; with fewer sentences, over sentences.
+    jackknife over 20 blocks of sentences, or over sentences if there are fewer.
 
     Args:
-        hypotheses: What was said.
-        references: What people said, equally many.
+        hypotheses: Generated sentences.
+        references: Sentences by people, one for each generated sentence.
 
     Returns:
         `BLEU` and `chrF`, each with `value`, `standard_error`, `examples`, `unit` and
@@ -97,7 +97,9 @@ def scores(hypotheses: Sequence[str], references: Sequence[str]) -> dict[str, di
             "pip install 'tf-mvae[translation]'"
         ) from error
     if not references:
-        raise UserError("there is no sentence in both of the languages to compare")
+        raise UserError(
+            "no example has a sentence in both languages to compare; evaluate another --split"
+        )
     found = {}
     for name, metric in (("BLEU", BLEU()), ("chrF", CHRF())):
 
@@ -119,14 +121,18 @@ def scores(hypotheses: Sequence[str], references: Sequence[str]) -> dict[str, di
 def languages_of(run: Run) -> list[str]:
     """Returns the names of a run's languages.
 
+    Args:
+        run: The run.
+
     Raises:
-        UserError: There are not two, between which the model translates.
+        UserError: There are fewer than two languages, or the model has conditions.
     """
     names, config = list(text_modalities(run.model)), run.config
     if len(names) < 2 or run.model.conditions:
         raise UserError(
-            "--analysis=translation and translation_baseline need a model of two languages or "
-            f"more; {config.model} of {config.experiment} has {len(names)}"
+            "--analysis=translation and translation_baseline need a model of at least two "
+            f"languages without conditions; {config.model} of {config.experiment} has {len(names)} "
+            "languages; choose another --analysis"
         )
     return names
 
@@ -140,18 +146,18 @@ def direction_scores(
 
     Args:
         run: The run.
-        settings: How to evaluate.
-        translate: From a source and a target to a sentence for each example of the split.
+        settings: The settings of the evaluation.
+        translate: A function from a source and a target language to a sentence for each example of
+            the split.
 
     Returns:
-        `"TARGET | SOURCE: METRIC"` to its result, and lines of sentences to look at. The
-        references are the sentences as they were written; examples that do not have one of the two
-        do not count. `"TARGET | SOURCE: METRIC by chance"` is what the same translations have
-        against the references of other examples, half of the split further on: what fluent
-        sentences about something else would have.
+        Results by `"TARGET | SOURCE: METRIC"`, and lines of example sentences. The references are
+        the original sentences; examples in which one of the two is missing are excluded. The score
+        `"TARGET | SOURCE: METRIC by chance"` compares the same translations with the references of
+        other examples, half of the split further on. It is the score of fluent but wrong sentences.
 
     Raises:
-        UserError: There are not two languages.
+        UserError: There are fewer than two languages, or the model has conditions.
     """
     names = languages_of(run)
     written = {n: texts[: settings.max_examples] for n, texts in run.text(settings.split).items()}
@@ -190,10 +196,10 @@ def direction_scores(
 def analyze(run: Run, settings: Settings) -> dict[str, Any]:
     """Translates a run's split in every direction; the `translation` analysis.
 
-    Sentences to look at are written to `evaluation/translation.txt` in the run directory.
+    Example sentences are written to `evaluation/translation.txt` in the run directory.
 
     Raises:
-        UserError: There are not two languages.
+        UserError: There are fewer than two languages, or the model has conditions.
     """
 
     def translate(source: str, target: str) -> list[str]:
@@ -208,6 +214,11 @@ def analyze(run: Run, settings: Settings) -> dict[str, Any]:
 
 
 def write_lines(path: pathlib.Path, lines: Sequence[str]) -> None:
-    """Writes a text file, and its folder."""
+    """Writes a text file, and creates its folder.
+
+    Args:
+        path: The file.
+        lines: Its lines.
+    """
     path.parent.mkdir(exist_ok=True)
     path.write_text("\n".join(lines) + "\n", encoding="utf-8")

@@ -1,4 +1,4 @@
-"""A supervised baseline of translation: the same networks, with nothing between them."""
+"""A supervised baseline of translation: the same encoders and decoders, trained on pairs."""
 
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
@@ -20,7 +20,7 @@ from tf_mvae.ops import random
 
 __all__ = ["SequenceToSequence", "analyze", "train_on_pairs"]
 
-# Steps between two looks at the validation split, and looks without a better one before it stops.
+# Steps between two validations, and validations without a lower loss before the training stops.
 _ROUND = 100
 _PATIENCE = 10
 
@@ -30,18 +30,19 @@ class SequenceToSequence(keras.Model):
 
         loss = -log p(target | decoder(code(encoder(source))))
 
-    (Cho et al., EMNLP 2014: a GRU reads, its last states are the code, a GRU writes.) The code
-    is a linear layer's, as large as the latent of the model that it is compared with.
+    (Cho et al., EMNLP 2014: the last states of a GRU encoder are the code, from which a GRU
+    decodes.) The code is the output of a linear layer, as large as the latent of the model to
+    compare with.
     """
 
     def __init__(self, source: Modality, target: Modality, latent_dim: int, seed: int = 0):
-        """Takes networks that nobody else uses.
+        """Makes a model of the modalities' networks; pass modalities that are not used elsewhere.
 
         Args:
-            source: The modality that is read.
-            target: The modality that is said.
-            latent_dim: Size of the code.
-            seed: Of word dropout.
+            source: The modality to translate from.
+            target: The modality to translate to.
+            latent_dim: The size of the code.
+            seed: The seed of word dropout.
         """
         super().__init__()
         self.encoder, self.decoder = source.encoder, target.decoder
@@ -58,13 +59,17 @@ class SequenceToSequence(keras.Model):
         return [self.mean_loss]
 
     def parameters(self, source: tf.Tensor) -> tf.Tensor:
-        """Returns the target's parameters given the source's ids, `[batch, size]`."""
+        """Returns the target likelihood's parameters given the source's ids, `[batch, size]`.
+
+        Args:
+            source: Ids, `[batch, length]`.
+        """
         code = self.code(self.encoder(tf.cast(source, tf.int32)))
         return tf.cast(self.decoder(code), tf.float32)
 
-    @tf.autograph.experimental.do_not_convert  # nothing to convert, and it takes long
+    @tf.autograph.experimental.do_not_convert  # there is nothing to convert, and converting is slow
     def call(self, source: tf.Tensor) -> tf.Tensor:
-        """Translates greedily: ids `[batch, length]`."""
+        """Translates greedily, from ids `[batch, length]` to ids `[batch, length]`."""
         return self.likelihood.expected_value(self.parameters(source))
 
     @tf.autograph.experimental.do_not_convert
@@ -74,7 +79,8 @@ class SequenceToSequence(keras.Model):
         with tf.GradientTape() as tape, layer_seeds(seed):
             loss = self._loss(*data, training=True)
         gradients = tape.gradient(loss, [v.value for v in self.trainable_variables])
-        # Of sparse ones, rows of one word would be squared (and clipped) one by one.
+        # A sparse gradient may have several rows for one word, which the optimizer would square
+        # (and clip) one by one instead of their sum.
         dense = [tf.convert_to_tensor(gradient) for gradient in gradients]
         self.optimizer.apply(dense, self.trainable_variables)
         return self._told(loss, data)
@@ -103,13 +109,14 @@ class SequenceToSequence(keras.Model):
 def analyze(run: Run, settings: Settings) -> dict[str, Any]:
     """Trains a model for each direction on a run's pairs; the `translation_baseline` analysis.
 
-    It has the run's networks, tokeniser, batch size, learning rate and word dropout, sees the
-    examples that the run sees whole, again and again, for `settings.baseline_steps_of(run)` steps
-    at most, and keeps the weights with the lowest loss on all pairs of the validation split; it
-    stops where that has not fallen for a while. Results have the `steps` of these weights.
+    Each model has the run's networks, tokeniser, batch size, learning rate and word dropout. It is
+    trained on the run's complete examples for at most `settings.baseline_steps_of(run)` steps, and
+    keeps the weights with the lowest loss on all pairs of the validation split. Training stops
+    early if this loss does not decrease any more. Results have the `steps` of these weights.
 
     Raises:
-        UserError: There are not two languages, or no complete example.
+        UserError: There are fewer than two languages, the model has conditions, no example is
+            complete, or `settings.baseline_steps` is 0.
     """
     names, most = languages_of(run), settings.baseline_steps_of(run)  # before any data are read
     if not most:
@@ -119,8 +126,8 @@ def analyze(run: Run, settings: Settings) -> dict[str, Any]:
     )
     if not len(train[names[0]]) or not len(validation[names[0]]):
         raise UserError(
-            "--analysis=translation_baseline needs pairs to learn from, in the training and in the "
-            "validation split; there are none"
+            "--analysis=translation_baseline needs complete examples in the training and the "
+            "validation split, and there are none; choose another --analysis"
         )
     ids = _ids(run.split(settings.split), names, settings.max_examples)
     steps = {}
@@ -156,19 +163,22 @@ def train_on_pairs(
     seed: int,
     rounds_shown: Callable[[range], Iterable] = lambda rounds: rounds,
 ) -> int:
-    """Trains until the loss of other pairs has not fallen for a while; keeps the best weights.
+    """Trains with early stopping, and restores the weights with the lowest validation loss.
+
+    The validation loss is computed every 100 steps. Training stops if it has not decreased ten
+    times in a row.
 
     Args:
         model: A compiled model.
-        pairs: Sources and targets to learn from, `[number, length]` each.
-        checks: Sources and targets on which the loss is looked at.
-        batch_size: Pairs a step, if there are as many.
-        steps: The most steps.
-        seed: Of the pairs' order.
-        rounds_shown: Wraps the rounds of a hundred steps, to show progress.
+        pairs: Sources and targets to train on, ids `[number, length]` each.
+        checks: Sources and targets to validate on, ids `[number, length]` each.
+        batch_size: The number of pairs per step (at most the number of pairs).
+        steps: The largest number of steps.
+        seed: The seed of the pairs' order.
+        rounds_shown: Wraps the rounds of 100 steps, to show progress.
 
     Returns:
-        After how many steps the weights were best.
+        The step of the best weights.
     """
     number = len(pairs[0])
     order = tf.data.Dataset.from_tensor_slices(pairs).shuffle(number, seed=seed).repeat()
@@ -182,14 +192,14 @@ def train_on_pairs(
         steps_per_epoch=each,
         validation_data=tf.data.Dataset.from_tensor_slices(checks).batch(batch_size),
         callbacks=[best, _Progress(rounds_shown(range(rounds)))],
-        shuffle=False,  # they are already
+        shuffle=False,  # the data set shuffles
         verbose=0,
     )
     return (best.best_epoch + 1) * each
 
 
 class _Progress(keras.callbacks.Callback):
-    """Takes one of some items after each epoch."""
+    """Advances a progress bar after each epoch."""
 
     def __init__(self, items: Iterable):
         super().__init__()
@@ -200,6 +210,7 @@ class _Progress(keras.callbacks.Callback):
 
 
 def _compiled(run: Run, source: str, target: str) -> SequenceToSequence:
+    """Returns a new model of the run's networks and optimizer settings."""
     config = run.config
     keras.utils.set_random_seed(config.seed)
     by_name = {m.name: m for m in run.fresh_modalities()}
@@ -212,10 +223,12 @@ def _compiled(run: Run, source: str, target: str) -> SequenceToSequence:
 
 
 def _whole(split: Split, names: Sequence[str]) -> dict[str, np.ndarray]:
+    """Returns the ids of a split's complete examples, by language."""
     return _ids(split if split.presence is None else keep_paired(split), names, None)
 
 
 def _ids(split: Split, names: Sequence[str], number: int | None) -> dict[str, np.ndarray]:
+    """Returns ids `[examples, length]` of the first examples of a split, by language."""
     dataset = split.dataset if number is None else split.dataset.take(number)
     batches = list(dataset.batch(1000).as_numpy_iterator())
     if not batches:

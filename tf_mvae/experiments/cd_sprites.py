@@ -35,7 +35,7 @@ def cd_sprites_modalities(
     Args:
         likelihood_weight: Weights by name.
         cross_weight: The same.
-        level: How many attributes a caption names.
+        level: The number of attributes that a caption names.
     """
     number, shape = len(WORDS), [SIZE, SIZE, 3]
     decoder = RecurrentDecoder(number, units=_UNITS, num_layers=1)

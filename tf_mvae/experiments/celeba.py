@@ -1,4 +1,4 @@
-"""CelebA: a face and 18 attributes, as one vector (celeba) or each by itself (celeba19)."""
+"""CelebA: a face and 18 attributes, as one vector (celeba) or each separately (celeba19)."""
 
 from collections.abc import Mapping, Sequence
 
@@ -217,8 +217,8 @@ register(
             Setting(
                 "absent_attributes",
                 False,
-                "Whether attributes that the data set does not have are masked; an error "
-                "otherwise.",
+                "Whether attributes that the data set does not have are masked; otherwise they "
+                "are an error.",
             ),
         ),
         resolve=_resolve,

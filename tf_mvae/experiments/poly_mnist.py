@@ -74,7 +74,7 @@ def _labels(split: str, data_dir: str | None, **options: Any):
 def _resolve(
     data_dir: str | None, backgrounds: str | None, background_hash: str | None, **_: Any
 ) -> dict[str, str]:
-    """Keeps the hash of the backgrounds, so that the run never reads others."""
+    """Records the hash of the backgrounds, so that the run never uses others."""
     return {"background_hash": background_hash or find_hash(backgrounds)}
 
 
@@ -99,8 +99,8 @@ register(
             Setting(
                 "background_hash",
                 None,
-                "SHA-256 of the backgrounds, found from them: the run refuses others. Prepared "
-                "data with this hash are read without the pictures.",
+                "SHA-256 of the backgrounds, computed from them; a continued run refuses others. "
+                "Prepared data with this hash are read without the pictures.",
                 kind=str,
             ),
             Setting(

@@ -1,4 +1,4 @@
-"""What an experiment declares, and how it is registered."""
+"""The declaration of an experiment, and its registration."""
 
 import dataclasses
 from collections.abc import Callable, Mapping, Sequence
@@ -21,7 +21,7 @@ SETTINGS = (
     Setting(
         "data_dir",
         None,
-        "Where TFDS keeps data; TFDS's own default if omitted.",
+        "Data directory of TFDS; TFDS's own default if omitted.",
         kind=str,
         is_place=True,
         is_free=True,
@@ -52,26 +52,25 @@ class Experiment:
     """Data, modalities and settings of one experiment.
 
     Attributes:
-        name: What `--experiment` says.
+        name: Its name for `--experiment`.
         description: One line.
         load: From a split's name (`train`, `validation`, `test`) and a data directory to
             its examples; keyword arguments are the experiment's `settings`.
         modalities: Makes the modalities, with the paper's networks; keyword arguments
             `likelihood_weight` and `cross_weight`, by name, and the `settings`.
-        joint_trunks: Makes the trunks of a joint network (JMVAE, TELBO), by modality; the
-            models' own where None.
+        joint_trunks: Makes the trunks of a joint network (JMVAE, TELBO), by modality; None: the
+            models' default.
         conditional_encoders: By target, makes the trunk and gives the widths of a CVAE's
             encoder; the model's own if omitted.
-        licence: Of the data, a sentence for model cards; nothing where it is not known.
-        prepare: Where a model needs something made of the training data before it can be
-            built (a vocabulary): from the examples that a run may see of its training split
-            (as `load` gives them without `assets_dir`) and a directory, with the `settings` as
-            keyword arguments, writes it there. The run keeps the directory as `assets/`, and
-            `load`, `modalities` and `prepare` have its path as `assets_dir`, too (None before
-            it is made).
-        named_by: With `prepare`, the setting that lists the modalities' names, so that they are
-            known before a modality can be made. `prepare` makes what a vae needs for its one
-            modality only, and `modalities` is then given this one name.
+        licence: The licence of the data, a sentence for model cards; empty if unknown.
+        prepare: A function that makes files from the training data which the models need, such as a
+            vocabulary. Its arguments are the training examples that the run may see (from `load`
+            without `assets_dir`), a directory to write to, and the `settings` as keyword arguments.
+            The run keeps the directory as `assets/` and passes its path to `load`, `modalities` and
+            `prepare` as `assets_dir` (None before it exists).
+        named_by: With `prepare`, the setting with the names of the modalities, which are then known
+            before the modalities can be made. For a vae, `prepare` and `modalities` get the name of
+            its one modality only.
         tokenizers: From that directory (None where nothing is prepared) and the names of
             modalities to what turns text into the ids of those that are text: objects with
             `encode(sentences, length)`, as `tf_mvae.data.vocabulary.Vocabulary`.
@@ -121,7 +120,7 @@ class Experiment:
 
 
 def named(*names: str) -> Callable[..., Mapping[str, Sequence[str]]]:
-    """Returns an experiment's `names`, if they are these whatever the settings are.
+    """Returns an experiment's `names` that do not depend on its settings.
 
     Args:
         *names: The modalities; none of them is a group.
@@ -134,7 +133,7 @@ def named(*names: str) -> Callable[..., Mapping[str, Sequence[str]]]:
 
 
 def register(experiment: Experiment) -> Experiment:
-    """Registers an experiment, for `--experiment`; the call stands at the definition."""
+    """Registers an experiment for `--experiment`."""
     EXPERIMENTS.add(experiment)
     return experiment
 

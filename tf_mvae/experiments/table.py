@@ -82,13 +82,15 @@ def table_modalities(
     likelihood_weight: Mapping[str, float],
     cross_weight: Mapping[str, float],
     element_dropout: float = 0.5,
+    linear_decoders: bool = False,
     table: str | None = None,
     **place: str | None,
 ) -> list[Modality]:
     """Returns the modalities of a table's schema; see `load_table` for the options."""
     # The table, which may be long, is read for a schema that has to be inferred only.
     schema = _written_schema(**place) or load_table("train", table, **place).schema
-    return schema.make_modalities(likelihood_weight, cross_weight, element_dropout)
+    how = element_dropout, linear_decoders
+    return schema.make_modalities(likelihood_weight, cross_weight, *how)
 
 
 def table_covariates(table: str | None = None, **options: Any) -> list[Covariate]:
@@ -127,8 +129,8 @@ register(
             Setting(
                 "table",
                 None,
-                "A CSV, TSV or Parquet file, a row an example; or a folder of them, which are "
-                "joined on their first column, a modality each.",
+                "A CSV, TSV or Parquet file with one example per row, or a folder of such files, "
+                "which are joined on their first column; each file is then a modality.",
                 kind=str,
                 is_place=True,
                 is_required=True,
@@ -137,8 +139,8 @@ register(
             Setting(
                 "schema",
                 None,
-                "What its columns are, as python -m tf_mvae.inspect_table writes it; inferred if "
-                "omitted.",
+                "File with the types of the columns, written by python -m tf_mvae.inspect_table; "
+                "inferred if omitted.",
                 kind=str,
                 is_place=True,
             ),
@@ -148,6 +150,11 @@ register(
                 "The largest fraction of a row's observed cells that training hides from an "
                 "encoder.",
                 checks.fraction,
+            ),
+            Setting(
+                "linear_decoders",
+                False,
+                "Whether decoders are linear, for assays with more columns than there are rows.",
             ),
         ),
     )

@@ -1,4 +1,4 @@
-"""Sentences in two or more languages, a modality each (Wu and Goodman, NeurIPS 2018, section 6).
+"""Sentences in two or more languages, one modality each (Wu and Goodman, NeurIPS 2018, section 6).
 
 The paper's translation study has a recurrent sentence VAE for each language (Bowman et al.,
 CoNLL 2016) and does not give widths, vocabularies or weights; those here are our own.
@@ -154,17 +154,17 @@ register(
         tokenizers=vocabularies,
         settings=(
             DATASET_DIR,
-            Setting("languages", ("en", "vi"), "The languages, a modality each."),
+            Setting("languages", ("en", "vi"), "The languages; each is a modality."),
             Setting(
                 "vocabulary_size",
                 4000,
-                "The most sub-words of a language, the symbols among them.",
+                "Largest number of sub-words of a language, including special symbols.",
                 checks.positive_integer,
             ),
             Setting(
                 "max_length",
                 32,
-                "The most sub-words of a sentence, its end among them.",
+                "Largest number of sub-words of a sentence, including its end.",
                 checks.positive_integer,
             ),
             Setting(

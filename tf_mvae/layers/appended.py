@@ -1,4 +1,4 @@
-"""Numbers of an example, appended to what a network sees of it."""
+"""Appends numbers of an example, such as covariates, to a network's input."""
 
 import tensorflow as tf
 
@@ -6,14 +6,14 @@ __all__ = ["append"]
 
 
 def append(inputs: tf.Tensor, numbers: tf.Tensor, batch_axis: int = 0) -> tf.Tensor:
-    """Returns inputs with numbers of their example behind the last axis.
+    """Appends numbers of each example along the last axis of an input.
 
-    They are repeated along all axes but the batch's and the last: of an image they are channels.
+    They are repeated along all axes between the batch's and the last; in images they are channels.
 
     Args:
         inputs: `[..., batch, ..., features]`, or `[features]` of one example.
         numbers: `[batch, width]`, or of one example for all `[1, width]`.
-        batch_axis: Which axis of `inputs` is the batch.
+        batch_axis: The axis of `inputs` that is the batch.
 
     Returns:
         `[..., batch, ..., features + width]`, of the type of `inputs`.
@@ -22,6 +22,7 @@ def append(inputs: tf.Tensor, numbers: tf.Tensor, batch_axis: int = 0) -> tf.Ten
     width, rank = numbers.shape[-1], inputs.shape.rank
     if rank == 1:
         return tf.concat([inputs, numbers[0]], -1)
+    # [batch, 1, ..., width], then broadcast over all other axes of the input.
     inner = [1] * (rank - batch_axis - 2)
     numbers = tf.reshape(numbers, tf.concat([tf.shape(numbers)[:1], [*inner, width]], 0))
     shape = tf.concat([tf.shape(inputs)[:-1], [width]], 0)

@@ -13,10 +13,10 @@ __all__ = ["MaskedBatchNormalization"]
 class MaskedBatchNormalization(keras.layers.BatchNormalization):
     """Keras' batch normalisation with a mask over examples.
 
-    Placeholder rows of absent modalities enter neither the batch's statistics nor
-    the moving ones, and a batch in which nothing is there leaves the moving ones as
-    they were (Keras' own layer pulls them towards zero then). Under a strategy of
-    `tf.distribute` the statistics are those of the whole batch, over all replicas.
+    Rows of missing modalities are excluded from the batch statistics and from the moving
+    statistics. A batch without any observed row does not change the moving statistics (Keras' own
+    layer would move them towards zero). Under a strategy of `tf.distribute` the statistics are
+    those of the whole batch, over all replicas.
 
     Example:
 
@@ -72,13 +72,13 @@ class MaskedBatchNormalization(keras.layers.BatchNormalization):
         return outputs, *(tf.identity(variable.value) for variable in moving)
 
     def _can_fuse(self, inputs: tf.Tensor) -> bool:
-        """Whether TensorFlow's fused operation does what Keras' layer would."""
+        """Returns whether TensorFlow's fused operation equals Keras' layer here."""
         last = self.axis in (-1, inputs.shape.rank - 1)
         float32 = inputs.dtype == tf.float32 and self.compute_dtype == "float32"
         return last and float32 and not (self.renorm or _replicas() or _xla_of_any_shape(inputs))
 
     def _whole(self, inputs: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
-        """Normalises a batch that counts whole; also returns the moving statistics."""
+        """Normalises a batch without masked examples; also returns the moving statistics."""
         size = inputs.shape[-1]
         pixels = inputs if inputs.shape.rank == 4 else tf.reshape(inputs, [-1, 1, 1, size])
         # XLA takes the mean of squares less the square of the mean, which is nothing but rounding

@@ -1,4 +1,4 @@
-"""Dropout whose draws are a function of the model's seed and step."""
+"""Dropout whose random numbers depend only on the model's seed and step."""
 
 import contextlib
 import contextvars
@@ -19,7 +19,7 @@ _STREAM: contextvars.ContextVar[list | None] = contextvars.ContextVar("stream", 
 
 @contextlib.contextmanager
 def layer_seeds(seed: tf.Tensor) -> Iterator[None]:
-    """Gives the layers that are called inside seeds of their own, in the order of the calls.
+    """Gives each layer that is called inside its own seed, in the order of the calls.
 
     Args:
         seed: Two integers; a model's are those of its step.
@@ -92,5 +92,5 @@ class SeededDropout(keras.layers.Layer):
         return input_shape
 
     def get_config(self) -> dict[str, Any]:
-        """Returns the arguments that make this layer again."""
+        """Returns the constructor arguments of this layer."""
         return {**super().get_config(), "rate": self.rate}

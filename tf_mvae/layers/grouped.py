@@ -1,4 +1,4 @@
-"""Networks of many like modalities, each with weights of its own, as batched contractions."""
+"""Networks of many similar modalities with separate weights, as batched matrix products."""
 
 import math
 from collections.abc import Sequence
@@ -22,7 +22,7 @@ class _Grouped(keras.layers.Layer):
         self.units = checks.positive_integer("units", units)
         self.activation = keras.activations.get(activation)
 
-    def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple:
+    def compute_output_shape(self, input_shape: tuple[int, ...]) -> tuple:
         """Returns `(member, batch, units)`."""
         return (*input_shape[:2], self.units)
 
@@ -37,7 +37,7 @@ class _Grouped(keras.layers.Layer):
         )
 
     def get_config(self) -> dict[str, Any]:
-        """Returns the arguments that make this layer again."""
+        """Returns the constructor arguments of this layer."""
         activation = keras.activations.serialize(self.activation)
         return {**super().get_config(), "units": self.units, "activation": activation}
 
@@ -55,7 +55,7 @@ class GroupedDense(_Grouped):
     ```
     """
 
-    def build(self, input_shape: tuple[int | None, ...]) -> None:
+    def build(self, input_shape: tuple[int, ...]) -> None:
         """Makes a kernel `[member, inputs, units]` and a bias `[member, 1, units]`."""
         members, inputs = input_shape[0], math.prod(input_shape[2:])
         self.kernel = self._kernel(members, inputs, math.sqrt(6 / (inputs + self.units)))
@@ -91,7 +91,7 @@ class GroupedEmbedding(_Grouped):
         super().__init__(units, activation, **kwargs)
         self.num_classes = checks.positive_integer("num_classes", num_classes)
 
-    def build(self, input_shape: tuple[int | None, ...]) -> None:
+    def build(self, input_shape: tuple[int, ...]) -> None:
         """Makes a table `[member, classes, units]`."""
         self.kernel = self._kernel(input_shape[0], self.num_classes, 0.05)
         self.built = True
@@ -103,7 +103,7 @@ class GroupedEmbedding(_Grouped):
         return self.activation(tf.matmul(one_hot, self.kernel))
 
     def get_config(self) -> dict[str, Any]:
-        """Returns the arguments that make this layer again."""
+        """Returns the constructor arguments of this layer."""
         return {**super().get_config(), "num_classes": self.num_classes}
 
 
@@ -145,7 +145,7 @@ def grouped_mlp_decoder(
     """Returns `mlp_decoder` for every member of a group, for `ModalityGroup(decoder=...)`.
 
     Args:
-        parameter_shape: What a member's likelihood wants, `likelihood.parameter_shape`.
+        parameter_shape: The shape of a member's parameters, `likelihood.parameter_shape`.
         units: Widths of the hidden layers.
         activation: Keras' name of the activation.
 

@@ -16,10 +16,9 @@ __all__ = ["JointEncoder"]
 class JointEncoder(keras.layers.Layer):
     """Encodes several modalities together, to a mean and a log-variance.
 
-    Each modality goes through a trunk of its own, what comes out is concatenated, and a
-    fully connected layer and a linear one follow: the joint network of JMVAE (Suzuki,
-    Nakayama and Matsuo, ICLR workshop 2017) with the sizes that Wu and Goodman count in
-    their Table 1.
+    Each modality passes through its own trunk. The outputs are concatenated, and a fully connected
+    layer and a linear layer follow. This is the joint network of JMVAE (Suzuki, Nakayama and
+    Matsuo, ICLR workshop 2017), with the sizes of Wu and Goodman's Table 1.
 
     Example:
 
@@ -43,7 +42,7 @@ class JointEncoder(keras.layers.Layer):
         Args:
             trunks: By modality, a layer from prepared data to features.
             latent_dim: Size of the latent.
-            units: Width of the layer that sees all features.
+            units: Width of the layer after the concatenated features.
             activation: Keras' name of its activation.
             **kwargs: Keras' own arguments for a layer.
 
@@ -59,7 +58,7 @@ class JointEncoder(keras.layers.Layer):
         self.head = keras.layers.Dense(2 * latent_dim, name="posterior")
 
     def build(self, input_shape: Any = None) -> None:
-        """Nothing to do: the parts are built as they are first called."""
+        """Does nothing: the parts are built at their first call."""
         self.built = True
 
     def call(
@@ -75,7 +74,7 @@ class JointEncoder(keras.layers.Layer):
             values: Prepared data by name, one for each trunk.
             example_mask: `[batch]`, 1 where a row counts; all count if omitted.
             training: Whether this is a training step.
-            covariates: What else the joint layers see of an example, `[batch, width]`.
+            covariates: Further inputs of the joint layers, `[batch, width]`.
         """
         if example_mask is None:
             example_mask = tf.ones(tf.shape(next(iter(values.values())))[:1])
@@ -90,7 +89,7 @@ class JointEncoder(keras.layers.Layer):
         return loc, log_variance
 
     def get_config(self) -> dict[str, Any]:
-        """Returns the arguments that make this layer again."""
+        """Returns the constructor arguments of this layer."""
         serialize = keras.saving.serialize_keras_object
         return {
             **super().get_config(),

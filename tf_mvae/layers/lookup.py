@@ -10,7 +10,7 @@ from tf_mvae.layers.sequential import MaskedSequential
 
 __all__ = ["looked_up", "num_inputs", "once_an_input"]
 
-# Layers that treat every row by itself, and leave nothing to chance.
+# Layers that compute every row separately, without random numbers.
 _ROW_BY_ROW = (
     GroupedDense,
     keras.layers.Activation,
@@ -55,7 +55,7 @@ def once_an_input(
     """Returns `run(inputs, mask, training)`, of each different input once where these are fewer.
 
     Args:
-        network: What `run` runs, perhaps with a linear layer behind it.
+        network: The network that `run` runs, perhaps followed by a linear layer.
         run: Gives `[..., rows, size]`.
         inputs: `[..., rows]`, or rows of more than one number, which all run.
         mask: 1 where a row counts, `[..., rows]`.

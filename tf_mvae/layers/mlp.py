@@ -45,7 +45,7 @@ def default_width(size: int) -> int:
     to 8 numbers, 128 for up to 16, 512 from 33 on.
 
     Args:
-        size: How many numbers come in or go out; of a class, how many classes there are.
+        size: The number of inputs or outputs; for a class, the number of classes.
     """
     return min(512, max(64, 2 ** math.ceil(math.log2(8 * size))))
 
@@ -99,7 +99,7 @@ def mlp_decoder(
     The paper's for MNIST: three layers of 512 with Swish, then a linear one.
 
     Args:
-        parameter_shape: What the likelihood wants, `likelihood.parameter_shape`.
+        parameter_shape: The shape of the likelihood's parameters, `likelihood.parameter_shape`.
         units: Widths of the hidden layers.
         activation: Keras' name of the activation.
 

@@ -58,7 +58,7 @@ class ProductOfExperts(keras.layers.Layer):
         return gaussian_product(loc, log_variance, expert_mask, self.use_custom_op)
 
     def get_config(self) -> dict[str, Any]:
-        """Returns the arguments that make this layer again."""
+        """Returns the constructor arguments of this layer."""
         return {**super().get_config(), "use_custom_op": self.use_custom_op}
 
     def compute_output_shape(

@@ -1,7 +1,7 @@
 """Recurrent encoder and decoder of sequences of symbols.
 
-Ids are laid out as `tf_mvae.ops.tokens` says. The paper's networks for MultiMNIST's text are
-the defaults: embeddings of 200, a bidirectional GRU of 200 whose two outputs are added up, and
+Ids are laid out as described in `tf_mvae.ops.tokens`. The paper's networks for MultiMNIST's text
+are the defaults: embeddings of 200, a bidirectional GRU of 200 whose two outputs are added up, and
 two layers of GRU of 200 to decode (Wu and Goodman, NeurIPS 2018, appendix).
 """
 
@@ -54,7 +54,7 @@ def unrolled(*networks: keras.layers.Layer) -> Iterator[None]:
 
 @keras.saving.register_keras_serializable("tf_mvae")
 class RecurrentEncoder(keras.layers.Layer):
-    """Reads a sequence in both directions and adds up what the two have at their ends.
+    """Encodes a sequence in both directions, and sums the last states of the two.
 
     The forward GRU's state is taken behind the last symbol, the backward one's in front of
     the first, so that both have read everything. Padding leaves a state as it is: features do
@@ -84,7 +84,7 @@ class RecurrentEncoder(keras.layers.Layer):
         self.embedding_size = checks.positive_integer("embedding_size", embedding_size)
         self.units = checks.positive_integer("units", units)
         self.embedding = keras.layers.Embedding(self.vocabulary_size, self.embedding_size)
-        # cuDNN's kernel knows nothing of XLA, and falls out of step with the CPU's. Two layers,
+        # cuDNN's kernel does not work under XLA, and differs from the CPU's. Two layers,
         # not `Bidirectional`: it makes its two from the configuration of a third that it drops,
         # and while a model is loaded Keras knows layers by their addresses, so that the next
         # encoder, whose third may stand at the same address, is handed this one's layers.
@@ -107,7 +107,7 @@ class RecurrentEncoder(keras.layers.Layer):
         return (input_shape[0], self.units)
 
     def get_config(self) -> dict[str, Any]:
-        """Returns the arguments that make this layer again."""
+        """Returns the constructor arguments of this layer."""
         return {
             **super().get_config(),
             "vocabulary_size": self.vocabulary_size,
@@ -118,7 +118,7 @@ class RecurrentEncoder(keras.layers.Layer):
 
 @keras.saving.register_keras_serializable("tf_mvae")
 class RecurrentDecoder(keras.layers.Layer):
-    """Says a sequence symbol by symbol: layers of GRU that see a context at every step.
+    """Generates a sequence symbol by symbol: layers of GRU with a context as input of every step.
 
     It is the network of `tf_mvae.likelihoods.TokenSequence`. The first layer sees the
     embedding of the symbol before and the context, and all layers' first states are made of
@@ -148,7 +148,7 @@ class RecurrentDecoder(keras.layers.Layer):
             vocabulary_size: How many ids there are.
             embedding_size: Numbers that stand for an id.
             units: Size of each layer's state.
-            num_layers: How many layers there are.
+            num_layers: The number of layers.
             word_dropout: Share of symbols that training hides.
             **kwargs: Keras' own arguments for a layer.
 
@@ -208,7 +208,7 @@ class RecurrentDecoder(keras.layers.Layer):
         return tf.reshape(logits, tf.concat([lead, tf.shape(logits)[1:]], 0))
 
     def start(self, context: tf.Tensor) -> tuple[tf.Tensor, list[tf.Tensor]]:
-        """Returns what a context says at every step, and the layers' first states.
+        """Returns the context's inputs to the gates, and the layers' initial states.
 
         Args:
             context: `[..., size]`.
@@ -224,7 +224,7 @@ class RecurrentDecoder(keras.layers.Layer):
 
         Args:
             previous: The ids before, `[rows]`; `START` at the first step.
-            constant: What `start` gave, `[rows, gates]`.
+            constant: The context's inputs to the gates from `start`, `[rows, gates]`.
             state: The state, of `start` or the step before.
 
         Returns:
@@ -244,7 +244,7 @@ class RecurrentDecoder(keras.layers.Layer):
         return (*lead, tokens_shape[-1], self.vocabulary_size - END)
 
     def get_config(self) -> dict[str, Any]:
-        """Returns the arguments that make this layer again."""
+        """Returns the constructor arguments of this layer."""
         return {
             **super().get_config(),
             "vocabulary_size": self.vocabulary_size,
@@ -255,7 +255,7 @@ class RecurrentDecoder(keras.layers.Layer):
         }
 
     def _read(self, tokens: tf.Tensor, training: bool) -> tf.Tensor:
-        """Returns what the symbol before says at every step, `[..., length, gates]`."""
+        """Returns the previous symbol's inputs to the gates, `[..., length, gates]`."""
         first = tf.zeros_like(tokens[..., :1]) + START
         previous = tf.concat([first, tokens[..., :-1]], axis=-1)
         gates = self.from_symbol(self.embedding(previous))
@@ -279,9 +279,9 @@ def _gru(from_input: tf.Tensor, from_state: tf.Tensor, state: tf.Tensor) -> tf.T
     """Returns a GRU's next state, `[rows, units]`.
 
     Args:
-        from_input: What the input says to the update gate, the reset gate and the
+        from_input: The input's part of the update gate, the reset gate and the
             candidate, `[rows, 3 * units]`.
-        from_state: What the state says to them, the same shape.
+        from_state: The state's part of them, of the same shape.
         state: The state, `[rows, units]`.
     """
     update, reset, new = tf.split(from_input, 3, axis=-1)

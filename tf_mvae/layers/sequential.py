@@ -67,7 +67,7 @@ def check_network(name: str, network: Any) -> keras.layers.Layer:
 
     Args:
         name: The argument's name, for the message.
-        network: What a user passed.
+        network: The network that a user passed.
 
     Raises:
         UserError: It is something else: a function, a layer's class.
@@ -135,7 +135,7 @@ class MaskedSequential(keras.layers.Layer):
         return input_shape
 
     def get_config(self) -> dict[str, Any]:
-        """Returns the arguments that make this layer again."""
+        """Returns the constructor arguments of this layer."""
         layers = [keras.saving.serialize_keras_object(layer) for layer in self.layers]
         return {**super().get_config(), "layers": layers}
 

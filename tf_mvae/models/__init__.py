@@ -13,6 +13,7 @@ from tf_mvae.models.multimodal import MultimodalVAE
 from tf_mvae.models.mvae import MVAE
 from tf_mvae.models.mvae_q import MVAEQ
 from tf_mvae.models.mvtcae import MVTCAE
+from tf_mvae.models.pretrained import from_preset, list_presets
 from tf_mvae.models.registry import Preset, preset
 from tf_mvae.models.sharing import from_hub
 from tf_mvae.models.telbo import TELBO
@@ -39,5 +40,7 @@ __all__ = [
     "VAE",
     "default_term_weight",
     "from_hub",
+    "from_preset",
+    "list_presets",
     "preset",
 ]

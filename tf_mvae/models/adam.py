@@ -12,7 +12,7 @@ class FusedAdam(keras.optimizers.Adam):
 
     Keras updates a variable by a dozen operations, each a pass over memory where XLA does not
     fuse them. The one operation reads weight, gradient and both moments once and writes all but
-    the gradient. Steps (but for rounding), variables and arguments are those of
+    the gradient. Steps (except for rounding), variables and arguments are those of
     `keras.optimizers.Adam`. In a scope of `tf.distribute`, for sparse gradients, and with
     `amsgrad`, Keras' own operations run.
 

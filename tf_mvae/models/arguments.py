@@ -15,6 +15,7 @@ from tf_mvae.modality import Modality
 
 __all__ = [
     "check_modalities",
+    "guidance",
     "kl_weight",
     "latents",
     "sample_count",
@@ -51,6 +52,11 @@ def sample_count(value: Any) -> int | tf.Tensor:
 def temperature(value: Any) -> float | tf.Tensor:
     """Returns a factor on a standard deviation, 0 or more."""
     return _scalar("temperature", value, checks.non_negative, tf.float32)
+
+
+def guidance(value: Any) -> int:
+    """Returns a number of candidates, 1 or more; it shapes the graph, and is no tensor."""
+    return checks.positive_integer("guidance", value)
 
 
 def kl_weight(value: Any) -> float | tf.Tensor:

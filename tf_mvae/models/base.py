@@ -1,4 +1,4 @@
-"""What every multimodal VAE offers in addition to inference: an objective, training, saving."""
+"""The base class of multimodal VAEs: inference with an objective, training and saving."""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -36,8 +36,8 @@ SETTINGS = (
     Setting(
         "free_bits",
         0.0,
-        "Nats of each latent dimension's divergence that training charges whether used or not "
-        "(Kingma et al., 2016); 0 is none.",
+        "Least KL divergence in nats that each latent dimension costs in training, used "
+        "or not (Kingma et al., 2016); 0: no minimum.",
         checks.non_negative,
     ),
 )
@@ -48,21 +48,20 @@ class BaseVAE(TrainableModel, SharedModel):
 
     It is a Keras model: `compile(optimizer)`, `fit`, `evaluate`, `predict`, callbacks,
     `save` and `keras.models.load_model`. Data are batches of
-    `{"x": {name: array}, "mask": {name: float32 [batch]}, "weight": float32 [batch]}`; `mask`
-    and `weight` may be omitted; `x` has the covariates of a model that has some. The weights of
-    examples multiply their terms in the loss, whose mean stays one over the number of examples, and
-    weigh them in the metrics' means.
-    What is trained is the objective's (`tf_mvae.objectives`).
+    `{"x": {name: array}, "mask": {name: float32 [batch]}, "weight": float32 [batch]}`; `mask` and
+    `weight` may be omitted. If the model has covariates, they are in `x` as well. `weight`
+    multiplies the losses of the examples; their sum is divided by the number of examples, not by
+    the sum of weights. Metrics are weighted means. The objective (`tf_mvae.objectives`) defines the
+    loss.
 
-    The random numbers of a training step are a function of `seed` and the optimizer's
-    step alone, so a run that goes on from a checkpoint repeats none and skips none.
+    The random numbers of a training step depend only on `seed` and on the number of the step, so a
+    run that continues from a checkpoint uses the same ones.
 
     Attributes:
         max_modalities: The greatest number of modalities; None: any.
-        learns_from_incomplete: Whether an example with a modality missing teaches the model
-            something; a preset's is known before it is made.
+        learns_from_incomplete: Whether the model learns from examples with missing modalities.
         objective: What is maximised.
-        plan: For how many rows decoders run in training; see `expect`.
+        plan: The number of rows that decoders run for in training; see `expect`.
     """
 
     max_modalities: int | None = None
@@ -78,7 +77,7 @@ class BaseVAE(TrainableModel, SharedModel):
         """Returns those settings of a preset that depend on the modalities, by name.
 
         Args:
-            make_modalities: Makes those of the run.
+            make_modalities: Returns the run's modalities.
             settings: The preset's settings, by name.
             before: Those of the run that is taken up, if it is one of the same preset.
         """
@@ -90,7 +89,7 @@ class BaseVAE(TrainableModel, SharedModel):
 
         Args:
             experiment: A `tf_mvae.experiments.Experiment`.
-            modalities: Those of the model, in its order.
+            modalities: The model's modalities, in its order.
         """
         return {}
 
@@ -111,7 +110,7 @@ class BaseVAE(TrainableModel, SharedModel):
         """Creates the model and all its weights.
 
         Args:
-            modalities: What an example may consist of; their names differ.
+            modalities: The modalities of an example, with different names.
             latent_dim: Size of the latent.
             posterior_kind: How experts become `q(z | S)`.
             objective: What is maximised.
@@ -121,10 +120,10 @@ class BaseVAE(TrainableModel, SharedModel):
                 `tf_mvae.LinearAnnealing`. Evaluation uses 1.
             num_samples: Samples of the latent for each term of a training step.
             seed: Seed of the subsets and the noise.
-            free_bits: In training, nats of each latent dimension's divergence that are charged
-                whether they are used or not (`tf_mvae.posteriors.Posterior.charged_kl`).
-            covariates: What is given with every example and not modelled: a site, an age. All
-                encoders and decoders see them; see `tf_mvae.Covariate`.
+            free_bits: In training, the least divergence in nats that each latent dimension costs,
+                used or not (`tf_mvae.posteriors.Posterior.charged_kl`).
+            covariates: Inputs of all encoders and decoders that are known for every example and not
+                modelled, such as a site or an age; see `tf_mvae.Covariate`.
             **kwargs: Keras' own arguments for a model.
 
         Raises:
@@ -183,11 +182,13 @@ class BaseVAE(TrainableModel, SharedModel):
         seeds = (
             tf.unstack(random.split(seed, 2), num=2) if self.objective.splits_seed else (seed, seed)
         )
+        terms_seed, noise_seed = seeds
         step = Step(
             number,
             kl_weight,
             self.free_bits if training else 0.0,
-            *seeds,
+            terms_seed,
+            noise_seed,
             self.plan,
             self._log_likelihood_of(x, mask),
             self.latent.slices(self.modalities),
@@ -209,7 +210,7 @@ class BaseVAE(TrainableModel, SharedModel):
         return None
 
     def expect(self, mask: Mapping[str, Any] | None) -> None:
-        """Says which modalities the rows of every training batch have, so that work is saved.
+        """Declares which modalities the rows of every training batch have, which saves work.
 
         A decoder then runs for as many rows as such a batch needs it for, in any order, and
         not for what is missing anyway. A batch that needs more takes longer. What is saved
@@ -230,7 +231,7 @@ class BaseVAE(TrainableModel, SharedModel):
         return present
 
     def get_config(self) -> dict[str, Any]:
-        """Returns the arguments that make this model again."""
+        """Returns the constructor arguments of this model."""
         weight, serialize = self.kl_weight, keras.saving.serialize_keras_object
         sampler = {} if self.sampler is None else {"sampler": serialize(self.sampler)}
         covariates = [serialize(covariate) for covariate in self.covariates]
@@ -251,7 +252,7 @@ class BaseVAE(TrainableModel, SharedModel):
 
     @classmethod
     def from_config(cls, config: dict[str, Any], custom_objects: Any = None) -> "BaseVAE":
-        """Makes a model from `get_config`'s answer."""
+        """Creates a model from the result of `get_config`."""
         make, config = keras.saving.deserialize_keras_object, dict(config)
         sampler = config.pop("sampler", None)
         modalities = [make(m, custom_objects=custom_objects) for m in config["modalities"]]
@@ -274,7 +275,7 @@ class BaseVAE(TrainableModel, SharedModel):
         return random.fold_in(tf.constant([self.seed, 0]), step)
 
     def _layer_seed(self, seed: tf.Tensor) -> tf.Tensor:
-        """Returns a seed of a replica's own, for what layers draw for its part of a batch."""
+        """Returns a seed for the layers of one replica, which differs between replicas."""
         replica = tf.distribute.get_replica_context()
         if replica is not None and replica.num_replicas_in_sync > 1:
             return random.fold_in(seed, replica.replica_id_in_sync_group)

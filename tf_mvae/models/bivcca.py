@@ -18,7 +18,7 @@ class BiVCCA(PresetVAE):
         sum_i mu_i ( E_q(z|x_i)[ sum_j w_j log p(x_j | z) ] - kl_weight KL(q(z|x_i) || p(z)) )
 
     with `mu_i` the same for each view that an example has, adding up to 1 (the paper's
-    mu of 0.5 for two). Nothing joins the views: given several, the posterior is that of
+    mu of 0.5 for two). Nothing joins the views: given several, the posterior is the one of
     the first one, in the order of the modalities. The metrics but `loss` are those
     of the first modality's term, over the examples that have it.
 

@@ -1,4 +1,4 @@
-"""What a model does with its covariates."""
+"""The part of a model that handles covariates."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -16,8 +16,8 @@ class CovariateModel(keras.Model):
     """A model of modalities given covariates; a subclass sets both.
 
     Attributes:
-        modalities: What is modelled.
-        covariates: What is given with every example, of `tf_mvae.Covariate`.
+        modalities: The modelled modalities.
+        covariates: The covariates, `tf_mvae.Covariate`, which every example has.
     """
 
     modalities: list[Modality]
@@ -25,22 +25,22 @@ class CovariateModel(keras.Model):
 
     @property
     def conditions(self) -> tuple[str, ...]:
-        """Names of modalities that have to be given, whatever is asked; mostly none."""
+        """Names of modalities that are always required; most models have none."""
         return ()
 
     @property
     def batch_inputs(self) -> list[Modality | Covariate]:
-        """What a batch holds: the modalities, then the covariates."""
+        """The parts of a batch: the modalities, then the covariates."""
         return [*self.modalities, *self.covariates]
 
     @property
     def given_to_decoders(self) -> tuple[str, ...]:
-        """Names of what decoders see next to the latent: conditions and covariates."""
+        """Names of the further inputs of decoders: conditions and covariates."""
         return (*self.conditions, *(covariate.name for covariate in self.covariates))
 
     @property
     def num_covariates(self) -> int:
-        """How many numbers networks see of the covariates."""
+        """The size of the encoded covariates, which are inputs of networks."""
         return sum(one.width for one in self.covariates if one.is_network_input)
 
     def _appended(
@@ -69,6 +69,6 @@ class CovariateModel(keras.Model):
     def _prepared(
         self, x: Mapping[str, tf.Tensor], mask: Mapping[str, tf.Tensor]
     ) -> dict[str, tf.Tensor]:
-        """Returns prepared data of the modalities that are given, and the covariates, by name."""
+        """Returns prepared data of given modalities and covariates, by name."""
         found = {m.name: m.prepare(x[m.name], mask[m.name]) for m in self._given(x)}
         return found | {one.name: x[one.name] for one in self.covariates}

@@ -108,7 +108,7 @@ class CVAE(BaseVAE):
             own(trunk, "the trunk")
 
     def _connect(self, modality: Modality) -> None:
-        """The model's own networks stand in for the modalities' encoders."""
+        """The model's own networks replace the modalities' encoders."""
         modality.built = True
 
     @classmethod
@@ -124,7 +124,7 @@ class CVAE(BaseVAE):
 
     @property
     def conditions(self) -> tuple[str, ...]:
-        """Names of the modalities that have to be given."""
+        """Names of the required modalities."""
         return tuple(self._names[1:])
 
     def likelihood_parameters(
@@ -223,7 +223,7 @@ class CVAE(BaseVAE):
         return tf.math.log1p(value) if modality.likelihood.is_count and self.log_counts else value
 
     def get_config(self) -> dict[str, Any]:
-        """Returns the arguments that make this model again."""
+        """Returns the constructor arguments of this model."""
         return {
             **super().get_config(),
             "trunk": self.trunk and keras.saving.serialize_keras_object(self.trunk),
@@ -234,7 +234,7 @@ class CVAE(BaseVAE):
 
     @classmethod
     def from_config(cls, config: dict[str, Any], custom_objects: Any = None) -> "CVAE":
-        """Makes a model from `get_config`'s answer."""
+        """Creates a model from the result of `get_config`."""
         make = keras.saving.deserialize_keras_object
         trunk = config["trunk"] and make(config["trunk"], custom_objects=custom_objects)
         config = {"log_counts": False, **config, "trunk": trunk}  # older files have no such entry

@@ -17,14 +17,14 @@ __all__ = ["EagerCalls"]
 
 
 class EagerCalls:
-    """The graphs of a model's functions, by function and by what they are called with.
+    """The graphs of a model's functions, by function and kinds of arguments.
 
     A graph serves every batch size and reads the model's variables, so that it follows new
     weights. It agrees with the eager call up to rounding (about 1e-7). Inside `tf.function`, in
     `tf.data` and under a strategy the function itself is called, and so it is if the model runs
     eagerly (`run_eagerly`) or cannot be traced.
 
-    This is no part of what a model saves.
+    They are not saved with the model.
     """
 
     def __init__(self, model: keras.Model):
@@ -41,10 +41,10 @@ class EagerCalls:
         """Returns `function(*inputs)`.
 
         Args:
-            name: What distinguishes the function from the model's others.
+            name: A unique name of the function.
             function: Takes and returns structures of tensors; it has no other effect.
             *inputs: Tensors, numbers or dicts of tensors.
-            free_axes: How many leading axes of the first input may change from call to call;
+            free_axes: The number of leading axes of the first input that may change between calls;
                 one of every other.
         """
         if not self._compiles():

@@ -1,20 +1,22 @@
-"""Inference and generation: what a model does once it is trained."""
+"""Inference and generation with a trained model."""
 
 import contextlib
+import functools
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
-import tensorflow_probability as tfp
 
 from tf_mvae import checks
 from tf_mvae.batch import check_arrays, unpack
 from tf_mvae.data.schema import Schema
 from tf_mvae.data.tables import Table
+from tf_mvae.distributions.tfp import Distribution
 from tf_mvae.errors import UserError
 from tf_mvae.layers import unrolled
 from tf_mvae.models import arguments
+from tf_mvae.models.completion import with_missing_values
 from tf_mvae.models.imputation import impute_arrays
 from tf_mvae.models.imputed_table import ImputedTable
 from tf_mvae.models.latents import LatentModel
@@ -23,19 +25,16 @@ from tf_mvae.ops.custom_op import reference_only
 
 __all__ = ["GenerativeModel"]
 
-_COMPLETION_SAMPLES = 16
-
 
 class GenerativeModel(LatentModel):
     """`p(z) prod_i p(x_i | z)` and `q(z | any of them)`: infers, decodes, generates.
 
     `BaseVAE` adds how a model is trained.
 
-    Data that are given to a method are checked: names, shapes and types always, values unless
-    they are computed in a graph (`tf_mvae.batch`). Called eagerly, a method compiles the
-    networks that it runs at its first call with these modalities, and the calls that follow
-    take a tenth of the time or less; `predict` prepares a data pipeline each time and is for
-    many batches.
+    Methods check the names, shapes and types of their arguments, and values as well unless they are
+    symbolic tensors of a graph (`tf_mvae.batch`). The first eager call of a method with a given set
+    of modalities compiles its networks; later calls take a tenth of the time or less. `predict`
+    creates a data pipeline at each call: use it for many batches.
     """
 
     def __call__(self, inputs: Any, *args, **kwargs) -> Any:
@@ -46,15 +45,16 @@ class GenerativeModel(LatentModel):
 
     def decode(
         self, z: Any, training: bool = False, given: Mapping[str, Any] | None = None
-    ) -> dict[str, tfp.distributions.Distribution]:
+    ) -> dict[str, Distribution]:
         """Returns the likelihood of every modality.
 
         Args:
             z: Latents, `[..., latent]`.
             training: Whether layers such as dropout act as in training.
-            given: For models whose decoders see data next to the latent (`given_to_decoders`:
-                conditions and covariates), these by name, `[batch, *event_shape]`, for z of
-                `[..., batch, latent]`; covariates of one example are for all.
+            given: For models whose decoders have inputs in addition to the latent
+                (`given_to_decoders`: conditions and covariates), these by name, `[batch,
+                *event_shape]`, for z of `[..., batch, latent]`. Covariates of one example apply to
+                all.
 
         Returns:
             TFP distributions by name, with batch `[...]` and the modality's events.
@@ -83,6 +83,7 @@ class GenerativeModel(LatentModel):
         return_samples: bool = False,
         latents: str | None = None,
         resample: int | tf.Tensor | None = None,
+        guidance: int | None = None,
     ) -> dict[str, tf.Tensor]:
         """Generates every modality from the given ones.
 
@@ -90,20 +91,28 @@ class GenerativeModel(LatentModel):
         model has one (`tf_mvae.samplers`), else `q(z | given)`.
 
         Args:
-            given: Arrays by name, `[batch, *event_shape]`, the covariates of a model that has some
-                among them; of such a model these alone will do.
+            given: Arrays by name, `[batch, *event_shape]`, including the covariates if the model
+                has some; the covariates alone are allowed.
             num_samples: Samples of z for each example; an integer where XLA compiles.
             mask: Masks by name, `[batch]`.
             seed: A number (or two); the same one gives the same samples. The model's own
                 if omitted.
-            temperature: Factor on the posterior's standard deviation; 0 is its mean. With a
-                sampler it is that of the Gaussian noise that is transformed to z.
+            temperature: Factor of the posterior's standard deviation; 0 gives its mean. With a
+                sampler, the factor of the Gaussian noise that the flow transforms to z.
             return_samples: Whether to sample the likelihoods too, instead of returning
                 their means (probabilities for classes).
-            latents: `'posterior'` draws z from `q(z | given)` though the model has a sampler;
-                `'sampler'` demands one. Default: the sampler if there is one.
-            resample: K: z is chosen among that many candidates by the model's own
-                likelihoods; see `resampled_latents`.
+            latents: `'posterior'` samples z from `q(z | given)` even if the model has a sampler;
+                `'sampler'` raises an error if it has none; `'refined'` samples from the Gaussian
+                that maximises the ELBO of each example, which takes 200 evaluations of the
+                decoders (`tf_mvae.posteriors.refinement.refined`). Default: the model's
+                `default_latents`, and without it the sampler, if there is one.
+            resample: K, the number of candidates from which each z is chosen, with probabilities
+                from the model's likelihoods; see `resampled_latents`.
+            guidance: K: each z is chosen among K candidates `z_k ~ p(z | given)` with probabilities
+                proportional to `prod_c p(x_c | z_k)`, over the given modalities that are one
+                class each. So latents of which the model itself says another class are rare. With
+                1, z has the density `latent_distribution`. Default: the sampler's `guidance`
+                (2, unless it was made with another); 1 without a sampler.
 
         Returns:
             Tensors by name, `[num_samples, batch, *event_shape]` (with a last axis of
@@ -118,12 +127,14 @@ class GenerativeModel(LatentModel):
         seeds = self._two_seeds(seed)
         own = seeds[1] if return_samples else None
         if resample is None:
-            z = self._drawn(x, mask, num_samples, seeds[0], temperature, latents)
+            z = self._drawn(x, mask, num_samples, seeds[0], temperature, latents, guidance)
             return self._decoded(z, own, None, conditions)
         if not tf.is_tensor(temperature) and temperature != 1:
             raise UserError(
                 "resample draws from the model's own p(z | given); leave temperature out"
             )
+        if guidance is not None:
+            raise UserError("resample weighs by all that is given; leave guidance out")
         z, size = self._resampled(x, mask, num_samples, resample, seeds[0], latents)
         return {**self._decoded(z, own, None, conditions), "effective_sample_size": size}
 
@@ -137,7 +148,7 @@ class GenerativeModel(LatentModel):
         latents: str | None = None,
         first_row: int = 0,
     ) -> Any:
-        """Fills what is missing, and says how sure that is; see `tf_mvae.models.imputation`.
+        """Fills missing values, with measures of uncertainty; see `tf_mvae.models.imputation`.
 
         Args:
             data: A batch, a table (`tf_mvae.data.from_frame`), or a pandas data frame with the
@@ -214,7 +225,8 @@ class GenerativeModel(LatentModel):
         z = found.mean()
         values = self._decoded(z, None, None, self._present_conditions(x, mask))
         if self.sampler is not None and not training:
-            values = self._eager_calls("complete", self._with_missing, values, x, mask)
+            complete = functools.partial(with_missing_values, self)
+            values = self._eager_calls("complete", complete, values, x, mask)
         return {"z": z, **values}
 
     def export(self, *args, **kwargs) -> Any:
@@ -250,41 +262,6 @@ class GenerativeModel(LatentModel):
                 shape = [None, *modality.given_mask_shape]
                 mask[name] = tf.TensorSpec(shape, tf.float32, f"mask_{own}")
         return {"x": x, "mask": mask}
-
-    def _with_missing(
-        self,
-        values: Mapping[str, tf.Tensor],
-        x: Mapping[str, tf.Tensor],
-        mask: Mapping[str, tf.Tensor],
-    ) -> dict[str, tf.Tensor]:
-        """Returns values with those of missing modalities replaced; see `call`."""
-        missing = {
-            m.name: tf.math.is_nan(x[m.name]) if m.element_mask else mask[m.name] <= 0
-            for m in self.targets
-            if m.name in x
-        }
-
-        def decode_mean(z, given):
-            parameters = self.likelihood_parameters(z, None, given)
-            wanted = self._given(parameters)
-            return {m.name: m.likelihood.expected_over_samples(parameters[m.name]) for m in wanted}
-
-        def complete():
-            posterior = self.sampler.of(self._context(x, mask))
-            z = posterior.sample(_COMPLETION_SAMPLES, self._seed(None))
-            z = tf.ensure_shape(z, [None, None, self.latent_dim])
-            given = {name: x[name] for name in self.given_to_decoders}
-            found = dict(self._eager_calls("complete", decode_mean, z, given, free_axes=2))
-            for name, there in missing.items():
-                axes = [1] * (values[name].shape.rank - there.shape.rank)
-                choose = tf.reshape(there, tf.concat([tf.shape(there), axes], 0))
-                found[name] = tf.where(choose, found[name], values[name])
-            return found
-
-        if len(missing) < len(self.targets):
-            return complete()
-        some = tf.reduce_any([tf.reduce_any(there) for there in missing.values()])
-        return tf.cond(some, complete, lambda: dict(values))
 
     def _decoded(
         self,
@@ -358,5 +335,5 @@ class GenerativeModel(LatentModel):
             raise UserError(f"names is a list of modalities, not {names!r}")
         unknown = [name for name in names or () if name not in known]
         if unknown:
-            known = ", ".join(map(repr, known))
-            raise UserError(f"names has {unknown[0]!r}; {self.name} generates {known} only")
+            listed = ", ".join(map(repr, known))
+            raise UserError(f"names has {unknown[0]!r}; {self.name} generates {listed} only")

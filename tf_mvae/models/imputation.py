@@ -1,4 +1,4 @@
-"""Fills what is missing from examples, with what is known about how sure that is.
+"""Imputes missing values of examples, with their uncertainty.
 
     p(x_missing | x_observed) = E_{z ~ q(z | x_observed)} [ p(x_missing | z) ]
 
@@ -33,14 +33,14 @@ __all__ = ["Imputation", "impute_arrays"]
 
 
 class Imputation(NamedTuple):
-    """What a model says of one modality; of observed entries, too, but in `filled`.
+    """The estimates of one modality. Except in `filled`, observed entries have estimates as well.
 
     Attributes:
-        filled: What was given, with the estimate in the gaps, `[batch, *event_shape]`: the mean,
-            of a class the most probable one.
-        missing: Where something was filled in, bool, the same shape.
-        mean: The estimates everywhere, the same shape.
-        standard_deviation: Of numbers, the same shape; NaN for classes.
+        filled: The data with estimates in the gaps, `[batch, *event_shape]`: the mean, or the most
+            probable class.
+        missing: True where a value was filled in, bool, the same shape.
+        mean: The estimates of all entries, the same shape.
+        standard_deviation: Standard deviations of numbers, the same shape; NaN for classes.
         quantiles: By probability, the same shape; of classes in the order of their numbers, NaN
             where these have none.
         probabilities: Probabilities of classes, by the place of the class among the entries,
@@ -72,7 +72,7 @@ def impute_arrays(
         model: The model.
         x: Data as `tf_mvae.batch.unpack` returns them.
         mask: Masks, likewise.
-        num_samples: Samples of z an example.
+        num_samples: Samples of z per example.
         quantiles: Probabilities in (0, 1).
         seed: Two integers.
         importance: Whether samples of z are weighed.
@@ -115,7 +115,7 @@ def _latents(
     def draw(x, mask, seed):
         return draw_latents(model, x, mask, number, seed, importance, latents)
 
-    name = ("impute", number, importance, model._uses_sampler(latents))
+    name = ("impute", number, importance, model._latents_way(latents))
     return model._eager_calls(name, draw, dict(x), dict(mask), seed)
 
 
@@ -127,7 +127,7 @@ def _summaries(
     seed: tf.Tensor,
     quantiles: Sequence[float],
 ) -> list[dict[str, Any]]:
-    """Returns what is known of each part of a modality's likelihood."""
+    """Returns the summary of each part of a modality's likelihood."""
 
     def evaluate(z, x, seed):
         return draw_parts(model, modality, z, x, seed)
@@ -221,4 +221,4 @@ def _stacked(parts: list[Imputation]) -> Imputation:
         }
         for name in Imputation._fields[4:]
     )
-    return Imputation(*joined, *maps)
+    return Imputation(*joined, *maps)  # type: ignore[arg-type]

@@ -8,7 +8,7 @@ import tensorflow as tf
 
 from tf_mvae.errors import UserError
 from tf_mvae.modality import Modality
-from tf_mvae.models.latents import chosen_latents
+from tf_mvae.models.candidates import chosen_latents
 from tf_mvae.ops import random
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ def refuse_sequences(model: "GenerativeModel") -> None:
 
 
 def block_seed(seed: tf.Tensor, first_row: int) -> tf.Tensor:
-    """Returns the seed of `BLOCK_ROWS` examples, the first of which stands at a row."""
+    """Returns the seed of a block of `BLOCK_ROWS` examples, given the row of the first."""
     return random.fold_in(seed, first_row)
 
 
@@ -59,7 +59,7 @@ def draw_latents(
         model: The model.
         x: Data as `tf_mvae.batch.unpack` returns them.
         mask: Masks, likewise.
-        number: Samples of z an example.
+        number: Samples of z per example.
         seed: Of a block (`block_seed`).
         importance: Whether samples of z are weighed.
         latents: See `GenerativeModel.generate`.

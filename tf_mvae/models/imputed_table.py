@@ -1,11 +1,12 @@
-"""What a model fills into a table, as data frames in the table's own units."""
+"""Imputed values of a table, as data frames in the table's own units."""
 
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from tf_mvae.data.schema import Column
+from tf_mvae.data.column import Column
+from tf_mvae.data.survival_columns import filled_events
 from tf_mvae.data.tables import Table
 from tf_mvae.models.imputation import Imputation
 
@@ -17,12 +18,13 @@ class ImputedTable(NamedTuple):
 
     Attributes:
         filled: The data frame that was given, with estimates in its gaps: the mean, of a class
-            the most probable one. Observed cells, columns that the schema leaves out and the
-            index are as they were.
+            the most probable one. Observed cells, columns that the schema excludes and the
+            index are as they were. A survival time and its event are one cell, which is missing
+            if either is: an estimate of the event's time and a 1 replace both.
         mean: The estimates of every cell of the schema's columns, of observed ones, too.
         standard_deviation: Of numbers; NaN for classes.
         quantiles: By probability a data frame; of categorical columns NaN.
-        probabilities: By column of classes, a data frame with a column a class.
+        probabilities: By column of classes, a data frame with one column per class.
     """
 
     filled: Any
@@ -33,7 +35,7 @@ class ImputedTable(NamedTuple):
 
     @classmethod
     def of(cls, table: Table, found: Mapping[str, Imputation]) -> "ImputedTable":
-        """Returns what a model says of a table.
+        """Imputes a table by a model.
 
         Args:
             table: The table.
@@ -45,6 +47,7 @@ class ImputedTable(NamedTuple):
         mean, deviation, probabilities = {}, {}, {}
         bounds: dict[float, dict[Any, Any]] = {}
         filled = table.frame.copy()
+        missing = table.schema.missing_cells(table.frame)
         for modality, imputed in found.items():
             for place, column in enumerate(table.schema.of(modality)):
                 own = [_column(a, place) for a in (imputed.mean, imputed.standard_deviation)]
@@ -60,10 +63,12 @@ class ImputedTable(NamedTuple):
                     value = column.decode(_column(values, place))
                     ordered = column.type != "categorical"
                     bounds.setdefault(q, {})[column.name] = value if ordered else classes
-                gaps = np.asarray(table.frame[column.name].isna())
+                gaps = missing[column.name].to_numpy()
                 if gaps.any():
                     old = table.frame[column.name]
                     filled[column.name] = _filled(old, gaps, mean[column.name])
+                    if column.event is not None:
+                        filled[column.event] = filled_events(table.frame[column.event], gaps)
         order = [name for name in table.frame.columns if name in mean]
         return cls(
             filled,
@@ -86,10 +91,11 @@ class ImputedTable(NamedTuple):
         import pandas as pd
 
         parts = []
+        missing = table.schema.missing_cells(table.frame)
         names = ["row", "column", "estimate", "standard_deviation", "probability"]
         names += [f"quantile_{q:g}" for q in self.quantiles]
         for name in self.mean.columns:
-            gaps = np.asarray(table.frame[name].isna())
+            gaps = missing[name].to_numpy()
             part = {
                 "row": table.frame.index[gaps],
                 "column": name,
@@ -118,7 +124,7 @@ def _probabilities(column: Column, mean: np.ndarray, found: np.ndarray | None) -
 
 
 def _filled(old: Any, gaps: np.ndarray, estimates: np.ndarray) -> Any:
-    """Returns a column with estimates in its gaps; whole numbers stay whole if these are."""
+    """Returns a column with estimates in its gaps; integers stay integers if the estimates are."""
     whole = getattr(old.dtype, "kind", "O") in "iu"
     fits = not whole or np.all(np.asarray(estimates[gaps], float) % 1 == 0)
     values = old.astype(object) if not fits else old.copy()

@@ -1,4 +1,4 @@
-"""What is handed to `fit`, `evaluate` and `predict`, checked in whatever form it comes."""
+"""Checks the data that `fit`, `evaluate` and `predict` get, in all accepted forms."""
 
 import contextlib
 from collections.abc import Iterator, Mapping, Sequence
@@ -8,6 +8,7 @@ import keras
 import tensorflow as tf
 
 from tf_mvae.batch import check_arrays, check_dataset, out_of_range
+from tf_mvae.covariate import Covariate
 from tf_mvae.errors import UserError
 from tf_mvae.modality import Modality
 
@@ -21,11 +22,11 @@ _NO_MEANING = {
 
 
 def refuse_targets(method: str, arguments: Mapping[str, Any]) -> None:
-    """Refuses arguments of Keras' methods that have no meaning here.
+    """Raises an error for arguments of Keras' methods that are not supported.
 
     Args:
         method: The method's name.
-        arguments: What it was given, by name.
+        arguments: The given arguments, by name.
 
     Raises:
         UserError: One is there.
@@ -37,7 +38,7 @@ def refuse_targets(method: str, arguments: Mapping[str, Any]) -> None:
 
 def checked_input(
     data: Any,
-    modalities: Sequence[Modality],
+    modalities: Sequence[Modality | Covariate],
     sample_weight: Any = None,
     partial: bool = False,
 ) -> Any:
@@ -46,7 +47,7 @@ def checked_input(
     Args:
         data: Arrays, a `tf.data.Dataset`, a `keras.utils.PyDataset` or an iterator of batches.
             Anything else that Keras takes (a distributed data set, a PyTorch loader) passes.
-        modalities: Those of the model.
+        modalities: The model's modalities.
         sample_weight: Weights of the examples of arrays, `[examples]`.
         partial: Whether modalities may be omitted altogether.
 
@@ -82,7 +83,7 @@ def _is_arrays(data: Any) -> bool:
 
 
 def _checked_batches(
-    batches: Iterator[Any], modalities: Sequence[Modality], partial: bool
+    batches: Iterator[Any], modalities: Sequence[Modality | Covariate], partial: bool
 ) -> Iterator[tuple[Any]]:
     for batch in batches:
         yield (check_arrays(batch, modalities, partial),)  # Keras wants tuples
@@ -92,7 +93,10 @@ class _CheckedPyDataset(keras.utils.PyDataset):
     """A `PyDataset` whose batches are checked."""
 
     def __init__(
-        self, batches: keras.utils.PyDataset, modalities: Sequence[Modality], partial: bool
+        self,
+        batches: keras.utils.PyDataset,
+        modalities: Sequence[Modality | Covariate],
+        partial: bool,
     ):
         super().__init__(batches.workers, batches.use_multiprocessing, batches.max_queue_size)
         self._batches, self._modalities, self._partial = batches, modalities, partial

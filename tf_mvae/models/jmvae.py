@@ -29,9 +29,9 @@ class JMVAE(JointPosteriorVAE):
         ELBO(X) - alpha * sum_i KL( q(z | X) || q(z | x_i) )
 
     (JMVAE-kl of Suzuki, Nakayama and Matsuo, *Joint multimodal learning with deep
-    generative models*, ICLR workshop 2017, equation 7; alpha is 0.1 if omitted.) It learns
-    from complete examples only; others count for nothing. `tf_mvae.posteriors.JointNetwork`
-    says which posterior stands for which subset.
+    generative models*, ICLR workshop 2017, equation 7; alpha is 0.1 if omitted.) It learns from
+    complete examples only; others do not contribute to the loss. `tf_mvae.posteriors.JointNetwork`
+    documents the posterior of each subset.
 
     Example:
 
@@ -52,5 +52,5 @@ class JMVAE(JointPosteriorVAE):
         return self.objective.alignment_weight
 
     def get_config(self) -> dict[str, Any]:
-        """Returns the arguments that make this model again."""
+        """Returns the constructor arguments of this model."""
         return {**super().get_config(), "alpha": self.alpha}

@@ -17,7 +17,7 @@ __all__ = ["JointPosteriorVAE"]
 
 
 class JointPosteriorVAE(PresetVAE):
-    """What JMVAE and TELBO share: the posterior kind `JointNetwork`."""
+    """The base of JMVAE and TELBO: models with the posterior kind `JointNetwork`."""
 
     _make_kind = JointNetwork
 
@@ -55,7 +55,7 @@ class JointPosteriorVAE(PresetVAE):
 
     @classmethod
     def from_config(cls, config: dict[str, Any], custom_objects: Any = None) -> "MultimodalVAE":
-        """Makes a model from what `get_config` returned."""
+        """Creates a model from the result of `get_config`."""
         make = keras.saving.deserialize_keras_object
         trunks = {
             name: make(trunk, custom_objects=custom_objects)

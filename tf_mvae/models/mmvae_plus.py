@@ -72,7 +72,7 @@ class MMVAEPlus(MultimodalVAE):
         )
 
     def get_config(self) -> dict[str, Any]:
-        """Returns the arguments that make this model again."""
+        """Returns the constructor arguments of this model."""
         return {
             **super().get_config(),
             "latent_dim": self.latent.shared,

@@ -19,9 +19,9 @@ class MoPoE(PresetVAE):
         q(z | X) = 1/K sum_k prod_{i in S_k} q(z | x_i)
 
     (Sutter, Daunhawer and Vogt, *Generalized multimodal ELBO*, ICLR 2021, equations 8 to 10.)
-    Any pattern of missing modalities has its own mixture, over the subsets of what is there.
-    `tf_mvae.posteriors.MixtureOfProducts` says what K is; its arguments `num_subsets=16` and
-    `subset_seed=0` are arguments of the model.
+    The mixture of an incomplete example has the subsets of its observed modalities.
+    `tf_mvae.posteriors.MixtureOfProducts` defines K; its arguments `num_subsets=16` and
+    `subset_seed=0` are arguments of the model as well.
 
     Example:
 

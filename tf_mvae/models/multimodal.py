@@ -5,8 +5,8 @@ from typing import Any
 
 import keras
 import tensorflow as tf
-import tensorflow_probability as tfp
 
+from tf_mvae.distributions.tfp import Distribution
 from tf_mvae.errors import UserError
 from tf_mvae.modality import Modality
 from tf_mvae.models.base import BaseVAE
@@ -65,7 +65,7 @@ class MultimodalVAE(BaseVAE):
 
     def experts(
         self, x: Mapping[str, Any], mask: Mapping[str, Any] | None = None, training: bool = False
-    ) -> dict[str, tfp.distributions.Distribution]:
+    ) -> dict[str, Distribution]:
         """Returns each given modality's own expert `q~(z | x_i)`.
 
         For a product with a prior expert it is without the prior; for the other kinds of
@@ -93,6 +93,7 @@ class MultimodalVAE(BaseVAE):
         latents: str | None = None,
         through: Sequence[str] | None = None,
         covariates: Mapping[str, Any] | None = None,
+        guidance: int | None = None,
     ) -> dict[str, tf.Tensor]:
         """Generates every modality from nothing.
 
@@ -113,6 +114,7 @@ class MultimodalVAE(BaseVAE):
             latents: `'posterior'` draws z from the prior though the model has a sampler.
             through: C, by names; `()` is none. For models with a sampler.
             covariates: By name, of one example, `[1, *shape]`.
+            guidance: Candidates for each z, given the classes; see `generate`.
 
         Returns:
             Tensors by name, `[num_samples, *event_shape]`.
@@ -123,7 +125,8 @@ class MultimodalVAE(BaseVAE):
         """
         given = self._covariates_of_one(covariates)
         seeds = self._two_seeds(seed)
-        z = self._drawn_from_nothing(num_samples, seeds[0], temperature, latents, through, given)
+        how = (temperature, latents, through, given, guidance)
+        z = self._drawn_from_nothing(num_samples, seeds[0], *how)
         return self._decoded(z, seeds[1] if return_samples else None, None, given)
 
     def _covariates_of_one(self, covariates: Mapping[str, Any] | None) -> dict[str, tf.Tensor]:
@@ -147,7 +150,7 @@ class MultimodalVAE(BaseVAE):
         return {name: x[name] for name in names}
 
     def get_config(self) -> dict[str, Any]:
-        """Returns the arguments that make this model again."""
+        """Returns the constructor arguments of this model."""
         config = super().get_config()
         if type(self) is MultimodalVAE:  # a preset has arguments of its own for these
             serialize = keras.saving.serialize_keras_object
@@ -157,9 +160,9 @@ class MultimodalVAE(BaseVAE):
 
     @classmethod
     def from_config(cls, config: dict[str, Any], custom_objects: Any = None) -> "MultimodalVAE":
-        """Makes a model from what `get_config` returned."""
+        """Creates a model from the result of `get_config`."""
         make = keras.saving.deserialize_keras_object
-        parts = {
+        parts: dict[str, Any] = {
             name: make(config[name], custom_objects=custom_objects)
             for name in ("posterior_kind", "objective")
             if name in config

@@ -13,7 +13,7 @@ from tf_mvae.models.registry import preset
 from tf_mvae.models.self_training import SELF_TRAINING_SETTINGS, SelfTraining
 from tf_mvae.objectives import SubsetElbos, default_term_weight
 from tf_mvae.objectives.subset_elbos import SUBSET_SETTINGS
-from tf_mvae.posteriors import Product
+from tf_mvae.posteriors import PosteriorKind, Product
 
 __all__ = ["MVAE"]
 
@@ -28,10 +28,10 @@ class MVAE(MultimodalVAE):
         ELBO(all) + sum_i ELBO({x_i}) + sum_{j=1..k} ELBO(X_j),
         q(z | S) ∝ p(z) prod_{i in S} q~(z | x_i)
 
-    for each example, over all that it has, each modality that it has, and
-    `num_random_subsets` random subsets of what it has (Wu and Goodman, NeurIPS 2018,
-    equation 4). What a term reconstructs is said by each modality's `likelihood_weight` and
-    `cross_weight`: with `cross_weight=0` everywhere it is the paper's objective.
+    for each example: the ELBO of all its observed modalities, of each of them alone, and of
+    `num_random_subsets` random subsets of them (Wu and Goodman, NeurIPS 2018, equation 4). The
+    `likelihood_weight` and `cross_weight` of a modality determine in which terms it is
+    reconstructed; with `cross_weight=0` for all modalities this is the paper's objective.
 
     Example:
 
@@ -45,11 +45,11 @@ class MVAE(MultimodalVAE):
     model.generate({"label": [7]}, num_samples=16)["image"]   # [16, 1, 28, 28, 1]
     ```
 
-    Modalities of one kind may come as a `tf_mvae.ModalityGroup`; every member is then a
-    modality of the objective.
+    A `tf_mvae.ModalityGroup` holds many modalities of one kind; each member counts as a modality of
+    the objective.
     """
 
-    _make_kind = Product
+    _make_kind: Callable[..., PosteriorKind] = Product
 
     def __init__(
         self,
@@ -67,7 +67,7 @@ class MVAE(MultimodalVAE):
         """Creates the model and all its weights.
 
         Args:
-            modalities: What an example may consist of.
+            modalities: The modalities of an example, any of which may be missing.
             latent_dim: Size of the latent.
             num_random_subsets: The paper's k. There are `2^N - N - 2` such subsets of N
                 modalities: none of two. Default: 0, or 2 with a `ModalityGroup` that has a
@@ -92,10 +92,9 @@ class MVAE(MultimodalVAE):
             **kwargs: Those of `BaseVAE`: `kl_weight`, `free_bits`, `num_samples`, `seed`, `name`.
 
         Raises:
-            ValueError: There are fewer such subsets than `num_random_subsets`, the
-                distribution is not known, a weight is negative or names no modality, or
-                self-training is asked for something else than a class or with a weight
-                that is none.
+            ValueError: `num_random_subsets` exceeds the number of such subsets, the distribution is
+                unknown, a weight is negative or for an unknown modality, or self-training is for a
+                modality that is not a class or has an invalid weight.
         """
         check_modalities(modalities)
         guesses = SelfTraining(
@@ -144,7 +143,7 @@ class MVAE(MultimodalVAE):
         return self._guesses.completed(self, data, step)
 
     def get_config(self) -> dict[str, Any]:
-        """Returns the arguments that make this model again."""
+        """Returns the constructor arguments of this model."""
         return {
             **super().get_config(),
             **self.objective.get_config(),

@@ -20,9 +20,8 @@ class MVTCAE(PresetVAE):
             - beta [ (1 - alpha) KL(q(z | X) || p(z)) + alpha/N sum_i KL(q(z | X) || q(z | x_i)) ]
 
     (Hwang, Kim, Hong and Kim, *Multi-view representation learning via total correlation
-    objective*, NeurIPS 2021, equation 11), with N modalities, sums over those that an example
-    has, alpha in [0, 1] (0.9 if omitted), and beta the model's `kl_weight`. The product has no
-    prior expert.
+    objective*, NeurIPS 2021, equation 11), with N modalities, sums over the observed ones, alpha in
+    [0, 1] (0.9 if omitted), and beta the model's `kl_weight`. The product has no prior expert.
 
     Example:
 

@@ -1,15 +1,15 @@
-"""The networks of a model: what encodes modalities and what decodes them."""
+"""The networks of a model: encoders and decoders of its modalities."""
 
 from collections.abc import Container, Mapping, Sequence
 from typing import Any
 
 import tensorflow as tf
-import tensorflow_probability as tfp
 
 from tf_mvae import checks
 from tf_mvae.batch import present_mask
 from tf_mvae.covariate import Covariate, as_numbers, check_covariates
 from tf_mvae.distributions.product_of_experts import standard_normal
+from tf_mvae.distributions.tfp import Distribution
 from tf_mvae.errors import UserError
 from tf_mvae.group import has_groups
 from tf_mvae.layers.appended import append
@@ -42,6 +42,8 @@ class NetworkModel(CovariateModel):
         min_modalities: The least number of modalities.
         sampler: The conditional density `p(z | S)` that latents are drawn from, of
             `tf_mvae.samplers`; None without one. See `set_sampler`.
+        default_latents: What `latents=None` stands for in methods that draw latents; None: the
+            sampler, if there is one. It is not saved with the model.
     """
 
     min_modalities = 1
@@ -83,6 +85,7 @@ class NetworkModel(CovariateModel):
         self.seed = checks.integer("seed", seed)
         self.latent = latent or LatentSpace(self.latent_dim)
         self.sampler = None
+        self.default_latents: str | None = None
         self._eager_calls = EagerCalls(self)
         self.modalities = list(modalities)
         for modality in self.modalities:
@@ -100,17 +103,17 @@ class NetworkModel(CovariateModel):
         return self.modalities
 
     @property
-    def prior(self) -> tfp.distributions.Distribution:
+    def prior(self) -> Distribution:
         """The prior `N(0, I)`, with events `[latent]`."""
         return standard_normal(self.latent_dim)
 
     @property
     def num_columns(self) -> int:
-        """How many modalities there are; every member of a group counts."""
+        """The number of modalities, counting every member of a group."""
         return len(self._columns)
 
     def set_sampler(self, sampler: Any) -> None:
-        """Attaches a sampler of the latent, in place of one that is there; None removes it.
+        """Attaches a latent sampler, replacing any other; None removes it.
 
         It is saved with the model, and training the model leaves it as it is.
 
@@ -207,7 +210,7 @@ class NetworkModel(CovariateModel):
 
     @property
     def _columns(self) -> list[str]:
-        """Names of everything that can be present by itself: groups' members one by one."""
+        """Names of all modalities, with the members of groups one by one."""
         return [name for modality in self.modalities for name in modality.column_names]
 
     def _given(self, names: Container[str]) -> list[Modality]:
@@ -226,7 +229,7 @@ class NetworkModel(CovariateModel):
     def _encoded(
         self, x: Mapping[str, tf.Tensor], mask: Mapping[str, tf.Tensor], training: bool = False
     ) -> Encoded:
-        """Encodes what is given, once for all subsets."""
+        """Encodes the given modalities, once for all subsets."""
         joint = self.posterior_kind.joint(self, x, mask, training)
         found = self._encode_each(x, mask, training)
         rows = tf.shape(next(iter(found.values()))[0])[0]
@@ -235,8 +238,8 @@ class NetworkModel(CovariateModel):
             shape = tf.stack([rows, modality.size, self.latent_dim])
             expert = found.get(modality.name, (tf.zeros(shape),) * 2)
             experts.append([p if p.shape.rank == 3 else p[:, tf.newaxis] for p in expert])
-        experts = DiagonalGaussian(*(tf.concat(p, axis=1) for p in zip(*experts, strict=True)))
-        return Encoded(experts, joint)
+        joined = DiagonalGaussian(*(tf.concat(p, axis=1) for p in zip(*experts, strict=True)))
+        return Encoded(joined, joint)
 
     def _blank_batch(self) -> tuple[dict[str, tf.Tensor], dict[str, tf.Tensor]]:
         """Returns one example of zeros, with its masks, to build networks on."""
@@ -248,7 +251,7 @@ class NetworkModel(CovariateModel):
         return x, {m.name: tf.ones([1, *m.mask_shape]) for m in self.modalities}
 
     def _check_number(self, modalities: Sequence[Modality]) -> None:
-        """Refuses too few modalities."""
+        """Checks that there are enough modalities."""
         least = max(self.min_modalities, self.posterior_kind.min_modalities)
         if len(modalities) < least:
             raise ValueError(
@@ -256,7 +259,7 @@ class NetworkModel(CovariateModel):
             )
 
     def _check_groups(self, modalities: Sequence[Modality]) -> None:
-        """Refuses groups whose members' names are taken, or a model that cannot have groups."""
+        """Checks that members' names are unique, and that the model supports groups."""
         groups = [modality.name for modality in modalities if modality.mask_shape]
         if not self.posterior_kind.takes_groups:
             raise ValueError(

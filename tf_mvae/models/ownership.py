@@ -9,7 +9,7 @@ from tf_mvae.modality import Modality
 
 __all__ = ["check_unowned", "own"]
 
-# What each layer with weights belongs to. Keys go when their layers do.
+# The owner of each layer with weights. Entries are removed with their layers.
 _OWNERS: "weakref.WeakKeyDictionary[keras.layers.Layer, str]" = weakref.WeakKeyDictionary()
 
 

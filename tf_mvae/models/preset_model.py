@@ -41,14 +41,16 @@ class PresetVAE(MultimodalVAE):
             raise ValueError(
                 f"a {type(self).__name__} has one modality; these are {len(names)}: {names}"
             )
-        kind, objective = (
-            make(**{name: kwargs.pop(name) for name in _arguments(make) & kwargs.keys()})
+        kind_arguments, objective_arguments = (
+            {name: kwargs.pop(name) for name in _arguments(make) & kwargs.keys()}
             for make in (self._make_kind, self._make_objective)
         )
+        kind = self._make_kind(**kind_arguments)
+        objective = self._make_objective(**objective_arguments)
         super().__init__(modalities, latent_dim, kind, objective, **kwargs)
 
     def get_config(self) -> dict[str, Any]:
-        """Returns the arguments that make this model again."""
+        """Returns the constructor arguments of this model."""
         config = super().get_config()
         for part, make in (
             (self.posterior_kind, self._make_kind),

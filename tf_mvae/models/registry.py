@@ -16,9 +16,9 @@ class Preset:
     """A model class that a run can name.
 
     Attributes:
-        name: What `--model` says.
+        name: The name for `--model`.
         make: The class, a `tf_mvae.models.BaseVAE`.
-        settings: Its own settings; other models refuse them.
+        settings: The model's own settings, which other models do not accept.
         description: The first line of its documentation.
     """
 
@@ -32,7 +32,7 @@ def preset(name: str, *settings: Setting) -> Callable[[Class], Class]:
     """Registers a model class for `--model`.
 
     Args:
-        name: What the flag says.
+        name: The name for `--model`.
         *settings: The model's own settings, each the constructor's argument of its name (or of
             `Setting.argument`). They are written literally (`tf_mvae.settings.source`).
 

@@ -1,4 +1,4 @@
-"""Self-training: missing classes, guessed by the model that learns."""
+"""Self-training: the model's predictions of missing classes become targets."""
 
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -19,34 +19,34 @@ SELF_TRAINING_SETTINGS = (
     Setting(
         "self_training",
         {},
-        "If an example is missing a class, the model's own guess is a target if its probability is "
-        "above this: label=0.95.",
+        "Self-training: where a class is missing, the model's prediction becomes a target "
+        "if its probability is above this: label=0.95.",
     ),
     Setting(
         "self_training_weight",
         1.0,
-        "What a guess counts, where an observed class counts 1.",
+        "Weight of a predicted target; an observed class has 1.",
         checks.positive_fraction,
     ),
     Setting(
         "self_training_start",
         1000,
-        "Steps before self-training begins.",
+        "Number of steps before self-training begins.",
         checks.non_negative_integer,
     ),
 )
 
-# More would follow the chance by which classes are rare in one batch.
+# More rounds would fit the random frequencies of classes in one batch.
 _ROUNDS = 3
 
 
 class SelfTraining:
-    """Which classes a model guesses in training, and what a guess counts; see `guess_missing`.
+    """The settings of self-training; see `guess_missing`.
 
     Attributes:
-        confidence: By class modality, the probability above which a guess counts.
-        weight: What a guess counts, where an observed class counts 1.
-        start: Steps before that begins.
+        confidence: By class modality, the probability above which a prediction becomes a target.
+        weight: The weight of a predicted target; an observed class has weight 1.
+        start: The number of steps before self-training begins.
     """
 
     def __init__(
@@ -56,10 +56,16 @@ class SelfTraining:
         start: int,
         modalities: Sequence[Modality],
     ):
-        """Takes the attributes.
+        """Checks and stores the settings.
+
+        Args:
+            confidence: See the class.
+            weight: See the class.
+            start: See the class.
+            modalities: The model's modalities.
 
         Raises:
-            ValueError: A name is no class modality, or a number is out of its range.
+            ValueError: A name is not a class modality, or a number is out of its range.
         """
         classes = [m.name for m in modalities if m.likelihood.is_categorical]
         for name, value in dict(confidence).items():
@@ -78,7 +84,13 @@ class SelfTraining:
     def completed(
         self, model: "BaseVAE", data: Any, step: tf.Tensor
     ) -> tuple[Any, dict[str, tf.Tensor] | None]:
-        """Returns a batch with guesses, and what each reconstruction counts by name."""
+        """Returns a batch with predicted classes, and the weights of reconstructions by name.
+
+        Args:
+            model: The model.
+            data: A training batch.
+            step: The optimizer step.
+        """
         if not self.confidence:
             return data, None
         x, mask = unpack(data, model.batch_inputs)
@@ -89,7 +101,7 @@ class SelfTraining:
         return completed if of_examples is None else completed | {"weight": of_examples}, targets
 
     def get_config(self) -> dict[str, Any]:
-        """Returns a model's arguments that make this again."""
+        """Returns the model's arguments that define these settings."""
         return {
             "self_training": self.confidence,
             "self_training_weight": self.weight,
@@ -104,32 +116,33 @@ def guess_missing(
     confidence: Mapping[str, float],
     weight: float | tf.Tensor,
 ) -> tuple[dict[str, tf.Tensor], dict[str, tf.Tensor]]:
-    """Puts the model's own guess where a class is missing and the model is sure of it.
+    """Fills missing classes with the model's predictions, if their probability is high enough.
 
-    The guess is the most probable class under `p(class | z)` at the posterior mean z of
-    what the example has. It is for a decoder to reconstruct (a pseudo-label: Lee, 2013,
-    with the threshold of Sohn et al., FixMatch, NeurIPS 2020); no encoder is to see it.
-    No gradient flows through it.
+    The prediction is the most probable class under `p(class | z)` at the posterior mean z given the
+    observed modalities. It is a target for the decoder (a pseudo-label: Lee, 2013, with the
+    threshold of Sohn et al., FixMatch, NeurIPS 2020), but not an input of an encoder, and it has no
+    gradient.
 
-    Probabilities are brought into line with how often classes occur among the batch's
-    examples that have theirs (distribution alignment: Berthelot et al., ReMixMatch, ICLR
-    2020), without which a model of few pairs can end up guessing one class throughout:
+    Probabilities are aligned with the frequencies of classes among the labelled examples of the
+    batch (distribution alignment: Berthelot et al., ReMixMatch, ICLR 2020). Without this, a model
+    with few pairs can end up predicting one class for all examples:
 
-        p'(c) ∝ p(c) r(c) / (sum of p(c) over what is guessed + n r(c))
+        p'(c) ∝ p(c) r(c) / (sum of p(c) over unlabelled examples + n r(c))
+        r(c) = (examples of class c + 1) / (labelled examples + n)
 
-    where `r(c) = (examples of class c + 1) / (examples that have a class + n)` with n
-    classes; and that three times, each time from what the last one gave (the beginning of
-    Sinkhorn's iteration), since once does little to a model that is very sure.
+    with n classes. This is repeated three times (the beginning of Sinkhorn's iteration), because
+    once has little effect on very confident predictions.
 
     Args:
         model: The model.
         x: Raw data by name, `[batch, *event_shape]`.
         mask: Masks by name, `[batch]`.
-        confidence: By class modality, the probability above which a guess counts.
-        weight: What a guess counts, where a class that is there counts 1; 0, and none does.
+        confidence: By class modality, the probability above which a prediction becomes a target.
+        weight: The weight of a predicted target (an observed class has 1); 0: no predicted targets.
 
     Returns:
-        `x` with guesses, and by name 1 for what is there and `weight` for what is guessed.
+        `x` with predicted classes, and targets' weights by name: 1 for observed values, `weight`
+        for predicted ones, 0 otherwise.
     """
     loc = model._infer(x, mask).mean()
     something = tf.reduce_max(present_mask(mask, model.modalities), axis=1) > 0
@@ -152,18 +165,19 @@ def guess_missing(
 def _aligned(
     probabilities: tf.Tensor, guessing: tf.Tensor, classes: tf.Tensor, mask: tf.Tensor
 ) -> tf.Tensor:
-    """Brings guesses into line with the classes that are there; see `guess_missing`.
+    """Aligns predicted probabilities with the frequencies of observed classes; see `guess_missing`.
 
     Args:
-        probabilities: `[batch, class]`.
-        guessing: 1 where the class is guessed, `[batch]`.
-        classes: `[batch]`.
-        mask: 1 where it is there, `[batch]`.
+        probabilities: Predicted probabilities, `[batch, class]`.
+        guessing: 1 if the class is to be predicted, `[batch]`.
+        classes: Observed classes, `[batch]`.
+        mask: 1 if the class is observed, `[batch]`.
     """
     number = probabilities.shape[-1]
     labelled = tf.where(mask[:, tf.newaxis] > 0, tf.one_hot(classes, number), 0.0)
     rate = (tf.reduce_sum(labelled, axis=0) + 1) / (tf.reduce_sum(mask) + number)
     for _ in range(_ROUNDS):
+        # The sum of p(c) over unlabelled examples plus n r(c), [class].
         guessed = tf.linalg.matvec(probabilities, guessing, transpose_a=True) + number * rate
         probabilities = probabilities * rate / guessed
         probabilities /= tf.reduce_sum(probabilities, axis=-1, keepdims=True)

@@ -6,7 +6,6 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from tf_mvae.distributions.likelihoods import TokenSequence
 from tf_mvae.distributions.sequence_mixture import mixture_of_sequences
 from tf_mvae.models.base import BaseVAE
 from tf_mvae.ops import random
@@ -18,7 +17,7 @@ DECODINGS = ("greedy", "sample", "beam")
 Said = dict[str, list[tuple[str, float | None]]]
 
 
-def text_modalities(model: BaseVAE) -> dict[str, TokenSequence]:
+def text_modalities(model: BaseVAE) -> dict[str, Any]:
     """Returns the likelihoods of the sequences that a model generates, by name."""
     targets = {m.name: m.likelihood for m in model.targets}
     return {n: target for n, target in targets.items() if target.is_sequence}
@@ -32,7 +31,7 @@ def say(
     beam_width: int = 5,
     given: Mapping[str, Any] | None = None,
 ) -> tuple[tf.Tensor, tf.Tensor | None]:
-    """Says what is most probable given samples of the latent together.
+    """Generates the most probable sentences given several samples of the latent together.
 
         p(x | given) ~ (1 / K) sum_k p(x | z_k),   z_k ~ q(z | given)
 
@@ -44,7 +43,7 @@ def say(
         z: Latents, `[K, rows, latent]`.
         name: The modality.
         decoding: `'greedy'` or `'beam'`.
-        beam_width: How many sentences a beam search keeps.
+        beam_width: The number of sentences that a beam search keeps.
         given: For models whose decoders see data next to the latent, these.
 
     Returns:

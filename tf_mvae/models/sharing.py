@@ -11,11 +11,11 @@ import keras
 
 from tf_mvae.errors import UserError
 
-__all__ = ["SharedModel", "from_hub", "upload"]
+__all__ = ["SharedModel", "from_hub", "load_shared", "upload"]
 
 _FILE = "model.keras"
 _CARD = "README.md"
-# What the Hub reads of a card.
+# The metadata of a model card that the Hub uses.
 _HEADER = "---\nlibrary_name: tf_mvae\ntags:\n- multimodal\n- variational-autoencoder\n---\n\n"
 _USE = """
 ## Use
@@ -30,7 +30,7 @@ model.sample(16)
 
 
 class SharedModel:
-    """What models have to be shared with others."""
+    """Methods of models for the Hugging Face Hub."""
 
     def push_to_hub(
         self,
@@ -96,12 +96,25 @@ def from_hub(repo_id: str, revision: str | None = None, token: str | None = None
         path = hub.hf_hub_download(repo_id, _FILE, revision=revision, token=token)
     except _errors() as error:
         raise UserError(f"{repo_id} cannot be downloaded: {_first_line(error)}") from error
+    return load_shared(path, f"{_FILE} of {repo_id}")
+
+
+def load_shared(path: str | os.PathLike, what: str) -> Any:
+    """Loads a `.keras` file in Keras' safe mode.
+
+    Args:
+        path: The file.
+        what: What a message calls it.
+
+    Raises:
+        UserError: It cannot be loaded, or is not a model of this package.
+    """
     try:
         model = keras.models.load_model(path, safe_mode=True)
     except (OSError, TypeError, ValueError) as error:
-        raise UserError(f"{_FILE} of {repo_id} cannot be loaded: {_first_line(error)}") from error
+        raise UserError(f"{what} cannot be loaded: {_first_line(error)}") from error
     if not isinstance(model, SharedModel):
-        raise UserError(f"{_FILE} of {repo_id} is a {type(model).__name__}, no model of tf_mvae")
+        raise UserError(f"{what} is a {type(model).__name__}, no model of tf_mvae")
     return model
 
 
@@ -152,7 +165,7 @@ def _hub() -> Any:
 
 
 def _errors() -> tuple[type[Exception], ...]:
-    """Returns what the Hub raises: of HTTP, of names, of connections."""
+    """Returns the exceptions that the Hub raises: of HTTP, of names, of connections."""
     errors = importlib.import_module("huggingface_hub.errors")
     return (errors.HfHubHTTPError, ValueError, OSError)
 

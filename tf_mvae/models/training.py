@@ -25,7 +25,7 @@ _EVALUATION_STREAM = 1
 
 
 class _Measured(NamedTuple):
-    """A batch's loss, and what its metrics are made of.
+    """A batch's loss, and the values of its metrics.
 
     Attributes:
         loss: The loss.
@@ -142,7 +142,7 @@ class TrainableModel(GenerativeModel):
         return super().predict_on_batch(checked_input(x, self.batch_inputs, partial=True))
 
     def _check_compilation(self) -> None:
-        """Refuses XLA where Keras' own loop would fail with it."""
+        """Raises an error if XLA is on and Keras' own loop would fail with it."""
         if self.jit_compile is True and self.distribute_strategy.num_replicas_in_sync > 1:
             raise UserError(
                 "Keras cannot compile a step for several replicas by XLA; set "
@@ -150,7 +150,7 @@ class TrainableModel(GenerativeModel):
             )
 
     def make_train_function(self, force: bool = False) -> None:
-        """Makes what `fit` calls; Keras calls it.
+        """Makes the function that `fit` calls for its steps; Keras calls this.
 
         Where XLA compiles, all of `steps_per_execution` are one program.
         """
@@ -164,7 +164,7 @@ class TrainableModel(GenerativeModel):
         own = type(self).train_step is TrainableModel.train_step  # What it returns is known.
         if not (several and alone and own):
             super().make_train_function(force)
-        elif self.train_function is None or force:
+        elif self.train_function is None or force:  # type: ignore[has-type]
             self.train_function = several_steps(
                 self.train_step, self.get_metrics_result, self.steps_per_execution
             )
@@ -176,7 +176,7 @@ class TrainableModel(GenerativeModel):
         return self._update_metrics(measured)
 
     def loss_gradients(self, data: Any) -> tuple[list[Any], list[tf.Tensor]]:
-        """Returns a replica's share of a step: what is added up over replicas.
+        """Returns a replica's part of a step, which is summed over replicas.
 
         Args:
             data: The replica's part of a batch.
@@ -198,7 +198,7 @@ class TrainableModel(GenerativeModel):
         self.optimizer.apply(gradients, self.trainable_variables)
 
     def _loss_gradients(self, data: Any) -> tuple[list[Any], _Measured]:
-        """Returns gradients of the loss, and what metrics are made of."""
+        """Returns gradients of the loss, and the values of metrics."""
         step = self._batches_seen()
         kl_weight = self.kl_weight(step) if callable(self.kl_weight) else self.kl_weight
         data, targets = self._completed(data, step)
@@ -237,16 +237,17 @@ class TrainableModel(GenerativeModel):
 
     @property
     def metrics(self) -> list[keras.metrics.Metric]:
-        """The metrics of training and evaluation, in nats an example.
+        """The metrics of training and evaluation, in nats per example.
 
-        `loss`, the training objective; of the term that sees everything: `elbo`, all
-        weights 1, its `kl`, and each modality's log-likelihood over the examples that
-        have it: of a group the sum over the members that an example has, and each member's.
+        `loss` is the training objective. `elbo` and `kl` are those of the term of all observed
+        modalities, with all weights 1. `NAME_log_likelihood` is the mean over the examples in which
+        the modality is observed; a group has the sum over the observed members, and one metric per
+        member.
         """
         return list(self._trackers.values())
 
     def _batches_seen(self) -> tf.Tensor:
-        """Returns how many batches the optimizer has been given."""
+        """Returns the number of batches that the optimizer has processed."""
         # `iterations` counts updates where gradients of several batches make one.
         return tf.cast(inner_optimizer(self.optimizer)._iterations.value, tf.int32)
 
@@ -285,7 +286,7 @@ class TrainableModel(GenerativeModel):
         return sums
 
     def _contributions(self, measured: _Measured) -> dict[str, tuple[tf.Tensor, tf.Tensor]]:
-        """Returns what a batch adds to each metric's weighted mean: values and weights."""
+        """Returns values and weights that a batch adds to each metric's weighted mean."""
         loss, elbo, weight, has_guesses = measured
         everything = tf.reduce_max(elbo.subset[0], axis=1)  # whatever the term's weight
         counts = everything if weight is None else everything * weight

@@ -13,7 +13,7 @@ __all__ = ["VAE"]
 MODALITY = Setting(
     "modality",
     None,
-    "What a vae models and a cvae generates; the experiment's first modality if omitted.",
+    "The modality that a vae models and a cvae generates; the experiment's first one if omitted.",
     kind=str,
     argument="",
 )

@@ -23,7 +23,7 @@ class LogLikelihood(Protocol):
 
 
 class Batch(NamedTuple):
-    """What terms reconstruct.
+    """The reconstructions of terms.
 
     Attributes:
         x: Raw data by name, `[batch, *event_shape]`.
@@ -70,10 +70,10 @@ def reconstruct(
         batch: Their data.
         terms: The terms.
         z: Samples of their posteriors, `[sample, term, batch, latent]`.
-        plan: For how many rows decoders run in training.
+        plan: The number of rows that decoders run for in training.
         log_likelihood: See `LogLikelihood`; default: decoders see z alone.
         slices: By modality, the parts of z that its decoder sees; all of it by default.
-        appended: By modality, what its decoder sees behind z (covariates), `[batch, width]`.
+        appended: By modality, further inputs of its decoder after z (covariates), `[batch, width]`.
     """
     columns = Columns(modalities)
     places = terms.places()
@@ -95,6 +95,7 @@ def reconstruct(
         each *= rows.present()
         found[modality.name] = _assemble(rows.by_block(each), terms.blocks, z)
         if modality.mask_shape and blocks and blocks[0] is terms.blocks[0]:
+            # Of the first term, [member, sample, batch] as [sample, batch, member].
             members[modality.name] = tf.transpose(each[:, :, 0], [1, 2, 0])
         for name, value in rows.by_block(weight * each).items():
             sums[name].append(value)
@@ -125,22 +126,24 @@ class _Rows:
         self.size = modality.size
 
     def _height(self, block: Block) -> int:
-        """Returns how many rows a block has for each member."""
+        """Returns the number of rows of a block for each member."""
         own = block.name == self.modality.name
         return 1 if own else block.weight.shape[0]
 
     def weights(self, terms: Terms) -> tuple[tf.Tensor, tf.Tensor]:
-        """Returns what a row counts, and the weight of its log-likelihood.
+        """Returns the weight of a row, and that of its log-likelihood.
 
         Returns:
             Both `[member, 1, row, batch]`; the first holds the term's weight too.
         """
         own, cross = terms.weights[self.modality.name]
+        # [member, 1, 1]
         own, cross = (tf.constant(w)[:, tf.newaxis, tf.newaxis] for w in (own, cross))
         wanted = tf.transpose(self.batch.wanted[:, self.own])[:, tf.newaxis]  # [member, 1, batch]
         counts, weights = [], []
         for block in self.blocks:
             inside = self._inside(block, wanted)
+            # Cross weights if the term's subset does not contain the column, [member, row, batch].
             weight = own * inside + cross * (1 - inside)
             weights.append(weight)
             counts.append(weight * self._spread(block.weight, block) * wanted)
@@ -152,6 +155,7 @@ class _Rows:
     def _inside(self, block: Block, wanted: tf.Tensor) -> tf.Tensor:
         """Returns 1 where a term contains the modality's columns, `[member, row, batch]`."""
         if block.subset is not None:
+            # [term, batch, member] as [member, term, batch].
             return tf.transpose(block.subset[:, :, self.own], [2, 0, 1])
         if block.name == self.modality.name:
             return tf.ones_like(wanted)
@@ -168,13 +172,15 @@ class _Rows:
         for block in self.blocks:
             z = self.z[:, self.places[block.name]]
             if block.name == self.modality.name:
+                # The group's own block has a term per member, [member, sample, 1, batch, latent].
                 parts.append(tf.transpose(z, [1, 0, 2, 3])[:, :, tf.newaxis])
             else:
+                # All members are decoded from the same latents.
                 parts.append(tf.broadcast_to(z, tf.concat([[self.size], tf.shape(z)], 0)))
         return tf.concat(parts, 2)
 
     def present(self) -> tf.Tensor:
-        """Returns what each example counts, `[member, 1, 1, batch]`."""
+        """Returns the weight of each example, `[member, 1, 1, batch]`."""
         return tf.transpose(self.batch.wanted[:, self.own])[:, tf.newaxis, tf.newaxis]
 
     def decode(self, counts, terms, plan, log_likelihood) -> tf.Tensor:
@@ -202,6 +208,7 @@ class _Rows:
         """Returns a group's log-likelihoods, `[member, sample, row, batch]`."""
         group, z = self.modality, self.latents()
         counts = tf.broadcast_to(tf.cast(counts > 0, z.dtype), tf.shape(z)[:-1])
+        # Samples, rows and examples as one axis, [member, sample * row * batch].
         parameters = group.decode_each(
             tf.reshape(z, [self.size, -1, z.shape[-1]]),
             tf.reshape(counts, [self.size, -1]),
@@ -210,6 +217,7 @@ class _Rows:
         member = group.likelihood.member
         shape = tf.concat([tf.shape(z)[:-1], member.parameter_shape], 0)
         value = group.prepare(self.batch.x[group.name], self.batch.wanted[:, self.own])
+        # [batch, member, ...] as [member, batch, ...].
         value = tf.transpose(value, [1, 0, *range(2, value.shape.rank)])
         value = value[:, tf.newaxis, tf.newaxis]  # [member, 1, 1, batch, ...]
         return member.log_prob(tf.reshape(parameters, shape), value, self.batch.training)
@@ -223,6 +231,7 @@ class _Rows:
             if self.size == 1:
                 found[block.name] = part[0]
             elif block.name == self.modality.name:
+                # The members are the terms: [member, sample, batch] as [sample, term, batch].
                 found[block.name] = tf.transpose(part[:, :, 0], [1, 0, 2])
             else:
                 found[block.name] = tf.reduce_sum(part, axis=0)
@@ -230,5 +239,5 @@ class _Rows:
 
 
 def _drawn(blocks: Sequence[Block]) -> int:
-    """Returns how many of a modality's terms a step's draw decides."""
+    """Returns the number of a modality's terms that depend on the sampled subsets."""
     return sum(b.weight.shape[0] for b in blocks if b.name == RANDOM)

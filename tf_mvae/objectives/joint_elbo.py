@@ -50,7 +50,7 @@ class JointElbo(_OneTerm):
 
         ELBO(X) - alignment_weight sum_i KL(q(z | X) || q(z | x_i))
 
-    An example with a modality missing counts for nothing.
+    An example with a missing modality has weight 0.
     """
 
     learns_from_incomplete = False
@@ -82,6 +82,7 @@ class JointElbo(_OneTerm):
         """See `Objective.alignment`."""
         if not self.alignment_weight:
             return None
+        # [batch, 1, latent], which broadcasts against the experts, [batch, column, latent].
         joint = type(posterior)(*(part[0][:, tf.newaxis] for part in posterior))
         return tf.reduce_sum(joint.kl_to(encoded.experts), axis=1)[tf.newaxis]
 
@@ -91,7 +92,7 @@ class JointElbo(_OneTerm):
 
 
 class AnyElbo(_OneTerm):
-    """The ELBO of all that an example has, whatever that is."""
+    """The ELBO of all observed modalities of an example."""
 
     def blocks(
         self, columns: Columns, present: tf.Tensor, seed: tf.Tensor | None
@@ -117,7 +118,7 @@ class TotalCorrelation(AnyElbo):
         """Creates the objective.
 
         Args:
-            alpha: How much of the divergence is that from each modality's posterior, in
+            alpha: The fraction of the divergence that is from each modality's posterior, in
                 [0, 1].
 
         Raises:
@@ -135,6 +136,7 @@ class TotalCorrelation(AnyElbo):
     ) -> tf.Tensor:
         """See `Objective.alignment`."""
         alone = kind.alone(encoded, present)
+        # [column, batch], summed over the observed columns to one term, [1, batch].
         return tf.reduce_sum(posterior.kl_to(alone) * tf.transpose(present), axis=0)[tf.newaxis]
 
     def bound(

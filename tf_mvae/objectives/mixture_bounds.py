@@ -24,7 +24,7 @@ BOUNDS = ("elbo", "iwae", "dreg")
 BOUND = Setting(
     "bound",
     "dreg",
-    "What is maximised, of --num_samples.",
+    "The bound that is maximised, with --num_samples samples.",
     choices=BOUNDS,
 )
 
@@ -149,7 +149,8 @@ class PrivateStratifiedBound(StratifiedBound):
     def log_ratio(self, terms: Terms, z: tf.Tensor, detached: bool) -> tf.Tensor:
         """See `StratifiedBound.log_ratio`; private latents count in their own term only."""
         latent = self.latent
-        mixture, posterior = terms.mixture, terms.posterior
+        mixture: Any = terms.mixture
+        posterior: Any = terms.posterior
         if detached:
             mixture, posterior = _stopped(mixture), _stopped(posterior)
         shared = latent.shared_slice

@@ -1,4 +1,4 @@
-"""What is maximised: an objective's terms, and how they become a loss."""
+"""Objectives: their terms, and how these become a loss."""
 
 import abc
 from collections.abc import Mapping, Sequence
@@ -18,7 +18,7 @@ __all__ = ["Elbo", "Objective", "Step", "complete_examples"]
 
 
 class Elbo(NamedTuple):
-    """An objective's terms for every example, and what they are made of, in nats.
+    """An objective's terms for every example, and the parts of these terms, in nats.
 
     Attributes:
         subset: Which columns a term's posterior sees, `[term, batch, column]`; of models with
@@ -98,7 +98,7 @@ class Step(NamedTuple):
         free_bits: See `Posterior.charged_kl`.
         terms_seed: Two integers, for random subsets.
         noise_seed: Two integers, for the samples.
-        plan: For how many rows decoders run in training.
+        plan: The number of rows that decoders run for in training.
         log_likelihood: See `engine.reconstruct`.
         slices: See `engine.reconstruct`.
         appended: See `engine.reconstruct`.
@@ -121,7 +121,7 @@ class Step(NamedTuple):
 
 
 class Objective(abc.ABC):
-    """Which subsets are terms, with which weights, and what becomes of their likelihoods.
+    """Defines the subsets that are terms, their weights, and how their likelihoods become a loss.
 
     Attributes:
         learns_from_incomplete: Whether an example with a modality missing teaches a model
@@ -229,7 +229,7 @@ class Objective(abc.ABC):
         Args:
             targets: The modalities that the model generates.
             batch: Their data.
-            terms: What `terms` returned.
+            terms: The result of `terms`.
             present: 1 where an example has a column, `[batch, column]`.
             step: Settings.
         """
@@ -285,12 +285,12 @@ class Objective(abc.ABC):
         return shares
 
     def get_config(self) -> dict[str, Any]:
-        """Returns the arguments that make this objective again."""
+        """Returns the constructor arguments of this objective."""
         return {}
 
     @classmethod
     def from_config(cls, config: dict[str, Any]) -> "Objective":
-        """Makes an objective from what `get_config` returned."""
+        """Creates an objective from the result of `get_config`."""
         return cls(**config)
 
 

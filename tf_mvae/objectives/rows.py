@@ -1,4 +1,4 @@
-"""How many rows of latents a decoder runs for, of those that a batch may need."""
+"""The number of rows of latents that a decoder runs for, among those that a batch may need."""
 
 import functools
 import math
@@ -12,12 +12,12 @@ __all__ = ["RowPlan", "log_likelihood_of"]
 
 
 class RowPlan:
-    """Says for how many rows each modality's decoder has a program, and runs the smallest.
+    """Has decoder programs for several numbers of rows, and runs the smallest sufficient one.
 
-    A term that does not count for an example need not be decoded. Which rows count is known
-    in the graph only, shapes are static: so there are programs for some numbers of rows, and
-    the smallest that holds the rows that count is run. The last one holds all rows: a batch
-    that needs more than was expected costs time and nothing else.
+    A term with weight 0 for an example need not be decoded. Which rows (terms of examples) are
+    needed is known at run time only, but shapes are static. So there are programs for some numbers
+    of rows, and the smallest one with enough rows runs. The largest one has all rows: a batch that
+    needs more rows than expected takes longer, but its results are the same.
 
     Attributes:
         shares: By modality, the largest fraction of all terms of all examples that a training
@@ -33,10 +33,10 @@ class RowPlan:
 
         Args:
             name: The modality.
-            terms: How many terms there are in all.
-            rows: How many of them may be decoded to the modality.
+            terms: The number of all terms.
+            rows: The number of terms that may be decoded to the modality.
             batch: Examples; None if only the graph knows.
-            drawn: How many of those terms are the sampled subsets: one draw serves the
+            drawn: The number of these terms that are sampled subsets: one sample serves the
                 whole batch, so that a modality is in some of them, more, or all.
         """
         if not batch:
@@ -66,7 +66,7 @@ class RowPlan:
             value: Its prepared data, `[batch, *event_shape]`.
             z: Samples, `[sample, term, batch, latent]`.
             counts: Above 0 where the likelihood counts, `[term, batch]`.
-            levels: What `levels` returned.
+            levels: The result of `levels`.
         """
         if len(levels) < 2:
             return log_likelihood_of(modality, value, z, counts, True)

@@ -27,8 +27,8 @@ SUBSET_SETTINGS = (
     Setting(
         "cross_weight",
         {},
-        "Weights of log-likelihoods in the terms whose subset does not contain the modality; the "
-        "likelihood weight if omitted, 0 in the paper's objective.",
+        "Weights of log-likelihoods in the terms whose subset does not contain the "
+        "modality. Default: the likelihood weight; the paper's objective has 0.",
         argument="",
     ),
     Setting(
@@ -41,14 +41,14 @@ SUBSET_SETTINGS = (
     Setting(
         "alignment_weight",
         0.0,
-        "Weight of the divergences KL(q(z | all) || q(z | subset)); they replace the "
-        "ELBOs of subsets and cost no decoding. 0 is none.",
+        "Weight of the divergences KL(q(z | all) || q(z | subset)), which replace the "
+        "ELBOs of subsets and need no decoding; 0: no divergences.",
         checks.non_negative,
     ),
     Setting(
         "num_random_subsets",
         0,
-        "Random subsets a step, the paper's k.",
+        "Number of random subsets per step, the paper's k.",
         checks.non_negative_integer,
     ),
     Setting(
@@ -73,9 +73,9 @@ def default_term_weight(
       reconstructions together then weigh about as much as one modality. With weights of 1 these
       terms outweigh the joint term S to 1; a single column predicts little of the others, and
       the posterior collapses.
-    - The term of a class alone (`Categorical`) weighs 0.1 at most where other modalities are
-      reconstructed from it: it costs the decoders of images likelihood, and the class's expert
-      learns as much from a tenth of it. Where labels are few, or training is short, it needs
+    - The term of a class alone (`Categorical`) weighs at most 0.1 if other modalities are
+      reconstructed from it: a larger weight reduces the likelihood of images, and the expert of the
+      class does not learn more from it. Where labels are few, or training is short, it needs
       more (`term_weight={}`: all of it).
     - The members of a `ModalityGroup` weigh 1: alone they reconstruct nothing but themselves.
     - Where no modality has a `cross_weight`, as in the paper, every weight is 1.
@@ -89,7 +89,7 @@ def default_term_weight(
         alignment_weight: See `SubsetElbos`.
 
     Returns:
-        Weights by name; those omitted are 1, as is that of the joint term.
+        Weights by name; those omitted are 1, as is the one of the joint term.
     """
     if alignment_weight:
         columns = [name for modality in modalities for name in modality.column_names]
@@ -127,13 +127,27 @@ class SubsetElbos(Objective):
             - alignment_weight sum_S KL(q(z | all) || q(z | S))
 
     (Wu and Goodman, NeurIPS 2018, equation 4; the last sum is over the subsets that are
-    terms, and 0 in the paper.) What a term reconstructs is said by each modality's
-    `likelihood_weight` and `cross_weight`. An example that has one modality has one term,
-    whose weight is 1.
+    terms, and 0 in the paper.) The `likelihood_weight` and `cross_weight` of a modality determine
+    in which terms it is reconstructed. An example with one observed modality has one term, of
+    weight 1.
 
-    With a group among the modalities, a member alone reconstructs itself and nothing else, and
-    a single modality's cross weight holds in all terms but those: N members from N members
-    alone would be N^2 decodings.
+    If there is a group among the modalities, the term of a single member reconstructs this member
+    only. (N members, each from N members alone, would cost N^2 decodings.)
+
+    Example:
+
+    ```python
+    objective = SubsetElbos(num_random_subsets=2, term_weight={"label": 0.1})
+    model = MultimodalVAE(
+        [
+            Modality("image", likelihoods.Bernoulli([28, 28, 1])),
+            Modality("label", likelihoods.Categorical(10)),
+            Modality("text", likelihoods.Poisson([50])),
+        ],
+        latent_dim=16,
+        objective=objective,
+    )
+    ```
     """
 
     splits_seed = True
@@ -254,8 +268,8 @@ class SubsetElbos(Objective):
         if not columns.has_groups:
             subsets = [columns.subset(block, present) for block in blocks]
             return kind.of(encoded, tf.concat(subsets, 0))
-        several = [block.subset for block in blocks if block.subset is not None]
-        several = kind.of(encoded, tf.concat(several, 0))
+        subsets = [block.subset for block in blocks if block.subset is not None]
+        several: Any = kind.of(encoded, tf.concat(subsets, 0))
         parts = [several.take(slice(0, 1)), kind.alone(encoded, present)]
         return DiagonalGaussian.join([*parts, several.take(slice(1, None))])
 

@@ -1,9 +1,8 @@
 """The subsets of an example's modalities whose ELBOs a training step adds up.
 
-An example that has `n` modalities has these terms: everything it has; each modality
-that it has alone; and `k` random subsets of what it has, of 2 to `n - 1` modalities,
-no two of them the same. They are drawn inside the graph, and never listed: there are
-`2^n - n - 2` of the last kind.
+An example with `n` observed modalities has these terms: all of them; each of them alone; and `k`
+random subsets of what it has, of 2 to `n - 1` modalities, no two of them the same. They are drawn
+inside the graph, and never listed: there are `2^n - n - 2` of the last kind.
 """
 
 import functools
@@ -42,25 +41,24 @@ class SubsetTerms(NamedTuple):
 
 
 def num_proper_subsets(num_modalities: int) -> int:
-    """Returns how many subsets have at least 2 modalities and not all of them."""
+    """Returns the number of proper subsets with at least 2 modalities."""
     return max(0, 2**num_modalities - num_modalities - 2)
 
 
 def random_subsets(
     present: tf.Tensor, num_random: int, distribution: str, seed: tf.Tensor
 ) -> SubsetTerms:
-    """Draws proper subsets of what each example has, without replacement.
+    """Samples proper subsets of each example's observed modalities, without replacement.
 
-    One draw (a random order of all the modalities and a random number in [0, 1))
-    serves the whole batch, as in the published code, so examples with the same
-    modalities get the same subsets, on every replica: a size is computed from the number,
-    and the subset is the first so many modalities of the order that the example has.
-    A subset that an example already has is drawn again, for that example; what the rest
-    of the batch holds has no influence.
+    As in the published code, one random permutation of the modalities and one random number in [0,
+    1) are drawn for the whole batch, so examples with the same modalities get the same subsets, on
+    every replica. The number determines the size of the subset; the subset consists of the first
+    observed modalities in the order of the permutation. If an example has this subset already, it
+    is drawn again for this example. Other examples of the batch have no influence.
 
     Args:
         present: 1 where an example has a modality, `[batch, modality]`.
-        num_random: How many subsets an example gets, if it has so many.
+        num_random: The number of subsets per example, if it has enough of them.
         distribution: `'uniform_sizes'`, the published code's: every size from 2 to
             `n - 1` is equally likely, then every subset of that size.
             `'uniform_subsets'`: every proper subset is equally likely.
@@ -71,7 +69,7 @@ def random_subsets(
         each of them once, and the rest of its terms do not count.
 
     Raises:
-        ValueError: There are not so many subsets even of all the modalities.
+        ValueError: `num_random` is larger than the number of subsets of all modalities.
     """
     num_modalities = present.shape[1]
     check_num_random(num_random, num_modalities)
@@ -94,21 +92,23 @@ def random_subsets(
 
 
 def _draw_subset(present: tf.Tensor, size_cdf: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
-    """Draws one subset of what each example has, `[batch, modality]`.
+    """Samples one subset of each example's observed modalities, `[batch, modality]`.
 
     Args:
         present: 1 where an example has a modality, `[batch, modality]`.
-        size_cdf: The probability of at most so many modalities, `[batch, size]`.
-        seed: Of the order and the number that all examples share.
+        size_cdf: The cumulative probabilities of subset sizes, `[batch, size]`.
+        seed: The seed of the permutation and the number that all examples share.
     """
     numbers = random.stateless_uniform([present.shape[1] + 1], seed)
     order, number = numbers[:-1], numbers[-1]
+    # Inversion of the distribution function: the number of bounds at or below it, [batch].
     size = tf.reduce_sum(tf.cast(number >= size_cdf, tf.int32), axis=1)
     # One order serves every example: what an example has is counted along it, which
     # a sort of each example's own would take longer for.
     along = tf.argsort(order, stable=True)
     ranks = tf.cumsum(tf.gather(present, along, axis=1), axis=1)
     ranks = tf.gather(ranks, tf.argsort(along), axis=1)
+    # The first `size` observed modalities in the shuffled order, [batch, modality].
     return tf.cast(ranks <= tf.cast(size, tf.float32)[:, tf.newaxis], tf.float32) * present
 
 
@@ -124,6 +124,7 @@ def _draw_another(
     """
 
     def is_new(candidate):
+        # By earlier subset, whether the candidate equals it, [batch].
         same = [tf.reduce_all(candidate == other, axis=1) for other in earlier]
         return tf.logical_not(tf.reduce_any(tf.stack(same), axis=0))
 
@@ -151,7 +152,7 @@ def check_num_random(num_random: int, num_modalities: int) -> None:
 
 
 def _size_cdf(num_modalities: int, distribution: str) -> np.ndarray:
-    """Cumulative probability of subset sizes by how many modalities are present.
+    """Cumulative probabilities of subset sizes, by the number of observed modalities.
 
     Returns:
         `[count, size]`: the probability of at most `size` of `count` modalities, so that

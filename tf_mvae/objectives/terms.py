@@ -1,4 +1,4 @@
-"""The terms of an objective: which subsets, which weights, what each one reconstructs."""
+"""The terms of an objective: their subsets, weights and reconstructions."""
 
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
@@ -50,7 +50,7 @@ class Weights(NamedTuple):
 
 
 class Columns:
-    """Where the columns of each modality stand: a single one has one, a group one a member."""
+    """The columns of each modality: one for a single modality, one per member for a group."""
 
     def __init__(self, modalities: Sequence[Modality]):
         """Lists the columns of modalities, in their order."""
@@ -112,13 +112,13 @@ class Terms(NamedTuple):
         Args:
             present: 1 where an example has a column, `[batch, column]`.
         """
-        blocks = self.blocks
+        blocks: Sequence[Block] = self.blocks
         if self.columns.number > _LISTED:
             blocks = [block for block in blocks if block.subset is not None]
         return tf.concat([self.columns.subset(block, present) for block in blocks], 0)
 
     def places(self) -> dict[str, slice]:
-        """Returns where the terms of each block stand, by its name."""
+        """Returns the positions of the terms of each block, by its name."""
         places, start = {}, 0
         for block in self.blocks:
             places[block.name] = slice(start, start + block.weight.shape[0])

@@ -1,6 +1,7 @@
 """Objectives whose terms see one modality each."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import keras
 import tensorflow as tf
@@ -26,6 +27,7 @@ class EachExplainsAll(Objective):
         self, columns: Columns, present: tf.Tensor, seed: tf.Tensor | None
     ) -> tuple[Block, ...]:
         """See `Objective.blocks`."""
+        # mu_i = 1 / (number of observed modalities), 0 for missing ones; [modality, batch].
         number = tf.reduce_sum(present, axis=1, keepdims=True)
         weight = tf.transpose(tf.math.divide_no_nan(present, number))
         return tuple(Block(name, weight[own]) for name, own in columns.of.items())
@@ -64,6 +66,7 @@ class JointAndUnimodalElbos(Objective):
     ) -> tuple[Block, ...]:
         """See `Objective.blocks`."""
         complete = complete_examples(present)
+        # The joint term is for complete examples only: one subset, [1, batch, modality].
         together = (present * complete[:, tf.newaxis])[tf.newaxis]
         weight = tf.transpose(present)
         alone = (Block(name, weight[own]) for name, own in columns.of.items())
@@ -82,5 +85,5 @@ class JointAndUnimodalElbos(Objective):
         present: tf.Tensor,
     ) -> Posterior:
         """See `Objective.posterior`."""
-        joint = kind.everything(encoded, present)
+        joint: Any = kind.everything(encoded, present)
         return DiagonalGaussian.join([joint, kind.alone(encoded, present)])

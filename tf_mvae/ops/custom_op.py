@@ -1,8 +1,9 @@
-"""Finds and loads the compiled product of experts, and says whether it is to be used.
+"""Loads the compiled product of experts, and decides where it is used.
 
-The shared library is built by `make -C custom_ops op` or by installing the package where a
-C++ compiler is; nothing needs it. `TF_MVAE_CUSTOM_OPS` decides: `auto` (the default) uses
-it where it loads, `0` never, and `1` makes its absence an error.
+The shared library is optional. `make -C custom_ops op` builds it, and so does installing the
+package on a machine with a C++ compiler. The environment variable `TF_MVAE_CUSTOM_OPS` has the
+values `auto` (default: use the library if it loads), `0` (never) and `1` (always; an error if it
+does not load).
 """
 
 import contextlib
@@ -34,8 +35,9 @@ class CustomOp(NamedTuple):
     Attributes:
         module: The ops as Python functions.
         path: The library's file.
-        has_gpu_kernels: Whether it was built for GPUs too.
-        instruction_set: What its CPU kernels use here: `avx512`, `avx2` or `baseline`.
+        has_gpu_kernels: Whether it was built with GPU kernels.
+        instruction_set: The instruction set of its CPU kernels on this machine: `avx512`, `avx2` or
+            `baseline`.
     """
 
     module: ModuleType
@@ -46,9 +48,9 @@ class CustomOp(NamedTuple):
 
 @functools.cache
 def library() -> CustomOp | None:
-    """Returns the library, loaded at the first call; None, and one log line, where it is not.
+    """Returns the library, or None if it cannot be used; it is loaded at the first call.
 
-    A missing library is logged as information, one that cannot be used as a warning.
+    A missing library is logged once as information, one that cannot be loaded as a warning.
     """
     found, problem = _load(_FOLDER)
     if found is None:
@@ -59,7 +61,7 @@ def library() -> CustomOp | None:
 
 
 def status() -> str:
-    """Says in one line what `auto` comes to in this process, and why."""
+    """Returns a line that says which implementation `auto` uses in this process, and why."""
     found = library()
     if found is None:
         return f"TensorFlow's own ops: {_load(_FOLDER)[1]}"
@@ -68,26 +70,26 @@ def status() -> str:
 
 
 def chosen(use_custom_op: bool | None = None) -> CustomOp | None:
-    """Returns the library if the op is to be used at this place, else None.
+    """Returns the library if the op is to be used for the operation being built, else None.
 
-    The op is not used inside a function that XLA compiles and inside `reference_only`, nor,
-    unless it has kernels for it, where there is a GPU.
+    The op is not used in functions that XLA compiles, nor inside `reference_only`. On a machine
+    with a GPU, `auto` uses it only if it was built with GPU kernels.
 
     Args:
-        use_custom_op: What the caller says; the environment decides where it is None.
+        use_custom_op: True: always; False: never; None: the environment variable decides.
 
     Raises:
-        UserError: The op is asked for, here or by the environment, and cannot be had.
+        UserError: The op is required, here or by the environment, and cannot be loaded.
     """
     if use_custom_op is None:
         use_custom_op = _switch()
-    if use_custom_op is False or getattr(_local, "reference_only", 0) or _is_compiled_by_xla():
+    if use_custom_op is False or getattr(_local, "reference_only", False) or _is_compiled_by_xla():
         return None
     found = library()
     if use_custom_op:
         if found is None:
             raise UserError(
-                f"the compiled product of experts is asked for: {_load(_FOLDER)[1]}; {_BUILD}"
+                f"the compiled product of experts is required, but {_load(_FOLDER)[1]}; {_BUILD}"
             )
         return found
     if found is not None and not found.has_gpu_kernels and tf.config.list_physical_devices("GPU"):
@@ -97,8 +99,8 @@ def chosen(use_custom_op: bool | None = None) -> CustomOp | None:
 
 @contextlib.contextmanager
 def reference_only() -> Iterator[None]:
-    """What is traced within has no op of ours in it, as a graph for elsewhere must not have."""
-    _local.reference_only = getattr(_local, "reference_only", 0) + 1
+    """Makes graphs that are traced inside use TensorFlow's own operations only, for export."""
+    _local.reference_only = getattr(_local, "reference_only", False) + 1
     try:
         yield
     finally:
@@ -106,17 +108,17 @@ def reference_only() -> Iterator[None]:
 
 
 def _switch() -> bool | None:
-    """Returns what the environment says: True, False, or None for auto."""
+    """Returns the environment variable's value: True, False, or None for `auto`."""
     text = os.environ.get(SWITCH, "auto")
     known = {"0": False, "1": True, "auto": None, "": None}
     if text not in known:
-        raise UserError(f"{SWITCH} must be 0, 1 or auto; it is {text!r}")
+        raise UserError(f"{SWITCH} is {text!r}; set it to 0, 1 or auto")
     return known[text]
 
 
 @functools.cache
 def _load(folder: pathlib.Path) -> tuple[CustomOp | None, str]:
-    """Returns the library that lies in a folder, or None and why there is none."""
+    """Loads the library in a folder; returns it and "", or None and the reason."""
     minor = ".".join(tf.__version__.split(".")[:2])
     path = folder / f"libgaussian_product.tf{minor}.so"
     if not path.exists():
@@ -135,9 +137,9 @@ def _load(folder: pathlib.Path) -> tuple[CustomOp | None, str]:
 
 
 def _is_compiled_by_xla() -> bool:
-    """Whether a function is being traced here that XLA will compile.
+    """Returns whether the function being traced will be compiled by XLA.
 
-    TensorFlow says so nowhere in public; TensorFlow Probability asks in the same way.
+    TensorFlow has no public function for this; TensorFlow Probability uses the same private one.
     """
     from tensorflow.python.ops import control_flow_util
 

@@ -13,40 +13,39 @@ __all__ = ["gaussian_product", "gaussian_product_sample", "log_variance_limit"]
 def gaussian_product(
     loc: tf.Tensor, log_variance: tf.Tensor, mask: tf.Tensor, use_custom_op: bool | None = None
 ) -> tuple[tf.Tensor, tf.Tensor]:
-    r"""Multiplies the prior expert and the experts that a mask leaves in.
+    r"""Multiplies the prior expert and a subset of Gaussian experts, for many subsets at once.
 
     For a subset \(S\) of diagonal Gaussian experts with means \(\mu_i\) and
     precisions \(T_i = \exp(-\text{log\_variance}_i)\), and the prior expert
-    \(N(0, I)\), which is counted exactly once whatever the subset,
+    \(N(0, I)\), which is counted exactly once for every subset,
 
         variance = 1 / (1 + sum_{i in S} T_i)
         loc      = variance * sum_{i in S} T_i * loc_i
 
-    (Wu and Goodman, NeurIPS 2018, section 2.1). Every expert is read once and serves
-    all the subsets. Log-variances beyond `log_variance_limit` (39 in float32, a
-    standard deviation of 3e-9) are taken to be at the limit, which is what keeps
-    values and gradients finite whatever a network puts out. bfloat16 and half inputs
-    are accumulated in float32 and returned in their own type.
+    (Wu and Goodman, NeurIPS 2018, section 2.1). Log-variances are clipped to `log_variance_limit`
+    (39 in float32: standard deviations are at least 3e-9), so that values and gradients are finite
+    for any output of a network. bfloat16 and half inputs are computed in float32 and returned in
+    their own type.
 
-    Where the compiled op is installed (`custom_ops/README.md`) it does the work, but for
-    functions that XLA compiles; its results differ in rounding alone.
+    The compiled op (`custom_ops/README.md`) is used if it is installed, except in functions that
+    XLA compiles. Its results differ by rounding only.
 
     Args:
         loc: Means of the experts, `[batch, modality, latent]`.
-        log_variance: Natural logarithms of their variances, the same shape.
-        mask: Above 0 (or True) where a subset contains an expert: `[term, batch, modality]`,
-            or `[batch, modality]` for one subset. It chooses, and has no derivative. An
-            expert that no subset of its example contains may hold anything, NaN too.
-        use_custom_op: Whether the compiled op is used; see `custom_op.chosen`. The
-            environment variable TF_MVAE_CUSTOM_OPS decides if omitted.
+        log_variance: Natural logarithms of their variances, of the same shape.
+        mask: Above 0 (or True) if a subset contains an expert: `[term, batch, modality]`,
+            or `[batch, modality]` for one subset. It has no derivative. The values of an expert
+            that is in no subset have no effect; they may be NaN.
+        use_custom_op: Whether to use the compiled op; see `custom_op.chosen`. Default: the
+            environment variable TF_MVAE_CUSTOM_OPS decides.
 
     Returns:
         `(loc, log_variance)` of the products, each `[term, batch, latent]`, or
-        `[batch, latent]` for one subset. With nothing left in, the prior: zeros.
+        `[batch, latent]` for one subset. An empty subset gives the prior: zeros.
 
     Raises:
         ValueError: A shape does not fit.
-        UserError: The op is asked for and cannot be had.
+        UserError: The compiled op is required and cannot be loaded.
 
     Example:
 
@@ -74,18 +73,18 @@ def gaussian_product_sample(
     noise: tf.Tensor,
     use_custom_op: bool | None = None,
 ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor, tf.Tensor]:
-    """Multiplies experts, samples the products and measures how far they are from the prior.
+    """Multiplies experts, samples the products and computes their divergence from the prior.
 
         z  = loc + exp(log_variance / 2) * noise
         kl = KL(N(loc, variance) || N(0, I)), in nats, summed over the latent
 
     with the `loc` and `log_variance` of `gaussian_product` (Kingma and Welling, ICLR 2014,
-    section 2.4 and appendix B). The compiled op does it in one pass.
+    section 2.4 and appendix B). The compiled op computes all of it in one pass over the experts.
 
     Args:
         loc: See `gaussian_product`.
         log_variance: See `gaussian_product`.
-        mask: `[term, batch, modality]`, above 0 where a subset contains an expert.
+        mask: `[term, batch, modality]`, above 0 if a subset contains an expert.
         noise: Standard normal numbers, `[sample, term, batch, latent]`.
         use_custom_op: See `gaussian_product`.
 
@@ -95,7 +94,7 @@ def gaussian_product_sample(
 
     Raises:
         ValueError: A shape does not fit.
-        UserError: The op is asked for and cannot be had.
+        UserError: The compiled op is required and cannot be loaded.
 
     Example:
 
@@ -121,14 +120,18 @@ def gaussian_product_sample(
 
 
 def _prepared(loc: Any, log_variance: Any, mask: Any) -> tuple[tf.Tensor, ...]:
-    """Checks the experts and a mask; returns them as they are computed, and their own type."""
+    """Checks experts and mask, and returns them in the type of the computation.
+
+    Returns:
+        loc, log_variance, mask, and the type of `loc` as given, which results are cast to.
+    """
     loc = tf.convert_to_tensor(loc)
     dtype = loc.dtype
     log_variance = tf.convert_to_tensor(log_variance, dtype)
     mask = tf.convert_to_tensor(mask)
     if loc.shape.rank != 3 or not loc.shape.is_compatible_with(log_variance.shape):
         raise ValueError(
-            "loc and log_variance must both be [batch, modality, latent]; they are "
+            "loc and log_variance must both be [batch, modality, latent], and they are "
             f"{loc.shape} and {log_variance.shape}"
         )
     if mask.shape.rank not in (2, 3) or not mask.shape[-2:].is_compatible_with(loc.shape[:2]):

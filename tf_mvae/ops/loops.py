@@ -1,7 +1,7 @@
-"""Loops over the steps of a sequence, as one graph loop or written out step by step.
+"""Loops over the steps of a sequence, as a graph loop or unrolled.
 
-Runtimes for small devices (LiteRT) convert a program without a graph loop only, since
-TensorFlow's loops carry their results in tensor lists.
+LiteRT needs unrolled loops: it cannot convert TensorFlow's graph loops, whose results are in tensor
+lists.
 """
 
 import contextlib
@@ -18,7 +18,7 @@ _UNROLLED: contextvars.ContextVar[bool] = contextvars.ContextVar("unrolled", def
 
 @contextlib.contextmanager
 def unrolled_loops() -> Iterator[None]:
-    """Makes the loops that are traced inside straight-line programs of all their steps."""
+    """Unrolls the loops that are traced inside this context."""
     token = _UNROLLED.set(True)
     try:
         yield
@@ -31,14 +31,17 @@ def bounded_loop(
 ) -> tuple:
     """Runs `body` while `condition` holds, at most `steps` times.
 
-    Shapes, the number of rows included, stay as they are. Written out, all `steps` run: `body`
-    must not change what the loop is run for once `condition` is false.
+    The shapes of the state must not change. An unrolled loop runs all `steps`, so once `condition`
+    is false, `body` must not change the results any more.
 
     Args:
         condition: Takes the parts of the state, returns a bool scalar.
         body: Takes the parts of the state, returns the next state.
-        state: The first state, a tuple of structures of tensors.
-        steps: The most steps.
+        state: The initial state, a tuple of structures of tensors.
+        steps: The largest number of steps.
+
+    Returns:
+        The last state.
     """
     shapes = tf.nest.map_structure(lambda part: part.shape, state)
 
@@ -57,13 +60,13 @@ def outputs_of_steps(
     state: list[tf.Tensor],
     steps: int | tf.Tensor,
 ) -> tf.Tensor:
-    """Returns what each of `steps` steps puts out, steps first.
+    """Runs a recurrence and returns the outputs of all steps, `[step, ...]`.
 
     Args:
-        advance: Takes a step's number and a state; returns an output, of the shape of the
+        advance: Takes a step's number and a state; returns an output, with the shape of the
             first part of the state, and the next state.
-        state: The first state.
-        steps: How many steps; a tensor where it is not known while the program is traced.
+        state: The initial state.
+        steps: The number of steps; a tensor if it is not known at tracing time.
     """
     if _UNROLLED.get() and not tf.is_tensor(steps):
         outputs = []

@@ -1,7 +1,7 @@
-"""Which rows of a whole batch a replica of `tf.distribute` has.
+"""The rows of a batch that a replica of `tf.distribute` has.
 
-A batch is cut in the order of the replicas. Parts differ in size where a batch does not divide,
-and a replica may have no row at all.
+A batch is divided among replicas in their order. If the batch size is not a multiple of their
+number, parts differ in size, and a replica may have no row.
 """
 
 import contextlib
@@ -23,7 +23,7 @@ _EQUAL: contextvars.ContextVar[bool] = contextvars.ContextVar("equal", default=F
 
 @contextlib.contextmanager
 def equal_parts() -> Iterator[None]:
-    """Declares that all replicas have equally many rows, so that they need not count them."""
+    """Declares that all replicas have equally many rows; they then skip counting them."""
     token = _EQUAL.set(True)
     try:
         yield
@@ -32,15 +32,15 @@ def equal_parts() -> Iterator[None]:
 
 
 def may_be_empty() -> bool:
-    """Whether this is a replica that may have no row."""
+    """Returns whether this code runs on a replica that may have no row."""
     return _replica() is not None and not _EQUAL.get()
 
 
 def rows_before_and_in_all(rows: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-    """Returns how many rows of a batch earlier replicas have, and how many all have; int64.
+    """Returns the numbers of rows of all earlier replicas, and of all replicas; int64 scalars.
 
     Args:
-        rows: How many this replica has, an integer.
+        rows: The number of rows of this replica, an integer.
     """
     rows = tf.cast(rows, tf.int64)
     replica = _replica()
@@ -49,7 +49,7 @@ def rows_before_and_in_all(rows: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
     own, number = replica.replica_id_in_sync_group, replica.num_replicas_in_sync
     if _EQUAL.get():
         return tf.cast(own, tf.int64) * rows, rows * number
-    # Not integers: collectives on GPUs add up floats, which hold 2^24 rows exactly.
+    # As floats, because collectives on GPUs add floats; these are exact up to 2^24 rows.
     mine = tf.one_hot(own, number) * tf.cast(rows, tf.float32)
     each = tf.cast(replica.all_reduce(tf.distribute.ReduceOp.SUM, mine), tf.int64)
     before = tf.reduce_sum(tf.where(tf.range(number) < own, each, 0))
@@ -57,13 +57,13 @@ def rows_before_and_in_all(rows: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
 
 
 def batch_mean(values: tf.Tensor) -> tf.Tensor:
-    """Returns the mean over a batch, as a replica's contribution to it.
+    """Returns a replica's contribution to the mean over a batch.
 
-    The mean over the replicas of what they get is the mean over the rows of the whole batch. A
-    replica without a row gets 0.
+    The mean of the contributions over replicas is the mean over all rows of the batch. The
+    contribution of a replica without a row is 0.
 
     Args:
-        values: One a row, `[batch]`.
+        values: One value per row of this replica, `[batch]`.
     """
     if _replica() is None or _EQUAL.get():
         return tf.reduce_mean(values)
@@ -71,10 +71,10 @@ def batch_mean(values: tf.Tensor) -> tf.Tensor:
 
 
 def share_of_rows(rows: tf.Tensor) -> tf.Tensor:
-    """Returns for how many rows a `batch_mean` counts: the mean number of a replica's rows.
+    """Returns the number that `batch_mean` divides by: the mean number of rows per replica.
 
     Args:
-        rows: How many this replica has, an integer.
+        rows: The number of rows of this replica, an integer.
     """
     replica = _replica()
     if replica is None or _EQUAL.get():
@@ -84,6 +84,6 @@ def share_of_rows(rows: tf.Tensor) -> tf.Tensor:
 
 
 def _replica() -> tf.distribute.ReplicaContext | None:
-    """Returns the context of a replica that is one of several, None otherwise."""
+    """Returns the replica's context if there are several replicas, None otherwise."""
     replica = tf.distribute.get_replica_context()
     return replica if replica is not None and replica.num_replicas_in_sync > 1 else None

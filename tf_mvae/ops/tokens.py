@@ -1,12 +1,12 @@
-"""Sequences of symbols as rows of ids: where they end, and what stands behind their end.
+"""Sequences of symbols as rows of ids, and masks of their symbols.
 
 A sequence is a row of ids, `[length]`: words, then `END`, then padding up to the static length.
-Three ids are the same for every vocabulary, and are SentencePiece's when it is trained with
-`pad_id=0, bos_id=1, eos_id=2`: `PAD` 0, `START` 1, which only a decoder's first step sees, and
-`END` 2. Words begin with 3.
+Three ids are the same for every vocabulary: `PAD` 0, `START` 1, which is only the input of a
+decoder's first step, and `END` 2. The first word is 3. SentencePiece has the same ids if it is
+trained with `pad_id=0, bos_id=1, eos_id=2`.
 
-A row that runs out without an `END` (in padding, or at the static length) is a beginning whose
-rest is not known; a row of nothing but padding says nothing at all.
+A row without `END` is the beginning of a sequence whose rest is unknown. A row of padding has no
+known symbol.
 """
 
 import tensorflow as tf
@@ -17,9 +17,9 @@ PAD, START, END, FIRST_WORD = 0, 1, 2, 3
 
 
 def counted(tokens: tf.Tensor) -> tf.Tensor:
-    """Says which entries are said: words, and the first end; bool `[..., length]`.
+    """Returns which entries belong to the sequence: words, and `END`; bool `[..., length]`.
 
-    Nothing behind the first `END`, `PAD` or `START` is.
+    Entries after the first `END`, `PAD` or `START` do not belong to it.
 
     Args:
         tokens: Ids, int32 `[..., length]`.
@@ -27,17 +27,19 @@ def counted(tokens: tf.Tensor) -> tf.Tensor:
     Example:
 
     ```python
-    counted(tf.constant([5, 4, 2, 9, 0]))   # [True, True, True, False, False]
+    from tf_mvae.ops.tokens import counted
+
+    counted(tf.constant([5, 4, 2, 9, 0]))  # [True, True, True, False, False]
     ```
     """
     symbols = tf.cast(tokens <= END, tf.int32)
-    # Not a product of words: LiteRT has sums only.
+    # A sum, because LiteRT has no cumulative product.
     before = tf.math.cumsum(symbols, axis=-1, exclusive=True)
     return (before == 0) & (tokens >= END)
 
 
 def blank_rest(tokens: tf.Tensor) -> tf.Tensor:
-    """Returns ids with `PAD` for everything that is not said, `[..., length]`.
+    """Replaces ids that do not belong to the sequence (`counted`) by `PAD`, `[..., length]`.
 
     Args:
         tokens: Ids, int32 `[..., length]`.

@@ -13,6 +13,7 @@ from tf_mvae.posteriors.posterior import Posterior
 from tf_mvae.posteriors.private import PrivateMixtureOfExperts
 from tf_mvae.posteriors.product import Product, Quotient
 from tf_mvae.posteriors.proposals import draw_from_each, draw_proposals
+from tf_mvae.posteriors.refinement import refined
 
 __all__ = [
     "ConditionalNetwork",
@@ -34,5 +35,6 @@ __all__ = [
     "Quotient",
     "draw_from_each",
     "draw_proposals",
+    "refined",
     "subset_context",
 ]

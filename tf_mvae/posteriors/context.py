@@ -1,4 +1,4 @@
-"""What a conditional density of the latent is given: a subset of an example's modalities."""
+"""The context of a conditional density of the latent: a subset of an example's modalities."""
 
 from typing import NamedTuple
 
@@ -18,7 +18,7 @@ class Context(NamedTuple):
         expert_loc: Means of the experts, `[batch, column, latent]`.
         expert_log_variance: Their log-variances, `[batch, column, latent]`.
         subset: 1 where S contains a column, `[batch, column]`.
-        covariates: What networks see of the model's covariates, `[batch, width]`, a width of 0
+        covariates: The encoded covariates, inputs of networks, `[batch, width]`, a width of 0
             without any; None is the same.
     """
 
@@ -48,4 +48,6 @@ def subset_context(
     if covariates is None:
         covariates = tf.zeros([tf.shape(subset)[0], 0])
     posterior = kind.of(encoded, subset)
-    return Context(posterior.mean(), posterior.log_variance(), *encoded.experts, subset, covariates)
+    loc, log_variance = encoded.experts
+    mean = posterior.mean()
+    return Context(mean, posterior.log_variance(), loc, log_variance, subset, covariates)

@@ -5,13 +5,13 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import tensorflow as tf
-import tensorflow_probability as tfp
 
 from tf_mvae.distributions.product_of_experts import (
     diagonal_normal,
     gaussian_kl,
     gaussian_kl_to_prior,
 )
+from tf_mvae.distributions.tfp import Distribution
 from tf_mvae.ops import random
 from tf_mvae.posteriors.posterior import Posterior
 
@@ -61,6 +61,7 @@ class DiagonalGaussian(_Parameters, Posterior):
     ) -> tuple[tf.Tensor, tf.Tensor]:
         """See `Posterior.sample_and_log_ratio`; the constants of the two densities cancel."""
         z, noise = self._sample(num_samples, seed)
+        # With z = loc + scale * noise, the distance of z from loc in units of scale is the noise.
         return z, 0.5 * tf.reduce_sum(noise**2 - z**2 + self.log_variances, axis=-1)
 
     def log_prob(self, z: tf.Tensor) -> tf.Tensor:
@@ -74,19 +75,19 @@ class DiagonalGaussian(_Parameters, Posterior):
         return gaussian_kl_to_prior(self.loc, self.log_variances)
 
     def charged_kl(self, z: tf.Tensor, kl: tf.Tensor, free_bits: float) -> tf.Tensor:
-        """Returns the divergence that an objective with free bits charges, `[...]`.
+        """Returns the divergence with free bits, `[...]`.
 
             sum_j max(free_bits, KL_j)
 
-        over the latent dimensions, of each example by itself: the first `free_bits` nats of
-        a dimension cost the same whether they are used or not, so that a decoder that could
-        do without the latent (a recurrent one) has no reason to leave it empty. (Kingma et
-        al., *Improved variational inference with inverse autoregressive flow*, NeurIPS 2016,
-        appendix C.8, bounds averages of a batch instead; by example it is the same on one
-        replica as on many.)
+        over the latent dimensions j, for each example. Using up to `free_bits` nats of a dimension
+        costs nothing extra, so that a decoder that could ignore the latent (a recurrent one) does
+        not save anything by doing so. (Kingma et al., *Improved variational inference with inverse
+        autoregressive flow*, NeurIPS 2016, appendix C.8, bounds averages of a batch instead; by
+        example it is the same on one replica as on many.)
         """
         if not free_bits:
             return kl
+        # A last axis of size 1 gives the divergence of each latent dimension, [..., latent].
         each = gaussian_kl_to_prior(self.loc[..., tf.newaxis], self.log_variances[..., tf.newaxis])
         return tf.reduce_sum(tf.maximum(each, free_bits), axis=-1)
 
@@ -94,7 +95,7 @@ class DiagonalGaussian(_Parameters, Posterior):
         """Returns the divergence from another Gaussian, in nats; shapes broadcast."""
         return gaussian_kl(*self, *other)
 
-    def distribution(self) -> tfp.distributions.Distribution:
+    def distribution(self) -> Distribution:
         """See `Posterior.distribution`: a `tfd.MultivariateNormalDiag`."""
         return diagonal_normal(*self)
 

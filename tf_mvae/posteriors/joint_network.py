@@ -32,7 +32,7 @@ class JointNetwork(ExpertKind):
         """Creates the kind.
 
         Args:
-            trunks: By modality, the part of the joint network that sees it alone, a layer
+            trunks: By modality, the part of the joint network before modalities are joined, a layer
                 from prepared data to features; default: one layer of 512 with Swish.
         """
         self.trunks = trunks
@@ -75,6 +75,7 @@ class JointNetwork(ExpertKind):
         product = product_without_prior(encoded.experts, subset)
         if encoded.joint is None:
             return product
+        # The joint network's posterior if the subset is everything, else the product; [..., 1].
         complete = tf.reduce_prod(subset, axis=-1)[..., tf.newaxis] > 0
         parts = zip(encoded.joint, product, strict=True)
         return DiagonalGaussian(*(tf.where(complete, *pair) for pair in parts))

@@ -1,4 +1,4 @@
-"""How experts become `q(z | S)`: what every kind of posterior offers."""
+"""The base class of posterior kinds, which combine experts to `q(z | S)`."""
 
 import abc
 from collections.abc import Mapping, Sequence
@@ -68,7 +68,7 @@ class PosteriorKind(abc.ABC):
         Args:
             encoded: The batch.
             subset: 1 where S contains a column, `[batch, column]` or `[term, batch, column]`;
-                S contains only what an example has.
+                S contains only observed modalities.
 
         Returns:
             Distributions `[batch]` or `[term, batch]`.
@@ -84,12 +84,12 @@ class PosteriorKind(abc.ABC):
         return self.of(encoded, present[tf.newaxis])
 
     def get_config(self) -> dict[str, Any]:
-        """Returns the arguments that make this kind again."""
+        """Returns the constructor arguments of this kind."""
         return {}
 
     @classmethod
     def from_config(cls, config: dict[str, Any]) -> "PosteriorKind":
-        """Makes a kind from what `get_config` returned."""
+        """Creates a kind from the result of `get_config`."""
         return cls(**config)
 
 
@@ -97,14 +97,14 @@ class ExpertKind(PosteriorKind):
     """A kind for models in which each modality has an expert, or posterior, of its own."""
 
     def expert(self, loc: tf.Tensor, log_variance: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        """Returns a modality's expert from what its network gives: bounded, for most kinds."""
+        """Returns a modality's expert from its network's output; most kinds bound it."""
         return loc, bounded(log_variance)
 
     def own_posterior(self, expert: DiagonalGaussian) -> DiagonalGaussian:
         """Returns the public form of an expert; the same, for most kinds."""
         return expert
 
-    def alone(self, encoded: Encoded, present: tf.Tensor) -> Posterior:
+    def alone(self, encoded: Encoded, present: tf.Tensor) -> DiagonalGaussian:
         """Returns each `q(z | x_i)`, `[column, batch]`; see `everything` for the arguments.
 
         For most kinds it is the modality's own expert.

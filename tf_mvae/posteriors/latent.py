@@ -38,11 +38,11 @@ class LatentSpace:
     def of(
         cls, names: Sequence[str], shared: int, private: int | Mapping[str, int]
     ) -> "LatentSpace":
-        """Returns a space in which each modality has a part of its own.
+        """Returns a space with a private part for each modality.
 
         Args:
             names: The modalities.
-            shared: Size of the part that they share.
+            shared: Size of the shared part.
             private: Size of each one's own, one for all or by name.
 
         Raises:
@@ -61,17 +61,17 @@ class LatentSpace:
 
     @property
     def shared_slice(self) -> slice:
-        """Where u stands in z."""
+        """The slice of the shared part u in z."""
         return slice(0, self.shared)
 
     def private_slice(self, name: str) -> slice:
-        """Returns where a modality's own part stands in z."""
+        """Returns the slice of a modality's private part in z."""
         names = list(self.private)
         start = self.shared + sum(self.private[n] for n in names[: names.index(name)])
         return slice(start, start + self.private[name])
 
     def size_of(self, modality: Modality) -> int:
-        """Returns the size of what a modality's networks see."""
+        """Returns the size of the latent that a modality's networks use."""
         return self.shared + self.private.get(modality.name, 0)
 
     def slices(self, modalities: Sequence[Modality]) -> dict[str, list[slice]] | None:
@@ -81,7 +81,7 @@ class LatentSpace:
         return {m.name: [self.shared_slice, self.private_slice(m.name)] for m in modalities}
 
     def part(self, z: tf.Tensor, name: str) -> tf.Tensor:
-        """Returns what a modality's decoder sees of `[..., size]`."""
+        """Returns the part of z, `[..., size]`, that a modality's decoder uses."""
         if not self.private:
             return z
         return tf.concat([z[..., self.shared_slice], z[..., self.private_slice(name)]], -1)
@@ -123,5 +123,5 @@ class PrivatePriors(keras.layers.Layer):
         return inputs + self.log_variance
 
     def get_config(self) -> dict:
-        """Returns the arguments that make this layer again."""
+        """Returns the constructor arguments of this layer."""
         return {**super().get_config(), "size": self.size}

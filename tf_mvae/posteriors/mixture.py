@@ -4,8 +4,8 @@ import math
 from typing import NamedTuple
 
 import tensorflow as tf
-import tensorflow_probability as tfp
 
+from tf_mvae.distributions.tfp import Distribution, mixture
 from tf_mvae.ops import random
 from tf_mvae.posteriors.gaussian import DiagonalGaussian
 from tf_mvae.posteriors.posterior import Posterior
@@ -51,6 +51,7 @@ class GaussianMixture(_Parameters, Posterior):
 
     def variance(self) -> tf.Tensor:
         """See `Posterior.variance`: that within components and that of their means."""
+        # The law of total variance, [..., component, latent].
         spread = tf.square(self.loc - self.mean()[..., tf.newaxis, :])
         each = tf.exp(self.log_variances) + spread
         return tf.reduce_sum(self.weight[..., tf.newaxis] * each, axis=-2)
@@ -73,6 +74,7 @@ class GaussianMixture(_Parameters, Posterior):
         loc, log_variance = (
             tf.einsum("s...c,...cl->s...l", chosen, part) for part in (self.loc, self.log_variances)
         )
+        # loc and log_variance of the chosen component, [sample, ..., latent].
         noise = random.batch_normal(tf.shape(loc), noise_seed)
         scale = tf.exp(log_variance / 2)
         scale = scale if temperature is None else temperature * scale
@@ -80,6 +82,7 @@ class GaussianMixture(_Parameters, Posterior):
 
     def log_prob(self, z: tf.Tensor) -> tf.Tensor:
         """See `Posterior.log_prob`."""
+        # [sample, ..., component]
         each = DiagonalGaussian(self.loc, self.log_variances).log_prob(z[..., tf.newaxis, :])
         there = self.weight > 0
         log_weight = tf.math.log(tf.where(there, self.weight, 1.0))
@@ -93,11 +96,10 @@ class GaussianMixture(_Parameters, Posterior):
         each = DiagonalGaussian(self.loc, self.log_variances).kl_to_prior()
         return tf.reduce_sum(self.weight * each, axis=-1)
 
-    def distribution(self) -> tfp.distributions.Distribution:
+    def distribution(self) -> Distribution:
         """See `Posterior.distribution`: a `tfd.MixtureSameFamily`."""
-        tfd = tfp.distributions
         components = DiagonalGaussian(self.loc, self.log_variances).distribution()
-        return tfd.MixtureSameFamily(tfd.Categorical(probs=self.weight), components)
+        return mixture(self.weight, components)
 
     def take(self, index: int | slice) -> "GaussianMixture":
         """See `Posterior.take`."""

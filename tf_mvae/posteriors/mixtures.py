@@ -24,6 +24,15 @@ class MixtureOfExperts(ExpertKind):
 
     (Shi, Siddharth, Paige and Torr, *Variational mixture-of-experts autoencoders for
     multi-modal deep generative models*, NeurIPS 2019, equation 2.)
+
+    Example:
+
+    ```python
+    image = Modality("image", likelihoods.Bernoulli([28, 28, 1]))
+    label = Modality("label", likelihoods.Categorical(10))
+    model = MultimodalVAE([image, label], posterior_kind=MixtureOfExperts(),
+                          objective=objectives.MixtureElbo())
+    ```
     """
 
     is_mixture = True
@@ -85,6 +94,7 @@ class MixtureOfProducts(ExpertKind):
             return GaussianMixture(*(tf.stack(part) for part in zip(*parts, strict=True)))
         subsets, counts = self.components(subset)
         products = product_without_prior(encoded.experts, subsets)
+        # [component, batch, latent] as [batch, component, latent].
         components = DiagonalGaussian(*(tf.transpose(p, [1, 0, 2]) for p in products))
         return GaussianMixture.of_components(components, tf.transpose(counts))
 
@@ -97,7 +107,7 @@ def component_subsets(columns: int, num_subsets: int, seed: int) -> np.ndarray:
     """Returns the subsets that a mixture of products is made of, `[component, column]`.
 
     Args:
-        columns: How many modalities there are.
+        columns: The number of modalities.
         num_subsets: Random subsets next to the single modalities, for more than 5 modalities.
         seed: Seed of the choice.
     """
@@ -105,8 +115,8 @@ def component_subsets(columns: int, num_subsets: int, seed: int) -> np.ndarray:
         rows = [r for r in itertools.product((0.0, 1.0), repeat=columns) if any(r)]
         return np.array(sorted(rows, key=sum), np.float32)
     rng = np.random.default_rng(seed)
-    rows = {tuple(row) for row in np.eye(columns)}
-    while len(rows) < columns + num_subsets:
+    chosen_rows = {tuple(row) for row in np.eye(columns)}
+    while len(chosen_rows) < columns + num_subsets:
         chosen = rng.permutation(columns)[: rng.integers(2, columns)]
-        rows.add(tuple(np.isin(np.arange(columns), chosen).astype(float)))
-    return np.array(sorted(rows, key=lambda row: (sum(row), row)), np.float32)
+        chosen_rows.add(tuple(np.isin(np.arange(columns), chosen).astype(float)))
+    return np.array(sorted(chosen_rows, key=lambda row: (sum(row), row)), np.float32)

@@ -1,10 +1,11 @@
-"""What every posterior `q(z | S)` offers."""
+"""The base class of posteriors `q(z | S)`."""
 
 import abc
 import math
 
 import tensorflow as tf
-import tensorflow_probability as tfp
+
+from tf_mvae.distributions.tfp import Distribution
 
 __all__ = ["Posterior", "standard_normal_log_prob"]
 
@@ -51,7 +52,7 @@ class Posterior(abc.ABC):
         """
 
     @abc.abstractmethod
-    def distribution(self) -> tfp.distributions.Distribution:
+    def distribution(self) -> Distribution:
         """Returns the TFP distribution with batch `[...]` and events `[latent]`."""
 
     @abc.abstractmethod
@@ -76,7 +77,7 @@ class Posterior(abc.ABC):
 
         Args:
             z: See `kl_to_prior`.
-            kl: What `kl_to_prior` returned; the result without free bits.
+            kl: The result of `kl_to_prior`, returned unchanged without free bits.
             free_bits: Nats a latent dimension.
 
         Raises:

@@ -18,6 +18,14 @@ class Product(ExpertKind):
 
     With `prior_expert=False` it is `prod_{i in S} q(z | x_i)`, normalised, and the prior for
     the empty subset (Hwang et al., NeurIPS 2021; Sutter et al., ICLR 2021).
+
+    Example:
+
+    ```python
+    image = Modality("image", likelihoods.Bernoulli([28, 28, 1]))
+    label = Modality("label", likelihoods.Categorical(10))
+    model = MultimodalVAE([image, label], posterior_kind=Product(prior_expert=False))
+    ```
     """
 
     takes_groups = True
@@ -46,10 +54,12 @@ class Product(ExpertKind):
         if not self.prior_expert:
             return experts_as_posteriors(encoded, present)
         columns, latent = encoded.experts.loc.shape[1:]
-        one_each = (tf.reshape(part, [-1, 1, latent]) for part in encoded.experts)
+        # Each column of each example is a batch entry with one expert, [batch * column, 1, latent].
+        loc, log_variance = (tf.reshape(part, [-1, 1, latent]) for part in encoded.experts)
         with tf.name_scope("product_of_experts"):
-            products = gaussian_product(*one_each, tf.reshape(present, [-1, 1]))
+            products = gaussian_product(loc, log_variance, tf.reshape(present, [-1, 1]))
         return DiagonalGaussian(
+            # [batch * column, latent] as [column, batch, latent].
             *(tf.transpose(tf.reshape(p, [-1, columns, latent]), [1, 0, 2]) for p in products)
         )
 

@@ -3,6 +3,7 @@
 from tf_mvae.samplers.class_draws import draw_classes
 from tf_mvae.samplers.coupling_flow import CouplingFlow
 from tf_mvae.samplers.fitting import SamplerTrainer, fit, make_optimizer
+from tf_mvae.samplers.hidden_cells import hide_cells
 from tf_mvae.samplers.mixture_density import MixtureDensity
 from tf_mvae.samplers.mixture_flow import MixtureFlow
 from tf_mvae.samplers.sampler import LatentSampler
@@ -17,5 +18,6 @@ __all__ = [
     "draw_classes",
     "draw_subsets",
     "fit",
+    "hide_cells",
     "make_optimizer",
 ]

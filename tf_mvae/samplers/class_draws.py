@@ -1,4 +1,4 @@
-"""Classes that an example is missing, drawn from what its latent says of them."""
+"""Samples missing classes of an example from the decoder's probabilities given its latent."""
 
 from collections.abc import Mapping
 
@@ -19,12 +19,12 @@ def draw_classes(
 ) -> tuple[dict[str, tf.Tensor], dict[str, tf.Tensor], tf.Tensor]:
     """Completes examples by `class ~ p(class | z)`, so that they teach `p(z | class)`.
 
-    Of weakly supervised data a few examples have their label. A density of z given the label
-    that learned from those alone would know a few images of each class; the joint model says of
-    every image which labels it may have, in the right proportions.
+    In weakly supervised data few examples have a label. A density of z given the label, fitted to
+    these alone, would cover only a few images per class. So the missing labels of the other images
+    are sampled from the joint model's `p(class | z)`, in the right proportions.
 
-    An example of classes alone is left as it is and does not count: its `q(z | class)` is what a
-    sampler has to be better than.
+    Examples that contain only classes are not used: the sampler would learn to imitate their `q(z |
+    class)`.
 
     Args:
         model: The trained model.

@@ -43,13 +43,13 @@ class AffineCoupling(keras.layers.Layer):
         self.built = True  # the layers inside build themselves
 
     def forward(self, value: tf.Tensor, features: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        """Returns what becomes of `[..., batch, size]`, and the log-volume `[..., batch]`."""
+        """Transforms `[..., batch, size]`; returns the result and the log-volume `[..., batch]`."""
         kept, changed, log_scale, shift = self._parts(value, features)
         changed = changed * tf.exp(log_scale) + shift
         return self._joined(kept, changed), tf.reduce_sum(log_scale, axis=-1)
 
     def inverse(self, value: tf.Tensor, features: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        """Returns what became `[..., batch, size]`, and the inverse's log-volume."""
+        """Inverts `forward`; returns the input, `[..., batch, size]`, and the log-volume."""
         kept, changed, log_scale, shift = self._parts(value, features)
         changed = (changed - shift) * tf.exp(-log_scale)
         return self._joined(kept, changed), -tf.reduce_sum(log_scale, axis=-1)
@@ -59,7 +59,7 @@ class AffineCoupling(keras.layers.Layer):
         hidden = self.of_features(features)
         if kept is not None:
             hidden += self.of_kept(kept)
-        else:  # one number: nothing is kept
+        else:  # a single number: there is no other half
             hidden += tf.zeros_like(value)
         parameters = self.output_map(self.hidden(tf.nn.silu(hidden)))
         raw, shift = tf.split(parameters, 2, axis=-1)

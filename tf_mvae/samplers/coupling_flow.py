@@ -15,22 +15,23 @@ from tf_mvae.samplers.sampler import LatentSampler
 
 __all__ = ["CouplingFlow"]
 
-_MAX_SHIFT = 8.0  # of the logarithm of the base's scale
+_MAX_SHIFT = 8.0  # bound of the logarithm of the base's scale
 _COUNTER = itertools.count()
 
 
 @keras.saving.register_keras_serializable("tf_mvae")
 class CouplingFlow(LatentSampler):
-    """Affine coupling layers over a Gaussian that begins as `q(z | S)`.
+    """Affine coupling layers applied to a Gaussian that is initialised with `q(z | S)`.
 
         z = loc(S) + scale(S) f_1(... f_K(noise; h(S)); h(S)),   noise ~ N(0, I)
 
     (Dinh, Sohl-Dickstein and Bengio, *Density estimation using Real NVP*, ICLR 2017, made
-    conditional.) Each `f_k` scales and shifts one half of the numbers by a network of the other
-    half and of the features `h(S)`; the halves are those of a permutation that a seed fixes.
-    `loc` and `scale` are those of the model's `q(z | S)` plus a linear map of the features. All
-    maps are zero at first, so that a flow that is not fitted is `q(z | S)` (of a mixture: the
-    Gaussian of its mean and variances). The density is exact, and sampling takes one pass.
+    conditional.) Each `f_k` scales and shifts one half of the dimensions by the output of a
+    network, whose inputs are the other half and the features `h(S)`. A seeded permutation selects
+    the halves. `loc` and `scale` are those of the model's `q(z | S)` plus a linear map of the
+    features. All maps are initialised with zeros, so that an unfitted flow is `q(z | S)` (for a
+    mixture: the Gaussian with its mean and variances). The density is exact, and sampling takes one
+    pass.
     """
 
     posterior_type: type[TransformedPosterior] = FlowPosterior
@@ -70,7 +71,7 @@ class CouplingFlow(LatentSampler):
             2 * self.latent_dim, kernel_initializer="zeros", dtype="float32", name="base"
         )
         self.couplings = [
-            AffineCoupling(permutation, self.units, self.max_log_scale, name=f"coupling_{index}")
+            self._layer(permutation, f"coupling_{index}")
             for index, permutation in enumerate(self._permutations())
         ]
         # tf.function knows named tuples by their names.
@@ -89,11 +90,15 @@ class CouplingFlow(LatentSampler):
             context.loc + shift, log_scale, features, *self._base_parameters(features)
         )
 
+    def _layer(self, permutation: np.ndarray, name: str) -> keras.layers.Layer:
+        """Creates one layer of the flow, which has `forward` and `inverse`."""
+        return AffineCoupling(permutation, self.units, self.max_log_scale, name=name)
+
     def _build_base(self) -> None:
-        """Creates the layers that the density of the noise needs: none."""
+        """Creates the layers of the noise's density; here there are none."""
 
     def _base_parameters(self, features: tf.Tensor) -> tuple[tf.Tensor, ...]:
-        """Returns what the density of the noise is made of: nothing."""
+        """Returns the parameters of the noise's density; here there are none."""
         return ()
 
     def forward(self, noise: tf.Tensor, features: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:

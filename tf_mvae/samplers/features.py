@@ -12,10 +12,10 @@ __all__ = ["ContextFeatures"]
 class ContextFeatures(keras.layers.Layer):
     """A network of two layers over a subset's experts, its posterior and its 0/1 mask.
 
-    With `T = 1 / variance` of an expert it sees `loc T / (1 + T)` and `log(1 + T) / 2`, which
-    are bounded, zero where a modality is missing, and near zero where an expert says little;
-    of the posterior `q(z | S)` the mean and half the negative log-variance. Covariates it sees as
-    the model's networks do.
+    Of an expert with precision `T = 1 / variance` the features are `loc T / (1 + T)` and `log(1 +
+    T) / 2`, which are zero for a missing modality and near zero for an uninformative expert. Of the
+    posterior `q(z | S)` they are the mean and half the negative log-variance. Covariates are
+    encoded as for the model's networks.
     """
 
     def __init__(
@@ -25,9 +25,9 @@ class ContextFeatures(keras.layers.Layer):
 
         Args:
             latent_dim: Size of the latent.
-            num_columns: How many modalities there are.
+            num_columns: The number of modalities.
             width: Size of both layers.
-            num_covariates: How many numbers networks see of the model's covariates.
+            num_covariates: The size of the model's encoded covariates.
             **kwargs: Keras' own arguments for a layer.
         """
         super().__init__(**{"dtype": "float32", **kwargs})
@@ -44,7 +44,7 @@ class ContextFeatures(keras.layers.Layer):
         """Returns features, `[batch, width]`."""
         limit = log_variance_limit(tf.float32)
         there = context.subset[..., tf.newaxis]
-        # What a missing expert holds must not matter, NaN included.
+        # The values of a missing expert, which may be NaN, must have no effect.
         loc = tf.where(there > 0, context.expert_loc, 0.0)
         log_variance = tf.clip_by_value(
             tf.where(there > 0, context.expert_log_variance, 0.0), -limit, limit

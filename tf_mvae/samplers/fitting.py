@@ -18,6 +18,7 @@ from tf_mvae.ops import random
 from tf_mvae.ops.replicas import batch_mean
 from tf_mvae.posteriors import Context, subset_context
 from tf_mvae.samplers.class_draws import draw_classes
+from tf_mvae.samplers.hidden_cells import hide_cells, hides_cells
 from tf_mvae.samplers.mixture_flow import MixtureFlow
 from tf_mvae.samplers.sampler import LatentSampler
 from tf_mvae.samplers.subset_draws import EMPTY_PROBABILITY, FULL_PROBABILITY, draw_subsets
@@ -33,14 +34,15 @@ class SamplerTrainer(keras.Model):
         loss = -E[log p(z | S)],   z ~ q(z | all that the example has),   S a random part of that
 
     A class that the example is missing is drawn from `p(class | z)` first
-    (`tf_mvae.samplers.draw_classes`), and examples of classes alone do not count.
+    (`tf_mvae.samplers.draw_classes`), and examples of classes alone do not count. S has fewer cells
+    than the example of a modality with an `element_dropout` (`tf_mvae.samplers.hide_cells`).
 
     It is a Keras model whose weights are the sampler's: `compile`, `fit`, `evaluate` and
     callbacks work as usual, on the same data as the model's own. The random numbers of a step
-    are a function of `seed` and the optimizer's step, so that a fit that goes on from a
+    are a function of `seed` and the optimizer's step, so that a fit that continues from a
     checkpoint repeats none.
 
-    Metrics, in nats an example: `loss`, and `kl`, the mean of
+    Metrics, in nats per example: `loss`, and `kl`, the mean of
     `log q(z | all) - log p(z | S)`: what S does not say about z, and what the sampler misses.
 
     Example:
@@ -67,7 +69,7 @@ class SamplerTrainer(keras.Model):
 
         Args:
             model: The trained model.
-            sampler: What is fitted.
+            sampler: The sampler to fit.
             seed: Seed of the latents and the subsets.
             empty_probability: Probability of the empty subset; see
                 `tf_mvae.samplers.draw_subsets`.
@@ -127,7 +129,7 @@ class SamplerTrainer(keras.Model):
             return super().evaluate(x=x, **kwargs)
 
     def train_step(self, data: Any) -> dict[str, tf.Tensor]:
-        """Takes one step of the optimizer; Keras calls it."""
+        """Takes one optimizer step; Keras calls it."""
         step = tf.cast(inner_optimizer(self.optimizer)._iterations.value, tf.int32)
         seed = random.fold_in(tf.constant([self.seed, _TRAINING_STREAM]), step)
         context, z, log_q, weight = self._targets(data, seed)
@@ -148,7 +150,7 @@ class SamplerTrainer(keras.Model):
         return list(self._trackers.values())
 
     def get_config(self) -> dict[str, Any]:
-        """Refuses: what is saved is the model with its sampler."""
+        """Raises an error: the model is saved together with its sampler."""
         raise UserError("save the model: model.set_sampler(sampler), model.save(...)")
 
     def _targets(
@@ -165,13 +167,20 @@ class SamplerTrainer(keras.Model):
         z = everything.sample(1, noise_seed)
         x, mask, counts = draw_classes(model, x, mask, z[0], class_seed)
         completed = present_mask(mask, model.modalities)
-        encoded = tf.cond(
-            tf.reduce_any(completed > present),
-            lambda: model._encoded(x, mask),
-            lambda: encoded,
-        )
+        cells = hides_cells(model)
+        if cells:
+            x, mask = hide_cells(model, x, mask, random.fold_in(seed, 1))
+            completed = present_mask(mask, model.modalities)
+            encoded = model._encoded(x, mask)
+        else:
+            encoded = tf.cond(
+                tf.reduce_any(completed > present),
+                lambda: model._encoded(x, mask),
+                lambda: encoded,
+            )
         present = completed
-        subset = draw_subsets(present, subset_seed, self.empty_probability, self.full_probability)
+        how = self.empty_probability, self.full_probability, cells
+        subset = draw_subsets(present, subset_seed, *how)
         covariates = as_numbers(model.covariates, x)
         context = subset_context(model.posterior_kind, encoded, subset, covariates)
         weight = example_weight(data)
@@ -204,7 +213,7 @@ def make_optimizer(learning_rate: float, steps: int | None) -> keras.optimizers.
 
     Args:
         learning_rate: The first one.
-        steps: How many steps there will be; None for a constant rate.
+        steps: The number of steps of the decay; None: a constant rate.
     """
     rate = learning_rate
     if steps:
@@ -231,10 +240,10 @@ def fit(
 
     Args:
         model: The trained model. Its weights stay as they are.
-        data: What `model.fit` takes; examples may be incomplete.
-        sampler: What is fitted; default: the model's, or a new `MixtureFlow`.
+        data: Training data as for `model.fit`; examples may be incomplete.
+        sampler: The sampler to fit; default: the model's, or a new `MixtureFlow`.
         epochs: Passes over the data.
-        batch_size: Examples a step, of arrays; a data set has batches of its own.
+        batch_size: Examples per step, for arrays; a `tf.data` data set has its own batches.
         learning_rate: Adam's; it falls to 0 along half a cosine if the number of batches is
             known.
         validation_data: As `data`; its `val_loss` is reported every epoch.

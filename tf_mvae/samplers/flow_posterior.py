@@ -4,8 +4,9 @@ import abc
 from typing import Any, ClassVar, NamedTuple
 
 import tensorflow as tf
-import tensorflow_probability as tfp
 
+from tf_mvae.distributions.product_of_experts import diagonal_normal
+from tf_mvae.distributions.tfp import Distribution, transformed
 from tf_mvae.ops import random
 from tf_mvae.posteriors import GaussianMixture, Posterior
 from tf_mvae.posteriors.posterior import standard_normal_log_prob
@@ -41,7 +42,7 @@ class TransformedPosterior(Posterior):
         """Returns the log-density of noise in nats, `[sample, batch]`."""
 
     @abc.abstractmethod
-    def base_distribution(self) -> tfp.distributions.Distribution:
+    def base_distribution(self) -> Distribution:
         """Returns the distribution of the noise, batch `[batch]`."""
 
     def mean(self) -> tf.Tensor:
@@ -58,7 +59,7 @@ class TransformedPosterior(Posterior):
         seed: tf.Tensor,
         temperature: float | tf.Tensor | None = None,
     ) -> tf.Tensor:
-        """See `Posterior.sample`; the temperature is that of the noise that is transformed."""
+        """See `Posterior.sample`; the temperature is the one of the noise that is transformed."""
         return self.forward(self.base_sample(num_samples, seed, temperature))[0]
 
     def sample_and_log_ratio(
@@ -67,6 +68,7 @@ class TransformedPosterior(Posterior):
         """See `Posterior.sample_and_log_ratio`."""
         noise = self.base_sample(num_samples, seed, None)
         z, log_volume = self.forward(noise)
+        # log q(z) = log q(noise) - log |det dz / dnoise|.
         return z, standard_normal_log_prob(z) - (self.base_log_prob(noise) - log_volume)
 
     def log_prob(self, z: tf.Tensor) -> tf.Tensor:
@@ -86,16 +88,9 @@ class TransformedPosterior(Posterior):
         noise, log_volume = self.flow.inverse(value, self.features)
         return noise, log_volume - tf.reduce_sum(self.log_scale, axis=-1)
 
-    def distribution(self) -> tfp.distributions.Distribution:
+    def distribution(self) -> Distribution:
         """See `Posterior.distribution`: a `tfd.TransformedDistribution`."""
-        bijector = tfp.bijectors.Inline(
-            forward_fn=lambda noise: self.forward(noise)[0],
-            inverse_fn=lambda z: self.inverse(z)[0],
-            inverse_log_det_jacobian_fn=lambda z: self.inverse(z)[1],
-            forward_log_det_jacobian_fn=lambda noise: self.forward(noise)[1],
-            forward_min_event_ndims=1,
-        )
-        return tfp.distributions.TransformedDistribution(self.base_distribution(), bijector)
+        return transformed(self.base_distribution(), self.forward, self.inverse)
 
     def take(self, index: int | slice) -> "TransformedPosterior":
         """See `Posterior.take`."""
@@ -129,11 +124,10 @@ class FlowPosterior(_Parameters, TransformedPosterior):
         """See `TransformedPosterior.base_log_prob`."""
         return standard_normal_log_prob(noise)
 
-    def base_distribution(self) -> tfp.distributions.Distribution:
+    def base_distribution(self) -> Distribution:
         """See `TransformedPosterior.base_distribution`."""
-        return tfp.distributions.MultivariateNormalDiag(
-            tf.zeros_like(self.loc), tf.ones_like(self.loc)
-        )
+        zeros = tf.zeros_like(self.loc)
+        return diagonal_normal(zeros, zeros)
 
 
 class _MixtureParameters(NamedTuple):
@@ -166,6 +160,6 @@ class MixtureFlowPosterior(_MixtureParameters, TransformedPosterior):
         """See `TransformedPosterior.base_log_prob`."""
         return self.base().log_prob(noise)
 
-    def base_distribution(self) -> tfp.distributions.Distribution:
+    def base_distribution(self) -> Distribution:
         """See `TransformedPosterior.base_distribution`."""
         return self.base().distribution()

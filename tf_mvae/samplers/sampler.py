@@ -1,4 +1,4 @@
-"""What every sampler of the latent offers."""
+"""The base class of samplers of the latent."""
 
 import abc
 from collections.abc import Sequence
@@ -6,9 +6,9 @@ from typing import Any
 
 import keras
 import tensorflow as tf
-import tensorflow_probability as tfp
 
 from tf_mvae import checks
+from tf_mvae.distributions.tfp import Distribution
 from tf_mvae.posteriors import Context, Posterior
 from tf_mvae.samplers.features import ContextFeatures
 
@@ -18,11 +18,11 @@ __all__ = ["LatentSampler"]
 class LatentSampler(keras.layers.Layer, abc.ABC):
     """A conditional density `p(z | S)`, S any subset of a model's modalities.
 
-    A Keras layer that is built when it is made. It computes in float32, whatever the model's
-    precision. A model's methods (`generate`, `latent_samples`, `sample`) use the sampler that
-    `model.set_sampler` attaches; `tf_mvae.samplers.fit` makes one and fits it.
+    A Keras layer, built in its constructor, that always computes in float32. `model.set_sampler`
+    attaches it to a model, whose methods `generate`, `latent_samples` and `sample` then use it;
+    `tf_mvae.samplers.fit` creates, fits and attaches one.
 
-    A subclass gives `of`, which returns `p(z | S)` as a `Posterior`.
+    Subclasses implement `of`, which returns `p(z | S)` as a `Posterior`.
 
     Example:
 
@@ -36,9 +36,11 @@ class LatentSampler(keras.layers.Layer, abc.ABC):
 
     Attributes:
         latent_dim: Size of the latent.
-        num_columns: How many modalities there are; each member of a group counts.
+        num_columns: Number of modalities; each member of a group counts.
         width: Size of the features of a context.
-        num_covariates: How many numbers networks see of the model's covariates.
+        num_covariates: Size of the encoded covariates.
+        guidance: Candidates that a model's `generate` and `sample` draw for each latent if
+            classes are given; it changes no density. See `GenerativeModel.generate`.
     """
 
     def __init__(
@@ -47,6 +49,7 @@ class LatentSampler(keras.layers.Layer, abc.ABC):
         num_columns: int,
         width: int = 256,
         num_covariates: int = 0,
+        guidance: int = 2,
         **kwargs,
     ):
         """Creates the layer that reads contexts.
@@ -56,6 +59,7 @@ class LatentSampler(keras.layers.Layer, abc.ABC):
             num_columns: The model's `num_columns`.
             width: Size of the features that a context becomes.
             num_covariates: The model's `num_covariates`.
+            guidance: See the class; 1 is none.
             **kwargs: Keras' own arguments for a layer.
 
         Raises:
@@ -66,6 +70,7 @@ class LatentSampler(keras.layers.Layer, abc.ABC):
         self.num_columns = checks.positive_integer("num_columns", num_columns)
         self.width = checks.positive_integer("width", width)
         self.num_covariates = checks.non_negative_integer("num_covariates", num_covariates)
+        self.guidance = checks.positive_integer("guidance", guidance)
         self.features = ContextFeatures(
             self.latent_dim, self.num_columns, self.width, self.num_covariates
         )
@@ -111,12 +116,12 @@ class LatentSampler(keras.layers.Layer, abc.ABC):
         """
         return self.of(context).log_prob(tf.convert_to_tensor(z, tf.float32))
 
-    def distribution(self, context: Context) -> tfp.distributions.Distribution:
+    def distribution(self, context: Context) -> Distribution:
         """Returns `p(z | S)` as a TFP distribution, batch `[batch]`, events `[latent]`."""
         return self.of(context).distribution()
 
     def get_config(self) -> dict[str, Any]:
-        """Returns the arguments that make this sampler again."""
+        """Returns the constructor arguments of this sampler."""
         config = super().get_config()
         config.pop("trainable")  # the model's `set_sampler` and the trainer say that
         return {
@@ -125,7 +130,13 @@ class LatentSampler(keras.layers.Layer, abc.ABC):
             "latent_dim": self.latent_dim,
             "num_columns": self.num_columns,
             "width": self.width,
+            "guidance": self.guidance,
         }
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> "LatentSampler":
+        """Makes a sampler of `get_config`; of one without guidance, which is older, as it was."""
+        return cls(**{"guidance": 1, **config})
 
     def _build_on_zeros(self) -> None:
         """Makes all weights."""

@@ -1,7 +1,7 @@
 """Serving: SavedModels that any TensorFlow can load, and a server for them.
 
-Names are found where they live when they are asked for: the server loads a SavedModel
-alone, and must not bring the models that `export_saved_model` needs.
+Public names are imported lazily, on first access. The server needs only the SavedModel, so
+importing it must not import the models, which `export_saved_model` needs.
 """
 
 import importlib
@@ -15,7 +15,8 @@ if TYPE_CHECKING:
     from tf_mvae.serving.model_card import ModelCard
     from tf_mvae.serving.text import export_text
 
-# No name is also a module's: importing that would put the module in the name's place.
+# Public name -> module that defines it. No name may equal that of a module in this package:
+# importing the module would replace the name.
 _HOMES = {
     "ModelCard": "tf_mvae.serving.model_card",
     "describe": "tf_mvae.serving.description",
@@ -38,7 +39,7 @@ __all__ = [
 
 
 def __getattr__(name: str):
-    """Finds a public name where it lives."""
+    """Imports a public name from the module that defines it."""
     if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return getattr(importlib.import_module(_HOMES[name]), name)

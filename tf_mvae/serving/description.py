@@ -1,4 +1,4 @@
-"""What an export says about itself: modalities, and every field of every signature."""
+"""Descriptions of an export: its modalities, and the inputs and outputs of each signature."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -20,35 +20,39 @@ from tf_mvae.serving.signatures import ALL_PRESENT
 __all__ = ["describe", "describe_function", "describe_modalities"]
 
 _FLOAT_MAX = float(np.finfo(np.float32).max)
-# What a request may sensibly ask for; `log_likelihood` streams its samples.
+# Upper limits of `num_samples`. `log_likelihood` adds up its samples chunk by chunk, in bounded
+# memory, so its limit is higher.
 _MOST_SAMPLES, _MOST_STREAMED = 10_000, 1_000_000
 
 _MEANINGS = {
-    "serving_default": "What is present in; the posterior's mean and every modality's expected "
-    "value out.",
-    "encode": "The posterior of the latent given what is present.",
+    "serving_default": "The posterior's mean given the observed modalities, and every modality's "
+    "expected value.",
+    "encode": "The posterior of the latent given the observed modalities.",
     "decode": "Every modality's expected value given a latent.",
-    "generate": "Samples of the latent given what is present, and every modality's expected "
-    "value for each.",
+    "generate": "Samples of the latent given the observed modalities, and every modality's "
+    "expected value for each.",
     "sample": "Samples of the latent from the prior, and every modality's expected value for each.",
-    "log_likelihood": "The importance-sampled log-likelihood of what each example has, in nats.",
-    "impute": "What is missing filled in; how sure that is.",
+    "log_likelihood": "The importance-sampled log-likelihood of the observed values of each "
+    "example, in nats.",
+    "impute": "Missing values filled in, with their standard deviations, quantiles and "
+    "probabilities.",
 }
+# Names of the leading axes of a signature's outputs; the others have `batch` alone.
 _LEADING = {"generate": ["num_samples", "batch"], "sample": ["num_samples"]}
 
 
 def describe_modalities(model: BaseVAE) -> dict[str, Any]:
-    """Returns what is to be known of a model's modalities, as JSON has it.
+    """Describes a model's modalities, in a form for JSON.
 
     Returns:
-        `model`, `latent_dim`, `targets` (names of what is generated), `conditions` (names of
-        what has to be given), and `modalities`: by name `likelihood`, `shape` of an example,
-        `dtype`, `holds` (its range in words), `low` and `high` (null where there is no
-        bound), `is_image`, `class_names` of classes, and the `members` of a group, whose
-        array has one entry a member; `element_mask`, true where elements may be missing one by one,
-        and `columns`, the names of columns of several types. Of a model with covariates
-        `covariates`: by name `shape`, `dtype`, `holds`, `low` and `high`, and `class_names` of
-        classes.
+        `model`, `latent_dim`, `targets` (the names of generated modalities), `conditions` (the
+        names of required inputs), and `modalities`: by name the `likelihood`, the `shape` of an
+        example, `dtype`, `holds` (the range in words), `low` and `high` (null without a bound;
+        nested lists in the shape of an example if its elements have different ones), `is_image`,
+        and `element_mask` (true if single elements may be missing). Classes have `class_names`,
+        groups `members` (one entry of the array each), and modalities with columns of several
+        types `columns`. A model with covariates also has `covariates`: by name `shape`, `dtype`,
+        `holds`, `low`, `high`, and `class_names` of classes.
     """
     modalities = {}
     for modality in model.modalities:
@@ -81,6 +85,7 @@ def describe_modalities(model: BaseVAE) -> dict[str, Any]:
 
 
 def _covariates(model: BaseVAE) -> dict[str, Any]:
+    """Returns the entry `covariates` of `describe_modalities`."""
     found = {}
     for covariate in model.covariates:
         likelihood = covariate.likelihood
@@ -98,16 +103,28 @@ def _covariates(model: BaseVAE) -> dict[str, Any]:
 def describe(
     model: BaseVAE, signatures: Mapping[str, meta_graph_pb2.SignatureDef]
 ) -> dict[str, Any]:
-    """Returns what `describe_modalities` does and, under `signatures`, every field.
+    """Describes a model's modalities, and the inputs and outputs of each signature, for JSON.
 
     Args:
         model: The model.
-        signatures: Of the SavedModel, by name.
+        signatures: The SavedModel's signatures by name.
 
     Returns:
-        By signature its `meaning`, `inputs` and `outputs`; by name of an input or output
-        its `dtype`, `shape` (sizes, and `batch` and `num_samples` by name), `low`, `high`,
-        `meaning`, and whether an input is `required`, with its `default` otherwise.
+        The entries of `describe_modalities`, and `signatures`: by name of a signature its
+        `meaning`, `inputs` and `outputs`. An input or output has, under its name, `dtype`, `shape`
+        (numbers, and the strings `batch` and `num_samples` for free axes), `low` and `high` (as
+        those of a modality) and `meaning`; an input also `required`, and `default` if it is not
+        required.
+
+    Example:
+    ```python
+    import json
+
+    export_saved_model(model, "exported")
+    with open("exported/assets.extra/tf_mvae.json") as file:
+        description = json.load(file)  # `describe` wrote it
+    description["signatures"]["decode"]["inputs"]["z"]["shape"]  # ["batch", 2]
+    ```
     """
     return {
         **describe_modalities(model),
@@ -125,23 +142,27 @@ def describe_function(
     outputs: Mapping[str, tf.TensorSpec],
     defaults: Mapping[str, np.ndarray] | None = None,
 ) -> dict[str, Any]:
-    """Returns the fields of one function, as `describe` does.
+    """Describes the inputs and outputs of one function, as `describe` does for a signature.
 
     Args:
         model: The model.
         name: The function's name.
         inputs: Its inputs by name.
         outputs: Its outputs by name.
-        defaults: What stands for inputs that may be omitted.
+        defaults: The default values of optional inputs, by name.
+
+    Returns:
+        `meaning`, `inputs` and `outputs`, as in `describe`.
     """
     defaults = defaults or {}
     own = name.removesuffix(ALL_PRESENT)
     meaning = _MEANINGS[own]
     if own != name:
-        meaning += " Everything is present."
+        meaning += " All modalities are observed."
     described = {}
     for key, spec in sorted(inputs.items()):
         lead = ["num_samples", "batch"] if key == noise_name(model) else ["batch"]
+        # Settings of a request (`seed`, ...) have no batch axis.
         draws = key in DRAWS or (own == "impute" and key == quantiles_name(model))
         field = _typed(spec, [] if draws else lead) | _input(model, own, key)
         if key in defaults and spec.shape.rank and not draws:
@@ -162,6 +183,7 @@ def describe_function(
 
 
 def _signature(model: BaseVAE, name: str, signature: meta_graph_pb2.SignatureDef) -> dict[str, Any]:
+    """Describes a signature of a SavedModel."""
     inputs, outputs = (
         {
             key: tf.TensorSpec(tf.TensorShape(info.tensor_shape), tf.as_dtype(info.dtype))
@@ -174,47 +196,48 @@ def _signature(model: BaseVAE, name: str, signature: meta_graph_pb2.SignatureDef
 
 
 def _typed(spec: tf.TensorSpec, lead: Sequence[str]) -> dict[str, Any]:
+    """Returns `dtype` and `shape` of a tensor; `lead` names its leading axes."""
     sizes = [] if spec.shape.rank is None else spec.shape.as_list()
     return {"dtype": spec.dtype.name, "shape": [*lead, *sizes[len(lead) :]]}
 
 
 def _input(model: BaseVAE, signature: str, key: str) -> dict[str, Any]:
+    """Returns `low`, `high` and `meaning` of a signature's input."""
     by_name = {one.name: one for one in model.batch_inputs}
     if signature == "impute" and key == quantiles_name(model):
         meaning = "Probabilities of the quantiles, above 0 and below 1."
         return {"low": 0, "high": 1, "meaning": meaning}
     if key in by_name:
         likelihood = by_name[key].likelihood
-        what = key if by_name[key].role == "modality" else f"covariate {key}, always given"
+        what = key if by_name[key].role == "modality" else f"covariate {key}, which is required"
         meaning = f"The {what}: {_range(likelihood)}."
         return {**_bounds(likelihood), "meaning": meaning}
     if key.endswith("_mask"):
         name = key.removesuffix("_mask")
-        has = "an element of" if by_name[name].element_mask else "an example has"
-        meaning = f"1 where {has} {name}, 0 where not: then its value does not matter."
-        if by_name[name].element_mask:
-            meaning = meaning.replace(f"{name}, 0", f"{name} is observed, 0")
+        what = f"an element of {name}" if by_name[name].element_mask else name
+        meaning = f"1 if {what} is observed, 0 if it is missing; its value then has no effect."
         return {"low": 0, "high": 1, "meaning": meaning}
     if key == "num_samples":
         streamed = signature == "log_likelihood"
         return {
             "low": 1,
             "high": _MOST_STREAMED if streamed else _MOST_SAMPLES,
-            "meaning": "How many samples of the latent" + (" an example." if streamed else "."),
+            "meaning": "Number of samples of the latent" + (" per example." if streamed else "."),
         }
     if key == "seed":
         info = np.iinfo(np.int32)
-        meaning = "Two integers; the same ones give the same answer."
+        meaning = "Two integers; the same seed gives the same result."
         return {"low": int(info.min), "high": int(info.max), "meaning": meaning}
     if key == "temperature":
-        meaning = "Factor on the latent's standard deviation; 0 is its mean."
+        meaning = "Factor on the latent's standard deviation; 0 returns the mean."
         return {"low": 0, "high": None, "meaning": meaning}
     if key == noise_name(model):
-        return _latent("Independent standard normal numbers, in place of a seed.")
+        return _latent("Independent standard normal numbers; they replace a seed.")
     return _latent()
 
 
 def _output(model: BaseVAE, signature: str, key: str) -> dict[str, Any]:
+    """Returns `low`, `high` and `meaning` of a signature's output."""
     by_name = {modality.name: modality for modality in model.modalities}
     prefix = expected_prefix(model)
     by_name |= {prefix + name: modality for name, modality in by_name.items()}
@@ -230,20 +253,21 @@ def _output(model: BaseVAE, signature: str, key: str) -> dict[str, Any]:
         "log_variance": {**unbounded, "meaning": "Logarithm of the posterior's variance."},
         "log_likelihood": {
             **unbounded,
-            "meaning": "log p of what the example has"
+            "meaning": "log p of the observed values of the example"
             + (f" given {', '.join(given)}" if (given := model.given_to_decoders) else "")
-            + ", in nats; on average below the true value. 0 where it has nothing.",
+            + ", in nats; on average below the true value. 0 if nothing is observed.",
         },
         "standard_error": {
             "low": 0,
             "high": None,
             "meaning": "Standard error of the log-likelihood over the samples, in nats; too small "
-            "where the effective sample size is below some tens.",
+            "if the effective sample size is below some tens.",
         },
         "effective_sample_size": {
             "low": 1,
             "high": None,
-            "meaning": "(sum w)^2 / sum w^2 of the weights w, in number of equal weights.",
+            "meaning": "(sum w)^2 / sum w^2 of the importance weights w: the number of equal "
+            "weights that would be as precise.",
         },
     }[key]
 
@@ -254,6 +278,7 @@ def _of_one(likelihood: Likelihood) -> Likelihood:
 
 
 def _expected(name: str, likelihood: Likelihood) -> dict[str, Any]:
+    """Returns `low`, `high` and `meaning` of a modality's expected value."""
     likelihood = _of_one(likelihood)
     if likelihood.is_categorical:
         meaning = f"Probability of each class of {name}, in the order of class_names."
@@ -268,24 +293,36 @@ def _expected(name: str, likelihood: Likelihood) -> dict[str, Any]:
 
 
 def _latent(meaning: str | None = None) -> dict[str, Any]:
+    """Returns `low`, `high` and `meaning` of an input or output of latents."""
     meaning = meaning or "The latent; its prior is the standard normal distribution."
     return {"low": None, "high": None, "meaning": meaning}
 
 
 def _range(likelihood: Likelihood) -> str:
-    """Says in words what prepared data hold; `describe_range` speaks of raw data too."""
+    """Describes the range of prepared data in words; `describe_range` covers raw data too."""
     low, high = _bounds(likelihood).values()
-    if low is None or high is None or likelihood.dtype.is_integer:
-        return likelihood.describe_range()
-    return f"numbers in [{low:g}, {high:g}]"
+    both = isinstance(low, float) and isinstance(high, float)
+    return f"numbers in [{low:g}, {high:g}]" if both else likelihood.describe_range()
 
 
-def _bounds(likelihood: Likelihood) -> dict[str, float | None]:
-    """Returns the least and the largest value of prepared data, None where there is none."""
+def _bounds(likelihood: Likelihood) -> dict[str, Any]:
+    """Returns the least and the largest value of prepared data, None if there is no bound.
+
+    Elements with different bounds, such as columns of different types, have nested lists of them
+    in the shape of an example.
+    """
     number = int if likelihood.dtype.is_integer else float
+
+    def known(value):
+        if isinstance(value, list):
+            return [known(one) for one in value]
+        return number(value) if abs(value) < _FLOAT_MAX else None
+
     bounds = {}
     for name in ("low", "high"):
-        values = np.unique(getattr(likelihood, name))  # of columns of several types they differ
-        known = len(values) == 1 and abs(values[0]) < _FLOAT_MAX
-        bounds[name] = number(values[0]) if known else None
+        values = np.asarray(getattr(likelihood, name))
+        if len(np.unique(values)) == 1:
+            bounds[name] = known(values.flat[0])
+        else:
+            bounds[name] = known(np.broadcast_to(values, likelihood.event_shape).tolist())
     return bounds

@@ -1,4 +1,4 @@
-"""Directories that are written whole or not at all, and numbered versions of them."""
+"""Atomic writing of directories, and numbered versions of them."""
 
 import os
 import pathlib
@@ -13,17 +13,18 @@ __all__ = ["next_version", "versions", "write_directory", "write_version"]
 
 
 def write_directory(directory: str | os.PathLike, write: Callable[[pathlib.Path], None]) -> None:
-    """Writes a directory under another name, on to the disk, and gives it its name.
+    """Writes a directory atomically: it appears under its name when all files are on the disk.
 
-    Whoever looks sees all of it or nothing, whatever happens in between, a loss of power
-    included. The other name begins with a dot, which TensorFlow Serving passes over.
+    The files are first written to a temporary directory next to it, flushed (`fsync`), and moved by
+    one rename. So an interrupted write, or a loss of power, never leaves a part of the directory
+    under its final name. The temporary name begins with a dot, which TensorFlow Serving ignores.
 
     Args:
-        directory: Where to; nothing, or an empty directory, may be there.
-        write: Writes into an empty directory that it is given.
+        directory: The path to create. It must not exist, or be an empty directory.
+        write: Called with the temporary, empty directory; writes the files into it.
 
     Raises:
-        UserError: Something is there already, or nothing can be written there.
+        UserError: The directory exists and is not empty, or cannot be written.
     """
     target = pathlib.Path(directory).expanduser()
     if target.exists() and not (target.is_dir() and not any(target.iterdir())):
@@ -33,7 +34,11 @@ def write_directory(directory: str | os.PathLike, write: Callable[[pathlib.Path]
 
 
 def versions(root: str | os.PathLike) -> list[int]:
-    """Returns the numbers of the versions in a directory, in order."""
+    """Returns the numbers of the versions in a directory, in increasing order.
+
+    Args:
+        root: The directory of all versions; it may be missing.
+    """
     root = pathlib.Path(root).expanduser()
     if not root.is_dir():
         return []
@@ -42,7 +47,11 @@ def versions(root: str | os.PathLike) -> list[int]:
 
 
 def next_version(root: str | os.PathLike) -> int:
-    """Returns the number after the last version's; the first is 1."""
+    """Returns the largest version number in a directory plus 1, or 1 if there is no version.
+
+    Args:
+        root: The directory of all versions; it may be missing.
+    """
     return max(versions(root), default=0) + 1
 
 
@@ -52,36 +61,36 @@ def write_version(
     version: int | None = None,
     marker: str | None = None,
 ) -> pathlib.Path:
-    """Writes a version next to those that are there: `ROOT/1`, `ROOT/2`, and so on.
+    """Writes a numbered version of a directory: `ROOT/1`, `ROOT/2`, and so on.
 
     Args:
         root: The directory of all versions, which TensorFlow Serving watches.
-        write: Writes into an empty directory that it is given.
-        version: Its number; the one after the last if omitted.
-        marker: A file that every version has: a server takes the last version, which must
-            not be of another kind.
+        write: Called with a temporary, empty directory; writes the files into it.
+        version: The version's number; default: the largest number plus 1.
+        marker: The name of a file that each existing version must contain. A server loads the last
+            version, so all versions must have the same format.
 
     Returns:
         The version's directory.
 
     Raises:
-        UserError: The version is there already, is below 1, or cannot be written, or another
-            one is of another kind.
+        UserError: The version exists, is below 1, or cannot be written, or an existing version does
+            not contain `marker`.
     """
     root = pathlib.Path(root).expanduser()
     for number in versions(root):
         if marker and not (root / str(number) / marker).exists():
             raise UserError(
-                f"{root / str(number)} has no {marker}: it is an export of another format, or "
-                "none; choose another directory"
+                f"{root / str(number)} has no {marker}, so it is an export of another format, or "
+                "no export; choose another directory"
             )
     if version is not None and version < 1:
-        raise UserError(f"a version is a number of at least 1, not {version}")
+        raise UserError(f"the version is {version}; give a number of at least 1")
     if version is not None:
         write_directory(root / str(version), write)
         return root / str(version)
     target = None
-    while target is None:  # another export may take the number first
+    while target is None:  # another export may create this number first: try the next one
         target = _write(root, "version", write, lambda: root / str(next_version(root)))
     return target
 
@@ -92,7 +101,7 @@ def _write(
     write: Callable[[pathlib.Path], None],
     target: Callable[[], pathlib.Path],
 ) -> pathlib.Path | None:
-    """Writes a directory in `parent`, and renames it to `target()`: None if that is taken."""
+    """Writes a directory in `parent`, and renames it to `target()`; None if that exists."""
     temporary = parent / f".{name}.{os.getpid()}.tmp"
     try:
         temporary.mkdir(parents=True)
@@ -102,7 +111,7 @@ def _write(
                 _to_disk(os.path.join(folder, entry))
         place = target()
         try:
-            temporary.rename(place)  # refused where a directory is that holds anything
+            temporary.rename(place)  # fails if `place` is a directory that is not empty
         except OSError:
             if place.exists():
                 return None
@@ -116,10 +125,11 @@ def _write(
 
 
 def _there(target: pathlib.Path) -> UserError:
-    return UserError(f"{target} is there already; export to a directory that is not")
+    return UserError(f"{target} exists already; export to another directory")
 
 
 def _to_disk(path: str | os.PathLike) -> None:
+    """Flushes a file, or the entries of a directory, to the disk."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)

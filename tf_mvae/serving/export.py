@@ -1,4 +1,4 @@
-"""Writing a SavedModel that any TensorFlow loads."""
+"""Exports a model as a SavedModel that any TensorFlow can load."""
 
 import json
 import os
@@ -22,31 +22,32 @@ __all__ = ["export_saved_model", "export_version", "read_meta_graph"]
 def export_saved_model(
     model: BaseVAE, directory: str | os.PathLike, card: ModelCard | None = None
 ) -> None:
-    """Writes a SavedModel, whole or not at all.
+    """Writes a model as a SavedModel; the directory appears only when it is complete.
 
-    It holds no Python and no custom op: `tf.saved_model.load`, TensorFlow Serving and
-    the C API serve it without this package. `tf_mvae.serving.signatures` says what its
-    signatures take and give. In `assets.extra` are
+    The graph contains no Python function and no custom op: `tf.saved_model.load`, TensorFlow
+    Serving and the C API run it without this package. `tf_mvae.serving.signatures` documents its
+    signatures. `assets.extra` contains
 
-    - `tf_mvae.json`: modalities, their bounds and vocabularies, and the fields of every
+    - `tf_mvae.json`: modalities, their bounds and vocabularies, and the inputs and outputs of each
       signature (`tf_mvae.serving.describe`);
     - `model_card.md`, `model_card.json`: data, flags, metrics, limits, licence;
-    - `tf_serving_warmup_requests`: a request for every signature.
+    - `tf_serving_warmup_requests`: a request for each signature.
 
     Args:
         model: The model.
-        directory: Where to; nothing, or an empty directory, may be there.
-        card: What is known of the model's making; nothing if omitted.
+        directory: The path to create. It must not exist, or be an empty directory.
+        card: Facts about the model's training, for the model card; default: an empty card.
 
     Raises:
-        UserError: Something is there already, nothing can be written there, or the model
-            runs Python or an operation that is not TensorFlow's own.
+        UserError: The directory exists and is not empty, or cannot be written, or the model runs a
+            Python function or an operation that is not part of TensorFlow.
 
     Example:
     ```python
     export_saved_model(model, "exported")
     served = tf.saved_model.load("exported")
-    served.signatures["decode"](z=tf.zeros([1, model.latent_dim]))["image"]
+    decoded = served.signatures["decode"](z=tf.zeros([1, model.latent_dim]))
+    decoded["image"].shape  # [1, 28, 28, 1]
     ```
     """
     name = pathlib.Path(directory).expanduser().absolute().name
@@ -59,13 +60,13 @@ def export_version(
     version: int | None = None,
     card: ModelCard | None = None,
 ) -> pathlib.Path:
-    """Writes a SavedModel as a version next to others, as TensorFlow Serving looks for them.
+    """Writes a model as a SavedModel in a numbered directory, the layout of TensorFlow Serving.
 
     Args:
         model: The model.
-        root: The directory of all versions; its name is the one to serve the model under.
-        version: The version's number; the one after the last if omitted.
-        card: What is known of the model's making; nothing if omitted.
+        root: The directory of all versions; its name is the served model's name.
+        version: The version's number; default: the largest number plus 1.
+        card: Facts about the model's training, for the model card; default: an empty card.
 
     Returns:
         The version's directory, `ROOT/1` for the first.
@@ -75,8 +76,9 @@ def export_version(
 
     Example:
     ```python
-    export_version(model, "served/digits")  # served/digits/1
-    export_version(model, "served/digits")  # served/digits/2
+    path = export_version(model, "served/digits")  # served/digits/1
+    served = tf.saved_model.load(path)
+    sorted(served.signatures)  # "decode", "encode", ...
     ```
     """
     name = pathlib.Path(root).expanduser().absolute().name
@@ -87,7 +89,7 @@ def read_meta_graph(directory: str | os.PathLike) -> tf.compat.v1.MetaGraphDef:
     """Reads the graph and the signatures of a SavedModel.
 
     Args:
-        directory: The SavedModel.
+        directory: The SavedModel's directory.
     """
     saved = saved_model_pb2.SavedModel()
     saved.ParseFromString((pathlib.Path(directory) / "saved_model.pb").read_bytes())
@@ -95,10 +97,13 @@ def read_meta_graph(directory: str | os.PathLike) -> tf.compat.v1.MetaGraphDef:
 
 
 def _writer(model: BaseVAE, name: str, card: ModelCard | None) -> Callable[[pathlib.Path], None]:
+    """Returns a function that writes the SavedModel and `assets.extra` into a directory."""
+
     def write(directory: pathlib.Path) -> None:
         save_signatures(ServedModel(model), directory, signatures(model))
         meta_graph = read_meta_graph(directory)
         check_stock_operations(meta_graph.graph_def)
+        # TensorFlow's own entries (`__saved_model_init_op`) begin with an underscore.
         description = describe(
             model, {k: v for k, v in meta_graph.signature_def.items() if k[0] != "_"}
         )

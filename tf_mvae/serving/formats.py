@@ -1,6 +1,7 @@
-"""Exports for other runtimes than TensorFlow: `.keras`, ONNX and LiteRT.
+"""Exports in other formats than SavedModel: `.keras`, ONNX and LiteRT.
 
-Every one is run in its own runtime before it is published, and has to agree with the model.
+Each exported file is run in its own runtime on example inputs, and its outputs are compared with
+the model's, before the version's directory appears.
 """
 
 import json
@@ -33,7 +34,9 @@ from tf_mvae.serving.tracing import (
 
 __all__ = ["FORMATS", "TOLERANCE", "export_format"]
 
-TOLERANCE = 1e-4  # on values of order 1; other runtimes add up in another order
+# The largest allowed difference, relative for values above 1, absolute below. Other runtimes add up
+# in another order.
+TOLERANCE = 1e-4
 
 _MARKERS = {"keras": "model.keras", "onnx": "decode.onnx", "tflite": "model.tflite"}
 _OPSET = 18
@@ -50,25 +53,34 @@ def export_format(
     version: int | None = None,
     card: ModelCard | None = None,
 ) -> tuple[pathlib.Path, float]:
-    """Writes a model for another runtime, `ROOT/1` for the first, and checks that it agrees.
+    """Exports a model for another runtime as a numbered version, and checks its outputs.
 
-    Next to the file or files are `tf_mvae.json`, with the fields of every function and how
-    far each was from the model's own answers, and the model card.
+    The check compares the exported functions with the model on random inputs; for outputs `a` of
+    the export and `b` of the model the difference is `max |a - b| / max(|b|, 1)`, and at most
+    `TOLERANCE`. The directory also contains `tf_mvae.json` (inputs, outputs and difference of each
+    function) and the model card.
 
     Args:
         model: The model.
         root: The directory of all versions.
         format_name: `'keras'` (`model.keras`), `'onnx'` (`encode.onnx`, `decode.onnx`,
             `generate.onnx`) or `'tflite'` (`model.tflite`, with signatures of these names).
-        version: The version's number; the one after the last if omitted.
-        card: What is known of the model's making.
+        version: The version's number; default: the largest number plus 1.
+        card: Facts about the model's training, for the model card; default: an empty card.
 
     Returns:
-        The version's directory, and the largest difference from the model's own answers.
+        The version's directory (`ROOT/1` for the first), and the largest difference.
 
     Raises:
-        UserError: It cannot be written or converted, a package is missing, or what was
-            written does not agree with the model; nothing is left then.
+        UserError: The model cannot be converted, the directory cannot be written, a package is
+            missing, or the outputs differ by more than `TOLERANCE`. No version is left then.
+
+    Example:
+    ```python
+    path, difference = export_format(model, "exported", "keras")
+    difference < 1e-4  # True
+    again = keras.models.load_model(path / "model.keras")
+    ```
     """
     differences: dict[str, float] = {}
 
@@ -98,6 +110,7 @@ def export_format(
 def _describe(
     model: BaseVAE, name: str, function: tf.types.experimental.PolymorphicFunction
 ) -> dict[str, Any]:
+    """Traces a function, checks its operations and describes its inputs and outputs."""
     concrete = function.get_concrete_function()
     check_stock_operations(concrete.graph.as_graph_def())
     outputs = {
@@ -109,9 +122,10 @@ def _describe(
 
 
 def _examples(described: Mapping[str, Any], name: str) -> Arrays:
-    """Returns inputs of a function, another modality missing in each example."""
+    """Returns random inputs of a function, with a different modality missing in each example."""
     inputs = example_inputs({"signatures": described}, name, _BATCH)
     masks = [key for key in inputs if key.endswith("_mask")]
+    # Example 0 has every modality, example i does not have the i-th; then from the start.
     for index, key in enumerate(masks):
         inputs[key][1 + index :: 1 + len(masks)] = 0
     return inputs
@@ -120,6 +134,7 @@ def _examples(described: Mapping[str, Any], name: str) -> Arrays:
 def _difference(
     answer: Arrays, function: tf.types.experimental.PolymorphicFunction, inputs: Arrays
 ) -> float:
+    """Returns the largest difference of outputs; NaN if their names or shapes differ."""
     expected = function(*[inputs[spec.name] for spec in function.input_signature])
     if set(answer) != set(expected):
         return float("nan")
@@ -134,12 +149,16 @@ def _difference(
 
 
 def _keras(model: BaseVAE, functions: Mapping, directory: pathlib.Path) -> dict[str, Runner]:
+    """Writes `model.keras`, loads it again and returns the loaded model's functions."""
     path = directory / "model.keras"
     model.save(path)
     try:
         loaded = keras.models.load_model(path)
     except (TypeError, ValueError) as error:
-        raise UserError(f"the .keras file cannot be loaded again: {error}") from error
+        raise UserError(
+            f"the .keras file cannot be loaded again: {error}; register the classes of your own "
+            "networks with keras.saving.register_keras_serializable"
+        ) from error
     again = portable_functions(loaded)
 
     def runner(name):
@@ -155,6 +174,7 @@ def _keras(model: BaseVAE, functions: Mapping, directory: pathlib.Path) -> dict[
 
 
 def _onnx(model: BaseVAE, functions: Mapping, directory: pathlib.Path) -> dict[str, Runner]:
+    """Writes an ONNX file per function and returns functions that run them in onnxruntime."""
     try:
         import onnxruntime
         import tf2onnx
@@ -177,7 +197,7 @@ def _onnx(model: BaseVAE, functions: Mapping, directory: pathlib.Path) -> dict[s
             _name_inputs(converted.graph, names)
             path.write_bytes(converted.SerializeToString())
             session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
-        except Exception as error:  # whatever the converter and the runtime raise
+        except Exception as error:  # the converter and the runtime document no exception types
             raise UserError(
                 f"{name} cannot be converted to ONNX: {_reason(error)}; change the network that "
                 "has this operation, or export another format (saved_model, keras)"
@@ -189,7 +209,7 @@ def _onnx(model: BaseVAE, functions: Mapping, directory: pathlib.Path) -> dict[s
 
 
 def _name_inputs(graph: Any, names: Mapping[str, str]) -> None:
-    """Renames inputs of an ONNX graph."""
+    """Renames inputs of an ONNX graph, also where its loops and conditions use them."""
     for value in graph.input:
         value.name = names.get(value.name, value.name)
     for inner in _graphs(graph):
@@ -198,15 +218,16 @@ def _name_inputs(graph: Any, names: Mapping[str, str]) -> None:
 
 
 def _where(context: Any, node: Any, name: str, arguments: Any) -> None:
-    """Converts SelectV2 to Where, as its definition is.
+    """Converts SelectV2 to ONNX's Where.
 
-    tf2onnx multiplies with the condition instead, and a NaN that a mask hides stays NaN.
+    tf2onnx by default multiplies both branches by the condition, and `NaN * 0` is NaN: masked NaN
+    would reach the output.
     """
     node.type, node.domain = "Where", ""
 
 
 def _graphs(graph: Any) -> Iterator[Any]:
-    """Yields an ONNX graph and those of its loops and conditions."""
+    """Yields an ONNX graph and the graphs nested in its loops and conditions."""
     yield graph
     for node in graph.node:
         for attribute in node.attribute:
@@ -215,16 +236,17 @@ def _graphs(graph: Any) -> Iterator[Any]:
 
 
 def _tflite(model: BaseVAE, functions: Mapping, directory: pathlib.Path) -> dict[str, Runner]:
-    # LiteRT has no loops of TensorFlow's; these functions are traced without any.
+    """Writes `model.tflite` and returns functions that run its signatures in LiteRT."""
+    # LiteRT has no TensorFlow loops, so functions are traced again with recurrences unrolled.
     functions = portable_functions(model)
     with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of TensorFlow's own plans for these classes
+        warnings.simplefilter("ignore")  # deprecations of tf.lite that a user can do nothing about
         with unrolled(model):
             save_signatures(ServedModel(model), folder, functions)
         converter = tf.lite.TFLiteConverter.from_saved_model(folder, signature_keys=list(functions))
         try:
             content = converter.convert()
-        except Exception as error:  # whatever the converter raises
+        except Exception as error:  # the converter documents no exception types
             raise UserError(
                 f"the model cannot be converted to LiteRT: {_reason(error)}; change the network "
                 "that has this operation, or export another format (saved_model, onnx)"
@@ -236,7 +258,7 @@ def _tflite(model: BaseVAE, functions: Mapping, directory: pathlib.Path) -> dict
 
 
 def _reason(error: Exception) -> str:
-    """Returns what a converter says in one line: the operations that it does not know, if any."""
+    """Returns a converter's error in one line: the operations that it does not support, if any."""
     message = str(error).strip()
     for kind in ("Custom ops", "Flex ops", "TF Select ops"):
         found = re.search(rf"{kind}: (.+)", message)
@@ -250,6 +272,7 @@ def _reason(error: Exception) -> str:
     return re.sub(r"^<unknown>:0: error: (loc\(.*\): )?", "", line)[:300]
 
 
+# By format: writes the files, and returns the exported functions, run in the format's own runtime.
 FORMATS: dict[str, Callable[..., dict[str, Runner]]] = {
     "keras": _keras,
     "onnx": _onnx,

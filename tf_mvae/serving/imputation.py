@@ -1,13 +1,13 @@
-"""Missing elements filled inside a graph, with what is known about how sure that is."""
+"""Imputation as a graph: fills missing elements, and returns the spread of what was filled in."""
 
 from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
-import tensorflow_probability as tfp
 
 from tf_mvae.distributions.likelihoods import Likelihood
+from tf_mvae.distributions.tfp import sample_quantiles
 from tf_mvae.errors import UserError
 from tf_mvae.modality import Modality
 from tf_mvae.models import BaseVAE
@@ -29,19 +29,19 @@ __all__ = [
 ]
 
 NUM_QUANTILES = 3
-# An output's name is one of these and the modality's: no two outputs have the same.
+# An output's name is one of these prefixes and the modality's name, so names are unique.
 _MEANINGS = {
-    "filled_": "The {name}: what is observed, and the mean in the gaps; of a class the most "
-    "probable one.",
-    "standard_deviation_": "Standard deviation of the {name} given what is observed; NaN of "
+    "filled_": "The {name}: observed values, and the mean for missing ones (for a class: the most "
+    "probable class).",
+    "standard_deviation_": "Standard deviation of the {name} given the observed values; NaN for "
     "classes.",
-    "quantiles_": "Quantiles of the {name} given what is observed.",
+    "quantiles_": "Quantiles of the {name} given the observed values.",
     "probabilities_": "Probability of each class of {name}.",
 }
 
 
 def can_impute(model: BaseVAE) -> bool:
-    """Returns whether a model's likelihoods can be sampled and are not sequences of symbols."""
+    """Returns whether a model has no sequences, and all its likelihoods can be sampled."""
 
     def draw():
         found = []
@@ -61,13 +61,13 @@ def can_impute(model: BaseVAE) -> bool:
 
 
 def quantiles_name(model: BaseVAE) -> str:
-    """Returns the name of the input of probabilities: `quantiles`, if no modality has it."""
+    """Returns the name of the quantiles' input: `quantiles`, or `wanted_quantiles` if taken."""
     taken = [modality.name for modality in model.modalities]
     return "wanted_quantiles" if "quantiles" in taken else "quantiles"
 
 
 def quantiles_spec(model: BaseVAE) -> tf.TensorSpec:
-    """Returns that input: float32, `[NUM_QUANTILES]`."""
+    """Returns the specification of the quantiles' input: float32, `[NUM_QUANTILES]`."""
     return tf.TensorSpec([NUM_QUANTILES], name=quantiles_name(model))
 
 
@@ -79,28 +79,35 @@ def impute(
     quantiles: tf.Tensor,
     seed: tf.Tensor,
 ) -> dict[str, tf.Tensor]:
-    """Fills what is missing; `GenerativeModel.impute` for a graph.
+    """Fills missing values in; the graph version of `GenerativeModel.impute`.
 
-    For as many examples as `BLOCK_ROWS` or fewer the samples, and so the answers, are the same.
+        p(missing | observed) ~ (1 / K) sum_k p(missing | z_k),   z_k ~ q(z | observed)
+
+    If the model has a sampler, z_k is sampled from it instead of the posterior.
+    For up to `BLOCK_ROWS` examples its samples, and so its results, equal those of
+    `GenerativeModel.impute` with the same seed.
 
     Args:
         parts: The model's networks.
         x: All modalities by name, as `tf_mvae.batch.unpack` returns them.
-        mask: Their masks, likewise.
-        num_samples: Samples of the latent for each example, an int32 scalar of at least 1.
+        mask: Their masks, as `tf_mvae.batch.unpack` returns them.
+        num_samples: K, the samples of the latent per example, an int32 scalar of at least 1.
         quantiles: Probabilities in (0, 1), `[NUM_QUANTILES]`.
         seed: Two integers.
 
     Returns:
-        Of each modality that the model generates, with `*event_shape` for its events:
+        For each modality that the model generates:
 
-        - `filled_NAME` `[batch, *event_shape]`: what is observed, prepared, and the mean in the
-          gaps; of a class the most probable one.
-        - `standard_deviation_NAME` `[batch, *event_shape]`, unless it is a class; NaN for the
-          columns of classes in a table.
+        - `filled_NAME` `[batch, *event_shape]`: prepared observed values, and the mean for missing
+          ones (for a class: the most probable class).
+        - `standard_deviation_NAME` `[batch, *event_shape]`, unless the modality is a class; NaN for
+          the columns of classes in a table.
         - `quantiles_NAME` `[batch, NUM_QUANTILES, *event_shape]`.
-        - `probabilities_NAME` `[batch, classes]` of a class, and `probabilities_PLACE_NAME` of
-          the column at a place (from 0 on) of a table.
+        - `probabilities_NAME` `[batch, classes]` for a class, and `probabilities_PLACE_NAME` for
+          the column of classes at a place (from 0 on) of a table.
+
+    Raises:
+        tf.errors.InvalidArgumentError: `num_samples` is below 1, or a quantile is not in (0, 1).
     """
     checks = [
         tf.debugging.assert_positive(num_samples, "num_samples must be at least 1"),
@@ -122,15 +129,16 @@ def impute(
 
 
 def describe_imputed(key: str, bounds_of: Callable[[str], dict[str, Any]]) -> dict[str, Any]:
-    """Returns `low`, `high` and `meaning` of an output.
+    """Returns `low`, `high` and `meaning` of an output of `impute`.
 
     Args:
-        key: Its name.
-        bounds_of: From a modality's name to `low` and `high` of its values.
+        key: The output's name.
+        bounds_of: A function from a modality's name to `low` and `high` of its values.
     """
     prefix = next(prefix for prefix in _MEANINGS if key.startswith(prefix))
     name = key.removeprefix(prefix)
-    if prefix == "probabilities_" and name[0].isdigit():  # modalities' names begin with letters
+    # Names of modalities begin with a letter, so a digit is the place of a table's column.
+    if prefix == "probabilities_" and name[0].isdigit():
         place, name = name.split("_", 1)
         return {
             "low": 0,
@@ -152,14 +160,19 @@ def _answers(
     mask: tf.Tensor,
     quantiles: tf.Tensor,
 ) -> dict[str, tf.Tensor]:
-    """Returns the outputs of one modality."""
+    """Returns the outputs of one modality.
+
+    A table's likelihood has one part per kind of column; each is summarised, and the summaries are
+    concatenated along the columns.
+    """
     name, likelihood = modality.name, modality.likelihood
     parts = [part for part, _ in likelihood.independent_parts()]
     summaries = [_summary(p, *pair, quantiles) for p, pair in zip(parts, drawn, strict=True)]
     means, deviations, bounds, probabilities = zip(*summaries, strict=True)
     prepared = modality.prepare(value, mask)
+    # What is observed, [batch, 1, ...]: the mask gets the data's trailing axes.
     there = tf.reshape(mask > 0, tf.concat([tf.shape(mask), [1] * _inner(prepared, mask)], 0))
-    if modality.element_mask:
+    if modality.element_mask:  # prepared data have NaN for single missing elements
         there = ~tf.math.is_nan(prepared)
     shape = [None, *likelihood.event_shape]
     mean = tf.cast(_joined(means, 1), prepared.dtype)
@@ -181,33 +194,47 @@ def _answers(
 
 
 def _inner(value: tf.Tensor, mask: tf.Tensor) -> int:
-    """Returns how many axes data have behind those of their mask."""
+    """Returns the number of axes that data have after those of their mask."""
     return value.shape.rank - mask.shape.rank
 
 
 def _summary(
     part: Likelihood, expected: tf.Tensor, sample: tf.Tensor, quantiles: tf.Tensor
 ) -> tuple[Any, Any, Any, Any]:
-    """Returns means, deviations, quantiles `[batch, quantile, ...]` and classes' probabilities."""
+    """Summarises the predictive distribution of one part of a likelihood.
+
+    Args:
+        part: The part.
+        expected: Its expected value over all samples, `[batch, ...]`; of a class probabilities.
+        sample: Samples of it, `[sample, batch, ...]`.
+        quantiles: Probabilities, `[quantile]`.
+
+    Returns:
+        Means `[batch, ...]`, standard deviations `[batch, ...]`, quantiles `[batch, quantile,
+        ...]`, and the probabilities of classes `[batch, ..., class]`, or None if it is not a class.
+    """
     if part.is_categorical:
+        # The q-quantile of a class is the first index whose cumulative probability reaches q.
         below = tf.cumsum(expected, axis=-1)[..., :-1]
         bounds = [tf.reduce_sum(tf.cast(below < q, tf.float32), -1) for q in _each(quantiles)]
         mean = tf.cast(tf.argmax(expected, -1), tf.float32)
         return mean, tf.fill(tf.shape(mean), np.float32(np.nan)), tf.stack(bounds, 1), expected
     if part.is_binary:
+        # Exact for a Bernoulli variable: 0 up to q = 1 - p, then 1; variance p (1 - p).
         bounds = [tf.cast(1 - expected < q, tf.float32) for q in _each(quantiles)]
         return expected, tf.sqrt(expected * (1 - expected)), tf.stack(bounds, 1), None
-    bounds = tfp.stats.percentile(sample, 100 * quantiles, axis=0, interpolation="linear")
+    bounds = sample_quantiles(sample, quantiles)  # [quantile, batch, ...]
     axes = [1, 0, *range(2, bounds.shape.rank)]
     return expected, tf.math.reduce_std(sample, 0), tf.transpose(bounds, axes), None
 
 
 def _each(quantiles: tf.Tensor) -> list[tf.Tensor]:
+    """Returns the quantiles as scalars."""
     return tf.unstack(quantiles, num=NUM_QUANTILES)
 
 
 def _joined(values: tuple[tf.Tensor, ...], axis: int) -> tf.Tensor:
-    """Puts the parts of a modality side by side; a part of one column has no axis for it."""
+    """Concatenates the parts of a modality along its columns; single columns get an axis first."""
     if len(values) == 1:
         return values[0]
     return tf.concat([v if v.shape.rank > axis else v[..., tf.newaxis] for v in values], axis)

@@ -1,4 +1,4 @@
-"""The named inputs of an exported model, and what stands for those that are omitted."""
+"""The named inputs of an exported model, and the default values of optional ones."""
 
 from collections.abc import Mapping
 
@@ -9,8 +9,9 @@ from tf_mvae.models import BaseVAE
 
 __all__ = ["DRAWS", "Given", "mask_specs", "nothing", "optional_values", "unpack", "value_specs"]
 
-Given = tuple[dict[str, tf.Tensor], dict[str, tf.Tensor]]
+Given = tuple[dict[str, tf.Tensor], dict[str, tf.Tensor]]  # values and masks by modality
 
+# Inputs that describe a request's random samples; a signature has some of them.
 DRAWS = {
     "num_samples": tf.TensorSpec([], tf.int32, name="num_samples"),
     "seed": tf.TensorSpec([2], tf.int32, name="seed"),
@@ -19,10 +20,7 @@ DRAWS = {
 
 
 def value_specs(model: BaseVAE) -> list[tf.TensorSpec]:
-    """Returns a modality's values as an input each, `[batch, *event_shape]`, prepared.
-
-    Covariates are behind them.
-    """
+    """Returns one input per modality, then one per covariate: prepared `[batch, *event_shape]`."""
     return [
         tf.TensorSpec([None, *m.likelihood.event_shape], m.likelihood.dtype, name=m.name)
         for m in model.batch_inputs
@@ -30,9 +28,10 @@ def value_specs(model: BaseVAE) -> list[tf.TensorSpec]:
 
 
 def mask_specs(model: BaseVAE) -> list[tf.TensorSpec]:
-    """Returns the masks, `[batch]`, a group's `[batch, member]`, one of elements like its data.
+    """Returns one mask input per modality, float32: 1 where it is observed.
 
-    Conditions and covariates have none, since they have to be given.
+    Its shape is `[batch]`, for a group `[batch, member]`, and with an `element_mask` that of the
+    data. Conditions and covariates have no mask, because they are required.
     """
     return [
         tf.TensorSpec([None, *m.given_mask_shape], tf.float32, name=f"{m.name}_mask")
@@ -42,10 +41,10 @@ def mask_specs(model: BaseVAE) -> list[tf.TensorSpec]:
 
 
 def optional_values(model: BaseVAE) -> list[str]:
-    """Returns names of modalities whose values may be omitted.
+    """Returns the names of modalities whose values may be omitted.
 
-    Not a condition, and not the only modality: something has to say how many examples
-    there are.
+    Conditions are required. So is the only modality of a model, because its values define the batch
+    size.
     """
     if len(model.modalities) == 1:
         return []
@@ -53,20 +52,20 @@ def optional_values(model: BaseVAE) -> list[str]:
 
 
 def nothing(specs: list[tf.TensorSpec]) -> dict[str, tf.Tensor]:
-    """Returns what stands for an input that is omitted: an array of no examples."""
+    """Returns the default value of each omitted input: an array with 0 examples."""
     return {spec.name: tf.zeros([0, *spec.shape[1:]], spec.dtype) for spec in specs}
 
 
 def unpack(model: BaseVAE, inputs: Mapping[str, tf.Tensor]) -> Given:
-    """Takes the inputs apart, and fills in what was omitted.
+    """Splits a signature's inputs into values and masks, and replaces defaults.
 
-    A modality of no examples is absent from every example; a mask of no examples says
-    that every example has the modality if its values are given, and none otherwise.
+    An array of 0 examples means that the input was omitted. Omitted values become zeros; an omitted
+    mask becomes 1 if the modality's values are given, and 0 otherwise.
 
     Args:
         model: The model.
-        inputs: Values by name, and masks under `NAME_mask` or not at all: everything is
-            present then.
+        inputs: Values by name, and masks under `NAME_mask`. Without any mask all modalities are
+            observed.
 
     Returns:
         Values and masks of every modality, by name.
@@ -85,7 +84,8 @@ def unpack(model: BaseVAE, inputs: Mapping[str, tf.Tensor]) -> Given:
 
 
 def _or_constant(given: tf.Tensor, size: tf.Tensor, constant: tf.Tensor) -> tf.Tensor:
-    """Returns an input if it holds examples, and otherwise `size` examples of a constant."""
+    """Returns an input if it has examples, and otherwise `size` examples of a constant."""
+    # No tf.cond: one of the two concatenated arrays is always empty.
     missing = tf.where(tf.shape(given)[0] > 0, 0, size)
     shape = tf.concat([[missing], tf.shape(given)[1:]], 0)
     return tf.concat([given, tf.fill(shape, constant)], axis=0)

@@ -1,4 +1,4 @@
-"""Model cards: what a model is, what it was made from, and what it is not good for."""
+"""Model cards: a model's data, settings, metrics, limits and licence."""
 
 import dataclasses
 import json
@@ -13,14 +13,21 @@ _SOFTWARE_LICENCE = "The software that made it, tf_mvae, is under the Apache Lic
 
 @dataclasses.dataclass(frozen=True)
 class ModelCard:
-    """What is known of a model's making, after Mitchell et al., *Model Cards* (FAccT 2019).
+    """Facts about a model's training, after Mitchell et al., *Model Cards* (FAccT 2019).
 
     Attributes:
-        data: What it was trained on, by name.
-        flags: The settings of its run.
-        metrics: What was measured, by name.
-        limits: Sentences on what it is not good for, next to those that hold for any model.
-        licence: Of the data, and so perhaps of the weights.
+        data: Facts about the training data, by name.
+        flags: The settings of the training run, by name.
+        metrics: Measured results, by name.
+        limits: Sentences about unsuitable uses, in addition to the general ones.
+        licence: The data's licence, which may apply to the weights too.
+
+    Example:
+    ```python
+    card = ModelCard(data={"data set": "digits"}, limits=["Trained on 20 images."])
+    path = export_version(model, "served/digits", card=card)
+    text = (path / "assets.extra" / "model_card.md").read_text()
+    ```
     """
 
     data: Mapping[str, Any] = dataclasses.field(default_factory=dict)
@@ -31,12 +38,12 @@ class ModelCard:
 
 
 def write_model_card(folder: pathlib.Path, card: ModelCard, description: Mapping[str, Any]) -> None:
-    """Writes `model_card.md` and `model_card.json`.
+    """Writes a model card as `model_card.md` and `model_card.json`.
 
     Args:
-        folder: Where to.
-        card: What is known of the model's making.
-        description: What `describe` or `describe_modalities` returns.
+        folder: An existing directory.
+        card: Facts about the model's training.
+        description: The result of `describe` or `describe_modalities`.
     """
     told = dataclasses.asdict(card)
     told["limits"] = [*card.limits, *_limits(description)]
@@ -48,30 +55,31 @@ def write_model_card(folder: pathlib.Path, card: ModelCard, description: Mapping
 
 
 def _model(description: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns the card's entry `model`."""
     model = {name: description[name] for name in ("model", "latent_dim", "targets", "conditions")}
     return {"class": model.pop("model"), **model}
 
 
 def _limits(description: Mapping[str, Any]) -> list[str]:
-    """Returns what holds for any model of these modalities."""
+    """Returns the limits that hold for any model of these modalities."""
     limits = [
-        "It knows the data that it was trained on and nothing else: what it answers for other "
-        "inputs has no meaning, and no signature says that an input is of another kind.",
+        "The model has learned the distribution of its training data only: its results for other "
+        "inputs have no meaning, and no signature detects such inputs.",
         "Generated values are expected values of likelihoods, and smoother than data.",
-        "Estimated log-likelihoods are below the true ones on average; where the effective "
-        "sample size is below some tens, so is the standard error.",
-        "Whether it treats groups of people alike was not examined.",
+        "Estimated log-likelihoods are below the true ones on average. If the effective sample "
+        "size is below some tens, the standard error is too small as well.",
+        "Fairness between groups of people was not examined.",
     ]
     modalities = description["modalities"]
     grey = [n for n, m in modalities.items() if m["likelihood"] == "Bernoulli" and m["is_image"]]
     if grey:
         limits.append(
-            f"The log-likelihood of {', '.join(grey)} is the density of data only where all "
-            "values are 0 or 1; between them it is a cross-entropy."
+            f"The log-likelihood of {', '.join(grey)} is a log-probability only if all values "
+            "are 0 or 1; for values between them it is a cross-entropy."
         )
     if description["conditions"]:
         limits.append(
-            f"{', '.join(description['conditions'])} must be given, whatever is asked: the model "
+            f"{', '.join(description['conditions'])} is required by every signature: the model "
             "has no distribution of it."
         )
     return limits

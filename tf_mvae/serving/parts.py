@@ -1,4 +1,4 @@
-"""The parts that signatures are put together from, each traced once."""
+"""The networks that signatures share, each traced once per export."""
 
 from collections.abc import Mapping
 
@@ -13,15 +13,24 @@ Tensors = Mapping[str, tf.Tensor]
 
 
 class Parts:
-    """A model's networks as functions of a graph.
+    """A model's networks as `tf.function`s that all signatures call.
 
-    Ten signatures run the same networks. Each function here is traced when it is first
-    called (`expected` once more for another rank of z), and all signatures call that graph:
-    a model of many modalities would otherwise take minutes to export.
+    About ten signatures run the same networks. Each function is traced at its first call
+    (`expected` again for another rank of z), and later signatures call the traced graph. Without
+    this a model of many modalities would take minutes to export.
+
+    Attributes:
+        model: The model.
+        infer: `q(z | x)` given values and masks.
+        conditional: The distribution that latents are sampled from given values and masks: the
+            sampler if the model has one, and otherwise the posterior.
+        complete: `model.call`: the posterior's mean and every modality's expected value.
+        expected: Every modality's expected value given z and conditions.
+        log_prob: `log p(x | z)` of observed values.
     """
 
     def __init__(self, model: BaseVAE):
-        """Takes a model; nothing is traced yet.
+        """Wraps a model's networks; tracing happens at the first calls.
 
         Args:
             model: The model.
@@ -38,7 +47,7 @@ class Parts:
         return self.model._infer(x, mask)
 
     def _conditional(self, x: Tensors, mask: Tensors) -> Posterior:
-        """Returns what latents are drawn from, `[batch]`."""
+        """Returns the distribution that latents are sampled from, `[batch]`."""
         return self.model._conditional(x, mask)
 
     def _complete(self, x: Tensors, mask: Tensors) -> dict[str, tf.Tensor]:
@@ -50,7 +59,7 @@ class Parts:
         return self.model.from_latent(z, given=given)
 
     def _log_prob(self, z: tf.Tensor, prepared: Tensors, mask: Tensors) -> tf.Tensor:
-        """Returns `log p(x | z)` of what each example has, `[chunk, batch]`.
+        """Returns `log p(x | z)` of the observed values of each example, `[chunk, batch]`.
 
         Args:
             z: `[chunk, batch, latent]`.
@@ -65,5 +74,5 @@ class Parts:
         return total
 
     def conditions(self, x: Tensors) -> dict[str, tf.Tensor]:
-        """Returns the conditions and covariates among some values."""
+        """Returns those values that decoders take: the conditions and covariates."""
         return {name: x[name] for name in self.model.given_to_decoders}

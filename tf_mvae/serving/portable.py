@@ -1,4 +1,4 @@
-"""What other runtimes than TensorFlow can run of a model: graphs without random numbers."""
+"""A model's functions without random numbers, for runtimes other than TensorFlow."""
 
 from collections.abc import Mapping
 
@@ -14,10 +14,10 @@ __all__ = ["expected_prefix", "noise_name", "portable_functions"]
 
 
 def expected_prefix(model: BaseVAE) -> str:
-    """Returns what outputs have in front of a modality's name: `expected_`.
+    """Returns the prefix of outputs' names, `expected_`.
 
-    An input and an output of one ONNX graph cannot have one name, so it is repeated if a modality's
-    own name begins with it.
+    An input and an output of an ONNX graph cannot have the same name, so the prefix is repeated if
+    a modality's own name begins with it.
     """
     prefix = "expected_"
     while any(one.name.startswith(prefix) for one in model.batch_inputs):
@@ -26,7 +26,7 @@ def expected_prefix(model: BaseVAE) -> str:
 
 
 def noise_name(model: BaseVAE) -> str:
-    """Returns the name of the input of random numbers: `noise`, if no modality has that name."""
+    """Returns the name of the noise input: `noise`, or `latent_noise` if that is taken."""
     taken = [one.name for one in model.batch_inputs]
     return "latent_noise" if "noise" in taken else "noise"
 
@@ -36,15 +36,15 @@ def portable_functions(
 ) -> dict[str, tf.types.experimental.PolymorphicFunction]:
     """Returns a model's deterministic functions, by name.
 
-    Inputs are those of `tf_mvae.serving.signatures`, and none may be omitted. The batch
-    size is free, and so is the number of samples.
+    Inputs are those of `tf_mvae.serving.signatures`, and all are required. The batch size and the
+    number of samples are free.
 
     - `encode`: `loc` and `log_variance` of the posterior, `[batch, latent]`.
-    - `decode`: from `z` `[batch, latent]` (and conditions and covariates) to every modality's
-      expected value, `expected_NAME` (`expected_prefix`).
-    - `generate`: takes `noise` (`noise_name`), standard normal numbers
-      `[num_samples, batch, latent]`, in place of a seed, and `temperature`; `z` and every
-      modality's expected value, `[num_samples, batch, ...]`.
+    - `decode`: every modality's expected value, `expected_NAME` (`expected_prefix`), given `z`
+      `[batch, latent]` and the conditions and covariates.
+    - `generate`: also takes `temperature` `t` and standard normal `noise` `e` (`noise_name`)
+      `[num_samples, batch, latent]` instead of a seed; returns `z = loc + t exp(log_variance / 2)
+      e` and every modality's expected value, `[num_samples, batch, ...]`.
 
     Args:
         model: The model to export.
@@ -54,8 +54,8 @@ def portable_functions(
     """
     if model.posterior_kind.is_mixture:
         raise UserError(
-            f"a {type(model).__name__} has a mixture as its posterior, of which one noise cannot "
-            "be made a sample; export it as saved_model or keras"
+            f"a {type(model).__name__} has a mixture as its posterior, and a mixture's sample is "
+            "not a function of one normal noise; export it as saved_model or keras"
         )
     functions = _Functions(model)
     values, masks = named.value_specs(model), named.mask_specs(model)
@@ -71,7 +71,7 @@ def portable_functions(
 
 
 class _Functions:
-    """What a model computes without random numbers, from named tensors to named tensors."""
+    """The exported functions, from named tensors to named tensors."""
 
     def __init__(self, model: BaseVAE):
         self._model = model
@@ -79,7 +79,7 @@ class _Functions:
         self._prefix = expected_prefix(model)
 
     def encode(self, **given: tf.Tensor) -> dict[str, tf.Tensor]:
-        """Returns the posterior's two parameters."""
+        """Returns the posterior's mean and log-variance."""
         _, loc, log_variance = self._posterior(given)
         return {"loc": loc, "log_variance": log_variance}
 
@@ -89,7 +89,7 @@ class _Functions:
         return {self._prefix + name: value for name, value in values.items()}
 
     def generate(self, temperature: tf.Tensor, **given: tf.Tensor) -> dict[str, tf.Tensor]:
-        """Returns latents made of noise, and what is expected of each."""
+        """Returns `z = loc + temperature * scale * noise`, and its expected values."""
         x, loc, log_variance = self._posterior(given)
         z = loc + temperature * tf.exp(log_variance / 2) * given[self._noise]
         return {"z": z, **self.decode(z, **x)}
@@ -97,7 +97,7 @@ class _Functions:
     def _posterior(
         self, given: Mapping[str, tf.Tensor]
     ) -> tuple[dict[str, tf.Tensor], tf.Tensor, tf.Tensor]:
-        """Returns the examples and their posterior's parameters."""
+        """Returns the values by name, and the posterior's mean and log-variance."""
         names = [modality.name for modality in self._model.modalities]
         mask = {name: given[f"{name}_mask"] for name in names if f"{name}_mask" in given}
         values = {one.name: given[one.name] for one in self._model.batch_inputs}

@@ -1,4 +1,4 @@
-"""The signatures of an exported model: plain TensorFlow functions with named tensors."""
+"""The signatures of an exported model: TensorFlow functions from named tensors to named tensors."""
 
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -21,7 +21,7 @@ ALL_PRESENT = "_all_present"
 Function = tf.types.experimental.PolymorphicFunction
 Tensors = dict[str, tf.Tensor]
 
-# What stands for draws that a request does not describe.
+# Defaults of the inputs that describe random samples.
 _DRAW = {"num_samples": 1, "seed": [0, 0], "temperature": 1.0}
 _LIKELIHOOD_DRAW = {"num_samples": 1000, "seed": [0, 0]}
 _IMPUTATION_DRAW = {"num_samples": 100, "seed": [0, 0]}
@@ -29,10 +29,10 @@ _QUANTILES = [0.05, 0.5, 0.95]
 
 
 class ServedModel(tf.Module):
-    """Holds the variables that the signatures read."""
+    """The object to save: it tracks the variables that the signatures read."""
 
     def __init__(self, model: BaseVAE):
-        """Takes the variables of a model."""
+        """Tracks the variables of a model."""
         super().__init__()
         self.model_variables = [variable.value for variable in model.variables]
 
@@ -40,42 +40,40 @@ class ServedModel(tf.Module):
 def signatures(model: BaseVAE) -> dict[str, Function]:
     """Returns the functions to export, by name. The batch size is free.
 
-    A modality is an input under its name, in its prepared type (float32, images in
-    [0, 1]; int32 classes), and `NAME_mask`, float32 `[batch]`, says which examples have
-    it (of a group `[batch, member]`, which members; of a modality with an `element_mask`, which
-    elements, in the shape of its data); what stands where the mask is 0 does not
-    matter. The conditions and covariates of a model that has some have no mask: they have to be
-    given.
+    A modality is an input under its name, with its prepared type (float32, images in [0, 1]; int32
+    for classes). Its mask `NAME_mask`, float32 `[batch]`, is 1 for examples in which it is
+    observed; a group's is `[batch, member]`, and with an `element_mask` it has the shape of the
+    data. Values whose mask is 0 have no effect. Conditions and covariates have no mask: they are
+    required.
 
     - `serving_default`: the posterior's mean `z` `[batch, latent]` and every modality's
       expected value.
     - `encode`: `loc` and `log_variance` of the posterior, `[batch, latent]`.
-    - `decode`: from `z` `[batch, latent]` (and the conditions and covariates of a model that has
-      some) to every modality's expected value.
-    - `generate`: also takes `num_samples`, `seed` `[2]` and `temperature`; every
-      modality's expected value, `[num_samples, batch, ...]`, and `z`.
-    - `sample`: the same from nothing, `[num_samples, ...]`; not for a model that has
-      conditions or covariates.
-    - `log_likelihood`: also takes `num_samples` and `seed`; the importance-sampled
-      `log_likelihood` of what each example has (given the conditions and covariates of a
-      model that has some), its `standard_error` and the `effective_sample_size`, `[batch]`.
-    - `impute`: also takes `num_samples`, `seed` and `quantiles` `[3]` (`quantiles_name`); what is
-      missing filled in, with standard deviations, quantiles and probabilities of classes
+    - `decode`: every modality's expected value given `z` `[batch, latent]`, and the conditions and
+      covariates if the model has any.
+    - `generate`: also takes `num_samples`, `seed` `[2]` and `temperature`; returns `z` and every
+      modality's expected value, `[num_samples, batch, ...]`.
+    - `sample`: the same for `z` from the prior, `[num_samples, ...]`; models with conditions or
+      covariates do not have it.
+    - `log_likelihood`: also takes `num_samples` and `seed`; returns the importance-sampled
+      `log_likelihood` of the observed values of each example (given the conditions and covariates,
+      if any) in nats, its `standard_error` and the `effective_sample_size`, `[batch]`.
+    - `impute`: also takes `num_samples`, `seed` and `quantiles` `[3]` (`quantiles_name`); returns
+      missing values filled in, with standard deviations, quantiles and probabilities of classes
       (`tf_mvae.serving.imputation`). Models of sequences, and of likelihoods that cannot be
       sampled, do not have it.
 
-    If the model has a sampler, `generate`, `sample` and `impute` draw z from it,
-    `serving_default` gives what is missing as the mean over samples of it
-    (`GenerativeModel.call`), and it proposes half of the draws of `log_likelihood`.
+    If the model has a sampler, `generate`, `sample` and `impute` sample z from it,
+    `serving_default` returns missing modalities as means over its samples (`GenerativeModel.call`),
+    and half of the samples of `log_likelihood` are from it.
 
-    Each that takes masks, but `impute`, has a sister without, `NAME_all_present`.
+    Each signature with masks, except `impute`, has a variant without masks, `NAME_all_present`.
 
-    Where a runtime fills in the defaults that a signature holds (`SignatureDef.defaults`,
-    and placeholders with these defaults in the graph, which serve `saved_model_cli` and
-    the C API), these inputs may be omitted: a modality, which is absent then; a mask, with
-    which every example has the modality if its values are given; `num_samples` (1, 1000
-    for `log_likelihood`, 100 for `impute`), `quantiles` (0.05, 0.5, 0.95), `seed` (0, 0) and
-    `temperature` (1).
+    Inputs have defaults, in `SignatureDef.defaults` and as placeholders with defaults in the graph,
+    which `saved_model_cli` and the C API use. With such a runtime these inputs may be omitted: a
+    modality, which is then missing; a mask, which is then 1 if the values are given; `num_samples`
+    (default: 1; 1000 for `log_likelihood`, 100 for `impute`), `quantiles` (0.05, 0.5, 0.95), `seed`
+    (0, 0) and `temperature` (1).
 
     Args:
         model: The model to export.
@@ -94,14 +92,14 @@ def signatures(model: BaseVAE) -> dict[str, Function]:
     if can_impute(model):
         wanted = {quantiles_spec(model): tf.constant(_QUANTILES)}
         found |= _of_examples(model, functions.impute, _IMPUTATION_DRAW, wanted)
-        del found["impute" + ALL_PRESENT]  # there is nothing to fill
+        del found["impute" + ALL_PRESENT]  # nothing is missing there
     if not conditions:
         found["sample"] = trace(functions.sample, *_draws(_DRAW))
     return found
 
 
 class _Functions:
-    """What the signatures compute, from named tensors to named tensors."""
+    """The signatures' functions, from named tensors to named tensors; see `signatures`."""
 
     def __init__(self, model: BaseVAE):
         self._model = model
@@ -115,7 +113,7 @@ class _Functions:
         return self._with_expected(self._parts.infer(x, mask).mean(), x)
 
     def encode(self, **given: tf.Tensor) -> Tensors:
-        """Returns the posterior's two parameters."""
+        """Returns the posterior's mean and log-variance."""
         posterior = self._parts.infer(*named.unpack(self._model, given))
         return {"loc": posterior.mean(), "log_variance": posterior.log_variance()}
 
@@ -126,14 +124,17 @@ class _Functions:
     def generate(
         self, num_samples: tf.Tensor, seed: tf.Tensor, temperature: tf.Tensor, **given: tf.Tensor
     ) -> Tensors:
-        """Returns latents drawn given the examples, and what is expected of each."""
+        """Returns samples of z given the observed modalities, and their expected values."""
         x, mask = named.unpack(self._model, given)
         posterior = self._parts.conditional(x, mask)
-        z = posterior.sample(num_samples, random.split(seed, 2)[0], temperature)
-        return self._with_expected(tf.ensure_shape(z, [None, None, self._model.latent_dim]), x)
+        # The same split as in the model's own `generate`, whose second seed samples values.
+        model, seed = self._model, random.split(seed, 2)[0]
+        guidance = model._guidance(None)
+        z = model._guided(posterior, x, mask, num_samples, seed, temperature, guidance)
+        return self._with_expected(z, x)
 
     def sample(self, num_samples: tf.Tensor, seed: tf.Tensor, temperature: tf.Tensor) -> Tensors:
-        """Returns latents drawn given nothing, and what is expected of each."""
+        """Returns samples of z given no modality, and their expected values."""
         z = self._model._drawn_from_nothing(num_samples, random.split(seed, 2)[0], temperature)
         return self._with_expected(z, {})
 
@@ -144,7 +145,7 @@ class _Functions:
         return estimate(self._parts, *named.unpack(self._model, given), num_samples, seed)
 
     def impute(self, num_samples: tf.Tensor, seed: tf.Tensor, **given: tf.Tensor) -> Tensors:
-        """Returns what is missing filled in, and how sure that is."""
+        """Returns missing values filled in, with deviations, quantiles and probabilities."""
         quantiles = given.pop(quantiles_name(self._model))
         x, mask = named.unpack(self._model, given)
         return fill(self._parts, x, mask, num_samples, quantiles, seed)
@@ -160,13 +161,13 @@ def _of_examples(
     draw: Mapping[str, Any] | None = None,
     more: Mapping[tf.TensorSpec, tf.Tensor] | None = None,
 ) -> dict[str, Function]:
-    """Traces a function of examples twice: with masks, and of examples that have everything.
+    """Returns a function as two signatures: with masks, and for examples with all modalities.
 
     Args:
         model: The model.
         function: A method of `_Functions`; its name is the signature's.
-        draw: Values that stand for the function's inputs about draws, by name.
-        more: Its other inputs, with the values that stand for them.
+        draw: Defaults of the function's inputs that describe samples, by name.
+        more: Its other inputs, with their defaults.
     """
     values, masks = named.value_specs(model), named.mask_specs(model)
     optional = named.optional_values(model)
@@ -182,6 +183,6 @@ def _of_examples(
 
 
 def _draws(draw: Mapping[str, Any]) -> tuple[list[tf.TensorSpec], Tensors]:
-    """Returns the inputs that describe draws, and what stands for each where it is omitted."""
+    """Returns the inputs that describe random samples, and their defaults by name."""
     specs = [named.DRAWS[name] for name in draw]
     return specs, {spec.name: tf.constant(draw[spec.name], spec.dtype) for spec in specs}

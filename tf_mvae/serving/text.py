@@ -1,4 +1,4 @@
-"""A SavedModel that takes sentences and gives sentences."""
+"""Exports a translation model as a SavedModel from sentences to sentences."""
 
 import hashlib
 import json
@@ -24,9 +24,9 @@ from tf_mvae.serving.tracing import check_stock_operations, save_signatures, tra
 
 __all__ = ["export_text"]
 
-# Of tensorflow-text, which TensorFlow Serving is linked with.
+# Operations of tensorflow-text, which TensorFlow Serving includes.
 _OPERATIONS = ("SentencepieceOp", "SentencepieceTokenizeOp")
-_SAMPLES = 8
+_SAMPLES = 8  # samples of the latent per sentence
 
 
 def export_text(
@@ -36,33 +36,37 @@ def export_text(
     version: int | None = None,
     card: ModelCard | None = None,
 ) -> pathlib.Path:
-    """Writes a SavedModel of strings as a version next to others, whole or not at all.
+    """Writes a SavedModel that translates strings, as a numbered version.
 
-    Its one signature, `serving_default`, takes a sentence of each language, string `[batch]`,
-    empty where there is none, and a `seed` `[2]`; it gives a sentence of each, string `[batch]`:
-    what is most probable, word by word, under 8 samples of the latent given all that is there
-    (`tf_mvae.models.sentences.say`). The sub-words are in the graph. A Python that loads it
-    imports `tensorflow_text` first; TensorFlow Serving has these operations.
+    The only signature, `serving_default`, takes a string `[batch]` for each language, empty if the
+    sentence is missing, and a `seed` `[2]`. It returns a string `[batch]` for each language: the
+    most probable sentence, chosen word by word, under 8 samples of the latent given the observed
+    sentences (`tf_mvae.models.sentences.say`). The graph contains the sub-words. Python programs
+    have to import `tensorflow_text` before they load it; TensorFlow Serving includes these
+    operations.
 
     Args:
         model: The model.
-        tokenizers: By modality, a `Vocabulary`.
+        tokenizers: The `Vocabulary` of each modality, by name.
         root: The directory of all versions.
-        version: The version's number; the one after the last if omitted.
-        card: What is known of the model's making.
+        version: The version's number; default: the largest number plus 1.
+        card: Facts about the model's training, for the model card; default: an empty card.
 
     Returns:
         The version's directory.
 
     Raises:
-        UserError: The model has something else than text in sub-words, tensorflow-text is not
-            installed, or nothing can be written there.
+        UserError: A modality is not text in sub-words, tensorflow-text is not installed, or the
+            directory cannot be written.
     """
     texts = text_modalities(model)
     names = [modality.name for modality in model.modalities]
     spelled = {name for name, found in tokenizers.items() if isinstance(found, Vocabulary)}
     if set(names) != set(texts) or set(names) != spelled or model.given_to_decoders:
-        raise UserError("--format=text is for models all of whose modalities are text in sub-words")
+        raise UserError(
+            "--format=text is for models all of whose modalities are text in sub-words; export "
+            "another format (saved_model)"
+        )
     library = _tensorflow_text()
 
     def write(directory: pathlib.Path) -> None:
@@ -88,7 +92,7 @@ def export_text(
 def _translation(
     model: BaseVAE, texts: Mapping[str, TokenSequence], tokenizers: Mapping[str, Any]
 ) -> tf.types.experimental.PolymorphicFunction:
-    """Returns the signature's function, from a sentence of each language to one of each."""
+    """Returns the signature's function, from one sentence per language to one per language."""
     names = [modality.name for modality in model.modalities]
 
     def translate(seed, **given):
@@ -113,17 +117,19 @@ def _ids(sentences: tf.Tensor, tokenizer: Any, length: int) -> tuple[tf.Tensor, 
 
 
 def _resource(content: bytes) -> str:
-    """Returns a name that no other sub-words have.
+    """Returns a unique name of a tokeniser, from a hash of its sub-words.
 
-    A process that loads two tokenisers under one name, or none, has one of them twice.
+    TensorFlow shares resources of the same name, also of an empty one: a process that loads two
+    tokenisers under one name would use the first for both.
     """
     return f"sentencepiece_{hashlib.sha256(content).hexdigest()[:16]}"
 
 
 def _joined(likelihood: TokenSequence, ids: tf.Tensor) -> tf.Tensor:
-    """Returns what rows of ids say, as `TokenSequence.text` does, in a graph."""
+    """Converts ids `[batch, length]` to strings `[batch]`, as `TokenSequence.text` does."""
     words = ["" if number <= END else word for number, word in enumerate(likelihood.words)]
     said = tf.strings.reduce_join(tf.gather(tf.constant(words), ids), axis=-1)
+    # SentencePiece marks the beginning of a word with U+2581.
     return tf.strings.strip(tf.strings.regex_replace(said, "\u2581", " "))
 
 

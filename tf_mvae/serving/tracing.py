@@ -1,8 +1,8 @@
-"""Where every graph that leaves the package is traced, and what may be in it.
+"""Traces and saves graphs for export, and checks their operations.
 
-A graph is served where this package is not: by TensorFlow Serving, the C API, another
-Python. So it may hold operations that every TensorFlow has, and nothing else: no Python
-function, and no operation that some library registered.
+TensorFlow Serving, the C API and other Python programs run an exported graph without this package.
+So it may contain only operations that every TensorFlow has: no Python function, and no operation
+that another library registers.
 """
 
 import inspect
@@ -27,16 +27,16 @@ def trace(
     specs: Sequence[tf.TensorSpec],
     defaults: Mapping[str, tf.Tensor] | None = None,
 ) -> tf.types.experimental.PolymorphicFunction:
-    """Makes a function of named tensors a graph's, to be traced on the reference path.
+    """Wraps a function of named tensors as a `tf.function` that does not use the custom op.
 
     Args:
-        function: Takes the tensors by name and returns tensors by name.
+        function: Takes tensors by name and returns tensors by name.
         specs: The inputs, with their names.
-        defaults: By name, what stands in for an input that is omitted: a SavedModel keeps
-            it in the signature. Such inputs stand behind the others.
+        defaults: Defaults of optional inputs, by name; a SavedModel stores them in the signature.
+            Inputs with a default are placed after the others.
 
     Returns:
-        The function, with one input signature; it is traced where it is saved.
+        The function with one input signature; it is traced when it is saved.
     """
     defaults = defaults or {}
     specs = sorted(specs, key=lambda spec: spec.name in defaults)
@@ -63,17 +63,17 @@ def trace(
 def with_plain_names(
     function: tf.types.experimental.PolymorphicFunction, lower_case: bool = False
 ) -> tuple[tf.types.experimental.PolymorphicFunction, dict[str, str]]:
-    """Returns a function whose inputs have names that TensorFlow takes and keeps.
+    """Replaces inputs' names that TensorFlow does not accept, or changes.
 
-    It takes no Python keyword (`class`, `from`), no two names that differ in case alone, and
-    makes lower case of all in a graph.
+    TensorFlow accepts neither Python keywords (`class`, `from`) nor two names that differ only in
+    case, and converts all names of a graph to lower case.
 
     Args:
-        function: What `trace` returned.
-        lower_case: Whether names with capitals are replaced too.
+        function: The result of `trace`.
+        lower_case: Whether to replace all names with capitals too.
 
     Returns:
-        The function, and by the name that was put in its place the input's own name.
+        The function with replaced names, and a mapping from each replacement to the original name.
     """
     specs, names = function.input_signature, {}
     lower = [spec.name.lower() for spec in specs]
@@ -94,19 +94,19 @@ def save_signatures(
     directory: str | os.PathLike,
     functions: Mapping[str, tf.types.experimental.PolymorphicFunction],
 ) -> None:
-    """Writes a SavedModel of functions that `trace` made.
+    """Writes a SavedModel with functions of `trace` as signatures.
 
-    Inputs whose names TensorFlow does not take are traced under other names, and renamed in
-    the file.
+    Inputs whose names TensorFlow does not accept are traced under other names, and renamed in the
+    file.
 
     Args:
-        module: Holds the variables.
-        directory: Where to.
-        functions: By the signatures' names.
+        module: The object that tracks the variables.
+        directory: The directory to write to.
+        functions: The functions by their signatures' names.
     """
     traced = {key: with_plain_names(function) for key, function in functions.items()}
     signatures = {key: function for key, (function, _) in traced.items()}
-    # Nobody trains what is served: gradients would cost a fifth of the time.
+    # A served model is not trained, and saving gradients takes a fifth of the time.
     options = tf.saved_model.SaveOptions(experimental_custom_gradients=False)
     tf.saved_model.save(module, str(directory), signatures, options)
     names = {key: own for key, (_, own) in traced.items() if own}
@@ -115,7 +115,7 @@ def save_signatures(
 
 
 def _rename_inputs(path: pathlib.Path, names: Mapping[str, Mapping[str, str]]) -> None:
-    """Renames inputs in a SavedModel's file, by signature from one name to another."""
+    """Renames inputs in a SavedModel's file; `names` maps, per signature, old names to new ones."""
     saved = saved_model_pb2.SavedModel()
     saved.ParseFromString(path.read_bytes())
     graph = saved.meta_graphs[0]
@@ -125,7 +125,7 @@ def _rename_inputs(path: pathlib.Path, names: Mapping[str, Mapping[str, str]]) -
             for name in own.keys() & set(fields):
                 fields[own[name]].CopyFrom(fields[name])
                 del fields[name]
-    # What calls of a loaded signature in Python are bound to.
+    # Python calls of a loaded signature use the keywords that are stored here.
     objects = graph.object_graph_def.nodes
     holder = next(
         n
@@ -140,9 +140,9 @@ def _rename_inputs(path: pathlib.Path, names: Mapping[str, Mapping[str, str]]) -
 
 
 def operations(graph: tf.compat.v1.GraphDef) -> set[str]:
-    """Returns the types of all operations of a graph and of the functions in it.
+    """Returns the types of all operations of a graph and of its functions.
 
-    Calls of the graph's own functions are no operations.
+    Calls of the graph's own functions are excluded.
     """
     library = graph.library.function
     nodes = [*graph.node, *(node for function in library for node in function.node_def)]
@@ -150,24 +150,26 @@ def operations(graph: tf.compat.v1.GraphDef) -> set[str]:
 
 
 def check_stock_operations(graph: tf.compat.v1.GraphDef, others: Sequence[str] = ()) -> None:
-    """Checks that every operation of a graph is TensorFlow's own, and none runs Python.
+    """Checks that every operation of a graph is part of TensorFlow, and that none runs Python.
 
     Args:
         graph: The graph with its functions.
-        others: Operations of libraries that whoever loads the graph has to have.
+        others: Operations of other libraries to allow; a program that loads the graph needs these
+            libraries.
 
     Raises:
-        UserError: One is not; the message has its name.
+        UserError: An operation is not allowed; the message has its name.
     """
     for name in sorted(operations(graph)):
         if name in _PYTHON:
             raise UserError(
                 "a network or likelihood runs a Python function (tf.py_function or "
-                f"tf.numpy_function, operation {name}), which no exported graph can hold; write "
-                "it in TensorFlow operations"
+                f"tf.numpy_function, operation {name}), which an exported graph cannot contain; "
+                "write it in TensorFlow operations"
             )
         if not hasattr(tf.raw_ops, name) and name not in others:
             raise UserError(
-                f"a network or likelihood holds the operation {name}, which is not TensorFlow's "
-                "own: the exported graph could not be loaded without the library that has it"
+                f"a network or likelihood uses the operation {name}, which is not TensorFlow's "
+                "own, so the exported graph could not be loaded without another library; write it "
+                "in TensorFlow operations"
             )

@@ -1,9 +1,8 @@
-"""Requests that TensorFlow Serving answers before it takes any, so that no user waits.
+"""Warm-up requests: TensorFlow Serving runs them before it accepts requests of users.
 
-A TFRecord file of serialised `PredictionLog`s under `assets.extra`, as TensorFlow Serving
-wants it (at most 1,000; here one a signature). The messages are those of
-`tensorflow-serving-api`: generated Python files of 77 KB, which need nothing that
-TensorFlow does not bring, and so are no optional part of an installation.
+They are a TFRecord file of serialised `PredictionLog`s under `assets.extra`, with one request per
+signature (TensorFlow Serving allows 1,000). The message types are from `tensorflow-serving-api`,
+which is small (77 KB of generated Python) and needs TensorFlow only, so it is always installed.
 """
 
 import os
@@ -24,15 +23,17 @@ WARMUP_FILE = "tf_serving_warmup_requests"
 def predict_request(
     model_name: str, signature: str, inputs: Mapping[str, Any]
 ) -> predict_pb2.PredictRequest:
-    """Returns a request of TensorFlow Serving's `Predict`.
+    """Returns a request to TensorFlow Serving's method `Predict`.
 
     Args:
-        model_name: The name that the model is served under.
-        signature: A signature's name.
+        model_name: The served model's name.
+        signature: The signature's name.
         inputs: Arrays by the inputs' names.
 
     Example:
     ```python
+    from tf_mvae.serving.warmup import predict_request
+
     request = predict_request("digits", "decode", {"z": np.zeros([1, 64], np.float32)})
     ```
     """
@@ -47,12 +48,12 @@ def predict_request(
 def write_warmup_requests(
     path: str | os.PathLike, description: Mapping[str, Any], model_name: str
 ) -> None:
-    """Writes one request for every signature.
+    """Writes one example request per signature to a TFRecord file.
 
     Args:
-        path: Where to; TensorFlow Serving reads `assets.extra/tf_serving_warmup_requests`.
-        description: What `describe` returns.
-        model_name: The name that the model is served under.
+        path: The file; TensorFlow Serving reads `assets.extra/tf_serving_warmup_requests`.
+        description: The result of `describe`.
+        model_name: The served model's name.
     """
     with tf.io.TFRecordWriter(str(pathlib.Path(path))) as writer:
         for signature in description["signatures"]:

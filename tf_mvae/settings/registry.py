@@ -3,7 +3,7 @@
 import functools
 import importlib
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Any, Protocol
+from typing import Any, Generic, Protocol, TypeVar
 
 from tf_mvae.errors import UserError
 from tf_mvae.names import check_name
@@ -17,12 +17,23 @@ __all__ = ["ANALYSES", "EXPERIMENTS", "MODELS", "Registered", "Registry", "share
 class Registered(Protocol):
     """What a registry holds."""
 
-    name: str
-    description: str
-    settings: tuple[Setting, ...]
+    @property
+    def name(self) -> str:
+        """The name that flags have for it."""
+
+    @property
+    def description(self) -> str:
+        """What it is, in a few words."""
+
+    @property
+    def settings(self) -> tuple[Setting, ...]:
+        """Its settings."""
 
 
-class Registry(Mapping[str, Registered]):
+T = TypeVar("T", bound=Registered)
+
+
+class Registry(Mapping[str, T], Generic[T]):
     """Things of one kind, by name; a thing is imported when it is first asked for.
 
     A name is one of this package's, of something that was registered in this process, of an
@@ -43,9 +54,9 @@ class Registry(Mapping[str, Registered]):
             package: Whose modules declare things of this kind; also the group of entry points.
         """
         self.kind, self.package = kind, package
-        self._items: dict[str, Registered] = {}
+        self._items: dict[str, T] = {}
 
-    def add(self, item: Registered) -> None:
+    def add(self, item: T) -> None:
         """Registers a thing under its name."""
         self._items[item.name] = item
 
@@ -87,7 +98,7 @@ class Registry(Mapping[str, Registered]):
         listed = " and ".join(filter(None, [", ".join(users[:-1]), *users[-1:]]))
         return f"--{self.kind}={listed}" if users else ""
 
-    def __getitem__(self, name: str) -> Registered:
+    def __getitem__(self, name: str) -> T:
         if name not in self._items:
             declared = self.declaration(name)
             importlib.import_module(declared.module)
@@ -125,9 +136,9 @@ class Registry(Mapping[str, Registered]):
         )
 
 
-MODELS = Registry("model", "tf_mvae.models")
-EXPERIMENTS = Registry("experiment", "tf_mvae.experiments")
-ANALYSES = Registry("analysis", "tf_mvae.evaluation")
+MODELS: Registry[Any] = Registry("model", "tf_mvae.models")
+EXPERIMENTS: Registry[Any] = Registry("experiment", "tf_mvae.experiments")
+ANALYSES: Registry[Any] = Registry("analysis", "tf_mvae.evaluation")
 
 
 @functools.cache

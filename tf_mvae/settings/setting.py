@@ -25,23 +25,23 @@ class Setting:
 
     Attributes:
         name: Its name, and that of its flag.
-        default: Its value if nothing is said. Its type is the setting's: a bool, an int, a
-            float, a string, a tuple of names, or weights by name (a dict).
-        help: What it is, one sentence or two.
-        check: From `--name` and a value to the value; raises `UserError` for a wrong one. See
-            `tf_mvae.checks`.
-        kind: The type, where the default is None, which is no value.
+        default: Its default, whose type is the type of the setting: a bool, an int, a float, a
+            string, a tuple of names, or weights by name (a dict).
+        help: A description of one or two sentences.
+        check: A function of `--name` and a value that returns the value, or raises a `UserError`.
+            See `tf_mvae.checks`.
+        kind: The type, if the default is None (no value).
         choices: The only values, if they are few.
-        argument: The name of the model's argument that it is; default: its own. Empty: it is
-            none, and the run itself uses it.
-        excludes: A setting that cannot be given too.
-        is_place: Whether it says where something is on this machine. It is kept as an absolute
-            path and is no part of a model card.
-        is_required: Whether training needs a value; it is refused before anything is imported.
-        must_exist: Whether training needs a file or a folder at the place, unless that is a URL.
-        is_free: Whether a run that is taken up may have another value, because results do not
-            depend on it.
-        is_recorded: Whether a run keeps it. What only one process of a run needs is not kept.
+        argument: The name of the model's argument; default: the name of the setting. Empty: it is
+            not an argument of the model, but of the run.
+        excludes: A setting that cannot be given together with this one.
+        is_place: Whether it is a path on this machine. It is kept as an absolute path, and is not
+            part of a model card.
+        is_required: Whether training needs a value; this is checked before TensorFlow is imported.
+        must_exist: Whether the file or directory has to exist for training, unless it is a URL.
+        is_free: Whether a run may be continued with another value, because results do not depend on
+            it.
+        is_recorded: Whether a run records it; settings of a single process are not recorded.
     """
 
     name: str
@@ -87,7 +87,7 @@ class Setting:
         return value if self.check is None else self.check(name + part, value)
 
     def text(self, value: Any) -> str:
-        """Returns a value as a flag has it: `image=1.0,label=50.0`, `en,vi`, `true`."""
+        """Returns a value in the form of a flag: `image=1.0,label=50.0`, `en,vi`, `true`."""
         if isinstance(value, dict):
             return ",".join(f"{name}={number!r}" for name, number in value.items())
         if isinstance(value, tuple):
@@ -97,7 +97,7 @@ class Setting:
         return str(value)
 
     def parse(self, text: str) -> Any:
-        """Returns the value that a text means, unchecked.
+        """Parses a text, without checking the value.
 
         Raises:
             ValueError: It means none of this type.

@@ -82,9 +82,9 @@ def shared(module: str) -> tuple[Any, ...]:
     return scope["SETTINGS"] if "SETTINGS" in scope.constants else ()
 
 
-def _declared(node: ast.stmt, scope: "_Scope") -> Iterator[Declaration]:
+def _declared(node: Any, scope: "_Scope") -> Iterator[Declaration]:
     for call in getattr(node, "decorator_list", ()):
-        kind = _DECORATORS.get(_called(call))
+        kind = _DECORATORS.get(_called(call) or "")
         if kind is not None:
             listed = ast.copy_location(ast.Tuple(call.args, ast.Load()), call)
             name, *rest = scope.value(listed)
@@ -97,8 +97,9 @@ def _declared(node: ast.stmt, scope: "_Scope") -> Iterator[Declaration]:
     if not isinstance(node, ast.Expr | ast.Assign):
         return
     target = node.targets[0] if isinstance(node, ast.Assign) else None
-    for call in ast.walk(node.value):
-        kind = _CALLS.get(_called(call))
+    calls: Iterator[Any] = ast.walk(node.value)
+    for call in calls:
+        kind = _CALLS.get(_called(call) or "")
         if kind is not None:
             fields = dict(zip(("name", "description"), call.args, strict=False))
             fields |= {k.arg: k.value for k in call.keywords}

@@ -1,6 +1,7 @@
 """Training: runs, their directories and checkpoints.
 
-Names are imported at their first use, so that flags are checked before TensorFlow is imported.
+Public names are imported lazily, on first access, so that flags can be checked before TensorFlow is
+imported.
 """
 
 import importlib

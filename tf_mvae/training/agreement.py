@@ -1,4 +1,4 @@
-"""Processes that train together have to train the same run."""
+"""Checks that all processes of a distributed run have the same settings and data."""
 
 import hashlib
 import json
@@ -19,14 +19,15 @@ __all__ = ["check_agreement", "of_chief", "settings_that_matter"]
 def settings_that_matter(
     config: RunConfig, splits: Mapping[str, Split], checkpoint_steps: int
 ) -> dict[str, str]:
-    """Returns what all processes of a run have to have in common, as text by name.
+    """Returns the settings that must be the same in all processes of a run, as text by name.
 
-    These are the flags that decide the result, how often checkpoints are checked, versions,
-    and of the data how many examples there are, the first one, and the run's assets.
+    These are the flags that affect the result, `checkpoint_steps`, the versions of tf_mvae and
+    TensorFlow, the number of examples of each split, and digests of the first example and of the
+    run's assets.
 
     Args:
         config: The run's configuration.
-        splits: Its `train` and `validation` examples.
+        splits: The run's `train` and `validation` examples.
         checkpoint_steps: Steps between checkpoints.
     """
     flags = {"experiment": config.experiment, "model": config.model}
@@ -44,15 +45,15 @@ def settings_that_matter(
 
 
 def check_agreement(strategy: tf.distribute.Strategy, settings: Mapping[str, str]) -> None:
-    """Compares settings over all processes; each calls this.
+    """Checks that this process has the same settings as the chief; all processes call it.
 
     Args:
-        strategy: With one process or several.
-        settings: This process's, by name (`settings_that_matter`).
+        strategy: The distribution strategy, with one process or several.
+        settings: The settings of this process by name (`settings_that_matter`).
 
     Raises:
-        UserError: A process has others than the chief. All processes raise it, so that none
-            waits for another.
+        UserError: The settings of a process differ from the chief's. All processes raise it, so
+            none of them waits for the others.
     """
     text = json.dumps(dict(settings), sort_keys=True).encode()
     (length,) = of_chief(strategy, [len(text)])
@@ -60,7 +61,7 @@ def check_agreement(strategy: tf.distribute.Strategy, settings: Mapping[str, str
     chief = json.loads(bytes(of_chief(strategy, own.tolist())))
     names = sorted(chief)
     differ = [name for name in {**chief, **settings} if chief.get(name) != settings.get(name)]
-    # One more for what the chief has no name for.
+    # One vote per name of the chief's settings, and one for names that the chief does not have.
     noted = [*(name in differ for name in names), bool(set(differ) - set(names))]
     votes = _sum(strategy, tf.constant(noted, tf.int64))
     if not votes.any():
@@ -77,18 +78,25 @@ def check_agreement(strategy: tf.distribute.Strategy, settings: Mapping[str, str
 
 
 def of_chief(strategy: tf.distribute.Strategy, values: Sequence[int]) -> list[int]:
-    """Returns the chief's integers in every process; each gives as many."""
+    """Returns the chief's integers in every process.
+
+    Args:
+        strategy: The distribution strategy.
+        values: The integers of this process; their number must be the same in all processes.
+    """
     return _sum(strategy, tf.constant(values, tf.int64), of_chief=True).tolist()
 
 
 def _sum(strategy: tf.distribute.Strategy, value: tf.Tensor, of_chief: bool = False) -> np.ndarray:
+    """Sums a value over all replicas, or returns the chief's: a sum with zeros of the others."""
+
     def replica() -> tf.Tensor:
         context = tf.distribute.get_replica_context()
         first = tf.equal(context.replica_id_in_sync_group, 0)  # the chief's
         own = tf.where(first, value, tf.zeros_like(value)) if of_chief else value
         return context.all_reduce(tf.distribute.ReduceOp.SUM, own)
 
-    found = tf.function(lambda: strategy.run(replica))()
+    found = tf.function(lambda: strategy.run(replica), autograph=False)()
     return strategy.experimental_local_results(found)[0].numpy()
 
 
@@ -103,6 +111,7 @@ def _digest(dataset: tf.data.Dataset) -> str:
 
 
 def _digest_of_files(folder: str) -> str:
+    """Returns a digest of the names and contents of a folder's files."""
     digest = hashlib.sha256()
     for path in sorted(p for p in pathlib.Path(folder).rglob("*") if p.is_file()):
         digest.update(path.name.encode() + path.read_bytes())

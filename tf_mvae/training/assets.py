@@ -1,4 +1,7 @@
-"""What a run makes of its training data before its model, and keeps next to its weights."""
+"""Assets of a run: files made from its training data before the model, such as vocabularies.
+
+The run directory keeps them, because the model's weights belong to them.
+"""
 
 import contextlib
 import pathlib
@@ -7,16 +10,21 @@ import tempfile
 from collections.abc import Iterator
 
 from tf_mvae.experiments import registry
-from tf_mvae.training.build import options_of
 from tf_mvae.training.config import RunConfig
 from tf_mvae.training.incomplete import incomplete_split
+from tf_mvae.training.parts import options_of
 from tf_mvae.training.run_directory import RunDirectory
 
 __all__ = ["keep_assets", "run_assets", "with_assets"]
 
 
 def with_assets(config: RunConfig, directory: RunDirectory) -> RunConfig:
-    """Returns a run's configuration with the place of its assets, if its experiment has some."""
+    """Returns the configuration with `assets_dir` set, if its experiment makes assets.
+
+    Args:
+        config: The run's configuration.
+        directory: The run's directory.
+    """
     if registry.get(config.experiment).prepare is None:
         return config
     return config.replace(assets_dir=str(directory.assets))
@@ -24,20 +32,20 @@ def with_assets(config: RunConfig, directory: RunDirectory) -> RunConfig:
 
 @contextlib.contextmanager
 def run_assets(config: RunConfig, directory: RunDirectory) -> Iterator[RunConfig]:
-    """Makes a run's assets, of what its training may see, unless the run has them already.
+    """Makes a run's assets from its training examples, unless the run directory has them already.
 
-    They are made apart, and `keep_assets` puts them into the run directory once it is the
-    run's; the same data and flags make the same ones.
+    They are written to a temporary folder, and `keep_assets` copies them into the run directory
+    after this process has claimed it. The same data and flags make the same assets.
 
     Args:
         config: The run's configuration.
-        directory: Its directory.
+        directory: The run's directory.
 
     Yields:
-        The configuration with the place of the assets, for as long as the run is trained.
+        The configuration with the folder of the assets, which is valid inside the context.
 
     Raises:
-        UserError: The data are not there, or nothing can be made of them.
+        UserError: The data are missing or unusable.
     """
     experiment = registry.get(config.experiment)
     if experiment.prepare is None or directory.assets.is_dir():
@@ -50,7 +58,12 @@ def run_assets(config: RunConfig, directory: RunDirectory) -> Iterator[RunConfig
 
 
 def keep_assets(config: RunConfig, directory: RunDirectory) -> None:
-    """Copies assets into the run directory, all or none, unless they are there."""
+    """Copies assets into the run directory atomically, unless it has them.
+
+    Args:
+        config: The run's configuration with its `assets_dir`.
+        directory: The run's directory.
+    """
     if config.assets_dir is None or directory.assets.is_dir():
         return
     temporary = directory.path / ".assets.tmp"

@@ -1,8 +1,8 @@
-"""Exponential moving averages of the weights, which Keras' optimizers keep (`use_ema`).
+"""Exponential moving averages of the weights, which Keras' optimizers compute (`use_ema`).
 
-Keras' own callback, `SwapEMAWeights`, swaps by adding and subtracting, which rounds the
-weights a little with every epoch; these copies are exact. At the end of `fit` Keras
-overwrites the weights by their averages, which a run that goes on must not have.
+Keras' own callback `SwapEMAWeights` swaps weights and averages by additions and subtractions, which
+rounds the weights in every epoch; here they are copied exactly. At the end of `fit` Keras
+overwrites the weights by their averages; here they are restored, so that training can continue.
 """
 
 import contextlib
@@ -18,7 +18,11 @@ __all__ = ["AveragedWeights", "averaged", "averages_of"]
 
 
 def averages_of(model: keras.Model) -> list[tf.Variable] | None:
-    """Returns the averages of the trainable variables, in their order; None without any."""
+    """Returns the averages of the trainable variables, in their order; None without averages.
+
+    Args:
+        model: A compiled model.
+    """
     optimizer = inner_optimizer(model.optimizer)
     if optimizer is None or not optimizer.use_ema:
         return None
@@ -27,7 +31,11 @@ def averages_of(model: keras.Model) -> list[tf.Variable] | None:
 
 @contextlib.contextmanager
 def averaged(model: keras.Model) -> Iterator[None]:
-    """Gives a model the averages of its weights for a while, if its optimizer keeps them."""
+    """Replaces a model's weights by their averages inside this context, if there are averages.
+
+    Args:
+        model: A compiled model.
+    """
     averages = averages_of(model)
     if averages is None:
         yield
@@ -41,29 +49,33 @@ def averaged(model: keras.Model) -> Iterator[None]:
 
 
 class AveragedWeights(keras.callbacks.Callback):
-    """Validates with the averages; training goes on from the weights themselves."""
+    """Validates with the averages of the weights; training continues with the weights."""
 
     def __init__(self, models: Sequence[keras.Model]):
-        """Takes the models that are trained: the callback's, or the copies of every replica."""
+        """Makes the callback.
+
+        Args:
+            models: The trained model, or its copies on all replicas.
+        """
         super().__init__()
         self._models = models
 
     def on_test_begin(self, logs: Any = None) -> None:
-        """Takes the averages."""
+        """Replaces the weights by their averages."""
         self._averaged = contextlib.ExitStack()
         for model in self._models:
             self._averaged.enter_context(averaged(model))
 
     def on_test_end(self, logs: Any = None) -> None:
-        """Puts the weights back."""
+        """Restores the weights."""
         self._averaged.close()
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
-        """Keeps the weights, in case it was the last epoch."""
+        """Stores the weights, in case it was the last epoch."""
         self._weights = [_read(model) for model in self._models]
 
     def on_train_end(self, logs: Any = None) -> None:
-        """Puts the weights back that Keras overwrote."""
+        """Restores the weights that Keras overwrote."""
         for model, weights in zip(self._models, self._weights, strict=True):
             _assign(model, weights)
 

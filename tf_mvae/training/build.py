@@ -1,25 +1,30 @@
-"""From a configuration to its model and its data."""
+"""Builds the model and loads the data that a configuration describes."""
 
-import contextlib
-from collections.abc import Callable, Iterator, Sequence
-from typing import Any
+from collections.abc import Callable
 
 import keras
 import numpy as np
 
 from tf_mvae import checks, models
-from tf_mvae.covariate import Covariate
 from tf_mvae.data.pairing import with_masks
 from tf_mvae.data.pipeline import Split
 from tf_mvae.errors import UserError
 from tf_mvae.experiments import Experiment, registry
-from tf_mvae.modality import Modality
 from tf_mvae.models.precision import layers_compute_in
 from tf_mvae.models.registry import Preset
 from tf_mvae.settings import MODELS, Setting
 from tf_mvae.training.compilation import steps_per_program
 from tf_mvae.training.config import RunConfig
 from tf_mvae.training.optimizer import make_optimizer
+from tf_mvae.training.parts import (
+    first_of,
+    make_covariates,
+    make_modalities,
+    mistakes_named,
+    modality_names,
+    model_class,
+    options_of,
+)
 
 Masks = Callable[[Split], dict[str, np.ndarray]]
 
@@ -27,11 +32,6 @@ __all__ = [
     "SETTINGS",
     "build_model",
     "load_split",
-    "make_covariates",
-    "make_modalities",
-    "modality_names",
-    "model_class",
-    "options_of",
     "outside_labels",
     "resolved",
 ]
@@ -40,14 +40,23 @@ SETTINGS = (
     Setting(
         "annealing_epochs",
         10,
-        "Passes over which the KL weight rises from 0 to 1.",
+        "Passes over which the KL weight rises from 0.",
         checks.non_negative_integer,
+    ),
+    Setting(
+        "kl_weight",
+        1.0,
+        "Weight of the KL divergence in training, after annealing. Below 1 the latent has more "
+        "information and is further from the prior; a sampler (--sampler_epochs) learns its "
+        "distribution.",
+        checks.non_negative,
+        argument="",
     ),
     Setting("seed", 0, "Seed of weights, order, subsets and noise.", checks.non_negative_integer),
     Setting(
         "mixed_precision",
         "float32",
-        "Type in which networks compute; weights, densities and sums are float32 with each.",
+        "Type of the networks' computations; weights, densities and sums are always float32.",
         choices=("float32", "mixed_bfloat16", "mixed_float16"),
     ),
 )
@@ -58,14 +67,25 @@ def build_model(config: RunConfig, steps_per_epoch: int) -> models.BaseVAE:
 
     Args:
         config: The run's configuration.
-        steps_per_epoch: For the annealing of the KL weight and the learning rate.
+        steps_per_epoch: The number of steps per epoch, for the annealing of the KL weight and the
+            learning rate.
 
     Raises:
         UserError: The configuration does not fit the experiment.
+
+    Example:
+    ```python
+    from tf_mvae.training.build import build_model
+
+    config = RunConfig("digits", latent_dim=8)
+    model = build_model(config, steps_per_epoch=100)
+    model.latent_dim  # 8
+    ```
     """
     keras.utils.set_random_seed(config.seed)
     preset: Preset = MODELS[config.model]
-    with _mistakes_named(), layers_compute_in(config.mixed_precision):
+    annealing = config.annealing_epochs * steps_per_epoch
+    with mistakes_named(), layers_compute_in(config.mixed_precision):
         modalities = make_modalities(config)
         networks = preset.make.experiment_arguments(registry.get(config.experiment), modalities)
         own = {s.name if s.argument is None else s.argument: s.name for s in preset.settings}
@@ -75,7 +95,7 @@ def build_model(config: RunConfig, steps_per_epoch: int) -> models.BaseVAE:
         model = preset.make(
             modalities,
             latent_dim=config.latent_dim,
-            kl_weight=models.LinearAnnealing(config.annealing_epochs * steps_per_epoch),
+            kl_weight=models.LinearAnnealing(annealing, config.kl_weight),
             num_samples=config.num_samples,
             free_bits=config.free_bits,
             seed=config.seed,
@@ -94,20 +114,21 @@ def build_model(config: RunConfig, steps_per_epoch: int) -> models.BaseVAE:
 
 
 def resolved(config: RunConfig, before: RunConfig | None = None) -> RunConfig:
-    """Returns the configuration with what depends on the data and the modalities filled in.
+    """Returns the configuration with the settings filled in that depend on data and modalities.
 
     Args:
         config: The run's configuration.
-        before: That of the run that is taken up, if there is one: its terms keep their weights,
-            whatever the default was in its version.
+        before: The configuration of the run that is continued, if any: its terms keep their
+            weights, even if an earlier version had other defaults.
 
     Raises:
-        UserError: The data are not there, or the configuration does not fit the experiment.
+        UserError: The data are missing, or the configuration does not fit the experiment.
     """
     experiment = registry.get(config.experiment)
     if experiment.resolve is not None:
         found = experiment.resolve(config.data_dir, **options_of(config, experiment))
         config = config.replace(**found)
+    config = _without_absent_terms(config, experiment)
     preset: Preset = MODELS[config.model]
     own = {setting.name: config.get(setting.name) for setting in preset.settings}
     was = None
@@ -116,27 +137,29 @@ def resolved(config: RunConfig, before: RunConfig | None = None) -> RunConfig:
     return config.replace(**preset.make.resolve(lambda: make_modalities(config), own, was))
 
 
-def model_class(config: RunConfig) -> type[models.BaseVAE]:
-    """Returns the class of a run's model."""
-    return MODELS[config.model].make
+def _without_absent_terms(config: RunConfig, experiment: Experiment) -> RunConfig:
+    """Drops the weights of terms whose modality is optional and not in this run.
 
-
-def options_of(config: RunConfig, experiment: Experiment) -> dict[str, Any]:
-    """Returns the experiment's own settings, and where a run keeps what it prepares."""
-    options = {setting.name: config.get(setting.name) for setting in experiment.settings}
-    return options if experiment.prepare is None else {**options, "assets_dir": config.assets_dir}
+    A flagfile may name all of an experiment's modalities, but a model accepts only its own terms.
+    """
+    weights = config.get("term_weight")
+    if not weights or not experiment.optional:
+        return config
+    absent = set(experiment.optional) - set(modality_names(config))
+    return config.replace(term_weight={k: v for k, v in weights.items() if k not in absent})
 
 
 def load_split(config: RunConfig, name: str, masks: Masks | None = None) -> Split:
-    """Returns the examples of `train`, `validation` or `test`, as a run's model takes them.
+    """Returns the examples of a split, with the modalities of the run's model.
 
     Args:
         config: The run's configuration.
-        name: The split's name.
-        masks: From the complete examples to what they keep, by modality; default: everything.
+        name: `train`, `validation` or `test`.
+        masks: A function from the complete examples to masks by modality, for training with
+            incomplete examples; default: all modalities stay observed.
 
     Raises:
-        UserError: The data are not there.
+        UserError: The data are missing.
     """
     experiment = registry.get(config.experiment)
     options = options_of(config, experiment)
@@ -147,17 +170,20 @@ def load_split(config: RunConfig, name: str, masks: Masks | None = None) -> Spli
     if most is None:
         return split
     names = list(modality_names(config))
-    first = _first(config, names)
+    first = first_of(config, names)
     kept = sorted(names, key=lambda name: name != first)[:most]
     return split.only([*kept, *(covariate.name for covariate in make_covariates(config))])
 
 
 def outside_labels(config: RunConfig, name: str) -> np.ndarray:
-    """Returns the classes of a split's examples where these are no modality, int32 `[examples]`.
+    """Returns the classes of a split's examples, for data sets whose class is not a modality.
 
     Args:
         config: The run's configuration.
-        name: The split's name.
+        name: `train`, `validation` or `test`.
+
+    Returns:
+        The classes, int32 `[examples]`.
 
     Raises:
         UserError: The experiment's data have no such classes.
@@ -166,87 +192,3 @@ def outside_labels(config: RunConfig, name: str) -> np.ndarray:
     if experiment.labels is None:
         raise UserError(f"the examples of --experiment={experiment.name} have no class")
     return experiment.labels(name, config.data_dir, **options_of(config, experiment))
-
-
-@contextlib.contextmanager
-def _mistakes_named() -> Iterator[None]:
-    """Makes a user's mistake of what a layer or a modality refuses."""
-    try:
-        yield
-    except ValueError as error:
-        raise UserError(str(error)) from error
-
-
-@_mistakes_named()
-def make_modalities(config: RunConfig) -> list[Modality]:
-    """Returns new modalities, those that a run's model has, in its order.
-
-    Raises:
-        UserError: A setting names no modality, is another experiment's, or is one that a modality
-            refuses.
-    """
-    experiment = registry.get(config.experiment)
-    options = options_of(config, experiment)
-    most = model_class(config).max_modalities
-    listed = options.get(experiment.named_by, ())
-    if listed and most is not None:  # the run's assets are its modality's alone
-        options[experiment.named_by] = (_first(config, listed),)
-    cross_weight = config.get("cross_weight", {})
-    modalities = experiment.modalities(config.likelihood_weight, cross_weight, **options)
-    names = [modality.name for modality in modalities]
-    _check_weights(config, modalities, {*experiment.optional, *listed})
-    first = _first(config, names)
-    modalities.sort(key=lambda modality: modality.name != first)
-    return modalities[:most]
-
-
-@_mistakes_named()
-def modality_names(config: RunConfig) -> dict[str, tuple[str, ...]]:
-    """Returns the names of an experiment's modalities, each with those of a group's members.
-
-    Modalities are made only if the experiment does not declare the names.
-
-    Args:
-        config: The run's configuration.
-
-    Raises:
-        UserError: The modalities cannot be made.
-    """
-    experiment = registry.get(config.experiment)
-    options = options_of(config, experiment)
-    if experiment.names is not None:
-        return {name: tuple(own) for name, own in experiment.names(**options).items()}
-    if experiment.named_by is not None:  # a modality cannot be made before the run's assets
-        return dict.fromkeys(options[experiment.named_by], ())
-    weights = config.likelihood_weight, config.get("cross_weight", {})
-    made = experiment.modalities(*weights, **options)
-    return {m.name: m.column_names if m.mask_shape else () for m in made}
-
-
-def make_covariates(config: RunConfig) -> list[Covariate]:
-    """Returns new covariates of a run's model; none for most experiments."""
-    experiment = registry.get(config.experiment)
-    if experiment.covariates is None:
-        return []
-    return experiment.covariates(**options_of(config, experiment))
-
-
-def _check_weights(config: RunConfig, modalities: Sequence[Modality], more: set[str]) -> None:
-    """Refuses weights of what is no modality and no term."""
-    members = {name for modality in modalities for name in modality.column_names}
-    names = members | {modality.name for modality in modalities}
-    terms = members | {"everything", "random"}
-    known = {"likelihood_weight": names, "cross_weight": names, "term_weight": terms}
-    for flag, weighed in known.items():
-        for name in config.get(flag, ()):
-            if name not in weighed | more:
-                shown = sorted(members if flag == "term_weight" else names)
-                raise UserError(f"--{flag} names {name!r}; the modalities are {shown}")
-
-
-def _first(config: RunConfig, names: Sequence[str]) -> str:
-    """Returns the modality that leads, the only one of a vae."""
-    chosen = config.get("modality")
-    if chosen is not None and chosen not in names:
-        raise UserError(f"--modality={chosen} is not known; there are {', '.join(names)}")
-    return chosen or names[0]

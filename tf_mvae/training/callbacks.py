@@ -1,4 +1,4 @@
-"""Keras callbacks of a run: checkpoints, progress, metrics, and stopping when asked."""
+"""Keras callbacks of a run: checkpoints, stopping at signals, progress and metrics."""
 
 import sys
 import time
@@ -19,32 +19,31 @@ __all__ = ["CheckpointWriter", "MetricsWriter", "Progress"]
 
 
 class _StepCounter(keras.callbacks.Callback):
-    """A callback that is called once for several steps where these are one program."""
+    """Counts steps; Keras calls a callback once per `steps_per_execution` steps."""
 
     def __init__(self):
         super().__init__()
         self._last = -1
 
     def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
-        """Begins to count: Keras numbers the steps of each epoch from 0."""
+        """Resets the count: Keras numbers the steps of each epoch from 0."""
         self._last = -1
 
     def _steps_since(self, batch: int) -> int:
-        """Returns the steps up to this one that have not been counted yet, and counts them."""
+        """Returns the number of steps since the last call."""
         steps, self._last = batch - self._last, batch
         return steps
 
 
 class CheckpointWriter(_StepCounter):
-    """Writes a checkpoint at the end of every epoch, every so many steps, and when asked to stop.
+    """Writes a checkpoint after every epoch, every `every_steps` steps, and when a signal arrives.
 
-    On SIGINT and SIGTERM the program in progress is finished (its steps: one, where
-    `steps_per_execution` does not say more), a checkpoint is written and
-    `Stopped` is raised. The metrics gathered so far in an epoch are part of a
-    checkpoint, and taken up again after Keras has reset them.
+    On SIGINT and SIGTERM the current program of `steps_per_execution` steps is finished, a
+    checkpoint is written and `Stopped` is raised. A checkpoint within an epoch includes the sums of
+    the metrics, which are restored after Keras has reset them.
 
-    A state that is not finite is not written: `Diverged` is raised. The end of an epoch is
-    checked by `finite_epochs`, before its metrics are written.
+    A state that is not finite is not written; `Diverged` is raised instead. `finite_epochs` checks
+    the state at the end of an epoch, before its metrics are written.
     """
 
     def __init__(
@@ -58,11 +57,11 @@ class CheckpointWriter(_StepCounter):
         """Creates the callback.
 
         Args:
-            checkpoints: Where to write; None where another process does.
-            start: Where training begins.
-            steps_per_epoch: Steps of a whole epoch.
+            checkpoints: The checkpoints to write; None if another process writes them.
+            start: The position at which training begins.
+            steps_per_epoch: Steps of a complete epoch.
             every_steps: Steps between checkpoints within an epoch.
-            stop: What asks training to stop; signals to this process if omitted.
+            stop: The request to stop; default: signals to this process.
         """
         super().__init__()
         self._stop = stop or StopRequest()
@@ -75,7 +74,7 @@ class CheckpointWriter(_StepCounter):
         self._restored_metrics: list[Any] | None = None
 
     def on_train_begin(self, logs: Any = None) -> None:
-        """Keeps restored metrics and takes over the signals."""
+        """Stores the metrics of a restored checkpoint, and installs signal handlers."""
         if self.position.step_in_epoch:
             self._restored_metrics = [
                 v.numpy() for metric in self.model.metrics for v in metric.variables
@@ -83,11 +82,11 @@ class CheckpointWriter(_StepCounter):
         self._stop.listen()
 
     def on_train_end(self, logs: Any = None) -> None:
-        """Gives the signals back."""
+        """Restores the former signal handlers."""
         self._stop.give_back()
 
     def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
-        """Puts back the metrics of an epoch that was interrupted."""
+        """Restores the metrics of an epoch that was interrupted."""
         super().on_epoch_begin(epoch, logs)
         if self._restored_metrics is not None:
             variables = [v for metric in self.model.metrics for v in metric.variables]
@@ -96,7 +95,7 @@ class CheckpointWriter(_StepCounter):
             self._restored_metrics = None
 
     def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
-        """Counts the steps since the last call; writes where it is time."""
+        """Counts steps; writes a checkpoint if one is due or a signal has arrived."""
         steps, before = self._steps_since(batch), self.position
         here = Position(before.step + steps, before.epoch, before.step_in_epoch + steps)
         self.position = here
@@ -118,7 +117,7 @@ class CheckpointWriter(_StepCounter):
         self._save()
 
     def finite_epochs(self) -> keras.callbacks.Callback:
-        """Returns a callback that raises `Diverged` at the end of an epoch that is not finite."""
+        """Returns a callback that raises `Diverged` if the state after an epoch is not finite."""
 
         def check(epoch: int, logs: dict[str, float]) -> None:
             metrics = {name: float(value) for name, value in (logs or {}).items()}
@@ -132,9 +131,9 @@ class CheckpointWriter(_StepCounter):
 
 
 class Progress(_StepCounter):
-    """One bar for the whole run, with the ELBO and the time that is left.
+    """Shows a progress bar of the run, with the ELBO and the remaining time.
 
-    Where standard error is no terminal, one line an epoch instead.
+    If standard error is not a terminal, it prints one line per epoch instead.
     """
 
     def __init__(
@@ -147,10 +146,10 @@ class Progress(_StepCounter):
         """Creates the bar.
 
         Args:
-            total_steps: Steps of the whole run.
-            start: Where training begins.
-            epochs: Epochs of the whole run.
-            shown: What the metric that is shown is called, and its key.
+            total_steps: Steps of the complete run.
+            start: The position at which training begins.
+            epochs: Epochs of the complete run.
+            shown: The title of the metric to show, and its key in the logs.
         """
         super().__init__()
         self._title, self._key = shown
@@ -171,7 +170,7 @@ class Progress(_StepCounter):
         self._done = start.step
 
     def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
-        """Names the epoch."""
+        """Shows the number of the epoch."""
         super().on_epoch_begin(epoch, logs)
         self._bar.set_description_str(f"epoch {epoch + 1}/{self._epochs}")
 
@@ -186,11 +185,12 @@ class Progress(_StepCounter):
             self._bar.set_postfix_str(f"{figure}, KL {float(logs['kl']):.2f}")
 
     def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
-        """Prints the epoch's line where there is no bar."""
+        """Prints the epoch's line if there is no bar."""
         if self._terminal or not logs:
             return
         rate = (self._done - self._start) / (time.monotonic() - self._begun)
-        left = int((self._total - self._done) / rate)
+        # The rate is 0 if the run was resumed after the last step, before the validation.
+        left = int((self._total - self._done) / rate) if rate else 0
         validation = logs[f"val_{self._key}"]
         print(
             f"epoch {epoch + 1}/{self._epochs}: {self._title} {logs[self._key]:.2f}, validation "
@@ -200,12 +200,12 @@ class Progress(_StepCounter):
         )
 
     def close(self) -> None:
-        """Leaves the bar as it is and ends its line."""
+        """Ends the bar's line."""
         self._bar.close()
 
 
 class MetricsWriter(keras.callbacks.Callback):
-    """Writes an epoch's metrics to `metrics.jsonl` and TensorBoard, and pictures now and then."""
+    """Writes metrics to `metrics.jsonl` and trackers, and figures and sentences to TensorBoard."""
 
     def __init__(
         self,
@@ -219,13 +219,13 @@ class MetricsWriter(keras.callbacks.Callback):
         """Creates the callback.
 
         Args:
-            directory: The run's.
+            directory: The run's directory.
             draw: Returns images for TensorBoard by name, uint8 `[height, width, 3]`.
-            picture_epochs: Epochs between pictures; they are drawn after the last, too.
-            steps_per_epoch: Steps of a whole epoch.
-            tell: Returns sentences that the model generates, written every epoch; an empty text
-                if it generates none.
-            trackers: Get each epoch's metrics, under TensorBoard's names; default: TensorBoard.
+            picture_epochs: Epochs between images; they are also drawn after the last epoch.
+            steps_per_epoch: Steps of a complete epoch.
+            tell: Returns sentences that the model generates, which are written every epoch; an
+                empty string if it generates none.
+            trackers: The trackers to log each epoch's metrics to; default: TensorBoard.
         """
         super().__init__()
         self._directory = directory
@@ -239,7 +239,7 @@ class MetricsWriter(keras.callbacks.Callback):
         self._began = time.monotonic()
 
     def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
-        """Writes the epoch."""
+        """Writes the epoch's metrics, images and sentences."""
         metrics = {name: float(value) for name, value in (logs or {}).items()}
         step = (epoch + 1) * self._steps_per_epoch
         seconds = round(time.monotonic() - self._began, 3)

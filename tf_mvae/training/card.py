@@ -18,12 +18,12 @@ def run_card(
     metrics: Mapping[str, float],
     step: int,
 ) -> ModelCard:
-    """Returns what a run knows of its model's making.
+    """Returns the model card of a run's model.
 
     Args:
-        config: The run's configuration. The place of its data on this machine is omitted.
-        directory: Its directory; what `tf_mvae.evaluate` measured there is included.
-        metrics: What was measured at the checkpoint.
+        config: The run's configuration. Directories on this machine are not included.
+        directory: The run's directory; results of `tf_mvae.evaluate` in it are included.
+        metrics: The metrics at the checkpoint, by name.
         step: The optimizer step of the checkpoint.
     """
     experiment = registry.get(config.experiment)
@@ -44,12 +44,13 @@ def run_card(
 
 
 def _metric(name: str) -> str:
+    """Returns a metric's name for the card, such as `validation elbo (nats an example)`."""
     split = "validation" if name.startswith("val_") else "training"
     return f"{split} {name.removeprefix('val_')} (nats an example)"
 
 
 def _evaluated(directory: RunDirectory) -> dict[str, Any]:
-    """Returns the values of `evaluation.json`, by what was asked and of which split."""
+    """Returns the values in `evaluation.json`, by split, analysis and result."""
     found = {}
     for analysis, part in (read_report(directory.path / "evaluation.json") or {}).items():
         split = part.get("settings", {}).get("split", "")

@@ -1,4 +1,4 @@
-"""Checkpoints that are whole or not there, and say so."""
+"""Checkpoints that are written atomically and verified by checksums."""
 
 import concurrent.futures
 import dataclasses
@@ -27,13 +27,13 @@ _MANIFEST = "manifest.json"
 
 @dataclasses.dataclass(frozen=True)
 class Position:
-    """Where a run stands.
+    """The progress of a run.
 
     Attributes:
-        step: Optimizer steps taken.
-        epoch: Whole epochs done.
-        step_in_epoch: Steps taken of the epoch after them.
-        metrics: Those of the epoch that ends here, by name; none within an epoch.
+        step: The number of optimizer steps.
+        epoch: The number of complete epochs.
+        step_in_epoch: The number of steps of the epoch after these.
+        metrics: The metrics of the epoch that ends here, by name; empty within an epoch.
     """
 
     step: int = 0
@@ -45,14 +45,14 @@ class Position:
 class Checkpoints:
     """The checkpoints of a run: the newest few and the best.
 
-    A checkpoint is a folder `step-00001200` with TensorFlow's checkpoint of every
-    variable (weights, optimizer, random generators of layers, metrics) and a manifest:
-    the position, and the SHA-256 of every file and of the rest of the manifest. It is
-    written under another name, synced, and renamed, so that a name that reads `step-…` is
-    whole unless the disk damaged it, which the checksums show. One whose weights, optimizer or
-    validation loss are not finite (earlier versions wrote such) counts as damaged.
+    A checkpoint is a folder `step-00001200` with TensorFlow's checkpoint of all variables (weights,
+    optimizer, random generators of layers, metrics) and a manifest: the position, and the SHA-256
+    of every file and of the rest of the manifest. It is written under a temporary name, flushed to
+    the disk and renamed, so a folder `step-…` is complete unless the disk damaged it, which the
+    checksums show. A checkpoint with weights, optimizer or validation loss that are not finite
+    (earlier versions wrote such) is treated as damaged.
 
-    Training waits for the copy to host memory only: another thread writes it, one
+    Training waits only for the copy to host memory; a second thread writes it to the disk, one
     checkpoint at a time.
     """
 
@@ -66,10 +66,10 @@ class Checkpoints:
         """Prepares to write and read checkpoints of a built, compiled model.
 
         Args:
-            directory: Where they are, or will be.
-            model: Its optimizer is built where it is to be saved too.
-            keep: How many of the newest to keep.
-            monitor: The metric whose least value marks the best.
+            directory: The directory of all checkpoints; it need not exist.
+            model: The model. Its optimizer is saved too if it has been built.
+            keep: The number of newest checkpoints to keep.
+            monitor: The metric whose smallest value marks the best checkpoint.
         """
         self.directory = directory
         self._keep = keep
@@ -77,7 +77,7 @@ class Checkpoints:
         self._model = model
         self._model_state = _raw(model.variables)
         self._trainable, self._averages = _raw(model.trainable_variables), averages_of(model)
-        # The optimizer's and the metrics' state matter to a run that goes on only.
+        # The states of optimizer and metrics are needed only to continue training.
         optimizer = model.optimizer.variables if model.optimizer is not None else []
         metrics = [v for metric in model.metrics for v in metric.variables]
         self._run_state = _raw(optimizer) + _raw(metrics)
@@ -86,29 +86,32 @@ class Checkpoints:
         self._writing: concurrent.futures.Future | None = None
 
     def save(self, position: Position) -> None:
-        """Copies everything and has it written while training goes on.
+        """Copies the state, and writes it in the second thread while training continues.
 
-        Then those checkpoints are removed that are neither new nor the best.
+        After it is written, checkpoints are removed that are neither among the newest nor the best.
+
+        Args:
+            position: The progress of the run.
 
         Raises:
-            UserError: The one before could not be written; see `join`.
+            UserError: The previous checkpoint could not be written; see `join`.
         """
         self.join()
         self._copy()
         self._writing = self._writer.submit(self._write, position)
 
     def join(self) -> None:
-        """Waits until what was saved last is on the disk.
+        """Waits until the last saved checkpoint is on the disk.
 
         Raises:
-            UserError: It could not be written, because the disk is full, say.
+            UserError: It could not be written, for example because the disk is full.
         """
         writing, self._writing = self._writing, None
         if writing is not None:
             writing.result()
 
     def close(self) -> None:
-        """Waits until nothing is written any more; nothing can be saved from then on."""
+        """Waits for the second thread and ends it; `save` cannot be called any more."""
         self._writer.shutdown()
 
     def _copy(self) -> None:
@@ -126,6 +129,7 @@ class Checkpoints:
                     copy.assign(variable)
 
     def _write(self, position: Position) -> None:
+        """Writes the copied state; the second thread calls it."""
         final = self.directory / f"step-{position.step:08d}"
         temporary = self.directory / f".{final.name}.tmp"
         try:
@@ -135,9 +139,9 @@ class Checkpoints:
             what = (error.strerror or str(error)) if isinstance(error, OSError) else error.message
             what = what.splitlines()[0].split("; ")[-1].split(" [Op:")[0]  # TensorFlow says more
             whole = self._folders()
-            rest = f"goes on from {whole[0].name}" if whole else "starts from the beginning"
+            rest = f"continues from {whole[0].name}" if whole else "starts from the beginning"
             raise UserError(
-                f"checkpoint {final} cannot be written ({what}); fix that, and the same command "
+                f"checkpoint {final} cannot be written ({what}); fix this, then the same command "
                 f"{rest}"
             ) from error
 
@@ -153,7 +157,7 @@ class Checkpoints:
         (temporary / _MANIFEST).write_text(json.dumps(manifest, indent=1), encoding="utf-8")
         for path in temporary.iterdir():
             sync(path)
-        if final.exists():  # a damaged one, passed over when the run was taken up
+        if final.exists():  # a damaged one, which was skipped when the run was continued
             old = self.directory / f".{final.name}.old"
             _remove(old)
             final.rename(old)
@@ -165,20 +169,20 @@ class Checkpoints:
         self._remove_old(position.step)
 
     def restore(self, which: str = "last", model_only: bool = False) -> Position | None:
-        """Restores the newest or the best whole checkpoint.
+        """Restores the newest or the best checkpoint that is not damaged.
 
-        A damaged one is named in a warning, and the next one is taken.
+        A damaged checkpoint is skipped with a warning.
 
         Args:
             which: `'last'` or `'best'`.
-            model_only: Whether to restore what is evaluated and exported alone: the weights,
-                or their moving averages where the optimizer keeps these.
+            model_only: Whether to restore only what is evaluated and exported: the weights, or
+                their moving averages if the optimizer computes these.
 
         Returns:
-            Its position, or None where there is no checkpoint at all.
+            The checkpoint's position, or None if there is no checkpoint.
 
         Raises:
-            UserError: There are checkpoints, but none is whole; or `join`'s.
+            UserError: All checkpoints are damaged, or the last one could not be written (`join`).
         """
         self.join()
         folders = self._folders()
@@ -195,16 +199,18 @@ class Checkpoints:
             logging.warning("checkpoint %s is damaged (%s): taking an older one", folder, problem)
         if folders:
             raise UserError(
-                f"no checkpoint in {self.directory} is whole; start again with another --run_dir"
+                f"all checkpoints in {self.directory} are damaged; start again with another "
+                "--run_dir"
             )
         return None
 
     def newest(self) -> str | None:
-        """Returns the name of the newest checkpoint, None if there is none; waits as `join`."""
+        """Returns the name of the newest checkpoint, or None; waits for `join` first."""
         self.join()
         return next((folder.name for folder in self._folders()), None)
 
     def _read(self, folder: pathlib.Path, model_only: bool) -> None:
+        """Restores the variables from a checkpoint."""
         path = str(folder / "variables")
         try:
             if model_only and self._averages is None:
@@ -223,21 +229,21 @@ class Checkpoints:
                 variable.assign(average)
 
     def _not_finite(self, position: Position, weights_only: bool) -> str | None:
-        """Says what of a checkpoint that was read is not finite."""
+        """Returns a message about a part of the restored state that is not finite, or None."""
         if not math.isfinite(position.metrics.get(self._monitor, 0.0)):
             return f"its {self._monitor} is {position.metrics[self._monitor]}"
         name = non_finite(self._model, weights_only)
         return name and f"{name} is not finite"
 
     def _folders(self) -> list[pathlib.Path]:
-        """All checkpoints, newest first."""
+        """Returns all checkpoints, newest first."""
         if not self.directory.is_dir():
             return []
         names = [p for p in self.directory.iterdir() if re.fullmatch(r"step-\d{8,}", p.name)]
         return sorted(names, key=lambda path: path.name, reverse=True)
 
     def _badness(self, folder: pathlib.Path) -> float:
-        """The monitored metric; infinite if it is NaN, or the checkpoint damaged or mid-epoch."""
+        """Returns the monitored metric; infinity if it is NaN or missing, or a file is damaged."""
         try:
             value = _position(_manifest(folder)).metrics.get(self._monitor, math.inf)
         except (OSError, ValueError):
@@ -245,9 +251,10 @@ class Checkpoints:
         return value if math.isfinite(value) else math.inf
 
     def _remove_old(self, step: int) -> None:
+        """Removes all checkpoints but the newest few and the best."""
         for leftover in self.directory.glob(".step-*"):
             _remove(leftover)
-        # Later ones are damaged, and replaced when the run gets there again.
+        # Checkpoints of later steps are damaged (they were skipped); they are replaced in time.
         folders = [f for f in self._folders() if int(f.name.removeprefix("step-")) <= step]
         best = min(folders, key=self._badness)
         for folder in folders[self._keep :]:
@@ -260,7 +267,7 @@ def _raw(variables: Sequence[Any]) -> list[tf.Variable]:
 
 
 def _remove(path: pathlib.Path) -> None:
-    """Removes a folder, or a file that has the name of one."""
+    """Removes a folder or a file."""
     if path.is_dir():
         shutil.rmtree(path)
     else:
@@ -271,11 +278,11 @@ def _manifest(folder: pathlib.Path) -> dict[str, Any]:
     """Reads a manifest.
 
     Raises:
-        OSError: There is none.
-        ValueError: It is not JSON or not of a manifest's form.
+        OSError: The file is missing.
+        ValueError: The file is not JSON, or not a manifest.
     """
     manifest = json.loads((folder / _MANIFEST).read_text(encoding="utf-8"))
-    # Manifests of older runs hold no sum of their own.
+    # Manifests of older runs have no checksum of their own.
     strange = not isinstance(manifest, dict) or set(manifest) - {"position", "files", "sha256"}
     if strange or not isinstance(manifest.get("files"), dict):
         raise ValueError(f"{_MANIFEST} is not what was written")
@@ -283,6 +290,7 @@ def _manifest(folder: pathlib.Path) -> dict[str, Any]:
 
 
 def _position(manifest: dict[str, Any]) -> Position:
+    """Returns the position in a manifest; raises ValueError if it is not valid."""
     try:
         position = Position(**manifest["position"])
         numbers = (position.step, position.epoch, position.step_in_epoch)
@@ -296,7 +304,7 @@ def _position(manifest: dict[str, Any]) -> Position:
 
 
 def _damage(folder: pathlib.Path) -> str | None:
-    """Says what is wrong with a checkpoint, or None."""
+    """Returns a message about the damage of a checkpoint, or None if it is complete."""
     try:
         manifest = _manifest(folder)
         digest = _sum_of_rest(manifest)
@@ -316,6 +324,7 @@ def _damage(folder: pathlib.Path) -> str | None:
 
 
 def _sum_of_rest(manifest: dict[str, Any]) -> str:
+    """Returns the checksum of a manifest without its own checksum."""
     rest = {key: value for key, value in manifest.items() if key != "sha256"}
     return hashlib.sha256(json.dumps(rest, sort_keys=True).encode()).hexdigest()
 

@@ -1,4 +1,4 @@
-"""The processes that train together, as TF_CONFIG names them, and which of them have arrived."""
+"""The processes of a distributed run: reads TF_CONFIG, and waits until all have started."""
 
 import contextlib
 import dataclasses
@@ -20,30 +20,31 @@ SETTINGS = (
     Setting(
         "strategy",
         "default",
-        "Where to train: on one device, on all of this machine, or with the processes that "
-        "TF_CONFIG names. tpu and parameter_server are not supported yet.",
+        "Devices to train on: one, all of this machine (mirrored), or those of the "
+        "processes in TF_CONFIG (multi_worker). tpu and parameter_server are not "
+        "supported yet.",
         choices=STRATEGIES,
         is_recorded=False,
     ),
     Setting(
         "num_logical_cpus",
         0,
-        "As how many devices the CPU counts, to try a strategy; 0 as it is.",
+        "Number of logical devices of the CPU, to try a strategy without GPUs; 0: no change.",
         checks.non_negative_integer,
         is_recorded=False,
     ),
 )
 _UNSUPPORTED = {
     "tpu": "no step of this package has run on a TPU",
-    "parameter_server": "its workers take steps on weights of different ages, so that a run would "
-    "depend on their number",
+    "parameter_server": "its workers compute gradients from weights of different steps, so the "
+    "result would depend on their number",
 }
-# Seconds.
+# In seconds.
 _FIRST_REPORT, _BETWEEN_REPORTS, _BETWEEN_PROBES, _PROBE = 5.0, 10.0, 0.2, 1.0
 
 
 def check_strategy(name: str, num_logical_cpus: int = 0) -> None:
-    """Checks what can be known of a strategy without TensorFlow.
+    """Checks a strategy's name and TF_CONFIG without importing TensorFlow.
 
     Args:
         name: One of `STRATEGIES`.
@@ -53,7 +54,7 @@ def check_strategy(name: str, num_logical_cpus: int = 0) -> None:
         UserError: The strategy is not supported, or `TF_CONFIG` is missing or wrong.
     """
     if name not in STRATEGIES:
-        raise UserError(f"--strategy={name} is not known; there are {', '.join(STRATEGIES)}")
+        raise UserError(f"--strategy={name} is unknown; choose one of {', '.join(STRATEGIES)}")
     if name in _UNSUPPORTED:
         raise UserError(
             f"--strategy={name} is not supported ({_UNSUPPORTED[name]}); take mirrored or "
@@ -70,7 +71,7 @@ class Cluster:
     """The processes of a run.
 
     Attributes:
-        tasks: Their addresses, `HOST:PORT`, by name, such as `worker 0`.
+        tasks: The processes' addresses, `HOST:PORT`, by name, such as `worker 0`.
         own: The name of this process.
     """
 
@@ -79,10 +80,10 @@ class Cluster:
 
     @classmethod
     def from_environment(cls) -> "Cluster":
-        """Reads TF_CONFIG.
+        """Reads the environment variable TF_CONFIG.
 
         Raises:
-            UserError: It is missing or wrong, in words that TensorFlow's own errors do not have.
+            UserError: It is missing or has another form; the message has an example.
         """
         text = os.environ.get("TF_CONFIG", "")
         example = (
@@ -105,29 +106,30 @@ class Cluster:
             raise UserError(f"TF_CONFIG is not of the form {example}: {error!r}") from error
         if not roles <= {"chief", "worker"} or index < 0 or not isinstance(address, str):
             raise UserError(
-                f"TF_CONFIG has roles {sorted(roles)}; take chief and worker, as {example}"
+                f"TF_CONFIG has roles {sorted(roles)}; use chief and worker, as {example}"
             )
         wrong = [each for each in tasks.values() if not lists or not _is_address(each)]
         if wrong or len(set(tasks.values())) < len(tasks):
-            words = f"{wrong[0]!r} is no HOST:PORT" if wrong else "two tasks have one address"
+            words = f"{wrong[0]!r} is not HOST:PORT" if wrong else "two tasks have one address"
             raise UserError(f"TF_CONFIG is not of the form {example}: {words}")
         return cls(tasks, f"{kind} {index}")
 
     @property
     def port(self) -> str:
-        """The port that this process listens at."""
+        """The port that this process listens on."""
         return self.tasks[self.own].rpartition(":")[2]
 
     def absent(self) -> list[str]:
-        """Returns the other processes that accept no connection, `worker 1 (HOST:PORT)` each."""
+        """Returns the processes that do not accept connections, as `worker 1 (HOST:PORT)`."""
         others = {name: address for name, address in self.tasks.items() if name != self.own}
         return [f"{name} ({where})" for name, where in others.items() if not _listens(where)]
 
     def wait(self) -> None:
-        """Returns when every other process accepts connections; says who does not yet.
+        """Waits until every other process accepts connections, and reports which do not yet.
 
-        TensorFlow waits for them too, but in silence, without a limit, and deaf to signals. This
-        process accepts connections meanwhile, so that others that wait so see it.
+        TensorFlow waits for them too, but without a message, without a limit, and without reacting
+        to signals. Meanwhile this process accepts connections, so that other waiting processes find
+        it.
         """
         begin, report = time.monotonic(), _FIRST_REPORT
         with self._listening():
@@ -146,7 +148,7 @@ class Cluster:
 
     @contextlib.contextmanager
     def _listening(self) -> Iterator[None]:
-        """Listens at the port that TensorFlow will take; it names a port that is taken."""
+        """Listens on this process's port until TensorFlow does; TensorFlow reports a used port."""
         port = int(self.tasks[self.own].rpartition(":")[2])
         try:
             server = socket.create_server(("", port), backlog=len(self.tasks) + 8)
@@ -158,11 +160,13 @@ class Cluster:
 
 
 def _is_address(value: object) -> bool:
+    """Returns whether a value is of the form `HOST:PORT`."""
     host, _, port = value.rpartition(":") if isinstance(value, str) else ("", "", "")
     return bool(host) and port.isdecimal() and 0 < int(port) < 65536
 
 
 def _listens(address: str) -> bool:
+    """Returns whether a process accepts connections at an address."""
     host, _, port = address.rpartition(":")
     try:
         with socket.create_connection((host.strip("[]"), int(port)), _PROBE):

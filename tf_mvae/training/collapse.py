@@ -1,4 +1,4 @@
-"""Noticing that a posterior has collapsed to the prior."""
+"""A warning if the posterior has collapsed to the prior."""
 
 from collections.abc import Mapping
 
@@ -6,20 +6,24 @@ from tf_mvae.training.config import RunConfig
 
 __all__ = ["COLLAPSED_KL", "collapse_warning"]
 
-# In nats, of the joint posterior from the prior, the mean over the validation split. It bounds
-# what the latent says about an example: half a nat is less than one fair yes-or-no question
-# (0.69). Trained models that impute no better than the mean of each modality had 0.0 to 0.3.
+# A KL divergence of the joint posterior from the prior, in nats, averaged over the validation
+# split. It is an upper bound of the information of the latent about an example: half a nat is less
+# than one bit (0.69). Trained models that impute no better than the mean of each modality had 0.0
+# to 0.3.
 COLLAPSED_KL = 0.5
 
 
 def collapse_warning(config: RunConfig, metrics: Mapping[str, float]) -> str | None:
-    """Returns a warning if the latent of a run's model says next to nothing about an example.
+    """Returns a warning if the latent of a run's model has almost no information about an example.
 
     Args:
-        config: The run's configuration. A run that ends before the KL weight is 1 gets no
-            warning.
-        metrics: Those of the best checkpoint, the one that is exported; `val_kl` is compared
-            with `COLLAPSED_KL`.
+        config: The run's configuration. There is no warning for a run that ends before the
+            annealing of the KL weight does.
+        metrics: The metrics of the best checkpoint, which is exported; `val_kl` is compared with
+            `COLLAPSED_KL`.
+
+    Returns:
+        The warning, or None.
     """
     kl = metrics.get("val_kl")
     if kl is None or kl >= COLLAPSED_KL or config.epochs < config.annealing_epochs:

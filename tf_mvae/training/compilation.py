@@ -1,4 +1,4 @@
-"""Whether XLA is to compile a run's step: measured, where the user leaves it open."""
+"""Decides whether XLA compiles a run's step; `--jit_compile=auto` measures it."""
 
 import math
 import time
@@ -21,16 +21,16 @@ SETTINGS = (
     Setting(
         "jit_compile",
         True,
-        "Whether XLA compiles the step; auto measures which way is quicker "
-        "before a new run begins.",
+        "Whether XLA compiles the step; auto measures both at the start of a new run, and "
+        "takes the faster.",
         choices=(True, False, "auto"),
     ),
     Setting(
         "steps_per_execution",
         1,
-        "Steps that are one program, if as many divide an epoch, else the next fewer that do. "
-        "If XLA compiles a short step, 10 save the time that starting a program takes. Replicas "
-        "ignore it.",
+        "Number of steps per compiled program; if it does not divide an epoch, the next "
+        "smaller number that does. 10 saves time if steps are short and XLA compiles "
+        "them. Replicas ignore it.",
         checks.positive_integer,
         is_free=True,
     ),
@@ -46,19 +46,19 @@ def with_jit_chosen(
     batch: Callable[[], Any],
     replicas: bool = False,
 ) -> RunConfig:
-    """Returns the configuration with `jit_compile` chosen, where it is "auto".
+    """Returns the configuration with `jit_compile` True or False if it is "auto".
 
-    A run that is there goes on as it began. For a new one a step of a model that is then thrown
-    away is measured both ways, and the quicker way is taken: XLA makes most steps quicker, but a
-    convolution on a CPU may take several times as long. What XLA cannot compile is left to
-    TensorFlow. Several replicas do not measure (they would have to agree): XLA it is, unless
-    `needs_no_xla`.
+    An existing run keeps its choice. For a new run the time of a step is measured with and without
+    XLA, on a model that is then discarded, and the faster way is chosen: XLA makes most steps
+    faster, but a convolution on a CPU may take several times as long. If XLA cannot compile the
+    step, it is not used. Several replicas do not measure, because they would have to agree; they
+    use XLA unless `needs_no_xla`.
 
     Args:
         config: The run's configuration.
-        directory: Of the run, new or not.
+        directory: The run's directory, which may be new.
         make_model: Builds a compiled model.
-        batch: Gives a training batch.
+        batch: Returns a training batch.
         replicas: Whether several replicas train.
 
     Raises:
@@ -84,27 +84,36 @@ def with_jit_chosen(
 
 
 def steps_per_program(config: RunConfig, steps: int, compiled: bool) -> int:
-    """Returns the configuration's `steps_per_execution`, or the next fewer that divide `steps`.
+    """Returns the largest number up to `steps_per_execution` that divides `steps`; 1 without XLA.
 
-    Keras would go on past the end of an epoch otherwise. Steps that XLA does not compile would
-    gain nothing, and are one by one.
+    With another number Keras would train past the end of an epoch. Steps that XLA does not compile
+    would not become faster.
+
+    Args:
+        config: The run's configuration.
+        steps: The number of steps of an epoch.
+        compiled: Whether XLA compiles the step.
     """
     most = config.steps_per_execution if compiled else 1
     return max(n for n in range(1, min(steps, most) + 1) if steps % n == 0)
 
 
 def needs_no_xla(model: BaseVAE) -> bool:
-    """Says whether a step on several replicas adds up within, which XLA cannot compile."""
+    """Returns whether the model sums over replicas within a step, which XLA cannot compile.
+
+    Args:
+        model: The model. Batch normalisation sums over replicas.
+    """
     return any(isinstance(layer, MaskedBatchNormalization) for layer in model._flatten_layers())
 
 
 def _seconds_of_step(
     model: BaseVAE, batch: Any, compiled: bool, other: float | None = None
 ) -> float:
-    """Returns the least time of a step, infinite where XLA cannot compile it.
+    """Returns the smallest time of a step in seconds; infinity if XLA cannot compile it.
 
-    One step is enough where it takes twice as long as the `other` way: six images' take XLA two
-    minutes on a CPU.
+    If a step takes twice as long as the `other` way, only one is measured (a step on six images may
+    take XLA two minutes on a CPU).
     """
     step = tf.function(model.train_step, jit_compile=compiled, autograph=False)
     times = []

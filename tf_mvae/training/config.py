@@ -1,4 +1,4 @@
-"""What a run computes: its settings by name, and the flagfile that keeps them."""
+"""The configuration of a run: its settings by name, and the flagfile that records them."""
 
 import pathlib
 from collections.abc import Iterator
@@ -15,9 +15,9 @@ __all__ = ["RunConfig"]
 class RunConfig:
     """A run's experiment, its model, and the values of the settings that it has.
 
-    It has the settings that every run has, the model's own and the experiment's own, as they
-    declare them (`tf_mvae.settings`), each as an attribute. Others are refused. It does not
-    change; `replace` returns another.
+    Its attributes are the settings of every run, of its model and of its experiment
+    (`tf_mvae.settings`). Other settings raise an error. It is immutable; `replace` returns a
+    changed copy.
 
     Example:
 
@@ -29,8 +29,8 @@ class RunConfig:
     Attributes:
         experiment: Name of the experiment: data and modalities.
         model: Name of the model.
-        assets_dir: Where the run keeps what was made of its training data, such as
-            vocabularies. No flag, and no part of the flagfile: the run directory's own.
+        assets_dir: Directory of files that were made from the training data, such as vocabularies.
+            It belongs to the run directory: it is not a flag, nor in the flagfile.
     """
 
     def __init__(
@@ -70,7 +70,7 @@ class RunConfig:
         return values[name]
 
     def __setattr__(self, name: str, value: Any) -> None:
-        raise AttributeError(f"a RunConfig does not change; replace({name}=...) returns another")
+        raise AttributeError(f"a RunConfig is immutable; replace({name}=...) returns a copy")
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, RunConfig):
@@ -85,7 +85,12 @@ class RunConfig:
         return f"RunConfig({', '.join([repr(self.experiment), repr(self.model), *words])})"
 
     def get(self, name: str, default: Any = None) -> Any:
-        """Returns a setting's value, the default if the run has no such setting."""
+        """Returns the value of a setting, or `default` if the run does not have the setting.
+
+        Args:
+            name: The setting's name.
+            default: The value for a setting of other models or experiments.
+        """
         return self._values.get(name, default)
 
     def items(self) -> Iterator[tuple[Setting, Any]]:
@@ -93,7 +98,10 @@ class RunConfig:
         return ((setting, self._values[name]) for name, setting in self._settings.items())
 
     def replace(self, **changes: Any) -> "RunConfig":
-        """Returns a configuration with other values.
+        """Returns a copy with changed values.
+
+        Args:
+            **changes: New values by name, as for the constructor.
 
         Raises:
             UserError: See the constructor.
@@ -102,10 +110,10 @@ class RunConfig:
         return RunConfig(**{**same, **self._values, **changes})
 
     def check_inputs(self) -> None:
-        """Refuses a configuration without what training needs; see `Setting`.
+        """Checks that required settings have values, and that files exist; see `Setting`.
 
         Raises:
-            UserError: A required setting has no value, or a file that it names is not there.
+            UserError: A required setting has no value, or a file that it names is missing.
         """
         for setting, value in self.items():
             if setting.is_required and not value:
@@ -115,14 +123,21 @@ class RunConfig:
                 raise UserError(f"--{setting.name}={value} does not exist")
 
     def write(self, path: pathlib.Path) -> None:
-        """Writes a flagfile that gives this configuration again, whole or not at all."""
+        """Writes a flagfile with this configuration, atomically.
+
+        Args:
+            path: The file to write.
+        """
         lines = [f"--experiment={self.experiment}", f"--model={self.model}"]
         lines += [f"--{s.name}={s.text(v)}" for s, v in self.items() if v not in (None, {}, ())]
         files.write_text(path, "\n".join(lines) + "\n")
 
     @classmethod
     def read(cls, path: pathlib.Path) -> "RunConfig":
-        """Reads what `write` wrote, or an earlier version: that kept other models' settings, too.
+        """Reads a flagfile of `write`; settings of other models are ignored.
+
+        Args:
+            path: The file, which an earlier version may have written.
 
         Raises:
             UserError: The file is missing or damaged.
@@ -138,12 +153,18 @@ class RunConfig:
         except OSError as error:
             raise UserError(f"{path} cannot be read: {error.strerror}") from error
         except (KeyError, TypeError, ValueError) as error:
-            raise UserError(f"{path} is no run's flagfile: {error}") from error
+            raise UserError(f"{path} is not the flagfile of a run: {error}") from error
 
     def differences(self, other: "RunConfig") -> list[str]:
-        """Names the flags in which another configuration computes something else.
+        """Returns the flags of another configuration that differ and affect the result.
 
-        A run may go on for another number of epochs, unless `may_change_epochs` is False.
+        The number of epochs may differ, unless `may_change_epochs` is False.
+
+        Args:
+            other: The configuration to compare with.
+
+        Returns:
+            Texts such as `--latent_dim=32 (was 64)`.
         """
         own, others = _compared(self), _compared(other)
         found = []
@@ -159,12 +180,12 @@ class RunConfig:
 
     @property
     def may_change_epochs(self) -> bool:
-        """Whether no schedule depends on the number of epochs."""
+        """Whether a run can be continued with another `epochs`: no schedule depends on it."""
         return self.learning_rate_schedule != "cosine"
 
 
 def _settings_of(experiment: str, model: str) -> dict[str, Setting]:
-    """Returns the settings of a run; those of its own parts go before others of their name."""
+    """Returns the settings of a run by name; a model's or experiment's own ones take precedence."""
     parts = MODELS.declaration(model).settings, EXPERIMENTS.declaration(experiment).settings
     return {s.name: s for part in (shared_settings(), *parts) for s in part if s.is_recorded}
 
@@ -176,21 +197,21 @@ def _all_settings() -> dict[str, Setting]:
 
 
 def _refuse_foreign(name: str, value: Any, experiment: str, model: str) -> None:
-    """Refuses a setting that the run would ignore, unless its value is the default."""
+    """Raises an error for a setting of other models or experiments, unless it has the default."""
     for registry, chosen in ((MODELS, model), (EXPERIMENTS, experiment)):
         declared = [s for one in registry.own() for s in one.settings if s.name == name]
         if value in [setting.default for setting in declared]:
             return
         if declared:
             raise UserError(
-                f"--{name} is for {registry.users_of(name)}; --{registry.kind}={chosen} has no use "
-                "for it"
+                f"--{name} is for {registry.users_of(name)}; --{registry.kind}={chosen} does not "
+                "have it"
             )
-    raise UserError(f"there is no setting {name!r}")
+    raise UserError(f"there is no setting {name!r}; `python -m tf_mvae.train --help` lists them")
 
 
 def _compared(config: RunConfig) -> dict[str, Any]:
-    """Returns the settings without weights that change nothing."""
+    """Returns the settings by name, without term weights of 1, which are the default."""
     settings = {s.name: v for s, v in config.items()}
     settings |= {"experiment": config.experiment, "model": config.model}
     if "term_weight" in settings:

@@ -1,4 +1,4 @@
-"""Noticing that a run diverges before a checkpoint holds NaN or infinity."""
+"""Detects that a run diverges, before NaN or infinity is written to a checkpoint."""
 
 import math
 from collections.abc import Callable, Mapping, Sequence
@@ -10,39 +10,39 @@ from tf_mvae.errors import UserError
 
 __all__ = ["EXIT_STATUS", "Diverged", "FiniteCheck", "non_finite"]
 
-# Of `tf_mvae.train` when a run diverges; 2 is a user's mistake.
+# The exit status of `tf_mvae.train` when a run diverges; 2 is a user's mistake.
 EXIT_STATUS = 3
 
-# Loss scaling halves its factor (2**15 at the start) at each step that it skips. Below this,
-# it skipped so many steps that no factor will help.
+# Loss scaling (mixed_float16) starts with a factor of 2**15, and halves it at each step that it
+# skips. Below this factor gradients are not finite for another reason.
 _LEAST_LOSS_SCALE = 2.0**-20
 
 
 class Diverged(UserError):
     """The loss, a weight or the optimizer's state is NaN or infinite.
 
-    No checkpoint holds such a state: the newest one is from before.
+    Such a state is never written to a checkpoint; the newest checkpoint is from before.
 
     Attributes:
-        step: The optimizer step at which it was noticed.
+        step: The optimizer step at which it was detected.
     """
 
     def __init__(self, message: str, step: int):
-        """Keeps the message and the step."""
+        """Makes the error with a message and the step."""
         super().__init__(message)
         self.step = step
 
 
 def non_finite(model: keras.Model, weights_only: bool = False) -> str | None:
-    """Names a part of a model's state that is not finite.
+    """Returns the name of a part of a model's state that is not finite.
 
     Args:
         model: A compiled model.
-        weights_only: Whether to leave out the optimizer's state and the mean loss.
+        weights_only: Whether to check only weights, not the optimizer's state and the mean loss.
 
     Returns:
-        What it is, for a message; None if everything is finite. Where a loss scale skips steps
-        (mixed_float16), the mean training loss may be infinite and does not count.
+        The name for a message, such as `weight encoder/kernel`; None if everything is finite. With
+        loss scaling (mixed_float16) the mean training loss may be infinite, and is not checked.
     """
     named = [(f"weight {v.path}", v.value) for v in model.variables]
     if not weights_only and model.optimizer is not None:
@@ -57,15 +57,15 @@ def non_finite(model: keras.Model, weights_only: bool = False) -> str | None:
 
 
 class FiniteCheck:
-    """Raises `Diverged` when the state of a run is not finite."""
+    """Raises `Diverged` if the state of a run is not finite."""
 
     def __init__(self, step: int, last_checkpoint: Callable[[], str | None] | None = None):
-        """Begins with a state that is finite.
+        """Makes a check, for a state that is finite now.
 
         Args:
-            step: The optimizer step of that state.
-            last_checkpoint: Returns the name of the newest checkpoint, None if there is none;
-                omitted where another process writes checkpoints.
+            step: The current optimizer step.
+            last_checkpoint: Returns the name of the newest checkpoint, or None; omit it if another
+                process writes checkpoints.
         """
         self._finite_at = step
         self._last_checkpoint = last_checkpoint
@@ -73,15 +73,15 @@ class FiniteCheck:
     def __call__(
         self, model: keras.Model, step: int, metrics: Mapping[str, float] | None = None
     ) -> None:
-        """Checks the state.
+        """Checks weights, optimizer and losses.
 
         Args:
-            model: Its weights, optimizer and mean loss are checked.
-            step: The optimizer steps taken.
-            metrics: Those of an epoch that ends here: `loss` and `val_loss` are checked.
+            model: A compiled model.
+            step: The optimizer step.
+            metrics: The metrics of the epoch that ends here; `loss` and `val_loss` are checked.
 
         Raises:
-            Diverged: Something is NaN or infinite.
+            Diverged: A value is NaN or infinite.
         """
         problem = _problem(model, metrics or {})
         if problem is not None:
@@ -89,6 +89,7 @@ class FiniteCheck:
         self._finite_at = step
 
     def _message(self, problem: str, step: int) -> str:
+        """Returns the message of the error: what is not finite, and what to try."""
         message = (
             f"training diverged: {problem} at step {step} (all was finite at step "
             f"{self._finite_at}). Try a lower --learning_rate or --clip_norm=1, and check the "
@@ -102,6 +103,7 @@ class FiniteCheck:
 
 
 def _problem(model: keras.Model, metrics: Mapping[str, float]) -> str | None:
+    """Returns a message about what is not finite, or None."""
     names = {"val_loss": "validation loss"} | ({} if _scales_loss(model) else {"loss": "loss"})
     for name, words in names.items():
         if not math.isfinite(metrics.get(name, 0.0)):
@@ -113,11 +115,11 @@ def _problem(model: keras.Model, metrics: Mapping[str, float]) -> str | None:
 
 
 def _scales_loss(model: keras.Model) -> bool:
-    """Says whether steps with gradients that are not finite are skipped."""
+    """Returns whether the optimizer skips steps whose gradients are not finite."""
     return isinstance(model.optimizer, keras.optimizers.LossScaleOptimizer)
 
 
 def _all_finite(values: Sequence[tf.Variable]) -> bool:
-    # One transfer from the device for all of them.
+    """Returns whether all variables are finite, with a single transfer from the device."""
     finite = [tf.reduce_all(tf.math.is_finite(value)) for value in values]
     return bool(tf.reduce_all(tf.stack([tf.constant(True), *finite])))

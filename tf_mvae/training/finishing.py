@@ -1,4 +1,4 @@
-"""What a run leaves for people and programs: pictures, sentences, models, a summary."""
+"""The results of a finished run: pictures, sentences, exported models, a summary."""
 
 import dataclasses
 import json
@@ -30,7 +30,16 @@ __all__ = ["draw", "finish", "tell", "write_results"]
 
 
 def draw(model: BaseVAE, batch: Any, config: RunConfig) -> dict[str, tf.Tensor]:
-    """Draws the run's pictures for TensorBoard."""
+    """Draws the run's pictures for TensorBoard.
+
+    Args:
+        model: The model; the moving averages of its weights are used if there are any.
+        batch: A batch of test examples.
+        config: The run's configuration.
+
+    Returns:
+        Images by name, uint8 `[height, width, 3]`.
+    """
     with tempfile.TemporaryDirectory() as folder, averaged(model):
         paths = _write_pictures(model, batch, pathlib.Path(folder), config)
         return {p.stem: tf.io.decode_png(p.read_bytes(), channels=3) for p in paths}
@@ -39,14 +48,21 @@ def draw(model: BaseVAE, batch: Any, config: RunConfig) -> dict[str, tf.Tensor]:
 def _write_pictures(
     model: BaseVAE, batch: Any, folder: pathlib.Path, config: RunConfig
 ) -> list[pathlib.Path]:
+    """Writes the pictures of a model without covariates; returns their paths."""
     if model.covariates:
-        logging.info("no pictures: a model with covariates has one for each of their values")
+        logging.info("no pictures are drawn, since they depend on the values of the covariates")
         return []
     return write_pictures(model, batch, folder, config.seed, registry.get(config.experiment).tasks)
 
 
 def tell(model: BaseVAE, batch: Any, seed: int) -> str:
-    """Has the model say what it makes of some test examples."""
+    """Returns sentences that the model generates from test examples; empty if it has no text.
+
+    Args:
+        model: The model; the moving averages of its weights are used if there are any.
+        batch: A batch of test examples.
+        seed: The seed of the samples.
+    """
     if model.covariates:
         return ""
     with averaged(model):
@@ -63,10 +79,23 @@ def finish(
     checkpoint_steps: int = 1000,
     cache_bytes: int = CACHE_BYTES,
 ) -> dict[str, Any]:
-    """Writes what a finished run leaves, all from the best checkpoint, and its summary.
+    """Writes the results of a finished run, from its best checkpoint, and its summary.
 
-    A posterior that has collapsed is a warning on standard error, in TensorBoard and under
+    If the posterior has collapsed, there is a warning on standard error, in TensorBoard and under
     `warnings` in the summary.
+
+    Args:
+        config: The run's configuration.
+        directory: The run's directory.
+        model: The run's model.
+        checkpoints: The run's checkpoints.
+        test_batch: A batch of test examples.
+        steps: The number of optimizer steps of the run.
+        checkpoint_steps: Steps between checkpoints when a sampler is fitted.
+        cache_bytes: The largest size of a split, in bytes, that is kept in memory.
+
+    Returns:
+        The contents of `finished.json`.
     """
     best = checkpoints.restore("best", model_only=True)
     if config.sampler_epochs:
@@ -99,13 +128,13 @@ def finish(
 def write_results(
     config: RunConfig, directory: RunDirectory, model: BaseVAE, best: Position, test_batch: Any
 ) -> None:
-    """Writes pictures and models of a run.
+    """Writes the pictures, the `.keras` file and the SavedModel of a run.
 
     Args:
         config: The run's configuration.
-        directory: Its directory.
-        model: Its model, with the weights of its best checkpoint and its sampler, if any.
-        best: That checkpoint's position.
+        directory: The run's directory.
+        model: The run's model with the weights of its best checkpoint, and its sampler, if any.
+        best: The position of the best checkpoint.
         test_batch: A batch of test examples.
     """
     _write_pictures(model, test_batch, directory.pictures, config)
@@ -119,7 +148,7 @@ def write_results(
 
 
 def _replace_saved_model(model: BaseVAE, directory: RunDirectory, card: ModelCard) -> None:
-    """Exports the model; one that is there, of fewer epochs, stays until the new one is whole."""
+    """Exports the model; an older export (of fewer epochs) stays until the new one is complete."""
     new, old = directory.path / ".saved_model.new", directory.path / ".saved_model.old"
     for leftover in (new, old):
         shutil.rmtree(leftover, ignore_errors=True)
@@ -131,6 +160,7 @@ def _replace_saved_model(model: BaseVAE, directory: RunDirectory, card: ModelCar
 
 
 def _print_summary(directory: RunDirectory, best: Position, model: BaseVAE) -> None:
+    """Prints the best epoch, the files of the run directory and commands to run next."""
     metrics = best.metrics
     print(
         f"\nfinished. Best epoch {best.epoch}: validation ELBO {metrics['val_elbo']:.2f} nats "
@@ -139,7 +169,7 @@ def _print_summary(directory: RunDirectory, best: Position, model: BaseVAE) -> N
     for path, meaning in [
         (directory.flags, "the run's flags; --flagfile with it repeats the run"),
         (directory.pictures, "samples, reconstructions, each modality from each other one, curves"),
-        (directory.metrics, "metrics, a line an epoch"),
+        (directory.metrics, "metrics, one line per epoch"),
         (directory.tensorboard, "tensorboard --logdir of this"),
         (directory.checkpoints, "the newest checkpoints and the best"),
         (directory.sampler, "the sampler that latents are drawn from, with its checkpoints"),
@@ -152,13 +182,13 @@ def _print_summary(directory: RunDirectory, best: Position, model: BaseVAE) -> N
     run_dir = f"--run_dir={directory.path}"
     flags = [run_dir, *(f"--condition={m.name}={_one_class(m)}" for m in classes[:1])]
     commands = [["evaluate", run_dir]]
-    if not model.covariates:  # whose values nobody knows here
+    if not model.covariates:  # `generate` would need their values
         commands.insert(0, ["generate", *flags])
     lines = [shlex.join(["python", "-m", f"tf_mvae.{name}", *rest]) for name, *rest in commands]
     print("next: " + "\n      ".join(lines))
 
 
 def _one_class(modality: Modality) -> str:
-    """Returns a class's name, for an example: of ten digits 7."""
+    """Returns the name of some class, for an example command; 7 for ten digits."""
     names = modality.likelihood.class_names
     return names[min(7, len(names) - 1)]

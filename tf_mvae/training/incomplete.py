@@ -1,4 +1,4 @@
-"""What is missing in a run's training data, by its configuration."""
+"""Hides modalities of a run's training data, as its configuration says."""
 
 import dataclasses
 from collections.abc import Sequence
@@ -11,14 +11,9 @@ from tf_mvae.data.pipeline import Split
 from tf_mvae.errors import UserError
 from tf_mvae.experiments import registry
 from tf_mvae.settings import Setting
-from tf_mvae.training.build import (
-    load_split,
-    make_covariates,
-    modality_names,
-    model_class,
-    outside_labels,
-)
+from tf_mvae.training.build import load_split, outside_labels
 from tf_mvae.training.config import RunConfig
+from tf_mvae.training.parts import make_covariates, modality_names, model_class
 
 __all__ = ["SETTINGS", "batch_composition", "incomplete_split", "mask_of_batch"]
 
@@ -26,15 +21,15 @@ SETTINGS = (
     Setting(
         "paired_fraction",
         None,
-        "Fraction of the training examples that stay whole; of the others each keeps one "
-        "modality, the same one throughout. All stay whole if omitted.",
+        "Fraction of the training examples that stay complete; each of the others keeps "
+        "one modality, the same one in every epoch. If omitted, all stay complete.",
         checks.fraction,
         kind=float,
     ),
     Setting(
         "paired_examples",
         None,
-        "The same as a number.",
+        "The same as --paired_fraction, as a number of examples.",
         checks.non_negative_integer,
         kind=int,
         excludes="paired_fraction",
@@ -42,15 +37,15 @@ SETTINGS = (
     Setting(
         "paired_share",
         None,
-        "Fraction of each batch that is complete examples, which then come round more often than "
-        "others; their fraction of the data if omitted.",
+        "Fraction of complete examples in each batch; they are then repeated more often "
+        "than others. If omitted, their fraction of the data.",
         checks.fraction,
         kind=float,
     ),
     Setting(
         "missing_rate",
         {},
-        "Fraction of the training examples that are missing a modality, at random: label=0.9.",
+        "Fractions of the training examples in which a modality is hidden at random: label=0.9.",
         checks.fraction,
     ),
     Setting(
@@ -63,28 +58,28 @@ SETTINGS = (
     Setting(
         "drop_incomplete",
         False,
-        "Whether training omits examples that are missing a modality, for models that need them "
-        "whole. An epoch has the same number of steps.",
+        "Whether training omits examples with a missing modality, for models that need "
+        "complete ones. The number of steps of an epoch does not change.",
     ),
 )
 
 
 def incomplete_split(config: RunConfig, name: str, refuse: bool = True) -> Split:
-    """Returns the examples of `train` or `validation` without what the run is not to see.
+    """Returns the examples of `train` or `validation` with masks that hide modalities.
 
-    Which examples stay whole depends on the seed and the split alone, so that runs of
-    different models see the same. What is missing in the data themselves is treated as what a flag
-    takes away.
+    Which examples stay complete depends only on the seed and the split, so runs of different models
+    have the same data. Modalities that are missing in the data set itself are treated like hidden
+    ones.
 
     Args:
         config: The run's configuration.
-        name: The split's name.
-        refuse: Whether to refuse what a run cannot be trained with. Otherwise a model that learns
-            from complete examples alone gets these.
+        name: `train` or `validation`.
+        refuse: Whether to raise errors for data that the run cannot be trained with. Otherwise a
+            model that needs complete examples gets only these.
 
     Raises:
-        UserError: The data are not there, nothing is left, or the model cannot learn from
-            incomplete examples and is not configured to exclude them.
+        UserError: The data are missing, no example is left, or the model cannot learn from
+            incomplete examples and `drop_incomplete` is not set.
     """
     if config.missing_by_class and not config.missing_rate:
         raise UserError("--missing_by_class is for --missing_rate: give the modalities' rates")
@@ -100,48 +95,58 @@ def incomplete_split(config: RunConfig, name: str, refuse: bool = True) -> Split
     complete = pairing.keep_paired(split)
     if refuse and name == "train" and config.paired_share and not complete.num_examples:
         raise UserError(
-            f"--paired_share={config.paired_share:g} is for complete examples, and no example of "
-            f"split {name!r} is whole; leave it out"
+            f"--paired_share={config.paired_share:g} needs complete examples, and no example of "
+            f"split {name!r} is complete; remove the flag"
         )
     if config.drop_incomplete:
         if refuse and not complete.num_examples:
             raise UserError(
-                f"--drop_incomplete leaves nothing of split {name!r}: no example is whole"
+                f"--drop_incomplete excludes all of split {name!r}, since no example is complete; "
+                "remove the flag"
             )
         return dataclasses.replace(complete, examples_per_epoch=whole)
     if not model_class(config).learns_from_incomplete and complete.num_examples < whole:
         if not refuse:
             return complete
-        fixes = "take --model=mvae"
+        fixes = "choose --model=mvae"
         if complete.num_examples:
             fixes = f"add --drop_incomplete to train on these, or {fixes}"
         raise UserError(
-            f"--model={config.model} learns from complete examples alone, and of the {whole} in "
-            f"split {name!r} {complete.num_examples} are: {fixes}"
+            f"--model={config.model} learns from complete examples only, and of the {whole} in "
+            f"split {name!r} {complete.num_examples} are complete: {fixes}"
         )
     return split
 
 
 def _takes_away(config: RunConfig) -> bool:
-    """Whether the settings take anything away from the training data."""
+    """Returns whether the settings hide any modality."""
     fraction, examples = config.paired_fraction, config.paired_examples
     return fraction is not None or examples is not None or bool(config.missing_rate)
 
 
 def _lacks(split: Split) -> bool:
-    """Says whether an example is incomplete, as far as that is known without reading them."""
+    """Returns whether some example is known to be incomplete, without reading the data."""
     return not all(np.all(there) for there in (split.presence or {}).values())
 
 
 def batch_composition(config: RunConfig, split: Split) -> list[strata.Stratum] | None:
-    """Returns what every training batch is made of, where the run says so."""
+    """Returns the strata of every training batch; None without `paired_share`.
+
+    Args:
+        config: The run's configuration.
+        split: The training examples.
+    """
     if config.paired_share is None or split.presence is None:
         return None
     return strata.cut(split.presence, config.batch_size, config.paired_share)
 
 
 def mask_of_batch(composition: Sequence[strata.Stratum]) -> dict[str, np.ndarray] | None:
-    """Returns the masks that every batch of a composition has, `[batch]` by modality, if known."""
+    """Returns the masks of every batch of a composition, `[batch]` by modality; None if unknown.
+
+    Args:
+        composition: The strata of a batch.
+    """
     if any(stratum.pattern is None for stratum in composition):
         return None
     names = composition[0].pattern
@@ -152,7 +157,7 @@ def mask_of_batch(composition: Sequence[strata.Stratum]) -> dict[str, np.ndarray
 
 
 def _masks(config: RunConfig, split: Split, name: str) -> dict[str, np.ndarray]:
-    """Returns what the flags leave of a split."""
+    """Returns masks by modality: 1 for values that the settings do not hide."""
     names = _modalities(config, split)
     seed = config.seed + (0 if name == "train" else 2**20)
     if config.missing_by_class:
@@ -165,10 +170,10 @@ def _masks(config: RunConfig, split: Split, name: str) -> dict[str, np.ndarray]:
 
 
 def _paired(config: RunConfig, split: Split, name: str, seed: int) -> dict[str, np.ndarray]:
-    """Returns masks that break up pairs; incomplete examples keep what they have."""
+    """Returns masks of `paired_fraction`; examples that are incomplete already do not change."""
     fraction, examples = config.paired_fraction, config.paired_examples
     if examples is not None and name != "train":
-        # As many for their number as the training split has, so that they hold no more information.
+        # The validation split has the same fraction of complete examples as the training split.
         train = _whole_rows(load_split(config, "train")).sum()
         fraction, examples = min(1.0, examples / max(train, 1)), None
     names, rows = _modalities(config, split), _whole_rows(split)
@@ -188,7 +193,7 @@ def _modalities(config: RunConfig, split: Split) -> list[str]:
 
 
 def _whole_rows(split: Split) -> np.ndarray:
-    """Returns which examples have all that any example has, `[examples]`."""
+    """Returns whether each example has all modalities that any example has, `[examples]`."""
     parts = (split.presence or {}).values()
     columns = [np.reshape(there, [split.num_examples, -1]) > 0 for there in parts]
     table = np.concatenate([np.ones([split.num_examples, 1], bool), *columns], axis=1)
@@ -196,7 +201,7 @@ def _whole_rows(split: Split) -> np.ndarray:
 
 
 def _classes(config: RunConfig, split: Split, name: str) -> np.ndarray | None:
-    """Returns the examples' classes, `[examples]`; None where they have none."""
+    """Returns the examples' classes, `[examples]`, or None if they have none."""
     if "label" in split.dataset.element_spec["x"]:
         return pairing.class_labels(split)
     if registry.get(config.experiment).labels is None:
@@ -207,7 +212,7 @@ def _classes(config: RunConfig, split: Split, name: str) -> np.ndarray | None:
 def _missing_by_class(
     config: RunConfig, split: Split, name: str, seed: int
 ) -> dict[str, np.ndarray]:
-    """Returns masks by modality whose rates depend on the examples' classes."""
+    """Returns masks by modality; the rate of missing values depends on an example's class."""
     labels = _classes(config, split, name)
     if labels is None:
         raise UserError(
@@ -232,13 +237,14 @@ def _missing_by_class(
 def _missing_at_random(
     config: RunConfig, names: Sequence[str], number: int, seed: int
 ) -> dict[str, np.ndarray]:
-    """Returns masks by modality; a group's rate is that of each member that has none of its own."""
+    """Returns masks by modality; a group's rate applies to its members without an own rate."""
     rates = config.missing_rate
     if not rates:
         return {}
     members = dict.fromkeys(names, ())
     experiment = registry.get(config.experiment)
-    if experiment.names is not None or experiment.prepare is None:  # else they are not known yet
+    # The names of members are unknown before the assets are made, unless they are declared.
+    if experiment.names is not None or experiment.prepare is None:
         groups = {name: own for name, own in modality_names(config).items() if own}
         members |= {name: own for name, own in groups.items() if name in members}
     known = {*members, *(name for own in members.values() for name in own)}
@@ -257,12 +263,12 @@ def _missing_at_random(
 
 
 def _refuse_without_use(config: RunConfig) -> None:
-    """Refuses what is for missing parts where the training split has them all."""
+    """Raises an error for settings that need incomplete examples, if all are complete."""
     useless = ["paired_share"] if config.paired_share else []
     if config.drop_incomplete and not _lacks(load_split(config, "validation")):
         useless.append("drop_incomplete")
     for name in useless:
         raise UserError(
-            f"--{name} is for data with missing parts, and these have all: give "
-            "--paired_fraction, --paired_examples or --missing_rate too"
+            f"--{name} is for data with missing modalities, and these are complete: also give "
+            "--paired_fraction, --paired_examples or --missing_rate"
         )

@@ -1,4 +1,4 @@
-"""Keras' `fit`, from wherever a run stands to its very end."""
+"""Runs Keras' `fit` from any position of a run to its end."""
 
 from collections.abc import Callable, Sequence
 
@@ -19,14 +19,14 @@ def fit_to_end(
     callbacks: Sequence[keras.callbacks.Callback],
     prepare: Callable[[int], None] = lambda steps: None,
 ) -> None:
-    """Trains to the very end.
+    """Trains from the position of a checkpoint writer to the end of the run.
 
     Args:
-        trained: A compiled model, or what has its `fit`.
-        feed: Its batches, and how many epochs there are.
-        writer: Writes checkpoints, and knows where the run stands.
-        callbacks: Others.
-        prepare: Is called with the number of steps of an epoch before `fit` is.
+        trained: A compiled model, or an object with its `fit` (`Replicas`).
+        feed: The run's batches.
+        writer: The writer of checkpoints, which has the current position.
+        callbacks: Further callbacks.
+        prepare: Called before each `fit` with its number of steps per epoch.
 
     Raises:
         UserError: A value in the data is out of range.
@@ -39,7 +39,7 @@ def fit_to_end(
     except tf.errors.InvalidArgumentError as error:
         raise out_of_range(error) from error
     finally:
-        writer.on_train_end()  # an error must not leave signals unheeded
+        writer.on_train_end()  # restores the signal handlers after an error too
 
 
 def _fit_from_here(
@@ -50,9 +50,13 @@ def _fit_from_here(
     callbacks: Sequence[keras.callbacks.Callback],
     prepare: Callable[[int], None],
 ) -> None:
-    """Runs `fit`: to the end of an epoch that was interrupted, or to the very end."""
+    """Runs `fit` to the end of an interrupted epoch, or to the end of the run."""
     here = writer.position
     steps = feed.steps_per_epoch - here.step_in_epoch
+    listeners = [writer.finite_epochs(), *callbacks, writer]
+    if steps == 0:
+        _end_epoch(trained, here.epoch, feed.config.epochs, validation, listeners)
+        return
     prepare(steps)
     trained.fit(
         feed.training(here),
@@ -60,8 +64,30 @@ def _fit_from_here(
         initial_epoch=here.epoch,
         epochs=here.epoch + 1 if here.step_in_epoch else feed.config.epochs,
         steps_per_epoch=steps,
-        # Metrics are written before the checkpoint: a kill between the two makes the
-        # resumed run drop the line and write it again.
-        callbacks=[writer.finite_epochs(), *callbacks, writer],
+        # The writer is last, so metrics are written before the checkpoint. If the process is killed
+        # between the two, the resumed run drops the line and writes it again.
+        callbacks=listeners,
         verbose=0,
     )
+
+
+def _end_epoch(
+    trained: keras.Model,
+    epoch: int,
+    epochs: int,
+    validation: tf.data.Dataset,
+    callbacks: Sequence[keras.callbacks.Callback],
+) -> None:
+    """Validates and ends an epoch that was interrupted after its last step.
+
+    Keras' `fit` cannot do this, because it needs at least one step.
+    """
+    known = {"epochs": epochs, "steps": 0, "verbose": 0}
+    listeners = keras.callbacks.CallbackList(list(callbacks), model=trained, **known)
+    listeners.on_train_begin()
+    listeners.on_epoch_begin(epoch)  # restores the metrics of the epoch's steps
+    logs = dict(trained.get_metrics_result())
+    found = trained.evaluate(validation, verbose=0, return_dict=True)
+    logs |= {f"val_{name}": value for name, value in found.items()}
+    listeners.on_epoch_end(epoch, logs)
+    listeners.on_train_end()

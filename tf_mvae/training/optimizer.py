@@ -1,4 +1,4 @@
-"""The optimizer of a run: Keras' Adam, with what its flags add."""
+"""The optimizer of a run: Adam with schedules, clipping, accumulation and averages."""
 
 import keras
 
@@ -14,7 +14,7 @@ SETTINGS = (
     Setting(
         "learning_rate_schedule",
         "constant",
-        "How the learning rate changes: cosine lets it fall to 0 over the run.",
+        "How the learning rate changes; cosine decreases it to 0 over the run.",
         choices=("constant", "cosine"),
     ),
     Setting(
@@ -32,14 +32,14 @@ SETTINGS = (
     Setting(
         "clip_norm",
         0.0,
-        "Bound of the norm of all gradients together; 0 is none.",
+        "Upper bound of the global norm of the gradients; 0: no clipping.",
         checks.non_negative,
     ),
     Setting(
         "ema",
         0.0,
-        "Decay, a batch, of the moving average of the weights that is evaluated and exported "
-        "(0.999, say); 0 is none.",
+        "Decay per batch (0.999, say) of a moving average of the weights, which is "
+        "evaluated and exported; 0: no average.",
         checks.below_one,
     ),
 )
@@ -48,11 +48,11 @@ SETTINGS = (
 def make_optimizer(config: RunConfig, steps_per_epoch: int) -> FusedAdam:
     """Returns the optimizer that a configuration describes.
 
-    Schedules count batches, also those whose gradients are only gathered.
+    Schedules count batches, including those whose gradients are only accumulated.
 
     Args:
         config: The run's configuration.
-        steps_per_epoch: Batches of an epoch.
+        steps_per_epoch: The number of batches of an epoch.
     """
     accumulate = config.gradient_accumulation_steps
     return FusedAdam(
@@ -67,6 +67,11 @@ def make_optimizer(config: RunConfig, steps_per_epoch: int) -> FusedAdam:
 def _learning_rate(
     config: RunConfig, steps: int
 ) -> float | keras.optimizers.schedules.LearningRateSchedule:
+    """Returns the learning rate, or its schedule over the batches of a run.
+
+    It rises linearly during the warm-up, then is constant or `rate (1 + cos(pi t)) / 2`, with t
+    from 0 to 1.
+    """
     rate, warmup = config.learning_rate, config.warmup_steps
     cosine = config.learning_rate_schedule == "cosine"
     if not warmup:

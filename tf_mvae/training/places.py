@@ -1,4 +1,4 @@
-"""Where data sets lie: one may be moved between two commands of a run."""
+"""Compares directories of data sets, which may be moved between two commands of a run."""
 
 import pathlib
 import re
@@ -7,9 +7,10 @@ __all__ = ["data_name", "may_be_one"]
 
 
 def data_name(directory: str) -> str:
-    """Returns what a data set is called wherever it lies: NAME/VERSION in TFDS's way, or NAME.
+    """Returns a data set's name, the end of its path: NAME/VERSION for TFDS, otherwise NAME.
 
-    Of a relative path of less than that it is empty.
+    Args:
+        directory: The path. A relative path may not contain the name; the result is then empty.
     """
     parts = pathlib.PurePath(directory).parts
     if not re.fullmatch(r"\d+\.\d+\.\d+", "".join(parts[-1:])):
@@ -18,7 +19,12 @@ def data_name(directory: str) -> str:
 
 
 def may_be_one(one: str | None, other: str | None) -> bool:
-    """Says whether two directories may hold one data set, of which one was moved."""
+    """Returns whether two directories may have the same data set, because it was moved.
+
+    Args:
+        one: A path, or None for the default.
+        other: Another path, or None for the default.
+    """
     if one is None or other is None:
         return one is other
     names = {data_name(one), data_name(other)} - {""}

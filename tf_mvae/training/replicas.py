@@ -1,9 +1,9 @@
-"""Training one model on many devices and machines at once.
+"""Trains a model on several devices and machines.
 
-Keras' `fit` does not run under `MultiWorkerMirroredStrategy` (keras issues 20329 and 20585),
-and under `MirroredStrategy` not with XLA, accumulated gradients or averaged weights. So this is
-`fit`'s loop once more, with its callbacks: each replica computes the gradients of its part of a
-batch, TensorFlow's strategy adds them up, and each replica's optimizer takes the same step.
+Keras' `fit` does not run under `MultiWorkerMirroredStrategy` (keras issues 20329 and 20585), and
+under `MirroredStrategy` not with XLA, gradient accumulation or averaged weights. So this module has
+its own training loop, with the same callbacks: each replica computes the gradients of its part of a
+batch, TensorFlow's strategy sums them, and each replica's optimizer takes the same step.
 """
 
 import contextlib
@@ -23,7 +23,7 @@ from tf_mvae.training.stopping import SIGNALS, StopRequest
 
 __all__ = ["LostWorker", "Replicas", "lost_workers_named"]
 
-# What an operation that others take part in ends with when one of them is gone or new.
+# The errors of collective operations when a process has ended or was restarted.
 _LOST = (
     tf.errors.UnavailableError,
     tf.errors.FailedPreconditionError,
@@ -34,12 +34,16 @@ _LOST = (
 
 
 class LostWorker(Exception):
-    """A process that trained together with this one is gone."""
+    """Another process of the run has ended."""
 
 
 @contextlib.contextmanager
 def lost_workers_named(several_processes: bool = True) -> Iterator[None]:
-    """Raises `LostWorker` for TensorFlow's errors where processes train together."""
+    """Converts TensorFlow's errors of collective operations to `LostWorker`.
+
+    Args:
+        several_processes: Whether several processes train together; otherwise errors are unchanged.
+    """
     try:
         yield
     except _LOST as error:
@@ -49,17 +53,19 @@ def lost_workers_named(several_processes: bool = True) -> Iterator[None]:
 
 
 class Replicas:
-    """Copies of a model, one for each replica of this process, that stay equal.
+    """Copies of a model, one for each replica of this process, which are trained together.
 
-    They are ordinary models with ordinary variables: what is added up over replicas are
-    gradients, batch normalisation's sums and metrics. A batch is cut into equal parts, in
-    the order of the replicas, and with the loss's mean over the whole batch a step is, up
-    to the order of summation, that of one replica with the whole batch.
+    The copies are ordinary models with ordinary variables. Gradients, the sums of batch
+    normalisation and metrics are summed over replicas. A batch is divided into equal parts, in the
+    order of the replicas, and losses are means over the complete batch. So a step is the same as
+    that of a single replica with the complete batch, except for rounding, and all copies stay
+    equal.
 
     Attributes:
-        models: The copies. Callbacks, checkpoints and exports take the first.
-        is_chief: Whether this process writes.
-        stop: What asks this process to stop; all stop after the same step.
+        models: The copies. Callbacks, checkpoints and exports use the first.
+        is_chief: Whether this process writes checkpoints and results.
+        number: The number of replicas of all processes.
+        stop: The request to stop this process; all processes stop after the same step.
     """
 
     def __init__(self, strategy: tf.distribute.Strategy, make_model: Callable[[], BaseVAE]):
@@ -86,19 +92,23 @@ class Replicas:
         self._jit = bool(self.models[0].jit_compile)
         if self._jit and needs_no_xla(self.models[0]):
             raise UserError(
-                "batch normalisation adds up over replicas within a step, which XLA cannot "
-                "compile; add --jit_compile=false"
+                "batch normalisation sums over replicas within a step, which XLA cannot compile; "
+                "add --jit_compile=false"
             )
-        # A function of its own for each copy: variables of one device are of no use on another.
+        # Each copy has its own traced functions, because they use the variables of its device.
         self._gradients = [self._compiled(m.loss_gradients) for m in self.models]
         self._apply = [self._compiled(_applier(m)) for m in self.models]
         self._sums = [self._compiled(m.evaluation_sums) for m in self.models]
-        self._train_step = tf.function(self._train_step_of_all)
-        self._test_step = tf.function(self._test_step_of_all)
-        self._share = tf.function(self._share_of_all)
+        self._train_step = tf.function(self._train_step_of_all, autograph=False)
+        self._test_step = tf.function(self._test_step_of_all, autograph=False)
+        self._share = tf.function(self._share_of_all, autograph=False)
 
     def share(self, values: Sequence[int]) -> list[int]:
-        """Returns integers of the chief's in every process; and the chief's weights, for good."""
+        """Returns the chief's integers in every process, and sets all copies to the chief's state.
+
+        Args:
+            values: Integers; their number must be the same in all processes.
+        """
         for dtype in (tf.float32, tf.int64, tf.int32):
             variables = [v for v in _state(self.models[0]) if v.dtype == dtype]
             shared = self._share(variables) if variables else []
@@ -123,13 +133,13 @@ class Replicas:
         """Trains as `BaseVAE.fit`.
 
         Args:
-            x: This process's `part` of every batch.
-            validation_data: Whole batches.
-            initial_epoch: As Keras' `fit`, and so the others.
-            epochs: The epoch to stop before.
-            steps_per_epoch: Batches an epoch.
-            callbacks: Keras' callbacks.
-            verbose: As Keras' `fit`.
+            x: The rows of every training batch that belong to this process (`part`).
+            validation_data: Complete validation batches.
+            initial_epoch: The index of the first epoch.
+            epochs: The index of the epoch to stop before.
+            steps_per_epoch: The number of batches per epoch.
+            callbacks: Keras callbacks.
+            verbose: As for Keras' `fit`.
 
         Raises:
             UserError: The data do not fit the modalities.
@@ -149,7 +159,7 @@ class Replicas:
                 callback_list.on_train_batch_begin(step)
                 asked = tf.constant([float(self.stop.asked == number) for number in SIGNALS])
                 sums, cast = self._train_step(self._distributed(next(batches)), asked)
-                # Those of the step before: there is no waiting for this one.
+                # Uses the votes of the previous step, so that nothing waits for this one.
                 self.stop.agree(votes)
                 votes = cast
                 callback_list.on_train_batch_end(step, self._updated(sums))
@@ -162,33 +172,36 @@ class Replicas:
         callback_list.on_train_end()
 
     def _note_id(self, context: tf.distribute.experimental.ValueContext) -> tf.Tensor:
+        """Records the ids of the replicas of this process."""
         self._ids.append(context.replica_id_in_sync_group)
         return tf.zeros([])
 
     def _compiled(self, function: Callable) -> Callable:
+        """Returns a function that runs on equal parts of a batch, compiled if XLA is used."""
+
         def of_part(*arguments):
             with equal_parts():
                 return function(*arguments)
 
-        return tf.function(of_part, jit_compile=True) if self._jit else of_part
+        return tf.function(of_part, jit_compile=True, autograph=False) if self._jit else of_part
 
     @property
     def part(self) -> Part:
-        """The rows of every batch that this process takes."""
+        """The rows of every batch that this process uses."""
         return Part(self._ids[0], len(self._ids), self.number)
 
     def _distributed(self, part: Any) -> Any:
-        """Gives each replica of this process its rows of the process's part of a batch.
+        """Distributes this process's part of a batch to its replicas.
 
         Raises:
-            UserError: The rows have no equal parts.
+            UserError: The rows cannot be divided equally.
         """
         size = tf.nest.flatten(part)[0].shape[0]
         rows = size // len(self._ids)
         if rows * len(self._ids) != size:
             raise UserError(
-                f"a training batch of {size} examples cannot be cut into {len(self._ids)} equal "
-                "parts, one a replica; choose another batch size and drop the remainder"
+                f"a training batch of {size} examples cannot be divided equally among "
+                f"{len(self._ids)} replicas; choose another batch size and drop the remainder"
             )
 
         def own(context):
@@ -198,14 +211,25 @@ class Replicas:
         return self._strategy.experimental_distribute_values_from_function(own)
 
     def _index(self) -> int:
-        """Returns which copy the replica is that asks."""
+        """Returns the index of the copy of the replica that runs this code."""
         number = tf.distribute.get_replica_context().replica_id_in_sync_group
         return self._ids.index(int(tf.get_static_value(number)))
 
     def _train_step_of_all(self, batch: Any, asked: tf.Tensor) -> tuple[list[tf.Tensor], tf.Tensor]:
+        """Takes a step on all replicas.
+
+        Args:
+            batch: The distributed batch.
+            asked: Whether this process was sent each signal, `[signal]`.
+
+        Returns:
+            The sums of the metrics, and the number of processes that were sent each signal.
+        """
+
         def replica_step(part):
             context, index = tf.distribute.get_replica_context(), self._index()
             gradients, sums = self._gradients[index](part)
+            # A process votes once, by its first replica.
             first = tf.cast(context.replica_id_in_sync_group == self._ids[0], tf.float32)
             added = context.all_reduce(
                 tf.distribute.ReduceOp.SUM, [*gradients, *sums, asked * first]
@@ -221,6 +245,8 @@ class Replicas:
         return [local(each)[0] for each in sums], local(votes)[0]
 
     def _test_step_of_all(self, batch: Any) -> list[tf.Tensor]:
+        """Returns the sums of the metrics over all replicas' parts of a validation batch."""
+
         def replica_step(part):
             context = tf.distribute.get_replica_context()
             return context.all_reduce(tf.distribute.ReduceOp.SUM, self._sums[self._index()](part))
@@ -229,6 +255,8 @@ class Replicas:
         return [self._strategy.experimental_local_results(each)[0] for each in sums]
 
     def _share_of_all(self, values: list[Any]) -> list[tf.Tensor]:
+        """Returns the chief's values on all replicas: a sum with zeros of the others."""
+
         def replica_step():
             context = tf.distribute.get_replica_context()
             chief = tf.equal(context.replica_id_in_sync_group, 0)
@@ -239,7 +267,10 @@ class Replicas:
         return [self._strategy.experimental_local_results(value)[0] for value in found]
 
     def _evaluated(self, batches: tf.data.Dataset) -> Mapping[str, tf.Tensor]:
-        """Returns exact means over all examples; a rest that has no equal parts is everyone's."""
+        """Returns exact means over all examples.
+
+        Every process evaluates a batch by itself if it cannot be divided equally, such as the last.
+        """
         for batch in batches:
             rows = tf.nest.flatten(batch)[0].shape[0]
             if rows % self.number:
@@ -251,7 +282,7 @@ class Replicas:
         return logs
 
     def _updated(self, sums: Sequence[tf.Tensor] | None) -> dict[str, tf.Tensor]:
-        """Adds sums and counts to the metrics; returns the means."""
+        """Adds sums and counts to the metrics, and returns the means."""
         if sums is not None:
             for metric, (total, count) in zip(self.models[0].metrics, sums, strict=True):
                 metric.total.assign_add(total)

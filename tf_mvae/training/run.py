@@ -1,4 +1,4 @@
-"""A run: its model, its data, and how to load it again."""
+"""Loads a trained run: its model and its data."""
 
 import dataclasses
 import pathlib
@@ -17,16 +17,11 @@ from tf_mvae.modality import Modality
 from tf_mvae.models import BaseVAE
 from tf_mvae.models.precision import layers_compute_in
 from tf_mvae.training.assets import with_assets
-from tf_mvae.training.build import (
-    build_model,
-    load_split,
-    make_modalities,
-    options_of,
-    outside_labels,
-)
+from tf_mvae.training.build import build_model, load_split, outside_labels
 from tf_mvae.training.checkpoints import Checkpoints
 from tf_mvae.training.config import RunConfig
 from tf_mvae.training.incomplete import incomplete_split
+from tf_mvae.training.parts import make_modalities, options_of
 from tf_mvae.training.places import may_be_one
 from tf_mvae.training.run_directory import RunDirectory
 from tf_mvae.training.sampler import attach_run_sampler
@@ -36,15 +31,15 @@ __all__ = ["Run", "load_run"]
 
 @dataclasses.dataclass(frozen=True)
 class Run:
-    """A run, loaded.
+    """A trained run.
 
     Attributes:
         directory: The run directory's path.
-        config: Its configuration.
-        experiment: Its experiment.
-        model: Its model, with a checkpoint's weights.
-        checkpoint_step: The optimizer step of that checkpoint.
-        metrics: What was measured at that checkpoint; nothing within an epoch.
+        config: The run's configuration.
+        experiment: The run's experiment.
+        model: The run's model with the weights of a checkpoint.
+        checkpoint_step: The optimizer step of this checkpoint.
+        metrics: The metrics of this checkpoint by name; empty for one within an epoch.
     """
 
     directory: pathlib.Path
@@ -55,27 +50,42 @@ class Run:
     metrics: Mapping[str, float] = dataclasses.field(default_factory=dict)
 
     def split(self, name: str) -> Split:
-        """Returns the examples of `train`, `validation` or `test`."""
+        """Returns the examples of a split.
+
+        Args:
+            name: `train`, `validation` or `test`.
+
+        Raises:
+            UserError: The data are missing.
+        """
         return load_split(self.config, name)
 
     def seen_split(self, name: str) -> Split:
-        """Returns the examples of `train` or `validation` without what the run is not to see."""
+        """Returns the examples of a split without the modalities that are hidden from the run.
+
+        Args:
+            name: `train` or `validation`.
+        """
         return incomplete_split(self.config, name, refuse=False)
 
     def fresh_modalities(self) -> list[Modality]:
-        """Returns the run's modalities with networks that are not trained."""
+        """Returns the run's modalities with new, untrained networks."""
         with layers_compute_in(self.config.mixed_precision):
             return make_modalities(self.config)
 
     def tokenizers(self) -> Mapping[str, Any]:
-        """Returns what turns text into ids, by modality; nothing where there is no text."""
+        """Returns the tokenizers by modality; empty if no modality is text."""
         make = self.experiment.tokenizers
         if make is None:
             return {}
         return make(self.config.assets_dir, [m.name for m in self.model.modalities])
 
     def text(self, name: str) -> dict[str, list[str]]:
-        """Returns a split's sentences as they were written, by modality, `""` where missing."""
+        """Returns a split's original sentences by modality; `""` if missing.
+
+        Args:
+            name: `train`, `validation` or `test`.
+        """
         split = load_split(self.config.replace(assets_dir=None), name)
         columns: dict[str, list[str]] = {m.name: [] for m in self.model.modalities}
         for batch in split.dataset.batch(1000).as_numpy_iterator():
@@ -84,7 +94,13 @@ class Run:
         return columns
 
     def labels(self, name: str) -> np.ndarray:
-        """Returns the classes of a split's examples where these are no modality, `[examples]`.
+        """Returns the classes of a split's examples, if the class is not a modality.
+
+        Args:
+            name: `train`, `validation` or `test`.
+
+        Returns:
+            The classes, int32 `[examples]`.
 
         Raises:
             UserError: The experiment's data have no such classes.
@@ -93,6 +109,9 @@ class Run:
 
     def table(self, name: str) -> Table:
         """Returns the rows of a split of a table, with their schema.
+
+        Args:
+            name: `train`, `validation` or `test`.
 
         Raises:
             UserError: The run's data are not a table.
@@ -106,9 +125,9 @@ class Run:
 
         Args:
             split: `train`, `validation` or `test`.
-            batch_size: Examples a batch.
-            seed: Seed of what is random about an example, such as its binarisation: with
-                the same one, all runs see the same data.
+            batch_size: Examples per batch.
+            seed: Seed of random transformations of the examples, such as binarisation. With the
+                same seed, all runs see the same data.
         """
         batches = evaluation_batches(self.split(split), batch_size, seed)
         return check_dataset(batches, self.model.batch_inputs)
@@ -121,19 +140,19 @@ def load_run(
     dataset_dir: str | None = None,
     latents: str = "sampler",
 ) -> Run:
-    """Loads a run's model, also of a run that is still going on.
+    """Loads the model of a run, which may still be in progress.
 
     Args:
         run_dir: The run directory.
         checkpoint: `'best'` on the validation split, or `'last'`.
-        data_dir: Where the data are, if not where the run had them.
-        dataset_dir: Where the data set of the run's own `dataset_dir` is, likewise.
-        latents: What the model draws latents from: `'sampler'`, the run's if it has one for this
-            checkpoint, or `'posterior'`.
+        data_dir: Data directory, if it differs from the run's.
+        dataset_dir: Directory of the data set, if it differs from the run's `dataset_dir`.
+        latents: Distribution of the model's latents: `'sampler'`, the run's sampler if it has one
+            for this checkpoint, `'posterior'`, or `'refined'` (see `GenerativeModel.generate`).
 
     Raises:
-        UserError: There is no run, it has no whole checkpoint yet, or no `dataset_dir` that
-            could be elsewhere.
+        UserError: There is no run, it has no complete checkpoint yet, or a `dataset_dir` is given
+            and the run has none.
 
     Example:
     ```python
@@ -149,15 +168,17 @@ def load_run(
         own = config.get("dataset_dir")
         if not may_be_one(own, dataset_dir):
             raise UserError(
-                f"--dataset_dir={dataset_dir} is not what run {directory.path} read: "
-                f"{own or 'it took none, leave the flag out'}"
+                f"--dataset_dir={dataset_dir} is not the data set of run {directory.path}: "
+                f"{f'give {own}' if own else 'it has none, remove the flag'}"
             )
         config = config.replace(dataset_dir=dataset_dir)
     model = build_model(config, steps_per_epoch=1)
     position = Checkpoints(directory.checkpoints, model).restore(checkpoint, model_only=True)
     if position is None:
-        raise UserError(f"run {directory.path} has no checkpoint yet; train it further")
+        raise UserError(f"run {directory.path} has no checkpoint yet; continue its training")
     if latents == "sampler":
         attach_run_sampler(directory, model, position.step)
+    elif latents == "refined":
+        model.default_latents = latents
     experiment = registry.get(config.experiment)
     return Run(directory.path, config, experiment, model, position.step, position.metrics)

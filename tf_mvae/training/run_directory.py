@@ -1,4 +1,4 @@
-"""The directory of a run: what is in it, and who may write there."""
+"""The directory of a run: its files, and a lock that allows one process to write."""
 
 import fcntl
 import json
@@ -15,25 +15,30 @@ __all__ = ["RunDirectory"]
 
 
 class RunDirectory:
-    """A run's directory.
+    """The directory of a run.
 
     Attributes:
-        path: Where it is.
+        path: The path of the directory.
         flags: The flagfile that reproduces the run.
-        assets: Folder of what was made of the training data, where an experiment needs that.
-        checkpoints: Folder of checkpoints.
-        metrics: One JSON object a line, one line an epoch.
-        sampler: Folder of the sampler of the latent, where one is fitted.
-        pictures: Folder of PNG files.
-        sentences: Folder of what the model says, a file an epoch, where it has text.
-        tensorboard: Folder of TensorBoard's event files.
+        assets: The folder of files that were made from the training data, if the experiment has
+            any.
+        checkpoints: The folder of checkpoints.
+        metrics: The metrics file, one JSON object per line and epoch.
+        sampler: The folder of the latent sampler, if one is fitted.
+        pictures: The folder of PNG files.
+        sentences: The folder of generated sentences, one file per epoch, if the model has text.
+        tensorboard: The folder of TensorBoard's event files.
         saved_model: The SavedModel.
-        keras_model: The same weights as a `.keras` file.
-        finished: A summary, written last.
+        keras_model: The same model as a `.keras` file.
+        finished: The summary, written last.
     """
 
     def __init__(self, path: str | pathlib.Path):
-        """Names the parts of a run's directory; nothing is read or made."""
+        """Sets the paths; nothing is read or written.
+
+        Args:
+            path: The path of the directory.
+        """
         self.path = pathlib.Path(path).expanduser()
         self.flags = self.path / "flags.cfg"
         self.assets = self.path / "assets"
@@ -49,16 +54,16 @@ class RunDirectory:
         self._lock: TextIO | None = None
 
     def claim(self, config: RunConfig, resume: bool) -> None:
-        """Takes the directory for a run, new or to be resumed, until `close`.
+        """Locks the directory for a new run, or to continue its run, until `close`.
 
         Args:
-            config: What is to run. Only its number of epochs may differ from that of a run
-                that is there, unless a schedule depends on it; see `go_on`.
-            resume: Whether a run that is there may be taken up.
+            config: The configuration to run. For an existing run, only the number of epochs may
+                differ, unless a schedule depends on it; see `go_on`.
+            resume: Whether an existing run may be continued.
 
         Raises:
-            UserError: Another configuration's run or something else is there, another
-                process is at work in it, or it cannot be written.
+            UserError: The directory has a run of another configuration, or other files, another
+                process has locked it, or it cannot be written.
         """
         try:
             self.check_usable()
@@ -80,33 +85,33 @@ class RunDirectory:
             return
         if not resume:
             raise UserError(
-                f"{self.path} holds a run; --resume=true goes on with it, another --run_dir leaves "
-                "it alone"
+                f"{self.path} has a run already; continue it with --resume=true, or choose another "
+                "--run_dir"
             )
         differences = RunConfig.read(self.flags).differences(config)
         if differences:
             epochs = any(difference.startswith("--epochs=") for difference in differences)
             why = " (--learning_rate_schedule=cosine depends on --epochs)" if epochs else ""
             raise UserError(
-                f"{self.path} holds a run of another configuration: {', '.join(differences)}{why}; "
+                f"{self.path} has a run of another configuration: {', '.join(differences)}{why}; "
                 "choose another --run_dir"
             )
 
     def close(self) -> None:
-        """Lets other processes and runs take the directory."""
+        """Unlocks the directory."""
         if self._lock is not None:
             self._lock.close()
             self._lock = None
 
     def go_on(self, config: RunConfig, epochs_done: int) -> None:
-        """Changes the number of epochs of the run that is there, and makes it unfinished.
+        """Prepares an existing run to be continued: sets its number of epochs and its sampler.
 
         Args:
-            config: Of the new number of epochs.
-            epochs_done: Those that the run has begun.
+            config: The configuration with the new number of epochs.
+            epochs_done: The number of epochs that the run has begun.
 
         Raises:
-            UserError: They are more than the new number.
+            UserError: The new number of epochs is smaller than `epochs_done`.
         """
         was = RunConfig.read(self.flags)
         if config.epochs < epochs_done:
@@ -115,10 +120,11 @@ class RunDirectory:
                 f"{self.path} has had; give --epochs={max(epochs_done, was.epochs)} or more, or "
                 "another --run_dir"
             )
-        # In this order: a kill in between leaves a run that is finished again.
+        # The summary is removed first. A process that is killed in between then leaves an
+        # unfinished run, which can be continued.
         self.finished.unlink(missing_ok=True)
         if config.epochs != was.epochs:
-            print(f"the run had --epochs={was.epochs}; it goes on to --epochs={config.epochs}")
+            print(f"the run had --epochs={was.epochs} and continues to --epochs={config.epochs}")
         changes = {n: config.get(n) for n in ("epochs", "sampler_epochs", "sampler_kind")}
         if any(was.get(name) != value for name, value in changes.items()):
             was.replace(**changes).write(self.flags)
@@ -133,23 +139,23 @@ class RunDirectory:
                 return summary
         except (ValueError, KeyError, TypeError):
             pass
-        logging.warning("%s is damaged: it is written again", self.finished)
+        logging.warning("%s is damaged and will be written again", self.finished)
         return None
 
     def check_usable(self) -> None:
-        """Refuses a path that is neither new nor a run's directory.
+        """Checks that the path is new, empty, or a run's directory.
 
         Raises:
-            UserError: Something else is there.
+            UserError: It has other files, or a file in the place of a folder.
         """
         self.check_types()
         self._refuse_foreign_files()
 
     def check_types(self) -> None:
-        """Refuses a file in the place of one of the run's folders, and the reverse.
+        """Checks that no file is in the place of one of the run's folders, and the reverse.
 
         Raises:
-            UserError: There is one.
+            UserError: A path has the wrong type.
         """
         folders = (self.assets, self.checkpoints, self.sampler, self.pictures, self.sentences)
         folders = (*folders, self.tensorboard)
@@ -169,35 +175,42 @@ class RunDirectory:
             ]
             if foreign:
                 raise UserError(
-                    f"--run_dir={self.path} is not a run's and not empty (it has {foreign[0]!r}); "
-                    "choose another"
+                    f"--run_dir={self.path} is not empty and not a run's directory (it has "
+                    f"{foreign[0]!r}); choose another"
                 )
 
     def config(self) -> RunConfig:
         """Reads the run's configuration.
 
         Raises:
-            UserError: There is no run here.
+            UserError: The directory has no run.
         """
         if not self.flags.exists():
-            raise UserError(f"--run_dir={self.path} holds no run: it has no {self.flags.name}")
+            raise UserError(
+                f"--run_dir={self.path} is not a run's directory: it has no {self.flags.name}"
+            )
         self.check_types()
         return RunConfig.read(self.flags)
 
     def metric_rows(self) -> list[dict[str, Any]]:
-        """Reads `metrics.jsonl`, without lines that are damaged or were cut short."""
+        """Reads `metrics.jsonl`, without damaged or incomplete lines."""
         return [row for row in map(_row, self._metric_lines()) if row is not None]
 
     def keep_metrics(self, epochs: int) -> None:
-        """Drops the lines that a resumed run will write again, those after `epochs`.
+        """Removes the lines of `metrics.jsonl` after `epochs`, which a resumed run writes again.
 
-        If a line is damaged (a last one that was cut short is not), the file as it was is
-        kept, too.
+        If a line is damaged, the file is first copied to `metrics.damaged.jsonl`. (An incomplete
+        last line does not count as damaged.)
+
+        Args:
+            epochs: The number of epochs to keep.
         """
         lines = self._metric_lines()
         if any(_row(line) is None for line in lines[:-1]):
             damaged = self.metrics.with_name("metrics.damaged.jsonl")
-            logging.warning("%s has damaged lines; as it was it is %s", self.metrics, damaged.name)
+            logging.warning(
+                "%s has damaged lines, which are removed; a copy is %s", self.metrics, damaged.name
+            )
             files.write_bytes(damaged, self.metrics.read_bytes())
         rows = [row for row in self.metric_rows() if row["epoch"] <= epochs]
         files.write_text(self.metrics, "".join(json.dumps(row) + "\n" for row in rows))
@@ -208,12 +221,21 @@ class RunDirectory:
         return [line for line in self.metrics.read_bytes().split(b"\n") if line.strip()]
 
     def add_sentences(self, epoch: int, text: str) -> None:
-        """Writes what the model says after an epoch."""
+        """Writes the generated sentences of an epoch to a file.
+
+        Args:
+            epoch: The number of the epoch, from 1 on.
+            text: The sentences.
+        """
         self.sentences.mkdir(exist_ok=True)
         files.write_text(self.sentences / f"epoch_{epoch:04d}.txt", text)
 
     def add_metrics(self, row: dict[str, Any]) -> None:
-        """Appends one line to `metrics.jsonl`."""
+        """Appends one line to `metrics.jsonl`.
+
+        Args:
+            row: `epoch`, `step` and metrics by name.
+        """
         with self.metrics.open("a", encoding="utf-8") as file:
             file.write(json.dumps(row) + "\n")
 
@@ -223,5 +245,5 @@ def _row(line: bytes) -> dict[str, Any] | None:
     try:
         row = json.loads(line)
         return row if isinstance(row["epoch"], int) else None
-    except (ValueError, KeyError, TypeError):  # bytes that are not UTF-8, too
+    except (ValueError, KeyError, TypeError):  # ValueError includes bytes that are not UTF-8
         return None

@@ -1,4 +1,4 @@
-"""Fitting a sampler to a run that has been trained."""
+"""Fits a latent sampler to a trained run."""
 
 import contextlib
 import pathlib
@@ -22,29 +22,29 @@ def fit_sampler_of_run(
     dataset_dir: str | None = None,
     checkpoint_steps: int = 1000,
 ) -> pathlib.Path:
-    """Fits a sampler to a run's best checkpoint, or goes on with that.
+    """Fits a latent sampler to a run's best checkpoint, or continues an interrupted fit.
 
     If the run is finished, its pictures, `model.keras` and SavedModel are written again, with
     the sampler.
 
     Args:
         run_dir: The run directory.
-        settings: How to fit.
-        data_dir: Where the data are, if not where the run had them.
-        dataset_dir: Where the data set of the run's own `dataset_dir` is, likewise.
+        settings: The settings of the fit.
+        data_dir: Data directory, if it differs from the run's.
+        dataset_dir: Directory of the data set, if it differs from the run's `dataset_dir`.
         checkpoint_steps: Steps between checkpoints within an epoch.
 
     Returns:
         The sampler's folder.
 
     Raises:
-        UserError: There is no run, no checkpoint or no data, another process is at work in the
-            directory, or the model has no use for a sampler.
+        UserError: There is no run, no checkpoint or no data, another process has locked the
+            directory, or the model does not support a sampler.
         Stopped: A signal asked to stop; a checkpoint has been written.
     """
     run = load_run(run_dir, "best", data_dir, dataset_dir, "posterior")
     directory = RunDirectory(run_dir)
-    kept = f"what {directory.path} holds is kept, and the same command goes on from there"
+    kept = f"the files in {directory.path} are kept, and the same command continues from there"
     with failures.named(kept), contextlib.closing(directory):
         directory.claim(directory.config(), resume=True)
         step = run.checkpoint_step

@@ -1,4 +1,4 @@
-"""The sampler of a run: fitted to its best checkpoint, kept next to it, attached to its model."""
+"""The latent sampler of a run: fits it to the best checkpoint, and attaches it to the model."""
 
 import dataclasses
 import json
@@ -35,16 +35,17 @@ SETTINGS = (
     Setting(
         "sampler_epochs",
         0,
-        "Passes over the training split that fit a sampler p(z | S) to the trained model, which "
-        "then generates from it; 0 is none.",
+        "Epochs in which a sampler p(z | S) is fitted to the trained model, which then "
+        "generates from it; 0: no sampler.",
         checks.non_negative_integer,
         is_free=True,
     ),
     Setting(
         "sampler_kind",
         "mixture_flow",
-        "The sampler's density: mixture_flow and coupling_flow are normalizing flows of many "
-        "Gaussians and of one; mixture_density is quicker, and simpler.",
+        "The sampler's density: a normalizing flow of a mixture of Gaussians "
+        "(mixture_flow) or of one Gaussian (coupling_flow), or a mixture density network "
+        "(mixture_density), which is faster and less flexible.",
         choices=("coupling_flow", "mixture_density", "mixture_flow"),
         is_free=True,
     ),
@@ -59,14 +60,20 @@ KINDS = {
 
 @dataclasses.dataclass(frozen=True)
 class SamplerSettings:
-    """How a run's sampler is fitted.
+    """The settings of the fit of a run's sampler.
 
     Attributes:
-        epochs: Passes over the training split.
-        batch_size: Examples a step, at most.
-        learning_rate: Adam's; it falls to 0 along half a cosine.
-        kind: One of `KINDS`.
-        seed: Of weights, order, latents and subsets.
+        epochs: The number of passes over the training split.
+        batch_size: The largest number of examples per step.
+        learning_rate: Adam's learning rate, with cosine decay to 0.
+        kind: One of `KINDS`: `coupling_flow`, `mixture_density` or `mixture_flow`.
+        seed: The seed of weights, order, latents and subsets.
+
+    Example:
+    ```python
+    settings = SamplerSettings(epochs=20, kind="mixture_density")
+    settings.learning_rate  # 0.002
+    ```
     """
 
     epochs: int
@@ -85,22 +92,23 @@ def fit_run_sampler(
     checkpoint_steps: int = 1000,
     cache_bytes: int = CACHE_BYTES,
 ) -> None:
-    """Fits a sampler to a run's model, or goes on with that, and attaches it.
+    """Fits a sampler to a run's model, or continues an interrupted fit, and attaches it.
 
-    It has checkpoints of its own in the run's directory. One that is finished, of the same
-    settings and the same model, is attached as it is; one of other settings is replaced.
+    The sampler has its own checkpoints in the run's directory. A finished sampler with the same
+    settings, for the same checkpoint of the model, is attached unchanged; one with other settings
+    is replaced.
 
     Args:
         config: The run's configuration.
-        directory: Its directory.
-        model: Its model, with the weights of a checkpoint.
-        model_step: The step of that checkpoint.
-        settings: How to fit.
+        directory: The run's directory.
+        model: The run's model with the weights of a checkpoint.
+        model_step: The step of this checkpoint.
+        settings: The settings of the fit.
         checkpoint_steps: Steps between checkpoints within an epoch.
-        cache_bytes: A split is kept in memory if it takes no more than this.
+        cache_bytes: The largest size of a split, in bytes, that is kept in memory.
 
     Raises:
-        UserError: The data are not usable, or the model has no use for a sampler.
+        UserError: The data are not usable, or the model does not support a sampler.
         Stopped: A signal asked to stop; a checkpoint has been written.
     """
     feed = _feed(config, settings, cache_bytes)
@@ -119,7 +127,7 @@ def fit_run_sampler(
 
 
 def _feed(config: RunConfig, settings: SamplerSettings, cache_bytes: int) -> Feed:
-    """Returns a run's batches, in the sizes and the order of its sampler's settings."""
+    """Returns a run's batches, with the batch size and the seed of the sampler's settings."""
     splits = {name: incomplete_split(config, name) for name in ("train", "validation")}
     size = min(settings.batch_size, splits["train"].num_examples)
     own = config.replace(
@@ -131,7 +139,7 @@ def _feed(config: RunConfig, settings: SamplerSettings, cache_bytes: int) -> Fee
 def _make_trainer(
     config: RunConfig, model: BaseVAE, settings: SamplerSettings, steps_per_epoch: int
 ) -> SamplerTrainer:
-    """Returns a trainer of a new sampler, which takes the place of the model's."""
+    """Returns a compiled trainer of a new sampler, and removes the model's former sampler."""
     keras.utils.set_random_seed(settings.seed)
     model.set_sampler(None)
     sizes = {"num_covariates": model.num_covariates} if model.num_covariates else {}
@@ -143,7 +151,7 @@ def _make_trainer(
 
 
 def _begin_or_take_up(directory: RunDirectory, record: dict[str, Any]) -> None:
-    """Keeps what is there of a sampler with this record, and makes room for it otherwise."""
+    """Keeps an existing sampler with this record; otherwise starts a new folder."""
     found = _record(directory)
     if found is None or {name: found.get(name) for name in record} != record:
         _put_aside(directory, found)
@@ -159,7 +167,7 @@ def _fit_from(
     settings: SamplerSettings,
     checkpoint_steps: int,
 ) -> None:
-    """Fits to the end, with checkpoints and a line of progress."""
+    """Fits from a position to the end, with checkpoints and a progress bar."""
     _say(settings, start)
     steps = feed.steps_per_epoch
     writer = CheckpointWriter(checkpoints, start, steps, checkpoint_steps)
@@ -178,11 +186,14 @@ def attach_run_sampler(directory: RunDirectory, model: BaseVAE, model_step: int)
 
     Args:
         directory: The run's directory.
-        model: Its model, with the weights of a checkpoint.
-        model_step: The step of that checkpoint.
+        model: The run's model with the weights of a checkpoint.
+        model_step: The step of this checkpoint.
 
     Returns:
-        Whether there is one.
+        Whether a sampler was attached.
+
+    Raises:
+        UserError: The sampler has no checkpoint.
     """
     record = _record(directory)
     if record is None or "sampler" not in record:
@@ -212,11 +223,12 @@ def attach_run_sampler(directory: RunDirectory, model: BaseVAE, model_step: int)
 
 
 def _aside(directory: RunDirectory) -> pathlib.Path:
+    """Returns the folder of a sampler that is being replaced."""
     return directory.sampler.with_name("sampler.replaced")
 
 
 def _put_aside(directory: RunDirectory, record: dict[str, Any] | None) -> None:
-    """Makes room for a sampler; a finished one is kept until the new one is finished, too."""
+    """Removes the sampler's folder; a finished sampler is renamed until the new one is finished."""
     if record is not None and "sampler" in record:
         shutil.rmtree(_aside(directory), ignore_errors=True)
         directory.sampler.rename(_aside(directory))
@@ -229,7 +241,7 @@ def _say(settings: SamplerSettings, start: Position) -> None:
 
 
 def _record(directory: RunDirectory) -> dict[str, Any] | None:
-    """Reads what a sampler was fitted to, and how; None if there is none or it is damaged."""
+    """Reads a sampler's model step, settings and configuration; None if missing or damaged."""
     try:
         record = json.loads((directory.sampler / "sampler.json").read_text(encoding="utf-8"))
         return record if isinstance(record.get("model_step"), int) else None

@@ -1,6 +1,6 @@
-"""Where a run goes on: at its beginning, at its newest checkpoint, or nowhere, as it is finished.
+"""Finds the position at which a run starts: its beginning, its newest checkpoint, or its end.
 
-Of processes that train together the chief reads the run's directory and shares what it found.
+If several processes train together, the chief reads the run's directory and shares the position.
 """
 
 from tf_mvae.errors import UserError
@@ -22,20 +22,21 @@ def start_of_run(
     resume: bool,
     replicas: Replicas | None = None,
 ) -> Position | None:
-    """Takes the directory and restores the newest checkpoint.
+    """Locks the directory and restores the newest checkpoint.
 
     Args:
-        config: What to run.
+        config: The run's configuration.
         directory: The run's directory.
-        checkpoints: Its checkpoints.
-        resume: Whether a run that is there may be taken up.
-        replicas: Of processes that train together, the chief's; the others are informed.
+        checkpoints: The run's checkpoints.
+        resume: Whether an existing run may be continued.
+        replicas: The chief's replicas, if several replicas train; the other processes get the
+            position.
 
     Returns:
-        Where training begins, None if the run is finished.
+        The position at which training begins, or None if the run is finished.
 
     Raises:
-        UserError: The directory is not usable, or holds another run.
+        UserError: The directory is not usable, or has another run.
     """
     if replicas is None:
         return _take_up(config, directory, checkpoints, resume)
@@ -51,14 +52,17 @@ def start_of_run(
 
 
 def start_of_chief(replicas: Replicas) -> Position | None:
-    """Returns what `start_of_run` returns in the chief; for the other processes.
+    """Returns the result of `start_of_run` in the chief; other processes call this.
+
+    Args:
+        replicas: The replicas of this process.
 
     Raises:
-        UserError: The chief could not begin.
+        UserError: The chief failed.
     """
     status, *place = replicas.share([0, 0, 0, 0])
     if status == _FAILED:
-        raise UserError("the chief could not begin; see what it says")
+        raise UserError("the chief could not start; see its error message")
     return None if status == _FINISHED else Position(*place)
 
 
@@ -76,12 +80,12 @@ def _take_up(
     start = checkpoints.restore()
     if start is None and summary is not None:
         raise UserError(
-            f"the run in {directory.path} is finished and has no checkpoint to go on from; choose "
-            "another --run_dir"
+            f"the run in {directory.path} is finished and has no checkpoint to continue from; "
+            "choose another --run_dir"
         )
     start = start or Position()
     directory.go_on(config, start.epoch + bool(start.step_in_epoch))
     if start.step:
-        print(f"going on from step {start.step} (epoch {start.epoch + 1})")
+        print(f"continuing from step {start.step} (epoch {start.epoch + 1})")
     directory.keep_metrics(start.epoch)
     return start

@@ -1,4 +1,4 @@
-"""Which devices and machines a run trains on: TensorFlow's distribution strategies."""
+"""Makes TensorFlow's distribution strategies: the devices and machines that a run trains on."""
 
 import tensorflow as tf
 
@@ -10,20 +10,20 @@ __all__ = ["STRATEGIES", "make_strategy"]
 
 
 def make_strategy(name: str, num_logical_cpus: int = 0) -> tf.distribute.Strategy | None:
-    """Returns a strategy; None for `'default'`, one device.
+    """Returns a distribution strategy, or None for `'default'`: a single device.
 
-    Call it before anything else of TensorFlow's: devices are made as it starts.
+    Call it before any other function of TensorFlow, which creates the devices when it starts.
 
     Args:
-        name: `'mirrored'`, all accelerators of this machine (or its logical CPUs), or
-            `'multi_worker'`, the processes that `TF_CONFIG` names, as TensorFlow defines it.
-        num_logical_cpus: As how many devices the CPU counts; 0 leaves it alone. For trying
-            a strategy without accelerators.
+        name: `'default'`; `'mirrored'`: all accelerators of this machine (or its logical CPUs); or
+            `'multi_worker'`: the processes in the environment variable `TF_CONFIG`.
+        num_logical_cpus: The number of logical devices of the CPU, to try a strategy without
+            accelerators; 0: no change.
 
     Raises:
         UserError: The strategy is not supported, or `TF_CONFIG` is missing or wrong.
-        LostWorker: A process that `TF_CONFIG` names is gone again. Those that have not arrived
-            are waited for, and named on standard error.
+        LostWorker: A process in `TF_CONFIG` has ended again. (Processes that have not started yet
+            are waited for, and reported on standard error.)
     """
     check_strategy(name, num_logical_cpus)
     if num_logical_cpus:
@@ -31,15 +31,15 @@ def make_strategy(name: str, num_logical_cpus: int = 0) -> tf.distribute.Strateg
     if name == "mirrored":
         if tf.config.list_logical_devices("GPU"):
             return tf.distribute.MirroredStrategy()
-        # Left to itself, it takes one logical CPU only; and a second strategy of a process
-        # would count its collective operations as the first one's.
+        # By default it would use only one logical CPU. Collective operations are replaced by a
+        # reduction, because a second strategy in a process would mix its ones with the first's.
         cpus = [device.name for device in tf.config.list_logical_devices("CPU")]
         return tf.distribute.MirroredStrategy(cpus, tf.distribute.ReductionToOneDevice())
     if name == "multi_worker":
         cluster = Cluster.from_environment()
         print(
-            f"warning: TensorFlow listens at port {cluster.port} of every network interface and "
-            "runs what it is sent; see 'Who may connect' in docs/scaling.md",
+            f"warning: TensorFlow listens on port {cluster.port} of every network interface and "
+            "runs any program that it is sent; see 'Who may connect' in docs/scaling.md",
             flush=True,
         )
         cluster.wait()
@@ -49,10 +49,13 @@ def make_strategy(name: str, num_logical_cpus: int = 0) -> tf.distribute.Strateg
 
 
 def _split_cpu(number: int) -> None:
+    """Splits the CPU into logical devices."""
     cpu = tf.config.list_physical_devices("CPU")[0]
     try:
         tf.config.set_logical_device_configuration(
             cpu, [tf.config.LogicalDeviceConfiguration()] * number
         )
     except RuntimeError as error:
-        raise UserError("--num_logical_cpus comes too late: TensorFlow is at work") from error
+        raise UserError(
+            "--num_logical_cpus has to be set before TensorFlow starts; make the strategy first"
+        ) from error

@@ -1,4 +1,4 @@
-"""The lists in the flags of a sweep."""
+"""Parses the flags of a sweep that are lists."""
 
 import pathlib
 from collections.abc import Sequence
@@ -10,10 +10,16 @@ __all__ = ["parse_methods", "parse_numbers"]
 
 
 def parse_methods(items: Sequence[str]) -> dict[str, str | None]:
-    """Reads `['mvae=configs/weak_supervision/mvae.cfg', 'logistic_regression']`.
+    """Parses `--methods`.
+
+    Args:
+        items: Items such as `mvae=configs/weak_supervision/mvae.cfg` and `logistic_regression`.
+
+    Returns:
+        The flagfile of each model, and None for each baseline, by name.
 
     Raises:
-        UserError: An item is no baseline and no name with a flagfile that is there.
+        UserError: An item is neither a baseline nor a name with an existing flagfile.
     """
     methods: dict[str, str | None] = {}
     for item in items:
@@ -25,16 +31,21 @@ def parse_methods(items: Sequence[str]) -> dict[str, str | None]:
                 f"--methods: {item!r} is none of {', '.join(BASELINES)}; a model is NAME=FLAGFILE"
             )
         if equals and not (name.isidentifier() and pathlib.Path(file).is_file()):
-            raise UserError(f"--methods: {item!r} is not NAME=FLAGFILE, or {file!r} is not there")
+            raise UserError(f"--methods: {item!r} is not NAME=FLAGFILE, or {file!r} does not exist")
         methods[name] = file or None
     return methods
 
 
 def parse_numbers(flag: str, items: Sequence[str], kind: type) -> tuple:
-    """Reads a flag's list of numbers.
+    """Parses a flag whose value is a list of different numbers.
+
+    Args:
+        flag: The flag's name, for messages.
+        items: The items of the list.
+        kind: `int` or `float`.
 
     Raises:
-        UserError: One of them is none, or there is none.
+        UserError: An item is not a number, two are equal, or the list is empty.
     """
     try:
         numbers = tuple(kind(item) for item in items)

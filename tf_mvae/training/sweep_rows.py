@@ -1,4 +1,4 @@
-"""The rows of a sweep: one result each, on disk as soon as there is one."""
+"""The rows of a sweep, one result each, and the CSV file that records them."""
 
 import csv
 import dataclasses
@@ -15,17 +15,17 @@ __all__ = ["Row", "Rows", "accuracy_table", "average"]
 
 @dataclasses.dataclass(frozen=True)
 class Row:
-    """What one method made of one set of paired examples.
+    """The result of one method for one set of paired examples.
 
     Attributes:
-        method: Its name.
-        paired_fraction: Share of the training examples that stayed whole.
-        seed: Of the choice of examples and of the method.
-        paired_examples: How many these were.
-        accuracy: Share of the test examples whose class it names right.
-        test_examples: How many these are.
-        steps: Of the optimizer; 0 where there are none.
-        seconds: What it took.
+        method: The method's name.
+        paired_fraction: The fraction of training examples that stay complete.
+        seed: The seed of the choice of examples and of the method.
+        paired_examples: The number of complete training examples.
+        accuracy: The fraction of test examples whose class is predicted right.
+        test_examples: The number of test examples.
+        steps: The number of optimizer steps; 0 if there is no optimizer.
+        seconds: The time that training and evaluation took, in seconds.
     """
 
     method: str
@@ -39,21 +39,21 @@ class Row:
 
     @property
     def key(self) -> tuple[str, float, int]:
-        """What distinguishes rows."""
+        """The method, the fraction and the seed, which identify a row."""
         return self.method, self.paired_fraction, self.seed
 
 
 class Rows:
-    """The CSV file of a sweep's rows, written whole at every change."""
+    """The rows of a sweep and their CSV file, which is written atomically at every change."""
 
     def __init__(self, path: pathlib.Path):
-        """Reads what is there.
+        """Reads the rows of a file.
 
         Args:
-            path: The file; it need not be there yet.
+            path: The file; it need not exist.
 
         Raises:
-            UserError: It is no such file.
+            UserError: The file has another format.
         """
         self._path = path
         self._rows: dict[tuple[str, float, int], Row] = {}
@@ -62,15 +62,19 @@ class Rows:
                 self._rows[row.key] = row
 
     def __contains__(self, key: tuple[str, float, int]) -> bool:
-        """Says whether a row exists."""
+        """Returns whether a row exists."""
         return key in self._rows
 
     def __iter__(self) -> Iterator[Row]:
-        """Goes through the rows in the order in which they came."""
+        """Yields the rows in the order in which they were added."""
         return iter(self._rows.values())
 
     def add(self, row: Row) -> None:
-        """Adds a row; it is on disk when this returns."""
+        """Adds a row, and writes the file.
+
+        Args:
+            row: The row; it replaces a row with the same key.
+        """
         self._rows[row.key] = row
         text = io.StringIO()
         writer = csv.DictWriter(text, [field.name for field in dataclasses.fields(Row)])
@@ -80,11 +84,14 @@ class Rows:
 
 
 def average(rows: Iterable[Row]) -> dict[tuple[str, float], tuple[float, float | None, int]]:
-    """Averages over seeds.
+    """Averages accuracies over seeds.
+
+    Args:
+        rows: The rows of a sweep.
 
     Returns:
-        By method and fraction, in the order in which they came: the mean accuracy, its
-        standard deviation over seeds (None for one seed), and how many seeds there are.
+        By method and fraction, in the order of the rows: the mean accuracy, its standard
+        deviation over seeds (None for one seed), and the number of seeds.
     """
     found: dict[tuple[str, float], list[float]] = {}
     for row in rows:
@@ -96,9 +103,12 @@ def average(rows: Iterable[Row]) -> dict[tuple[str, float], tuple[float, float |
 
 
 def accuracy_table(rows: Iterable[Row]) -> str:
-    """Returns a Markdown table: fractions in rows, methods in columns, accuracies in per cent.
+    """Returns a Markdown table with fractions in rows, methods in columns, accuracies in per cent.
 
-    Several seeds give a mean and its standard deviation over them.
+    If there are several seeds, a cell is the mean and the standard deviation over them.
+
+    Args:
+        rows: The rows of a sweep.
     """
     found = average(rows)
     methods = list(dict.fromkeys(method for method, _ in found))
@@ -123,4 +133,6 @@ def _read(path: pathlib.Path) -> list[Row]:
                 for line in csv.DictReader(file)
             ]
     except (KeyError, TypeError, ValueError, csv.Error) as error:
-        raise UserError(f"{path} is no table of a sweep: {error}") from error
+        raise UserError(
+            f"{path} is not the table of a sweep: {error}; choose another --sweep_dir"
+        ) from error

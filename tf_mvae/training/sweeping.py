@@ -1,4 +1,4 @@
-"""Weak supervision: methods against the fraction of examples that are paired."""
+"""Sweeps of weak supervision: accuracy of methods by the fraction of paired examples."""
 
 import dataclasses
 import fcntl
@@ -39,19 +39,19 @@ _TRAIN = (sys.executable, "-m", "tf_mvae.train")
 
 @dataclasses.dataclass(frozen=True)
 class Sweep:
-    """What a sweep runs.
+    """A sweep: trains several methods on several fractions of paired examples.
 
     Attributes:
-        directory: Where its rows and runs are.
-        experiment: Of one class and something it is predicted from.
-        data_dir: See `RunConfig`.
-        methods: By name, the flagfile of a model for `tf_mvae.train`; None for a baseline,
-            one of `tf_mvae.names.BASELINES`.
-        fractions: Shares of the examples that stay whole.
-        seeds: Each fraction is run with each of them,
-        repeat_up_to: if it is not above this; with the first of them if it is.
-        baseline_steps: Steps of the networks and features among the baselines.
-        keep_runs: Whether directories of the models' runs are kept.
+        directory: The directory of its rows and runs.
+        experiment: An experiment of one class and one other modality.
+        data_dir: The data directory; see `RunConfig`.
+        methods: By name, the flagfile of a model for `tf_mvae.train`, or None for a baseline, one
+            of `tf_mvae.names.BASELINES`.
+        fractions: The fractions of training examples that stay complete.
+        seeds: The seeds; fractions up to `repeat_up_to` are run with each of them.
+        repeat_up_to: Larger fractions are run only with the first seed.
+        baseline_steps: The number of optimizer steps of baselines with networks.
+        keep_runs: Whether to keep the run directories of the models.
     """
 
     directory: pathlib.Path
@@ -65,11 +65,11 @@ class Sweep:
     keep_runs: bool = False
 
     def run(self) -> Rows:
-        """Makes every row that is not there yet, and returns all.
+        """Computes all missing rows, and returns all rows.
 
         Raises:
-            UserError: The directory holds another sweep, or something in it cannot be run.
-            Stopped: A model's training was stopped; it goes on from there next time.
+            UserError: The directory has another sweep, or a method fails.
+            Stopped: A model's training was stopped; the next `run` continues it.
         """
         lock = self._claim()  # noqa: F841  held until this returns
         rows = Rows(self.directory / "rows.csv")
@@ -91,6 +91,7 @@ class Sweep:
         return rows
 
     def _keys(self) -> list[tuple[str, float, int]]:
+        """Returns the keys of all rows: method, fraction and seed."""
         return [
             (method, fraction, seed)
             for fraction in self.fractions
@@ -99,14 +100,14 @@ class Sweep:
         ]
 
     def _claim(self) -> TextIO:
-        """Takes the directory and returns the lock; rows of other settings are not mixed in."""
+        """Locks the directory, checks that its rows have the same settings, returns the lock."""
         try:
             self.directory.mkdir(parents=True, exist_ok=True)
             lock = (self.directory / ".lock").open("w")
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
             raise UserError(
-                f"another sweep is at work in {self.directory}; wait for it or choose another "
+                f"another sweep is running in {self.directory}; wait for it or choose another "
                 "--sweep_dir"
             ) from error
         except OSError as error:
@@ -115,6 +116,7 @@ class Sweep:
         return lock
 
     def _compare_settings(self) -> None:
+        """Checks that the directory's rows have these settings, and records new methods."""
         settings = {
             "experiment": self.experiment,
             "baseline_steps": self.baseline_steps,
@@ -138,7 +140,7 @@ class Sweep:
         changed += [f"--{n}" for n in ("experiment", "baseline_steps") if there[n] != settings[n]]
         if changed:
             raise UserError(
-                f"{self.directory} holds a sweep with other settings: {', '.join(changed)}; choose "
+                f"{self.directory} has a sweep with other settings: {', '.join(changed)}; choose "
                 "another --sweep_dir"
             )
         there["methods"].update(settings["methods"])
@@ -149,7 +151,7 @@ class Sweep:
         return self.directory / "runs" / name
 
     def _model(self, method: str, settings: RunConfig) -> tuple[int, float, int, int]:
-        """Trains a model with `tf_mvae.train` and reads the class off the rest."""
+        """Trains a model with `tf_mvae.train` in a process, and measures its accuracy."""
         run_dir = self._run_dir(method, settings)
         command = [*_TRAIN, f"--flagfile={self.methods[method]}"]
         flags = {
@@ -195,10 +197,10 @@ class Sweep:
         return int(paired.sum()), float(right.mean()), len(right), steps
 
     def _features(self, method: str, source: Modality, seed: int) -> tuple[np.ndarray, np.ndarray]:
-        """Returns features of the training and the test examples, learned once a seed.
+        """Returns features of the training and the test examples, learned once per seed.
 
-        They are learned from all training examples, whatever the fraction: more than a
-        model sees, which never sees what an example has lost.
+        They are learned from all training examples for every fraction. A model has less: it never
+        sees hidden modalities.
         """
         path = self.directory / "features" / f"{method}-{seed}.npz"
         if _features_of(path) is None:
@@ -212,16 +214,19 @@ class Sweep:
         return _features_of(path)
 
     def _arrays(self, split: str, *names: str) -> list[np.ndarray]:
-        """Reads a whole split's modalities."""
+        """Returns the arrays of some modalities of a complete split."""
         dataset = registry.get(self.experiment).load(split, self.data_dir).dataset.batch(1000)
         parts = list(dataset.as_numpy_iterator())
         return [np.concatenate([part["x"][name] for part in parts]) for name in names]
 
 
 def _run(command: Sequence[str]) -> tuple[int, str]:
-    """Runs a command, hands on what it says on standard error, and keeps the last line.
+    """Runs a command, and prints its standard error.
 
-    An interrupt from the terminal goes to the command too, which then stops by itself.
+    An interrupt from the terminal reaches the command too, which then stops.
+
+    Returns:
+        The exit status, and the last line of standard error.
     """
     last = ""
     process = subprocess.Popen(
@@ -238,6 +243,7 @@ def _run(command: Sequence[str]) -> tuple[int, str]:
 
 
 def _settings_of(path: pathlib.Path) -> dict[str, Any]:
+    """Reads the settings of a sweep's rows."""
     try:
         settings = json.loads(path.read_text(encoding="utf-8"))
         if set(settings) == {"experiment", "baseline_steps", "methods"}:
@@ -245,13 +251,13 @@ def _settings_of(path: pathlib.Path) -> dict[str, Any]:
     except (ValueError, TypeError):
         pass
     raise UserError(
-        f"{path} is damaged: what the sweep's rows were made with is not known; choose another "
+        f"{path} is damaged, so the settings of the sweep's rows are unknown; choose another "
         "--sweep_dir"
     )
 
 
 def _features_of(path: pathlib.Path) -> tuple[np.ndarray, np.ndarray] | None:
-    """Reads features; None if they are not there yet, or damaged."""
+    """Reads features; None if the file is missing or damaged."""
     if not path.exists():
         return None
     try:
@@ -263,8 +269,12 @@ def _features_of(path: pathlib.Path) -> tuple[np.ndarray, np.ndarray] | None:
 
 
 def _target_and_source(modalities: Sequence[Modality]) -> tuple[Modality, Modality]:
+    """Returns the class and the modality that it is predicted from."""
     classes = [m for m in modalities if m.likelihood.is_categorical]
     others = [m for m in modalities if not m.likelihood.is_categorical]
     if len(classes) != 1 or len(others) != 1:
-        raise UserError("a sweep needs an experiment of one class and one other modality")
+        raise UserError(
+            "a sweep needs an experiment of one class and one other modality, such as "
+            "--experiment=mnist"
+        )
     return classes[0], others[0]

@@ -1,6 +1,6 @@
-"""Trackers of experiments: where the metrics of a run go in addition to its directory.
+"""Experiment trackers, which a run logs its metrics to: TensorBoard, MLflow, Weights & Biases.
 
-This module imports neither TensorFlow nor a tracker, so that flags are checked quickly.
+This module imports neither TensorFlow nor a tracker at first, so that flags are checked quickly.
 """
 
 import importlib
@@ -21,8 +21,9 @@ SETTINGS = (
     Setting(
         "tracker",
         ("tensorboard",),
-        "Where metrics go in addition to metrics.jsonl: tensorboard (the run's directory), mlflow "
-        "and wandb (as their environment variables say; extras of these names). Empty: nowhere.",
+        "Trackers that get the metrics in addition to metrics.jsonl: tensorboard (in the "
+        "run's directory), mlflow and wandb (configured by their environment variables; "
+        "extras of these names). Empty: none.",
         is_recorded=False,
     ),
 )
@@ -30,6 +31,8 @@ _PROJECT = "tf_mvae"
 
 
 class _MLflow:
+    """Logs to an MLflow run; `identity` is its id, None for a new run."""
+
     def __init__(self, name: str, settings: Mapping[str, str], identity: str | None):
         self._client = importlib.import_module("mlflow")
         if identity is None:
@@ -47,6 +50,8 @@ class _MLflow:
 
 
 class _WandB:
+    """Logs to a Weights & Biases run; `identity` is its id, None for a new run."""
+
     def __init__(self, name: str, settings: Mapping[str, str], identity: str | None):
         self._run = importlib.import_module("wandb").init(
             project=_PROJECT, name=name, config=dict(settings), id=identity, resume="allow"
@@ -65,10 +70,17 @@ _NAMES = ("tensorboard", *_CLIENTS)
 
 
 def check_trackers(names: Sequence[str]) -> None:
-    """Raises `UserError` if a tracker does not exist or is not installed."""
+    """Checks that trackers exist and are installed.
+
+    Args:
+        names: The names of trackers.
+
+    Raises:
+        UserError: A tracker does not exist or is not installed.
+    """
     for name in names:
         if name not in _NAMES:
-            raise UserError(f"--tracker takes {', '.join(_NAMES)}; it is {name!r}")
+            raise UserError(f"--tracker={name} is unknown; choose from {', '.join(_NAMES)}")
         if name in _CLIENTS and importlib.util.find_spec(name) is None:
             raise UserError(f"--tracker={name} needs a package: pip install 'tf-mvae[{name}]'")
 
@@ -76,24 +88,24 @@ def check_trackers(names: Sequence[str]) -> None:
 class Trackers:
     """The trackers of a run.
 
-    Each one's name of the run is kept in `trackers.json` of the run directory, so that a run that
-    is continued is continued there as well.
+    The ids that trackers give to the run are stored in `trackers.json` of the run directory, so
+    that a continued run continues the same run of each tracker.
 
     Attributes:
-        tensorboard: Whether TensorBoard is among them. It needs no connection: the run writes its
-            files.
+        tensorboard: Whether TensorBoard is among them; the run writes its event files itself.
     """
 
     def __init__(self, names: Sequence[str], run_dir: pathlib.Path, config: RunConfig):
         """Opens the run at each tracker, or continues it there.
 
         Args:
-            names: Of trackers.
-            run_dir: The run directory, whose name the run gets.
-            config: Its settings are logged, without places on this machine.
+            names: The names of trackers.
+            run_dir: The run directory; its name is the name of the run.
+            config: The run's configuration. Its settings are logged, except directories on this
+                machine.
 
         Raises:
-            UserError: A tracker does not exist, is not installed, or the kept file is damaged.
+            UserError: A tracker does not exist or is not installed, or `trackers.json` is damaged.
         """
         check_trackers(names)
         self.tensorboard = "tensorboard" in names
@@ -111,7 +123,12 @@ class Trackers:
             files.write_text(path, json.dumps(found, indent=1))
 
     def log(self, metrics: Mapping[str, float], step: int) -> None:
-        """Logs an epoch's metrics at an optimizer step."""
+        """Logs the metrics of an epoch.
+
+        Args:
+            metrics: Metrics by TensorBoard's names, such as `training/kl`.
+            step: The optimizer step.
+        """
         for client in self._clients.values():
             client.log(metrics, step)
 

@@ -1,4 +1,4 @@
-"""Training a run to its end, from wherever it stands."""
+"""Trains a run to its end, from the beginning or from its newest checkpoint."""
 
 import contextlib
 import dataclasses
@@ -73,38 +73,45 @@ def train(
     data_services: Sequence[str] = (),
     trackers: Sequence[str] = ("tensorboard",),
 ) -> dict[str, Any]:
-    """Trains a run, or goes on with it, and leaves everything in its directory.
+    """Trains a run, or continues it, and writes checkpoints and results to its directory.
 
-    A finished run is left as it is.
+    A finished run is not changed.
 
     Args:
-        config: What to run.
-        run_dir: Where. Of processes that train together only the chief uses it.
-        resume: Whether a run that is there may be taken up.
+        config: The experiment, the model and the settings.
+        run_dir: The run directory. If several processes train together, only the chief uses it.
+        resume: Whether an existing run is continued; otherwise it is an error.
         checkpoint_steps: Steps between checkpoints within an epoch.
         picture_epochs: Epochs between pictures in TensorBoard.
-        keep_checkpoints: How many of the newest checkpoints to keep, in addition to the best.
-        strategy: Of `tf_mvae.training.make_strategy`: the devices and processes to train
-            on, one device where None. A run is the same on any number of them, but for
-            rounding, and may go on with another.
-        cache_bytes: A split is kept in memory if it takes no more than this.
-        data_services: See `tf_mvae.training.feeding.Feed`.
-        trackers: Names of trackers that get each epoch's metrics: `tensorboard`, `mlflow`, `wandb`.
+        keep_checkpoints: The number of newest checkpoints to keep, in addition to the best.
+        strategy: The devices and processes to train on, from `tf_mvae.training.make_strategy`;
+            default: one device. The result does not depend on their number, except for
+            rounding, and a run may be continued with another number.
+        cache_bytes: The largest size of a split, in bytes, that is kept in memory.
+        data_services: Addresses of `tf.data` services; see `tf_mvae.training.feeding.Feed`.
+        trackers: The trackers to log each epoch's metrics to: `tensorboard`, `mlflow`, `wandb`.
 
     Returns:
-        The run's summary, what `finished.json` holds; nothing where another process writes.
+        The run's summary, the content of `finished.json`; empty in processes that do not write it.
 
     Raises:
         UserError: The data, the directory or the configuration is not usable, or the disk
             or the memory is full.
         Diverged: A loss, a weight or the optimizer's state is not finite (a `UserError`).
-        LostWorker: A process that trained together with this one is gone.
-        Stopped: A signal asked to stop; a checkpoint has been written.
+        LostWorker: Another process of the run has ended.
+        Stopped: A signal stopped the training, and a checkpoint has been written.
+
+    Example:
+    ```python
+    config = RunConfig("digits", epochs=1, latent_dim=8)
+    summary = train(config, "runs/digits")
+    summary["best_checkpoint"]["metrics"]["val_elbo"]  # in nats per example
+    ```
     """
     directory = RunDirectory(run_dir)
     pace = (checkpoint_steps, picture_epochs, keep_checkpoints)
     options = _Options(resume, *pace, strategy, cache_bytes, data_services, trackers)
-    kept = f"what {directory.path} holds is kept, and the same command goes on from there"
+    kept = f"the files in {directory.path} are kept, and the same command continues from there"
     with (
         failures.named(kept),
         lost_workers_named(_has_processes(strategy)),
@@ -116,7 +123,7 @@ def train(
 
 @dataclasses.dataclass(frozen=True)
 class _Options:
-    """How a run is trained, which changes nothing of its result; see `train`."""
+    """Options of training that do not affect its result; see `train`."""
 
     resume: bool
     checkpoint_steps: int
@@ -129,7 +136,7 @@ class _Options:
 
 
 def _train(config: RunConfig, directory: RunDirectory, options: _Options) -> dict[str, Any]:
-    """Trains a run whose assets are there."""
+    """Trains a run whose assets have been made."""
     strategy = options.strategy
     _make_repeatable(config)
     config = resolved(config, directory.config() if directory.flags.exists() else None)
@@ -141,7 +148,7 @@ def _train(config: RunConfig, directory: RunDirectory, options: _Options) -> dic
     feed = Feed(config, splits, WHOLE, options.cache_bytes, options.data_services)
     make_model = functools.partial(_make_model, feed=feed, is_alone=strategy is None)
     config = with_jit_chosen(config, directory, make_model, feed.first, strategy is not None)
-    if _has_processes(strategy):  # the chief's run may have chosen it before
+    if _has_processes(strategy):  # an existing run keeps its choice, which only the chief knows
         (compiled,) = of_chief(strategy, [int(config.jit_compile)])
         config = config.replace(jit_compile=bool(compiled))
     _make_repeatable(config)
@@ -160,16 +167,16 @@ def _train(config: RunConfig, directory: RunDirectory, options: _Options) -> dic
 
 
 def _make_model(config: RunConfig, feed: Feed, is_alone: bool) -> BaseVAE:
-    """Returns a compiled model, which expects the batches' masks if it is the only replica."""
+    """Returns a compiled model; a single replica gets the masks that every batch has, if known."""
     model = build_model(config, feed.steps_per_epoch)
     composition = batch_composition(config, feed.splits["train"])
-    if composition is not None and is_alone:  # a replica's part has another one
+    if composition is not None and is_alone:  # a replica's part of a batch has other masks
         model.expect(mask_of_batch(composition))
     return model
 
 
 def _follow(config: RunConfig, replicas: Replicas, feed: Feed, options: _Options) -> None:
-    """Trains together with a chief that writes."""
+    """Trains as a process other than the chief, which writes nothing."""
     start = start_of_chief(replicas)
     if start is None:
         return
@@ -186,13 +193,13 @@ def _lead(
     feed: Feed,
     options: _Options,
 ) -> dict[str, Any]:
-    """Trains as the process that writes; returns the run's summary."""
+    """Trains as the only process or the chief; writes results and returns the run's summary."""
     replicas = trained if isinstance(trained, Replicas) else None
     models = [trained] if replicas is None else replicas.models
     checkpoints = Checkpoints(directory.checkpoints, models[0], options.keep_checkpoints)
     start = start_of_run(config, directory, checkpoints, options.resume, replicas)
     if start is None:
-        print(f"this run is finished; nothing to do: {directory.path}")
+        print(f"the run in {directory.path} is finished already; nothing to do")
         return directory.summary()
     test_batch = next(iter(evaluation_batches(feed.splits["test"], 100, config.seed)))
     each = feed.steps_per_epoch
@@ -221,18 +228,19 @@ def _lead(
 
 
 def _averaging(config: RunConfig, models: list[BaseVAE]) -> list[keras.callbacks.Callback]:
+    """Returns the callback that validates with averaged weights, if `ema` is set."""
     return [AveragedWeights(models)] if config.ema else []
 
 
 def _has_processes(strategy: tf.distribute.Strategy | None) -> bool:
-    """Says whether several processes train together."""
+    """Returns whether several processes train together."""
     return isinstance(strategy, tf.distribute.MultiWorkerMirroredStrategy)
 
 
 def _make_repeatable(config: RunConfig) -> None:
-    """Makes operations repeatable where XLA is known not to compile them.
+    """Makes TensorFlow's operations deterministic if XLA does not compile them.
 
-    Under XLA a step is repeatable on a CPU as it is, and Keras refuses to combine the two.
+    A step that XLA compiles is deterministic on a CPU anyway, and Keras does not allow both.
     """
     if config.jit_compile is False:
         tf.config.experimental.enable_op_determinism()
@@ -241,7 +249,7 @@ def _make_repeatable(config: RunConfig) -> None:
 def _check_batch_size(
     config: RunConfig, split: Split, strategy: tf.distribute.Strategy | None
 ) -> None:
-    """Raises UserError if there is no whole batch, or replicas cannot share one equally."""
+    """Checks that there is a complete batch, and that replicas can divide it equally."""
     if not split.steps_per_epoch(config.batch_size):
         raise UserError(
             f"the training split has {split.num_examples} examples, less than one batch "
@@ -249,8 +257,8 @@ def _check_batch_size(
         )
     if strategy is not None and config.batch_size % strategy.num_replicas_in_sync:
         raise UserError(
-            f"--batch_size={config.batch_size} is that of all {strategy.num_replicas_in_sync} "
-            "replicas together, and has to be a multiple of their number"
+            f"--batch_size={config.batch_size} is divided among {strategy.num_replicas_in_sync} "
+            "replicas; give a multiple of their number"
         )
 
 
@@ -260,7 +268,7 @@ def _fit(
     writer: CheckpointWriter,
     callbacks: list[keras.callbacks.Callback],
 ) -> None:
-    """Trains to the very end."""
+    """Trains to the end of the run."""
 
     def choose_steps_per_program(steps: int) -> None:
         number = steps_per_program(feed.config, steps, trained.jit_compile)

@@ -1,4 +1,4 @@
-"""Pictures: grids of images, curves, what a model has learned."""
+"""Figures: grids of images, training curves, and generated examples of a trained model."""
 
 from tf_mvae.visualization.calibration import write_calibration
 from tf_mvae.visualization.curves import (

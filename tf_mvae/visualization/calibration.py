@@ -1,4 +1,4 @@
-"""Plots of how well a model knows how sure it is."""
+"""Calibration plots of imputations."""
 
 import pathlib
 from collections.abc import Mapping
@@ -16,14 +16,22 @@ __all__ = ["write_calibration"]
 def write_calibration(
     results: Mapping[str, Mapping[str, Any]], path: pathlib.Path
 ) -> pathlib.Path | None:
-    """Draws coverages, histograms of the PIT and the reliability of classes' probabilities.
+    """Draws coverage curves, PIT histograms and the reliability of classes' probabilities.
 
     Args:
-        results: Of the analysis `imputation`.
+        results: The results of the analysis `imputation`, by name.
         path: The PNG file to write.
 
     Returns:
-        The path; None if there is nothing to draw.
+        The path, or None if the results have none of these, and no file is written.
+
+    Example:
+    ```python
+    import pathlib
+
+    results = {"coverage error, model": {"levels": [0.5, 0.9], "coverage": [0.45, 0.88]}}
+    write_calibration(results, pathlib.Path("calibration.png"))
+    ```
     """
     curves = {n.partition(", ")[2]: r for n, r in results.items() if "coverage" in r}
     histograms = {n.partition(", ")[2]: r for n, r in results.items() if "histogram" in r}
@@ -54,7 +62,7 @@ def write_calibration(
 
 
 def _diagonal(axes: Axes, horizontal: str, vertical: str) -> None:
-    """Prepares a panel in which a calibrated model is on the diagonal."""
+    """Draws the diagonal, the curve of a calibrated model, and labels the axes."""
     axes.plot([0, 100], [0, 100], color="0.4", linestyle="--", linewidth=1)
     axes.set_xlabel(horizontal)
     axes.set_ylabel(vertical)
@@ -62,4 +70,5 @@ def _diagonal(axes: Axes, horizontal: str, vertical: str) -> None:
 
 
 def _percent(*values: list[float]) -> list[list[float]]:
+    """Returns lists of fractions in per cent."""
     return [[100 * value for value in each] for each in values]

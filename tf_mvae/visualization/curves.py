@@ -1,4 +1,4 @@
-"""Training curves."""
+"""Curves: metrics of a training, log-likelihood estimates, accuracies of a sweep."""
 
 import pathlib
 from collections.abc import Collection, Mapping, Sequence
@@ -15,13 +15,25 @@ __all__ = ["write_accuracy_curves", "write_curves", "write_likelihood_paths"]
 def write_curves(
     rows: Sequence[Mapping[str, float]], path: pathlib.Path, leave_out: Collection[str] = ()
 ) -> pathlib.Path:
-    """Draws each metric against the epoch, training and validation in one panel.
+    """Draws one panel per metric: its training and validation values against the epoch.
 
     Args:
-        rows: Lines of `metrics.jsonl`: `epoch` and metrics in nats an example, those of
-            the validation split prefixed with `val_`.
+        rows: Lines of `metrics.jsonl`: `epoch` and metrics in nats per example, those of
+            the validation split prefixed with `val_`. At least one row.
         path: The PNG file to write.
-        leave_out: Metrics that get no panel, such as those of a group's many members.
+        leave_out: Metrics without a panel, such as those of the many members of a group.
+
+    Returns:
+        The path.
+
+    Example:
+    ```python
+    import pathlib
+
+    elbos = {1: -120.0, 2: -110.0}
+    rows = [{"epoch": n, "elbo": elbo, "val_elbo": elbo - 2} for n, elbo in elbos.items()]
+    write_curves(rows, pathlib.Path("curves.png"))
+    ```
     """
     names = [key.removeprefix("val_") for key in rows[0] if key.startswith("val_")]
     names = sorted(set(names) - set(leave_out), key=_order)
@@ -33,7 +45,7 @@ def write_curves(
             axes.plot(epochs, [row[prefix + name] for row in rows], label=label, linewidth=1.3)
         axes.set_title(_title(name), fontsize=10)
         axes.set_xlabel("epoch")
-        axes.set_ylabel("nats an example")
+        axes.set_ylabel("nats per example")
         axes.grid(alpha=0.3)
     axes.legend(fontsize=8, frameon=False)
     return save_figure(figure, path)
@@ -44,11 +56,15 @@ def write_likelihood_paths(
 ) -> pathlib.Path:
     """Draws estimated log-likelihoods against the number of importance samples.
 
-    An estimate that still rises at the right has too few samples.
+    If an estimate still rises at the largest number of samples, more samples are needed.
 
     Args:
-        results: By what is estimated, `{"path": {"num_samples": [...], "value": [...]}}`.
+        results: `{"path": {"num_samples": [...], "value": [...]}}` by the estimate's name; the
+            results of the analysis `log_likelihood`.
         path: The PNG file to write.
+
+    Returns:
+        The path.
     """
     figure = Figure(figsize=(3.4 * len(results), 2.9), dpi=110, layout="constrained")
     FigureCanvasAgg(figure)
@@ -58,8 +74,8 @@ def write_likelihood_paths(
         axes.plot(numbers, values, linewidth=1.3, marker="." if len(numbers) < 3 else None)
         axes.set_xscale("log")
         axes.set_title(name, fontsize=10)
-        axes.set_xlabel("importance samples an example")
-        axes.set_ylabel("nats an example")
+        axes.set_xlabel("importance samples per example")
+        axes.set_ylabel("nats per example")
         axes.grid(alpha=0.3)
     return save_figure(figure, path)
 
@@ -70,9 +86,12 @@ def write_accuracy_curves(
     """Draws accuracies of methods against the fraction of paired examples.
 
     Args:
-        averages: By method and share, the mean accuracy, its standard deviation over seeds
-            or None, and the number of seeds.
+        averages: By method and fraction, the mean accuracy, its standard deviation over seeds
+            (or None), and the number of seeds.
         path: The PNG file to write.
+
+    Returns:
+        The path.
     """
     figure = Figure(figsize=(6.4, 4.2), dpi=110, layout="constrained")
     FigureCanvasAgg(figure)
@@ -101,6 +120,7 @@ def write_accuracy_curves(
 
 
 def _order(name: str) -> tuple[int, str]:
+    """Returns the sorting key of panels: ELBO, log-likelihoods, KL, loss."""
     return {"elbo": 0, "kl": 2, "loss": 3}.get(name, 1), name
 
 

@@ -1,4 +1,4 @@
-"""Grids of images, with words next to and below them."""
+"""Grids of images with row names and captions."""
 
 import pathlib
 from collections.abc import Sequence
@@ -11,19 +11,19 @@ from tf_mvae import files
 
 __all__ = ["image_grid", "save_figure", "tile"]
 
-_GAP = 2
+_GAP = 2  # pixels between images
 
 
 def tile(images: np.ndarray, columns: int, background: float = 1.0) -> np.ndarray:
-    """Lays images out in rows.
+    """Arranges images in rows, as one picture.
 
     Args:
-        images: `[number, height, width, 1 or 3]` in [0, 1].
-        columns: Images a row.
-        background: Grey level between and behind them.
+        images: `[number, height, width, 1 or 3]`; values are clipped to [0, 1].
+        columns: Images per row.
+        background: The grey level between images, and in empty places.
 
     Returns:
-        One picture, `[rows * (height + 2) - 2, columns * (width + 2) - 2, 3]`.
+        The picture, `[rows * (height + 2) - 2, columns * (width + 2) - 2, 3]`.
     """
     images = np.clip(np.asarray(images, np.float32), 0, 1)
     number, height, width, _ = images.shape
@@ -44,18 +44,29 @@ def image_grid(
     captions: Sequence[str] = (),
     inch_per_image: float = 0.62,
 ) -> Figure:
-    """Draws images in rows.
+    """Draws a grid of images with a title.
 
     Args:
-        images: `[number, height, width, 1 or 3]` in [0, 1].
-        columns: Images a row.
-        title: What is shown.
-        row_names: A name at the left of each row, or none.
-        captions: Words below each image, or none.
-        inch_per_image: Width of one image.
+        images: `[number, height, width, 1 or 3]`; values are clipped to [0, 1].
+        columns: Images per row.
+        title: The title above the grid.
+        row_names: A name for each row, on its left; default: none.
+        captions: A caption for each image, below it; default: none.
+        inch_per_image: The width of one image, in inches.
+
+    Returns:
+        A Matplotlib figure.
+
+    Example:
+
+    ```python
+    image_grid(np.zeros([6, 28, 28, 1]), columns=3, title="black").savefig("grid.png")
+    ```
     """
     number, height, width, _ = images.shape
     rows = -(-number // columns)
+    # The layout in inches: a margin for row names, one for the title, and cells of image and
+    # caption.
     longest = max([len(name) for name in row_names], default=0)
     left, top, bottom = 0.1 + 0.085 * longest, 0.38, 0.1
     below = 0.2 if captions else 0.04
@@ -85,7 +96,15 @@ def image_grid(
 
 
 def save_figure(figure: Figure, path: pathlib.Path) -> pathlib.Path:
-    """Writes a PNG file, whole or not at all, and returns its path."""
+    """Writes a figure as a PNG file, atomically, and creates its folder.
+
+    Args:
+        figure: The figure.
+        path: The PNG file to write.
+
+    Returns:
+        The path.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     with files.replacing(path) as temporary:
         figure.savefig(temporary, format="png")

@@ -1,4 +1,4 @@
-"""Pictures of groups of attributes: images given each of them, and they given images."""
+"""Figures of groups of attributes: images given attributes, and attributes given images."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -21,17 +21,21 @@ _EXAMPLES = 8
 def group_figures(
     model: BaseVAE, image: Modality, x: Mapping[str, Any], seed: int = 0
 ) -> dict[str, Figure]:
-    """Draws images given each attribute alone, and attributes given each of some images.
+    """Draws images given one attribute at a time, and probabilities of attributes given images.
 
     Args:
         model: A trained model.
         image: The image modality.
-        x: Some examples that have the image, by name.
-        seed: Of the samples.
+        x: Examples with the image, arrays by modality.
+        seed: The seed of the samples.
+
+    Returns:
+        Figures by name: `IMAGE_given_GROUP` and `GROUP_given_IMAGE` for each group.
     """
     figures = {}
     for group in attribute_groups(model.targets):
         names = group.members[:_MOST_MEMBERS]
+        # Row i: attribute i is given as present, and all others are missing.
         eye = np.eye(group.size, dtype=np.float32)[: len(names)]
         drawn = model.generate({group.name: eye}, 10, mask={group.name: eye}, seed=seed)
         images = drawn[image.name].numpy().swapaxes(0, 1).reshape(-1, *image.likelihood.event_shape)
@@ -44,12 +48,14 @@ def group_figures(
 def probable_attributes(
     model: BaseVAE, given: Mapping[str, Any], generated: Mapping[str, np.ndarray]
 ) -> list[tuple[str, str]]:
-    """Returns a line a group: its attributes that were not given, with their probabilities.
+    """Returns the name of each group, and the probabilities of its attributes as text.
+
+    Groups and members that were given are excluded.
 
     Args:
         model: The model.
-        given: What was given, by name.
-        generated: What was generated, by name, `[num_samples, ...]`.
+        given: Given values by name of a modality or a member of a group.
+        generated: Generated values by modality, `[num_samples, ...]`.
     """
     lines = []
     for group in attribute_groups(model.targets):
@@ -68,6 +74,7 @@ def probable_attributes(
 def _bars(
     model: BaseVAE, image: Modality, group: ModalityGroup, x: Mapping[str, Any], seed: int
 ) -> Figure:
+    """Draws images above bars of the probabilities of attributes given each of them."""
     images = np.asarray(x[image.name])[:_EXAMPLES]
     share = model.generate({image.name: images}, 32, seed=seed)[group.name].numpy().mean(0)
     names = group.members[:_MOST_MEMBERS]

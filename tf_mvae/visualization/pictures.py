@@ -1,4 +1,4 @@
-"""The pictures of what a model has learned: samples, reconstructions, each from each other."""
+"""The figures of a trained model: samples, reconstructions, each modality from each other one."""
 
 import pathlib
 from collections.abc import Mapping, Sequence
@@ -13,7 +13,7 @@ from tf_mvae.modality import Modality
 from tf_mvae.models import BaseVAE
 from tf_mvae.visualization.grids import image_grid, save_figure
 from tf_mvae.visualization.group_pictures import group_figures, probable_attributes
-from tf_mvae.visualization.task_pictures import from_each_figure, task_figure
+from tf_mvae.visualization.task_pictures import from_each_figure, sampled_figure, task_figure
 from tf_mvae.visualization.text_pictures import short_texts, text_figures
 
 __all__ = ["condition_figure", "most_probable", "write_pictures"]
@@ -31,21 +31,25 @@ def write_pictures(
     seed: int = 0,
     tasks: Sequence[Task] = (),
 ) -> list[pathlib.Path]:
-    """Writes the pictures that a person would want after training.
+    """Writes the figures of a trained model as PNG files.
 
-    `samples.png` from the prior, sorted by the class generated with each; `reconstructions.png`;
-    and `B_given_A.png` for every pair of modalities that can be drawn (images and classes; at
-    most 30 pairs, images as targets first); of a group of attributes, images given each of them,
-    and them given images; the same of a short text. Of more than three images of one size
-    `from_A.png` instead, all the others from each; `tasks.png` where there are tasks. What none
-    of the examples has is not drawn.
+    - `samples.png`: samples from the prior, sorted by the generated class;
+    - `reconstructions.png`: test images and their reconstructions;
+    - `B_given_A.png` for each pair of modalities that can be drawn (images, classes, groups of
+      attributes, short texts; at most 30 pairs, images as targets first);
+    - `from_A.png`, if there are more than three images of one size: all others generated from A,
+      instead of pairs;
+    - `tasks.png`: the tasks of the experiment, and `sampled_TASK.png`: several samples of the
+      first.
+
+    Modalities that are missing in all examples are not drawn.
 
     Args:
         model: A trained model.
         batch: Some test examples, `{"x": {name: [batch, ...]}, "mask": ...}`.
-        directory: Where to write.
-        seed: Of the samples.
-        tasks: One image from another, by name; those that the model can do are drawn.
+        directory: The directory to write to.
+        seed: The seed of the samples.
+        tasks: Tasks, one image from another; those that the model supports are drawn.
 
     Returns:
         The files' paths.
@@ -69,6 +73,9 @@ def write_pictures(
     tasks_done = task_figure(model, tasks, batch, seed)
     if tasks_done is not None:
         figures["tasks"] = tasks_done
+    sampled = sampled_figure(model, tasks, batch, seed)
+    if sampled is not None:
+        figures[f"sampled_{sampled[0].replace(' ', '_')}"] = sampled[1]
     together = _alike(images) if not model.conditions else []
     for given in together:
         figures[f"from_{given.name}"] = from_each_figure(model, given, images, batch, seed)
@@ -86,7 +93,7 @@ def write_pictures(
 
 
 def _alike(images: list[Modality]) -> list[Modality]:
-    """Returns images that are too many to be drawn pair by pair, if they have one size."""
+    """Returns the images if there are too many to draw pairs, and all have the same size."""
     sizes = {modality.likelihood.event_shape[:2] for modality in images}
     return images if len(images) > _MOST_IMAGES and len(sizes) == 1 else []
 
@@ -99,22 +106,28 @@ def condition_figure(
     seed: int = 0,
     temperature: float = 1.0,
 ) -> tuple[Figure | None, dict[str, np.ndarray]]:
-    """Draws samples of the first image modality given one example's parts, or nothing.
+    """Draws samples of the first image modality given modalities of one example, or from the prior.
 
-    Of more than three images of one size all, a row each: those that were given, then samples
-    of the others.
+    With more than three images of one size, all of them are drawn, one row each: first the given
+    ones, then samples of the others.
 
     Args:
         model: A trained model.
-        given: Parts by name, `[1, ...]`; empty for samples from the prior.
-        num_samples: How many.
+        given: Given modalities by name, `[1, ...]`; empty: samples from the prior.
+        num_samples: The number of samples.
         title: The figure's title.
-        seed: Of the samples.
-        temperature: Factor on the standard deviation of the latent.
+        seed: The seed of the samples.
+        temperature: A factor on the standard deviation of the latent.
 
     Returns:
-        The figure (None where no modality is an image), and what was generated, by name,
+        The figure (None if no modality is an image), and generated values by modality,
         `[num_samples, ...]`.
+
+    Example:
+    ```python
+    figure, generated = condition_figure(model, {"label": np.array([7])}, 4, "label 7")
+    generated["image"].shape  # (4, 28, 28, 1)
+    ```
     """
     if given:
         generated = model.generate(given, num_samples, seed=seed, temperature=temperature)
@@ -137,7 +150,7 @@ def condition_figure(
 
 
 def _rows_of_samples(rows: Mapping[str, np.ndarray], columns: int, title: str) -> Figure:
-    """Draws a row of pictures under each name, white where it has fewer than others."""
+    """Draws one named row of pictures per entry; shorter rows are filled with white pictures."""
     filled = []
     for pictures in rows.values():
         pictures = pictures[:columns]
@@ -149,17 +162,23 @@ def _rows_of_samples(rows: Mapping[str, np.ndarray], columns: int, title: str) -
 def most_probable(
     model: BaseVAE, given: Mapping[str, Any], generated: Mapping[str, np.ndarray]
 ) -> list[tuple[str, str]]:
-    """Says in words which classes are most probable.
+    """Returns the most probable classes and the probabilities of attributes, as text.
 
     Args:
         model: The model.
-        given: What was given, by name.
-        generated: What `condition_figure` returned.
+        given: Given modalities by name, which are excluded.
+        generated: The generated values of `condition_figure`.
 
     Returns:
-        For each class modality that was not given its name and the three most probable
-        classes with their probabilities, averaged over the samples; for each group of
-        attributes those that were not given, with theirs.
+        The name of each class modality with its three most probable classes and their
+        probabilities, averaged over samples; and the name of each group of attributes with the
+        probabilities of its members.
+
+    Example:
+    ```python
+    _, generated = condition_figure(model, {}, 4, "samples from the prior")
+    most_probable(model, {}, generated)  # [("label", "3 12.0%, 8 11.1%, 5 10.9%")]
+    ```
     """
     found = []
     for modality in model.targets:
@@ -173,7 +192,7 @@ def most_probable(
 
 
 def _samples(model: BaseVAE, image: Modality, classes: list[Modality], seed: int) -> Figure:
-    """Draws samples, sorted by the class that is generated with each if there is one."""
+    """Draws samples from the prior, sorted by the generated class if there is one."""
     drawn = model.sample(64, seed=seed)
     images, captions, title = drawn[image.name].numpy(), [], "samples from the prior"
     for label in classes:
@@ -186,6 +205,7 @@ def _samples(model: BaseVAE, image: Modality, classes: list[Modality], seed: int
 
 
 def _reconstructions(model: BaseVAE, image: Modality, batch: Any, seed: int) -> Figure:
+    """Draws test images, and their reconstructions from all modalities and from the image alone."""
     x, mask = _rows(batch, [image.name], 10)
     original = _as_images(x[image.name])
     everything = model.generate(x, 1, mask, seed=seed)[image.name][0].numpy()
@@ -200,6 +220,7 @@ def _reconstructions(model: BaseVAE, image: Modality, batch: Any, seed: int) -> 
 def _given(
     model: BaseVAE, given: Modality, target: Modality, batch: Any, seed: int
 ) -> Figure | None:
+    """Draws one modality given another; None if neither is an image."""
     if not target.likelihood.is_image:
         return (
             _classes_given(model, given, target, batch, seed) if given.likelihood.is_image else None
@@ -261,7 +282,7 @@ def _classes_given(
 
 
 def _rows(batch: Any, needed: list[str], number: int) -> tuple[dict, dict]:
-    """Takes the first examples that have what is needed."""
+    """Returns values and masks of the first examples with all needed modalities observed."""
     x = {name: np.asarray(value) for name, value in batch["x"].items()}
     mask = {name: np.asarray(value) for name, value in (batch.get("mask") or {}).items()}
     there = np.ones(len(next(iter(x.values()))), bool)
@@ -272,4 +293,5 @@ def _rows(batch: Any, needed: list[str], number: int) -> tuple[dict, dict]:
 
 
 def _as_images(value: np.ndarray) -> np.ndarray:
+    """Returns images in [0, 1], from uint8 or floating-point ones."""
     return value / 255.0 if value.dtype == np.uint8 else value.astype(np.float32)

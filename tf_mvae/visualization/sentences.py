@@ -1,4 +1,4 @@
-"""What a model has learned of text, as text: reconstructions, translations, samples."""
+"""Generated sentences of a trained model: reconstructions, translations, samples."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -12,16 +12,16 @@ _SAMPLES = 8
 
 
 def sentences_of(model: BaseVAE, batch: Mapping[str, Any], number: int = 8, seed: int = 0) -> str:
-    """Returns, as text, sentences with their reconstructions and translations, and samples.
+    """Generates reconstructions and translations of test sentences, and samples, as lines of text.
 
     Args:
-        model: A model.
+        model: A trained model.
         batch: Some test examples, `{"x": {name: [batch, ...]}, "mask": ...}`.
-        number: How many examples.
-        seed: Of the samples from the prior.
+        number: The number of examples, and of samples from the prior.
+        seed: The seed of the samples.
 
     Returns:
-        Lines for a text file; nothing where the model has no text that it says by itself.
+        The contents of a text file; empty if the model has no text, or conditions.
     """
     texts = text_modalities(model)
     if not texts or model.conditions:

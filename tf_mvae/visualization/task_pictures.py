@@ -1,4 +1,4 @@
-"""Pictures of pictures from other pictures: what was given, what came out, what is true."""
+"""Figures of image-to-image tasks: given, generated and true pictures next to each other."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
@@ -12,20 +12,21 @@ from tf_mvae.modality import Modality
 from tf_mvae.models import BaseVAE
 from tf_mvae.visualization.grids import tile
 
-__all__ = ["from_each_figure", "task_figure"]
+__all__ = ["from_each_figure", "sampled_figure", "task_figure"]
 
 _EXAMPLES = 6
-_INCH = 0.68  # of one picture
-_GAP = 0.16  # between blocks
+_SAMPLES = 5
+_INCH = 0.68  # the size of one picture
+_GAP = 0.16  # inches between blocks
 
 
 class Block(NamedTuple):
     """Columns of pictures under one heading.
 
     Attributes:
-        heading: Words above.
-        columns: By what stands above each column, pictures `[row, height, width, channels]`;
-            None where a row has nothing.
+        heading: The heading.
+        columns: By the title of each column, pictures `[height, width, channels]` of all rows; None
+            for an empty place.
     """
 
     heading: str
@@ -35,18 +36,18 @@ class Block(NamedTuple):
 def task_figure(
     model: BaseVAE, tasks: Sequence[Task], batch: Mapping[str, Any], seed: int = 0
 ) -> Figure | None:
-    """Draws every task that the model can do: rows are examples, a block of columns is a task.
+    """Draws the tasks that the model supports: one row per example, one block of columns per task.
 
-    Generated is the expected picture at one sample of `q(z | given)`.
+    A generated picture is the expected picture at one sample of `q(z | given)`.
 
     Args:
         model: A trained model.
         tasks: The tasks.
         batch: Some test examples, `{"x": {name: [batch, ...]}, "mask": ...}`.
-        seed: Of the samples.
+        seed: The seed of the samples.
 
     Returns:
-        The figure, or None where no task is possible.
+        The figure, or None if the model supports no task.
     """
     names = [modality.name for modality in model.modalities]
     tasks = [task for task in possible(tasks, names) if not model.conditions]
@@ -59,6 +60,35 @@ def task_figure(
     return _figure("test examples", blocks) if blocks else None
 
 
+def sampled_figure(
+    model: BaseVAE, tasks: Sequence[Task], batch: Mapping[str, Any], seed: int = 0
+) -> tuple[str, Figure] | None:
+    """Draws several samples of the first task with a target that is not binary, such as colours.
+
+    A row is an example: the given picture, the expected pictures at five samples of `p(z | given)`,
+    and the true picture.
+
+    Args:
+        model: A trained model.
+        tasks: The tasks.
+        batch: See `task_figure`.
+        seed: The seed of the samples.
+
+    Returns:
+        The task's name and the figure, or None if the model supports no such task.
+    """
+    names = [modality.name for modality in model.modalities]
+    tasks = [task for task in possible(tasks, names) if not (model.conditions or task.binary)]
+    if not tasks:
+        return None
+    task = tasks[0]
+    parts = _generated(model, task.given, [task.target], batch, seed, _SAMPLES)
+    samples = {f"sample {i + 1}": parts[task.target][f"generated {i}"] for i in range(_SAMPLES)}
+    columns = {"given": parts[task.given], **samples, "true": parts[task.target]["true"]}
+    heading = f"{task.name}: {task.target} sampled given {task.given}"
+    return task.name, _figure("test examples", [Block(heading, columns)])
+
+
 def from_each_figure(
     model: BaseVAE,
     given: Modality,
@@ -66,14 +96,14 @@ def from_each_figure(
     batch: Mapping[str, Any],
     seed: int = 0,
 ) -> Figure:
-    """Draws all other pictures from one: rows are examples, a block of columns is a target.
+    """Draws all images generated from one: one row per example, one block of columns per target.
 
     Args:
         model: A trained model.
-        given: What is given.
-        targets: What is asked for.
+        given: The given modality.
+        targets: The modalities to generate; `given` is excluded.
         batch: See `task_figure`.
-        seed: Of the samples.
+        seed: The seed of the samples.
     """
     names = [target.name for target in targets if target is not given]
     parts = _generated(model, given.name, names, batch, seed)
@@ -83,28 +113,40 @@ def from_each_figure(
 
 
 def _generated(
-    model: BaseVAE, given: str, targets: Sequence[str], batch: Mapping[str, Any], seed: int
+    model: BaseVAE,
+    given: str,
+    targets: Sequence[str],
+    batch: Mapping[str, Any],
+    seed: int,
+    number_of_samples: int = 1,
 ) -> dict[str, Any]:
-    """Returns what is given, and of each target what was generated and what is true."""
+    """Returns the given pictures under its name, and under each target's name columns of pictures.
+
+    These are `generated` (for several samples `generated 0`, ...) and `true`.
+    """
     x, mask = ({n: np.asarray(v) for n, v in (batch.get(p) or {}).items()} for p in ("x", "mask"))
     number = len(x[given])
     chosen = np.unique(np.linspace(0, number - 1, min(_EXAMPLES, number)).astype(int))
     there = {n: mask.get(n, np.ones(number))[chosen] > 0 for n in (given, *targets)}
     rows = {n: _pixels(x[n][chosen]) for n in there}
-    z = model.latent_samples({given: rows[given]}, 1, {given: there[given].astype("f4")}, seed)
-    out = {name: value[0].numpy() for name, value in model.from_latent(z, None, targets).items()}
+    mask = {given: there[given].astype("f4")}
+    z = model.latent_samples({given: rows[given]}, number_of_samples, mask, seed)
+    out = {name: value.numpy() for name, value in model.from_latent(z, None, targets).items()}
+    words = [f"generated {i}" for i in range(number_of_samples)]
+    words = words if number_of_samples > 1 else ["generated"]
 
     def shown(name, pictures):
         return [p if has else None for p, has in zip(pictures, there[name], strict=True)]
 
     parts: dict[str, Any] = {given: shown(given, rows[given])}
     for name in targets:
-        parts[name] = {"generated": list(out[name]), "true": shown(name, rows[name])}
+        made = {word: list(pictures) for word, pictures in zip(words, out[name], strict=True)}
+        parts[name] = {**made, "true": shown(name, rows[name])}
     return parts
 
 
 def _figure(title: str, blocks: Sequence[Block]) -> Figure:
-    """Lays blocks out side by side, with words above them and above their columns."""
+    """Draws blocks next to each other, with headings above blocks and titles above columns."""
     rows = max(len(column) for block in blocks for column in block.columns.values())
     lines = max(block.heading.count("\n") + 1 for block in blocks)
     top, bottom, side = 0.32 + 0.17 * (lines + 1), 0.08, 0.1
@@ -132,6 +174,7 @@ def _figure(title: str, blocks: Sequence[Block]) -> Figure:
 
 
 def _tiled(columns: Sequence[Sequence[np.ndarray | None]]) -> np.ndarray:
+    """Returns columns of pictures as one picture; empty places are white."""
     size = next(p.shape[:2] for column in columns for p in column if p is not None)
     nothing = np.ones((*size, 3), np.float32)
     pictures = [
@@ -143,4 +186,5 @@ def _tiled(columns: Sequence[Sequence[np.ndarray | None]]) -> np.ndarray:
 
 
 def _pixels(value: np.ndarray) -> np.ndarray:
+    """Returns pictures in [0, 1], from uint8 or floating-point ones."""
     return (value / 255.0 if value.dtype == np.uint8 else value).astype(np.float32)

@@ -1,4 +1,4 @@
-"""Pictures of what images say and of what texts show: an image and a sequence of few symbols."""
+"""Figures of images and short texts: texts given images, and images given texts."""
 
 from typing import Any
 
@@ -15,7 +15,11 @@ _LONGEST = 12
 
 
 def short_texts(model: BaseVAE) -> list[Modality]:
-    """Returns the sequences that fit below a picture: of at most 12 symbols that have words."""
+    """Returns the sequences that fit below a picture: at most 12 symbols, with known words.
+
+    Args:
+        model: The model; one with conditions has no short text.
+    """
     return [
         m
         for m in model.modalities
@@ -29,14 +33,14 @@ def short_texts(model: BaseVAE) -> list[Modality]:
 def text_figures(
     model: BaseVAE, image: Modality, text: Modality, batch: Any, seed: int = 0
 ) -> dict[str, Figure]:
-    """Draws images with what is predicted from them, and images given texts.
+    """Draws images with the text that is predicted from them, and images given texts.
 
     Args:
         model: The model.
-        image: Its image modality.
+        image: The image modality.
         text: One of `short_texts`.
-        batch: `{name: [examples, ...]}`, some examples that have both.
-        seed: Of the samples.
+        batch: Examples with both modalities observed, `{name: [examples, ...]}`.
+        seed: The seed of the samples.
 
     Returns:
         Figures by name: `TEXT_given_IMAGE` and `IMAGE_given_TEXT`.

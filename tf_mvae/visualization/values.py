@@ -1,4 +1,4 @@
-"""Numbers that a model generates, as a table: what cannot be drawn."""
+"""Generated numbers as a text table, for modalities that cannot be drawn."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -17,18 +17,24 @@ _MOST_ROWS = 40
 def value_table(
     model: BaseVAE, given: Mapping[str, Any], generated: Mapping[str, np.ndarray]
 ) -> str:
-    """Returns mean, deviation and range over samples of each generated number.
+    """Formats mean, standard deviation and range over samples of each generated number.
 
-    Images, classes, sentences and groups of attributes are left to other functions, and so is
-    what was given.
+    Images, classes, sentences and groups of attributes are excluded, and so are given modalities.
 
     Args:
         model: The model.
-        given: What was given, by name; a member of a group stands under its own name.
-        generated: What was generated, by name, `[num_samples, ...]`.
+        given: Given values by name of a modality or a member of a group.
+        generated: Generated values by modality, `[num_samples, ...]`.
 
     Returns:
-        Aligned lines, one for each number; empty if there is none.
+        Aligned lines, one per number (at most 40); empty if there is no number.
+
+    Example:
+    ```python
+    scan = Modality("scan", likelihoods.Normal([2]))
+    model = MVAE([scan], latent_dim=2)
+    print(value_table(model, {}, {"scan": model.sample(100)["scan"].numpy()}))
+    ```
     """
     others = {m.name for m in attribute_groups(model.targets)}
     rows = []
@@ -52,6 +58,7 @@ def value_table(
 def _rows(
     modality: Modality, given: Mapping[str, Any], samples: np.ndarray
 ) -> Iterator[tuple[str, ...]]:
+    """Yields the name, mean, deviation, least and greatest value of each number, as text."""
     names = modality.column_names if modality.mask_shape else None
     for place in np.ndindex(samples.shape[1:]):
         name, inner = (modality.name, place) if names is None else (names[place[0]], place[1:])

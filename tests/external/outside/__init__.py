@@ -1,1 +1,1 @@
-"""A package of somebody else."""
+"""A stand-in for a user's package."""

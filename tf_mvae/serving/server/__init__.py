@@ -1,6 +1,6 @@
-"""A server that speaks TensorFlow Serving's REST API, for any SavedModel.
+"""A server with TensorFlow Serving's REST and gRPC APIs, for any SavedModel.
 
-It needs TensorFlow and the `serve` extra, and nothing of this package's models.
+It needs TensorFlow and the `serve` extra, but does not import this package's models.
 """
 
 from tf_mvae.serving.server.settings import Settings

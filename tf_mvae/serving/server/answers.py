@@ -1,7 +1,7 @@
-"""Bodies of answers, written in pieces.
+"""JSON response bodies, written in pieces.
 
-Python runs one thread at a time. A writer that turns a large array into text at once would
-hold up everything else, probes included, so arrays are written a few thousand numbers at a time.
+Python runs one thread at a time. Converting a large array to text in one call would block all other
+requests, health probes included, so arrays are converted a few thousand numbers at a time.
 """
 
 import dataclasses
@@ -17,32 +17,32 @@ from tf_mvae.serving.server.tensors import as_json
 
 __all__ = ["JsonAnswer", "Written", "join_answers", "write_answer"]
 
-# The text of each value of an answer, in pieces: `[`, elements, `]`; or a single value.
-# Row format has one value, the list of predictions.
+# The text of each output in pieces: `[`, elements, `]`; or a single value. In row format there is
+# one entry, the list of predictions.
 Written = dict[str, list[bytes]]
 
-_PIECE = 4096  # numbers that are written at once
-_BLOCK = 64 << 10  # bytes up to which short pieces are joined
+_PIECE = 4096  # numbers to convert in one call
+_BLOCK = 64 << 10  # short pieces are joined up to this number of bytes
 _PREDICTIONS = "predictions"
-# The length of a value, at most for float32 and about otherwise.
+# The bytes per value: an upper bound for float32, an estimate for other types.
 _VALUE_BYTES = {"float": 16, "int": 12, "bool": 6}
 
 
 @dataclasses.dataclass(frozen=True)
 class JsonAnswer:
-    """The answer of the REST API.
+    """The format of a response of the REST API.
 
     Attributes:
-        rows: Whether the request came in row format, as its answer then goes.
-        flat: Whether examples of one number each came without the list around it, as the
-            answer then goes.
+        rows: Whether request and response are in row format.
+        flat: Whether the examples of the request are single numbers without a list around them; the
+            response then has the same form.
     """
 
     rows: bool
     flat: bool = False
 
     def value_bytes(self, field: Field) -> int | None:
-        """Returns about how long a value of an output is; None if that is not known."""
+        """Returns the estimated bytes per value of an output, or None if unknown."""
         return _VALUE_BYTES.get(field.kind)
 
     def write(self, outputs: Mapping[str, np.ndarray], examples: int) -> Written:
@@ -57,18 +57,18 @@ class JsonAnswer:
 
 
 def write_answer(outputs: Mapping[str, np.ndarray], rows: bool, examples: int) -> Written:
-    """Returns the text of the outputs.
+    """Converts outputs to JSON text.
 
-    Numbers are the shortest that read back as the same float; NaN, Infinity and -Infinity
-    are written so.
+    Numbers have the fewest digits that parse to the same float. NaN and infinity are written as
+    `NaN`, `Infinity` and `-Infinity`.
 
     Args:
         outputs: The outputs, by name.
         rows: Whether the request was in row format.
-        examples: How many rows it had.
+        examples: The number of examples of the request.
 
     Raises:
-        RequestError: Rows are asked for and the outputs are not a row an example.
+        RequestError: Row format was requested, and an output does not have one row per example.
     """
     if not rows:
         return {name: list(_value(name, array)) for name, array in outputs.items()}
@@ -87,12 +87,12 @@ def write_answer(outputs: Mapping[str, np.ndarray], rows: bool, examples: int) -
 
 
 def join_answers(parts: list[Written], rows: bool) -> list[bytes]:
-    """Returns the body of an answer in blocks: "predictions" of rows, "outputs" of columns.
+    """Returns the body of a response in blocks: `predictions` in row format, otherwise `outputs`.
 
-    A single output goes without its name.
+    If there is a single output, its name is omitted.
 
     Args:
-        parts: The outputs of parts of a request, whose examples follow one another.
+        parts: The outputs of consecutive parts of a request.
         rows: Whether the request was in row format.
     """
     values = {name: _concatenate([part[name] for part in parts]) for name in parts[0]}
@@ -123,7 +123,7 @@ def _members(values: Mapping[str, Iterable[bytes]]) -> Iterator[bytes]:
 
 
 def _value(name: str, array: np.ndarray) -> Iterator[bytes]:
-    """Yields the text of an array, brackets apart."""
+    """Yields the text of an array; the outer brackets are separate pieces."""
     as_bytes = name.endswith("_bytes")
     if not array.ndim:
         yield _dump(as_json(array, as_bytes))

@@ -47,7 +47,11 @@ _MAX_VERSION = 2**63 - 1
 
 
 def make_app(service: Service) -> Starlette:
-    """Returns the ASGI application that answers with a service."""
+    """Returns the ASGI application of a service.
+
+    Args:
+        service: The service that answers requests.
+    """
     settings, endpoints = service.settings, _Endpoints(service)
 
     @contextlib.asynccontextmanager
@@ -85,13 +89,13 @@ def make_app(service: Service) -> Starlette:
         exception_handlers={HTTPException: _http_error, RequestError: _request_error},
         lifespan=lifespan,
     )
-    # Redirects to a path without its slash would copy the Host header into an address.
+    # A redirect to the path without its slash would copy the Host header into its URL.
     app.router.redirect_slashes = False
     return app
 
 
 class _Endpoints:
-    """What the routes answer."""
+    """The functions of the routes."""
 
     def __init__(self, service: Service):
         self._service = service
@@ -106,7 +110,7 @@ class _Endpoints:
         try:
             with service.bodies.reserve() as body_held:
                 body = await read_body(request.scope, request.receive, self._settings, body_held)
-                # Found again: while a slow body came in, a version may have been replaced.
+                # Look up the version again: it may have been replaced while a slow body arrived.
                 found = self._find(request)
                 blocks = await service.answer(
                     found, lambda: self._parse(body, found), len(body), held
@@ -120,7 +124,7 @@ class _Endpoints:
         return parse_predict(parse_body(body), found.signatures, self._settings)
 
     async def other_method(self, request: Request) -> Response:
-        """Answers classify and regress, which a signature has if its method says so."""
+        """Rejects `classify` and `regress`, with TensorFlow Serving's messages."""
         method = request.path_params["method"]
         if method not in ("classify", "regress"):
             raise RequestError(400, _malformed(request))
@@ -188,7 +192,7 @@ class _Endpoints:
         return FileResponse(_PAGE / name, media_type=_FILES[name], headers=_PAGE_HEADERS)
 
     async def page_description(self, _: Request) -> Response:
-        """What the page needs to know of the newest version."""
+        """Returns the signatures and the description of the newest version, for the page."""
         newest = self._repository.find()
         signatures = {
             name: {

@@ -1,4 +1,4 @@
-"""Requests for one signature are run together, as many as wait, and answered apart."""
+"""Batching: waiting requests for one signature run in one call of the model."""
 
 import asyncio
 import collections
@@ -18,11 +18,11 @@ from tf_mvae.serving.server.settings import Settings
 
 __all__ = ["Batcher"]
 
-# A call of more rows that cannot be run in parts is long.
+# A call that decodes more rows, and cannot be divided into parts, counts as long.
 _LONG_ROWS = 256
-# This fraction of the queue is for long calls.
+# Long calls may use 1 / _LONG_FRACTION of the queue.
 _LONG_FRACTION = 8
-# Shorter answers are not counted.
+# Shorter responses are not counted in the memory budget.
 _SHORT_ANSWER = 64 << 10
 
 
@@ -35,7 +35,7 @@ class _Waiting:
 
 @dataclasses.dataclass(eq=False)
 class _Queue:
-    """Calls that may be run together: one version, signature and shape."""
+    """Waiting calls of one version, signature and shape, which may be run together."""
 
     version: ServedVersion
     signature: str
@@ -51,20 +51,26 @@ class _Queue:
 
 
 class Batcher:
-    """Runs calls on a few threads, from queues for each signature and shape, bounded together.
+    """Runs calls on a few threads, with one queue for each version, signature and shape.
 
-    A thread that is free takes what waits, up to `max_batch_size` examples; a batch that is
-    not full waits `batch_timeout_micros` for more first. While a batch runs, the requests that
-    could have joined it gather for the next, and the other threads are for other queues, until
-    a whole batch waits. Queues take turns.
+    A free thread takes the waiting calls of a queue, up to `max_batch_size` examples; a batch that
+    is not full first waits `batch_timeout_micros` for further calls. While a batch of a queue runs,
+    new calls wait for the next one; a second batch of the same queue runs at the same time only if
+    it is full. Queues take turns. The number of all waiting calls is limited to `max_queue`.
 
-    A request of more independent examples is run in parts, one after another, so that those of
-    others come between. A long call that has no parts (samples depend on the shape that their
-    noise is drawn in) leaves one thread to others. All methods belong to one event loop.
+    A request with more independent examples is divided into parts that run one after another, so
+    that other requests run in between. A long call that cannot be divided (samples depend on the
+    shape of their noise) never uses the last free thread. All methods must be called from one event
+    loop.
     """
 
     def __init__(self, settings: Settings, metrics: Metrics):
-        """Starts the threads."""
+        """Starts the threads.
+
+        Args:
+            settings: The server's settings.
+            metrics: The metrics to count in.
+        """
         self._settings = settings
         self._metrics = metrics
         self._pool = concurrent.futures.ThreadPoolExecutor(settings.num_threads, "model")
@@ -78,15 +84,16 @@ class Batcher:
     async def submit(
         self, version: ServedVersion, call: Call, reservation: Reservation
     ) -> list[bytes]:
-        """Returns the body of the answer to a call, in blocks.
+        """Runs a call and returns the body of its response, in blocks.
 
         Args:
-            version: The version that answers.
+            version: The version to call.
             call: The call.
-            reservation: Holds the bytes of the answer until the caller releases it.
+            reservation: Reserves the bytes of the response; the caller releases it.
 
         Raises:
-            RequestError: There is no room, the time is over, or the model refused.
+            RequestError: The queue or the memory budget is full, the time limit is exceeded, or the
+                model raised an error.
         """
         self.check_room()
         self._reserve(call, reservation)
@@ -107,7 +114,7 @@ class Batcher:
         return blocks
 
     def _reserve(self, call: Call, reservation: Reservation) -> None:
-        """Makes room for the answer, or refuses."""
+        """Reserves memory for the response; raises an error if there is not enough."""
         size = answer_bytes(call.signature, call.inputs, call.examples, call.answer.value_bytes)
         most = self._settings.max_answers_bytes
         if size > most:
@@ -131,28 +138,28 @@ class Batcher:
         return [call.part(start, start + size) for start in range(0, call.examples, size)]
 
     async def _run(self, version: ServedVersion, call: Call) -> Any:
-        """Queues a call and returns its outputs as written."""
+        """Queues a call, waits for it, and returns its outputs in the response's format."""
         queue = self._queue_of(version, call)
         loop = asyncio.get_running_loop()
         entry = _Waiting(call, loop.create_future(), time.monotonic())
         queue.waiting.append(entry)
         self._count(1)
-        if not self._scheduled:  # what arrives in one turn of the event loop goes together
+        if not self._scheduled:  # calls of the same turn of the event loop form one batch
             self._scheduled = True
             loop.call_soon(self._dispatch)
         try:
             return await entry.answer
         finally:
-            entry.answer.cancel()  # a batch to come passes it over
+            entry.answer.cancel()  # after a timeout the call is skipped
             if entry in queue.waiting:
                 queue.waiting.remove(entry)
                 self._count(-1)
 
     def check_room(self) -> None:
-        """Refuses if as many requests wait as may; asked before a body is read, it costs little.
+        """Checks that the queue is not full; called before a body is read, to reject early.
 
         Raises:
-            RequestError: There is no room.
+            RequestError: `max_queue` requests are waiting.
         """
         if self._waiting >= self._settings.max_queue:
             self._metrics.refused.labels("queue_full").inc()
@@ -160,11 +167,11 @@ class Batcher:
 
     @property
     def busy(self) -> bool:
-        """Whether a call of the model runs."""
+        """Whether a call of the model is running."""
         return self._free < self._settings.num_threads
 
     def close(self) -> None:
-        """Lets the threads end with the calls that they run."""
+        """Ends the threads after the calls that are running, without waiting for them."""
         self._pool.shutdown(wait=False)
 
     def _count(self, change: int) -> None:
@@ -197,7 +204,7 @@ class Batcher:
             raise overloaded(f"{waiting} long requests wait for the model")
 
     def _dispatch(self) -> None:
-        """Gives free threads to the queues that are ready, in turns."""
+        """Starts batches of the queues that are ready, in turns, while threads are free."""
         self._scheduled = False
         started = True
         while started:
@@ -206,7 +213,7 @@ class Batcher:
                 queue = self._queues[key]
                 if not queue.waiting:
                     if not queue.running:
-                        del self._queues[key]  # it is made again at need, behind the others
+                        del self._queues[key]  # a new call makes it again, after the others
                 elif self._free and self._ready(queue) and (self._free_for_long or not queue.long):
                     self._start(queue)
                     self._queues.move_to_end(key)

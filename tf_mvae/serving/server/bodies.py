@@ -1,4 +1,4 @@
-"""Bodies of requests: received within the limits, and unpacked."""
+"""Request bodies: receives them within limits, and decompresses them."""
 
 import asyncio
 import zlib
@@ -15,17 +15,17 @@ __all__ = ["read_body"]
 async def read_body(
     scope: Scope, receive: Receive, settings: Settings, reservation: Reservation
 ) -> bytes:
-    """Returns a request's body, unpacked if it is in gzip. `Guard` limits the time.
+    """Receives the body of a request, and decompresses gzip; `Guard` limits the time.
 
     Args:
-        scope: The request.
-        receive: Gives the parts of the body.
-        settings: Limits.
-        reservation: Holds the bytes of the body until the caller releases it.
+        scope: The ASGI scope of the request.
+        receive: The ASGI function that returns parts of the body.
+        settings: The server's limits.
+        reservation: Reserves the bytes of the body; the caller releases it.
 
     Raises:
-        RequestError: It is too long, packed in another way, or all bodies together are too
-            long.
+        RequestError: The body is too long, has another encoding, or all bodies together exceed
+            `max_bodies_bytes`.
     """
     headers = dict(scope["headers"])
     if int(headers.get(b"content-length", b"0")) > settings.max_body_bytes:

@@ -1,4 +1,4 @@
-"""Values that a model has no use for, and small requests for huge answers."""
+"""Checks of values against their bounds, and of the size of responses."""
 
 import dataclasses
 import math
@@ -15,30 +15,36 @@ __all__ = ["answer_bytes", "check_amount", "check_values", "with_bounds"]
 
 
 def with_bounds(signature: Signature, description: Mapping[str, Any]) -> Signature:
-    """Returns a signature with the bounds that its model's description gives its inputs.
+    """Returns a signature with the bounds of its inputs, from the model's description.
 
     Args:
         signature: The signature.
-        description: What `assets.extra/tf_mvae.json` says, or nothing.
+        description: The contents of `assets.extra/tf_mvae.json`, or an empty dictionary.
     """
     try:
         described = description["signatures"][signature.name]["inputs"]
         inputs = {
             name: dataclasses.replace(
-                field, low=_number(described[name]["low"]), high=_number(described[name]["high"])
+                field,
+                low=_limits(described[name]["low"], field, -math.inf),
+                high=_limits(described[name]["high"], field, math.inf),
             )
             for name, field in signature.inputs.items()
         }
-    except (KeyError, TypeError):
+    except (KeyError, TypeError, ValueError):
         return signature
     return dataclasses.replace(signature, inputs=inputs)
 
 
 def check_values(signature: Signature, inputs: Mapping[str, np.ndarray]) -> None:
-    """Refuses values beyond an input's bounds, but where its mask says that none is there.
+    """Checks that observed values are within the bounds of their inputs; masked ones are ignored.
+
+    Args:
+        signature: The signature.
+        inputs: Arrays by the inputs' names.
 
     Raises:
-        RequestError: A value is beyond them.
+        RequestError: A value is out of bounds.
     """
     for name, field in signature.inputs.items():
         values = inputs[name]
@@ -50,21 +56,43 @@ def check_values(signature: Signature, inputs: Mapping[str, np.ndarray]) -> None
         if not outside.any():
             continue
         mask = inputs.get(f"{name}_mask")
-        if mask is not None and mask.shape == values.shape:
-            outside &= mask != 0
-        elif mask is not None and mask.ndim and mask.shape[:1] == values.shape[:1]:
-            outside = outside.reshape(len(mask), -1).any(1) & (mask != 0)
+        # A mask is of examples, of the members of a group, or of single elements.
+        if mask is not None and mask.ndim and mask.shape == values.shape[: mask.ndim]:
+            outside &= mask.reshape(mask.shape + (1,) * (values.ndim - mask.ndim)) != 0
         if outside.any():
-            raise RequestError(400, f"input {name!r} must lie in {low:g} to {high:g}")
+            raise RequestError(400, _out_of_bounds(name, low, high, outside))
+
+
+def _out_of_bounds(
+    name: str, low: float | np.ndarray, high: float | np.ndarray, outside: np.ndarray
+) -> str:
+    """Says which range values have to be in; elements with a range of their own are named."""
+    what = f"input {name!r}"
+    if np.ndim(low) or np.ndim(high):
+        element = np.argwhere(outside)[0][1:]  # without the number of the example
+        shape = outside.shape[1:]
+        low, high = (np.broadcast_to(limit, shape)[tuple(element)] for limit in (low, high))
+        what += f", element {element.tolist()} of an example,"
+    if high == math.inf:
+        return f"{what} must be at least {low:g}"
+    if low == -math.inf:
+        return f"{what} must be at most {high:g}"
+    return f"{what} must lie in {low:g} to {high:g}"
 
 
 def check_amount(
     signature: Signature, inputs: Mapping[str, np.ndarray], examples: int, settings: Settings
 ) -> int:
-    """Returns how many rows the model decodes: examples, times `num_samples` if it takes that.
+    """Returns the number of rows that the model decodes: examples times `num_samples`, if given.
+
+    Args:
+        signature: The signature.
+        inputs: Arrays by the inputs' names.
+        examples: The number of examples.
+        settings: The server's limits.
 
     Raises:
-        RequestError: It is more than the settings allow, or the answer would be.
+        RequestError: The number of examples, of rows or of output rows exceeds its limit.
     """
     samples = _samples(inputs)
     rows = examples * samples
@@ -87,13 +115,13 @@ def answer_bytes(
     examples: int,
     value_bytes: Callable[[Field], int | None],
 ) -> int:
-    """Returns about how long the answer to a call is; 0 if the signature does not say it.
+    """Returns the estimated bytes of the response to a call; 0 if the shapes are unknown.
 
     Args:
-        signature: The signature that is called.
-        inputs: Its inputs, by name.
-        examples: How many examples they hold.
-        value_bytes: From an output to about the length of a value; None if that is not known.
+        signature: The called signature.
+        inputs: Arrays by the inputs' names.
+        examples: The number of examples.
+        value_bytes: Returns the estimated bytes per value of an output, or None if unknown.
     """
     rows = examples * (_samples(inputs) if _answers_samples(signature) else 1)
     total = 0
@@ -117,7 +145,7 @@ def _samples(inputs: Mapping[str, np.ndarray]) -> int:
 
 
 def _answers_samples(signature: Signature) -> bool:
-    """Returns whether an output has an axis for samples, as `log_likelihood`'s have not."""
+    """Returns whether an output has an axis of samples (those of `log_likelihood` have none)."""
     batched = any(field.batched for field in signature.inputs.values())
     return any(
         field.shape is None or sum(size is None for size in field.shape) > batched
@@ -125,5 +153,21 @@ def _answers_samples(signature: Signature) -> bool:
     )
 
 
-def _number(value: Any) -> float | None:
-    return value if isinstance(value, int | float) else None
+def _limits(value: Any, field: Field, unbounded: float) -> float | np.ndarray | None:
+    """Returns a bound of the description: a number, or an array in the shape of an example.
+
+    Args:
+        value: What the description has: a number, None, or nested lists of them.
+        field: The input.
+        unbounded: The bound of elements that have None.
+
+    Raises:
+        ValueError: A list does not have the shape of an example.
+    """
+    if not isinstance(value, list):
+        return value if isinstance(value, int | float) else None
+    limits = np.array(value, float)  # None becomes NaN
+    limits[np.isnan(limits)] = unbounded
+    if field.shape is None or limits.shape != field.shape[1:]:
+        raise ValueError(f"bounds of shape {limits.shape}")
+    return limits

@@ -1,4 +1,4 @@
-"""A valid call of a signature, and the checks of calls that both protocols share."""
+"""Calls of a signature, and the checks that the REST and gRPC APIs share."""
 
 import dataclasses
 from collections.abc import Iterable, Mapping
@@ -17,16 +17,16 @@ DEFAULT_SIGNATURE = "serving_default"
 
 
 class AnswerFormat(Protocol):
-    """How outputs become the body of an answer."""
+    """The format of a response body."""
 
     def value_bytes(self, field: Field) -> int | None:
-        """Returns about how long a value of an output is; None if that is not known."""
+        """Returns the estimated bytes per value of an output, or None if unknown."""
 
     def write(self, outputs: Mapping[str, np.ndarray], examples: int) -> Any:
-        """Returns the outputs of a part of the request, in a form that `join` takes."""
+        """Converts the outputs of a part of a request to a form that `join` accepts."""
 
     def join(self, parts: list[Any]) -> list[bytes]:
-        """Returns the body of the answer, in blocks; parts follow one another."""
+        """Returns the body of a response, in blocks, from its consecutive parts."""
 
 
 @dataclasses.dataclass
@@ -35,10 +35,10 @@ class Call:
 
     Attributes:
         signature: The signature.
-        inputs: Every input, by name.
-        examples: The size of the batch; 1 for a signature that has none.
-        answer: The format of the answer.
-        decoded: How many rows the model decodes: examples times samples of each.
+        inputs: Arrays of all inputs, by name.
+        examples: The batch size; 1 for a signature without a batch.
+        answer: The format of the response.
+        decoded: The number of rows that the model decodes: examples times samples.
     """
 
     signature: Signature
@@ -48,14 +48,18 @@ class Call:
     decoded: int = 1
 
     def part(self, start: int, stop: int) -> "Call":
-        """Returns the call of some of the examples, which have to be independent."""
+        """Returns the call for examples `start` to `stop`, which must be independent."""
         inputs = {k: v[start:stop] if len(v) else v for k, v in self.inputs.items()}
         count = min(stop, self.examples) - start
         return dataclasses.replace(self, inputs=inputs, examples=count, decoded=count)
 
 
 def find_signature(name: str, signatures: Mapping[str, Signature]) -> Signature:
-    """Returns the signature that a request names; `serving_default` for an empty name.
+    """Returns a signature by its name; an empty name means `serving_default`.
+
+    Args:
+        name: The name in the request.
+        signatures: The model's signatures, by name.
 
     Raises:
         RequestError: There is no such signature.
@@ -71,7 +75,15 @@ def find_signature(name: str, signatures: Mapping[str, Signature]) -> Signature:
 
 
 def check_names(given: Iterable[str], signature: Signature) -> None:
-    """Refuses names that are no inputs, and requests without an input that has no default."""
+    """Checks the names of a request's inputs.
+
+    Args:
+        given: The names in the request.
+        signature: The signature.
+
+    Raises:
+        RequestError: A name is unknown, or a required input is missing.
+    """
     unknown = [str(name)[:100] for name in given if name not in signature.inputs]
     if unknown:
         raise RequestError(
@@ -92,18 +104,18 @@ def complete_call(
     settings: Settings,
     rows: bool = False,
 ) -> Call:
-    """Returns the call with these inputs; those that are missing have their default.
+    """Returns a checked call; missing inputs get their defaults.
 
     Args:
         signature: The signature.
-        inputs: Arrays of the fields' types and shapes, by name.
-        answer: The format of the answer.
-        settings: Limits.
-        rows: Whether the first dimension of an input of any rank is that of the examples.
+        inputs: Arrays of the inputs' types and shapes, by name.
+        answer: The format of the response.
+        settings: The server's limits.
+        rows: Whether the first axis of an input of unknown rank is that of examples.
 
     Raises:
-        RequestError: Inputs differ in their number of examples, a value is beyond its bounds, or
-            too much is asked for.
+        RequestError: Inputs differ in their number of examples, a value is out of bounds, or a
+            limit is exceeded.
     """
     examples = _count(signature, inputs, rows)
     for field in signature.inputs.values():
@@ -132,9 +144,9 @@ def _count(signature: Signature, inputs: dict[str, np.ndarray], rows: bool) -> i
 
 
 def _default(field: Field, examples: int) -> np.ndarray:
-    """Returns an input's default; one that stands for one example serves each.
+    """Returns an input's default; a default of one example is repeated for all examples.
 
-    A default of no examples is passed on: it is how a model sees that an input was omitted.
+    A default of 0 examples is unchanged: the model recognises omitted inputs by it.
     """
     if field.batched and field.default.shape[:1] == (1,):
         return np.repeat(field.default, examples, axis=0)

@@ -1,4 +1,4 @@
-"""Runs calls of a signature together, and writes the answer of each."""
+"""Runs calls of a signature in one batch, and converts the outputs of each."""
 
 import logging
 from typing import Any
@@ -16,21 +16,31 @@ _LOG = logging.getLogger(__name__)
 
 
 def is_independent(version: ServedVersion, call: Call) -> bool:
-    """Returns whether a call's examples may be run with others or in parts."""
+    """Returns whether a call's examples may run together with other calls, or in parts.
+
+    Args:
+        version: The version to call.
+        call: The call.
+    """
     if call.signature.name not in version.independent:
         return False
     if not all(array.ndim for array in call.inputs.values()):
         return False
     lengths = {len(array) for array in call.inputs.values()}
-    # Inputs that were omitted may be empty; they meet the like only.
+    # Omitted inputs may be empty. Such calls run only with calls that omit the same inputs.
     return lengths <= {0, call.examples} and call.examples in lengths
 
 
 def run_together(version: ServedVersion, name: str, calls: list[Call]) -> list[Any]:
-    """Runs calls together; where that fails, each alone, so that none suffers for another.
+    """Runs calls in one batch; if the model raises an error, each call runs alone.
+
+    Args:
+        version: The version to call.
+        name: The signature's name.
+        calls: The calls.
 
     Returns:
-        For each call what its `answer.write` returns, or an exception.
+        For each call the result of its `answer.write`, or an exception.
     """
     try:
         outputs = version.run(name, _concatenate(calls))

@@ -1,4 +1,4 @@
-"""What goes wrong with a request, and the HTTP status and gRPC code that say so."""
+"""Errors of requests, with their HTTP status and gRPC code."""
 
 import tensorflow as tf
 
@@ -23,13 +23,13 @@ _CODES = {
 
 
 class RequestError(Exception):
-    """Ends a request: over HTTP with a status and `{"error": message}`, over gRPC with a code.
+    """An error that is sent to the client: as `{"error": message}` over HTTP, as a code over gRPC.
 
     Attributes:
         status: The HTTP status.
-        message: What is wrong, for the client.
-        headers: Headers of the HTTP answer.
-        code: The name of the gRPC code.
+        message: The message for the client.
+        headers: Headers of the HTTP response.
+        code: The name of the gRPC status code.
     """
 
     def __init__(
@@ -43,9 +43,9 @@ class RequestError(Exception):
 
         Args:
             status: The HTTP status.
-            message: What is wrong, for the client.
-            headers: Headers of the HTTP answer.
-            code: The name of the gRPC code; default: that of the status.
+            message: The message for the client.
+            headers: Headers of the HTTP response.
+            code: The name of the gRPC status code; default: the one that belongs to `status`.
         """
         super().__init__(message)
         self.status = status
@@ -55,7 +55,11 @@ class RequestError(Exception):
 
 
 def overloaded(message: str) -> RequestError:
-    """Returns the refusal of a request that there is no room for."""
+    """Returns the error of an overloaded server: status 503 with `Retry-After`.
+
+    Args:
+        message: The message for the client.
+    """
     return RequestError(503, message, {"Retry-After": "1"})
 
 
@@ -77,15 +81,18 @@ _STATUS = (
 )
 
 
-# Lines of TensorFlow's messages that speak of graphs and of the files that made them.
+# Beginnings of lines in TensorFlow's messages about graphs and source files.
 _INSIDES = ("Graph execution error", "Detected at", "File ", "<stack", "[[", "During handling")
 
 
 def from_tensorflow(error: Exception) -> RequestError:
-    """Returns the answer to a client for an error that a model's call raised.
+    """Converts an error of a model's call to an error for the client.
 
-    Of TensorFlow's message only the line that says what is wrong, without the names of
-    nodes and of files on the machine that exported the model.
+    The message is only the line of TensorFlow's message that describes the error, without names of
+    nodes and of source files on the machine that exported the model.
+
+    Args:
+        error: The error that the model raised.
     """
     for kind, status, code in _STATUS:
         if isinstance(error, kind):

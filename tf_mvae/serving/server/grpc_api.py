@@ -1,7 +1,7 @@
 """TensorFlow Serving's gRPC API: `PredictionService` and `ModelService`.
 
-Messages arrive as bytes and are parsed here, so that a request is refused before it is received
-if there is no room for it. To the client a call is the unary one of TensorFlow Serving.
+Messages are received as bytes and parsed here, so that an overloaded server can reject a request
+before it receives it. For the client a call is the same unary call as TensorFlow Serving's.
 """
 
 import asyncio
@@ -40,10 +40,14 @@ _Context = grpc.aio.ServicerContext
 
 
 class GrpcApi:
-    """The methods of the API."""
+    """The methods of the gRPC API."""
 
     def __init__(self, service: Service):
-        """Takes what answers."""
+        """Makes the methods.
+
+        Args:
+            service: The service that answers requests.
+        """
         self._service = service
         self._settings = service.settings
         token = self._settings.token
@@ -52,7 +56,7 @@ class GrpcApi:
         self._receiving = 0
 
     def handlers(self) -> list[grpc.GenericRpcHandler]:
-        """Returns the handlers of the methods."""
+        """Returns the gRPC handlers of all methods."""
         methods = {
             PREDICTION_SERVICE: {
                 "Predict": self._predict,
@@ -72,7 +76,7 @@ class GrpcApi:
     def _handler(
         self, service: str, name: str, method: Callable[[_Context], Awaitable[bytes]]
     ) -> grpc.RpcMethodHandler:
-        """Returns the handler of a method: token, limits, errors, metrics and the log."""
+        """Wraps a method with the check of the token, limits, errors, metrics and the log."""
 
         async def handle(_: Any, context: _Context) -> bytes:
             started = time.monotonic()
@@ -113,7 +117,7 @@ class GrpcApi:
     async def _receive(
         self, context: _Context, kind: type[Message], held: Reservation
     ) -> tuple[Any, int]:
-        """Returns the message of a request, and how long it is."""
+        """Receives and parses the message of a request; returns it and its size in bytes."""
         if self._receiving >= self._settings.max_queue:
             self._service.metrics.refused.labels("queue_full").inc()
             raise overloaded(f"{self._receiving} requests are being received")
@@ -223,7 +227,7 @@ class GrpcApi:
         metrics, route = self._service.metrics, f"grpc_{name}"
         metrics.requests.labels(route, code).inc()
         metrics.seconds.labels(route).observe(seconds)
-        # Refusals under overload are counted; a line each would be a load of its own.
+        # Rejections under overload are counted but not logged, because logs would add to the load.
         failed = code in ("INTERNAL", "DEADLINE_EXCEEDED")
         if self._settings.access_log or failed:
             _LOG.log(
@@ -240,7 +244,7 @@ class GrpcApi:
 
 
 def _model_of(request: Any) -> tuple[str, int | None, str | None]:
-    """Returns the name, version and label that a request's `model_spec` names."""
+    """Returns the name, version and label in a request's `model_spec`."""
     if not request.HasField("model_spec"):
         raise RequestError(400, "Missing ModelSpec")
     spec = request.model_spec

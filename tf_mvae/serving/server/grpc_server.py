@@ -1,4 +1,4 @@
-"""The gRPC server: its port, limits on connections, health, and its end."""
+"""The gRPC server: port, limits of connections, health service, shutdown."""
 
 import grpc
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
@@ -10,23 +10,27 @@ from tf_mvae.serving.server.settings import Settings
 
 __all__ = ["GrpcServer"]
 
-_IDENTITY_ONLY = 1  # a bit for each way to pack messages; the first is not to
+_IDENTITY_ONLY = 1  # a bit mask of compression algorithms; the first bit is no compression
 
 
 class GrpcServer:
-    """Listens at `--grpc_port`. All methods belong to one event loop."""
+    """A server that listens on `--grpc_port`; all methods must be called from one event loop."""
 
     def __init__(self, service: Service):
-        """Takes what answers; nothing listens yet."""
+        """Makes a server that does not listen yet.
+
+        Args:
+            service: The service that answers requests.
+        """
         self._service = service
         self._server: grpc.aio.Server | None = None
         self._health = health.aio.HealthServicer()
 
     async def start(self) -> int:
-        """Listens; returns the port.
+        """Starts to listen, and returns the port.
 
         Raises:
-            UserError: The address cannot be had.
+            UserError: The address is not available.
         """
         settings = self._service.settings
         self._server = grpc.aio.server(options=_options(settings))
@@ -48,20 +52,20 @@ class GrpcServer:
         return port
 
     async def stop(self) -> None:
-        """Takes no more requests, and waits for those that run for `--drain_seconds`."""
+        """Stops accepting requests, and waits up to `--drain_seconds` for running ones."""
         if self._server is not None:
             await self._health.enter_graceful_shutdown()
             await self._server.stop(self._service.settings.drain_seconds)
 
 
 def _options(settings: Settings) -> list[tuple[str, int]]:
-    """Returns the limits as gRPC has them."""
+    """Returns the server's limits as gRPC options."""
     return [
-        # Otherwise a second server takes a port that is taken, and half of its requests.
+        # Otherwise a second server could listen on the same port, and get half of the requests.
         ("grpc.so_reuseport", 0),
         ("grpc.max_receive_message_length", settings.max_body_bytes),
         ("grpc.max_send_message_length", -1),
-        # gRPC limits the length of a message before it is unpacked, not after.
+        # gRPC limits the size of a message only before decompression, so compression is off.
         ("grpc.compression_enabled_algorithms_bitset", _IDENTITY_ONLY),
         ("grpc.max_allowed_incoming_connections", settings.max_connections),
         ("grpc.max_concurrent_streams", settings.max_connections),

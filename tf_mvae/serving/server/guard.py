@@ -1,4 +1,4 @@
-"""Around the application: who may ask, and in which time; and a record of it."""
+"""ASGI middleware: checks host and token, limits the time of bodies, logs and counts requests."""
 
 import asyncio
 import hmac
@@ -16,19 +16,25 @@ from tf_mvae.serving.server.settings import Settings
 __all__ = ["Guard"]
 
 _LOG = logging.getLogger(__name__)
-_OPEN = {"/", "/healthz", "/readyz"}  # no token: probes, and the page that asks for one
+_OPEN = {"/", "/healthz", "/readyz"}  # without a token: probes, and the page that asks for it
 
-# If a request is answered before its body has arrived, the connection has to be closed. A short
-# body is waited for first, since it is usually on its way: then the connection stays open.
+# If a response is sent before the request's body has arrived, the connection must be closed. A
+# short body usually arrives soon, so it is received first, and the connection stays open.
 _SHORT_BODY = 64 << 10
 _SHORT_WAIT = 0.25
 
 
 class Guard:
-    """ASGI middleware: host, token, time to send a body, metrics, logs, errors as JSON."""
+    """ASGI middleware: host, token, time limit of bodies, metrics, logs, errors as JSON."""
 
     def __init__(self, app: ASGIApp, settings: Settings, metrics: Metrics):
-        """Wraps an application."""
+        """Wraps an application.
+
+        Args:
+            app: The application.
+            settings: The server's settings.
+            metrics: The metrics to count in.
+        """
         self._app = app
         self._metrics = metrics
         self._access_log = settings.access_log
@@ -37,7 +43,7 @@ class Guard:
         self._check_host = HostCheck(settings)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answers a request."""
+        """Handles a request."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
@@ -98,7 +104,7 @@ class Guard:
         route = scope.get("state", {}).get("route", "other")
         self._metrics.requests.labels(route, str(status)).inc()
         self._metrics.seconds.labels(route).observe(seconds)
-        # Refusals under overload are counted; a line each would be a load of its own.
+        # Rejections under overload are counted but not logged, because logs would add to the load.
         if self._access_log or status >= 500 and status != 503:
             client = scope.get("client")
             _LOG.log(
@@ -115,10 +121,10 @@ class Guard:
 
 
 async def _skip_short_body(scope: Scope, receive: Receive, is_body_open) -> None:
-    """Receives what is left of a short body and drops it, if it arrives at once."""
+    """Receives and discards the rest of a short body, if it arrives soon."""
     headers = dict(scope["headers"])
     length = int(headers.get(b"content-length", b"0"))
-    # A client that asks with `Expect` waits for the answer before it sends anything.
+    # A client that sends `Expect: 100-continue` waits for the response before it sends a body.
     if not 0 < length <= _SHORT_BODY or b"expect" in headers:
         return
     try:
@@ -130,7 +136,12 @@ async def _skip_short_body(scope: Scope, receive: Receive, is_body_open) -> None
 
 
 async def send_error(error: RequestError, send: Send) -> None:
-    """Sends `{"error": message}` with its status."""
+    """Sends an error as `{"error": message}` with its status.
+
+    Args:
+        error: The error.
+        send: The ASGI function that sends messages.
+    """
     headers = {"Content-Type": "application/json", **error.headers}
     body = orjson.dumps({"error": error.message.encode("utf-8", "replace").decode()})
     headers["Content-Length"] = str(len(body))

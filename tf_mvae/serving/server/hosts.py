@@ -1,7 +1,7 @@
-"""Which names a server answers to.
+"""Checks the `Host` header, against DNS rebinding.
 
-A page of another origin can make a browser send requests to a server on loopback, if it lets
-its own name point there (DNS rebinding). Such requests carry the page's name as `Host`.
+A web page of another origin can make a browser send requests to a server on loopback, by letting
+its own name resolve to 127.0.0.1. Such requests have the page's name as `Host`.
 """
 
 import ipaddress
@@ -18,15 +18,15 @@ _LOOPBACK_NAMES = ("localhost", "127.0.0.1", "::1")
 
 
 class HostCheck:
-    """Refuses requests whose `Host` is not on the list.
+    """Rejects requests whose `Host` is not allowed.
 
-    The list holds the names of loopback, the address that the server is bound to, and
-    `--allowed_hosts`; `*` there allows every name. A server that is bound to all addresses
-    also answers to every IP address, since a rebound name is never one.
+    Allowed are the names of loopback, the address that the server is bound to, and
+    `--allowed_hosts`, where `*` allows every name. A server that is bound to all addresses also
+    allows every IP address, because DNS rebinding needs a name.
     """
 
     def __init__(self, settings: Settings):
-        """Takes the list from the settings."""
+        """Reads the allowed names from the settings."""
         self._any = "*" in settings.allowed_hosts
         self._names = _normalised([*_LOOPBACK_NAMES, settings.host, *settings.allowed_hosts])
         self._any_address = _is_unspecified(settings.host)
@@ -35,8 +35,8 @@ class HostCheck:
         """Checks a request.
 
         Raises:
-            RequestError: 400 if there are several, 421 if it is not allowed. A client that
-                sends none is no browser, and is not refused.
+            RequestError: 400 if there are several headers, 421 if the host is not allowed. A
+                request without the header is accepted, because browsers always send it.
         """
         found = [value for name, value in scope["headers"] if name == b"host"]
         if len(found) > 1:

@@ -1,4 +1,4 @@
-"""Closes connections so that the client can still read the answer."""
+"""Closes connections without losing the response that the client is still to read."""
 
 import asyncio
 from collections.abc import Callable
@@ -9,10 +9,10 @@ __all__ = ["LingeringTransport"]
 class LingeringTransport:
     """A transport whose `close` waits for a client that is still sending.
 
-    If a socket is closed while bytes of the client are unread, the kernel resets the
-    connection, and the client may lose the answer (RFC 9112, section 9.6). This transport
-    ends its own direction first. What still arrives is discarded until the client closes, or
-    until the time is over.
+    If a socket is closed while received bytes are unread, the kernel resets the connection, and the
+    client may lose the response (RFC 9112, section 9.6). This transport first closes only its
+    sending side. Bytes that still arrive are discarded until the client closes the connection, or
+    the time limit is reached.
     """
 
     def __init__(self, transport: asyncio.Transport, unread: Callable[[], bool], seconds: float):
@@ -20,8 +20,8 @@ class LingeringTransport:
 
         Args:
             transport: The connection's transport.
-            unread: Returns whether the client is in the middle of a request.
-            seconds: How long to wait for the client before the connection is aborted.
+            unread: Returns whether the client has sent only a part of a request.
+            seconds: The time to wait for the client before the connection is aborted.
         """
         self._transport = transport
         self._unread = unread
@@ -29,11 +29,11 @@ class LingeringTransport:
         self._lingering = False
 
     def __getattr__(self, name: str):
-        """Finds everything else in the wrapped transport."""
+        """Returns all other attributes of the wrapped transport."""
         return getattr(self._transport, name)
 
     def is_closing(self) -> bool:
-        """Returns whether the transport is closed or about to be."""
+        """Returns whether the transport is closed or closing."""
         return self._lingering or self._transport.is_closing()
 
     def close(self) -> None:

@@ -1,4 +1,4 @@
-"""Logs as JSON, a line an event, on standard error."""
+"""Logs as JSON, one line per event, on standard error."""
 
 import datetime
 import json
@@ -10,10 +10,10 @@ _OWN = set(vars(logging.makeLogRecord({}))) | {"message", "asctime", "color_mess
 
 
 class JsonFormatter(logging.Formatter):
-    """Writes a record as one JSON object: time, level, event, and what `extra` gave."""
+    """Formats a record as one JSON object: time, level, event, and the entries of `extra`."""
 
     def format(self, record: logging.LogRecord) -> str:
-        """Returns the line."""
+        """Returns the line of a record."""
         moment = datetime.datetime.fromtimestamp(record.created, datetime.UTC)
         line = {
             "time": moment.isoformat(timespec="milliseconds"),
@@ -34,7 +34,7 @@ def set_up() -> None:
         ("tf_mvae", logging.INFO),
         ("uvicorn", logging.WARNING),
         ("asyncio", logging.WARNING),
-        # TensorFlow's. It warns of a model whose gradients were not saved: nobody asks for any.
+        # TensorFlow's logger. It warns about models without saved gradients, which are not needed.
         ("absl", logging.ERROR),
     ):
         logger = logging.getLogger(name)

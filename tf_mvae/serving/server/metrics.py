@@ -1,4 +1,4 @@
-"""What Prometheus reads."""
+"""The server's Prometheus metrics."""
 
 import prometheus_client as prometheus
 
@@ -6,12 +6,12 @@ __all__ = ["Metrics"]
 
 
 class Metrics:
-    """The server's counters, in a registry of its own."""
+    """The server's metrics, in their own registry."""
 
     content_type = prometheus.CONTENT_TYPE_LATEST
 
     def __init__(self):
-        """Makes them, all at zero."""
+        """Makes all metrics, with value 0."""
         registry = self._registry = prometheus.CollectorRegistry()
         prometheus.ProcessCollector(registry=registry)
         prometheus.GCCollector(registry=registry)
@@ -58,5 +58,5 @@ class Metrics:
         )
 
     def text(self) -> bytes:
-        """Returns them in Prometheus' text format."""
+        """Returns all metrics in Prometheus' text format."""
         return prometheus.generate_latest(self._registry)

@@ -1,4 +1,4 @@
-"""The OpenAPI document: the real routes of the model that is served, and its tensors."""
+"""The OpenAPI document of the served model: its routes and tensors."""
 
 from typing import Any
 
@@ -22,12 +22,12 @@ _ERRORS = {
 
 
 def describe(settings: Settings, signatures: dict[str, Signature], version: int) -> dict[str, Any]:
-    """Returns the document.
+    """Returns the OpenAPI document of a version.
 
     Args:
-        settings: The model's name, and whether a token is needed.
+        settings: The server's settings; the model's name and the token are used.
         signatures: The signatures of the newest version.
-        version: Its number.
+        version: The number of this version.
     """
     base = f"/v1/models/{settings.model_name}"
     paths: dict[str, Any] = {}

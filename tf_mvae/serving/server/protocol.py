@@ -1,9 +1,9 @@
-"""Connections: uvicorn's HTTP protocol, with limits on what a client may hold open.
+"""uvicorn's HTTP protocol with further limits, so that slow clients cannot keep connections open.
 
-uvicorn limits how long a connection is idle between requests. It does not limit how long a
-client takes to send headers, a body that no route reads, or trailers, how many bytes of headers
-and trailers there are, how many requests are sent ahead, or how long a client takes to read the
-answer. A client that is slow on purpose would hold a connection for ever.
+uvicorn limits the idle time of a connection between requests. It limits neither the time that a
+client takes to send headers, trailers or a body that no route reads, nor the bytes of headers and
+trailers, the number of pipelined requests, and the time to read a response. This protocol limits
+all of them.
 """
 
 import asyncio
@@ -19,7 +19,7 @@ from tf_mvae.serving.server.settings import Settings
 __all__ = ["make_protocol"]
 
 _MAX_HEADER_BYTES = 64 << 10
-# Requests that a client sends before the first one is answered.
+# The largest number of requests that a client may send before the first response.
 _MAX_PIPELINED = 32
 
 
@@ -27,8 +27,8 @@ def make_protocol(settings: Settings, metrics: Metrics) -> type[HttpToolsProtoco
     """Returns the protocol class for uvicorn's `http` setting.
 
     Args:
-        settings: Limits.
-        metrics: Where refusals are counted.
+        settings: The server's limits.
+        metrics: The metrics to count rejections in.
     """
     return type(
         "GuardedProtocol", (_GuardedProtocol,), {"_settings": settings, "_metrics": metrics}
@@ -36,25 +36,25 @@ def make_protocol(settings: Settings, metrics: Metrics) -> type[HttpToolsProtoco
 
 
 class _GuardedProtocol(HttpToolsProtocol):
-    """Ends connections that are too many, too slow, or whose headers are too long."""
+    """Ends connections that exceed a limit of number, time or header size."""
 
     _settings: Settings
     _metrics: Metrics
 
     _in_headers = True
-    _in_request = False  # a request has begun and is not complete
-    _other_bytes = 0  # of headers, trailers and chunk sizes, since the last byte of a body
-    _progressed = False  # a part of a body, or the end of a request, has come
+    _in_request = False  # whether a request has begun and is not complete
+    _other_bytes = 0  # bytes of headers, trailers and chunk sizes since the last byte of a body
+    _progressed = False  # whether a part of a body, or the end of a request, has arrived
 
     def __init__(self, *args, **kwargs):
-        """Makes the clocks; uvicorn passes the arguments, one object a connection."""
+        """Makes the timers; uvicorn creates one object per connection."""
         super().__init__(*args, **kwargs)
         limits = self._settings
         self._headers_clock = _Clock(limits.read_seconds, self._refuse_slow_headers)
         self._reading_clock = _Clock(limits.keep_alive_seconds, self._abort_if_unread)
 
     def connection_made(self, transport: asyncio.Transport) -> None:
-        """Starts the clock for the first request's headers."""
+        """Starts the timer of the first request's headers."""
         seconds = self._settings.read_seconds
         super().connection_made(LingeringTransport(transport, lambda: self._in_request, seconds))
         if len(self.connections) > self._settings.max_connections:
@@ -63,15 +63,15 @@ class _GuardedProtocol(HttpToolsProtocol):
             self._headers_clock.start(self.loop)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Stops the clocks."""
+        """Stops the timers."""
         self._headers_clock.stop()
         self._reading_clock.stop()
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
-        """Counts the bytes that belong to no body."""
+        """Counts the bytes that do not belong to a body."""
         if self.transport.is_closing():
-            return  # discarded, until the client or the time ends the connection
+            return  # discard bytes until the connection ends
         self._progressed = False
         super().data_received(data)
         self._other_bytes = 0 if self._progressed else self._other_bytes + len(data)
@@ -83,18 +83,18 @@ class _GuardedProtocol(HttpToolsProtocol):
             self.transport.abort()
 
     def on_message_begin(self) -> None:
-        """Starts the clock for a further request on a connection."""
-        self._headers_clock.start(self.loop)  # it runs already for a connection's first request
+        """Starts the timer of a further request on a connection."""
+        self._headers_clock.start(self.loop)  # for the first request it is running already
         self._in_headers = self._in_request = True
         super().on_message_begin()
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        """Keeps headers; drops trailers, which nothing reads."""
+        """Stores headers; ignores trailers, which no route uses."""
         if self._in_headers:
             super().on_header(name, value)
 
     def on_headers_complete(self) -> None:
-        """Stops the clock; the body has one of its own."""
+        """Stops the timer; the body has its own time limit (`Guard`)."""
         self._headers_clock.stop()
         self._in_headers = False
         super().on_headers_complete()
@@ -102,29 +102,29 @@ class _GuardedProtocol(HttpToolsProtocol):
         self.scope["state"]["is_body_open"] = lambda: cycle.more_body
 
     def on_body(self, body: bytes) -> None:
-        """Notes that the body goes on."""
+        """Records that a part of the body has arrived."""
         self._progressed = True
         super().on_body(body)
 
     def on_message_complete(self) -> None:
-        """Notes that the request was received."""
+        """Records that the request is complete."""
         self._in_request, self._progressed = False, True
         super().on_message_complete()
 
     def pause_writing(self) -> None:
-        """Gives the client a time to read the answer."""
+        """Starts the timer of reading the response, when the write buffer is full."""
         super().pause_writing()
         self._reading_clock.start(self.loop)
 
     def on_response_complete(self) -> None:
-        """Waits for a slow client to read the answer."""
+        """Starts the timer again if the client has not read the complete response."""
         self._reading_clock.stop()
         super().on_response_complete()
         if self.transport.get_write_buffer_size():
             self._reading_clock.start(self.loop)
 
     def send_400_response(self, msg: str) -> None:
-        """Answers what is not HTTP, in JSON as all errors."""
+        """Responds to invalid HTTP, with an error in JSON."""
         if not self.transport.is_closing():
             self._refuse(400, msg)
 
@@ -142,7 +142,7 @@ class _GuardedProtocol(HttpToolsProtocol):
             self._metrics.refused.labels(reason).inc()
         cycle = self.cycle
         if cycle is not None and not cycle.response_complete:
-            if cycle.response_started or self.pipeline:  # an answer is on its way already
+            if cycle.response_started or self.pipeline:  # a response is being sent already
                 self.transport.abort()
                 return
             cycle.disconnected = True
@@ -153,7 +153,7 @@ class _GuardedProtocol(HttpToolsProtocol):
 
 
 class _Clock:
-    """Calls a function after a time, unless it is stopped before."""
+    """A timer: calls a function after some seconds, unless it is stopped before."""
 
     def __init__(self, seconds: float, ended: Callable[[], None]):
         self._seconds = seconds
@@ -161,12 +161,12 @@ class _Clock:
         self._timer: asyncio.TimerHandle | None = None
 
     def start(self, loop: asyncio.AbstractEventLoop) -> None:
-        """Starts the clock; one that runs already goes on."""
+        """Starts the timer; a running one continues."""
         if self._timer is None:
             self._timer = loop.call_later(self._seconds, self._end)
 
     def stop(self) -> None:
-        """Stops the clock; it may be started again."""
+        """Stops the timer; it may be started again."""
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
@@ -177,7 +177,7 @@ class _Clock:
 
 
 def _error_response(status: int, message: str) -> bytes:
-    """Returns an answer, `{"error": message}`, after which the connection is closed."""
+    """Returns an HTTP response `{"error": message}` that closes the connection."""
     body = json.dumps({"error": message}).encode()
     retry = b"retry-after: 1\r\n" if status == 503 else b""
     return (

@@ -1,4 +1,4 @@
-"""The versions that are served: found in a directory, loaded, switched and dropped."""
+"""The served versions: finds them in a directory, loads, replaces and unloads them."""
 
 import asyncio
 import concurrent.futures
@@ -22,7 +22,7 @@ _LOG = logging.getLogger(__name__)
 
 @dataclasses.dataclass
 class State:
-    """What a version's status says, in TensorFlow Serving's words."""
+    """The status of a version, in TensorFlow Serving's terms."""
 
     state: str  # START, LOADING, AVAILABLE, UNLOADING or END
     error_code: str = "OK"
@@ -30,22 +30,22 @@ class State:
 
 
 class Repository:
-    """Serves the newest versions of a directory, and goes on with the old if a new one fails.
+    """Serves the newest versions of a directory; if a new version fails, the old one stays.
 
-    A new version is loaded and warmed up next to those that are served; then it takes over,
-    and what it replaces is dropped when its last request has ended. Everything but
-    loading happens in the event loop.
+    A new version is loaded and warmed up while the old ones are served. Then it replaces the oldest
+    one, which is unloaded after its last request. Loading runs in a thread; all other methods must
+    be called from one event loop.
     """
 
     def __init__(
         self, settings: Settings, metrics: Metrics, tidy: Callable[[], object] = gc.collect
     ):
-        """Nothing is loaded yet.
+        """Makes a repository without a loaded version.
 
         Args:
-            settings: Where the versions are, and how many are served.
-            metrics: Where loads are counted.
-            tidy: What is called when a version was loaded or dropped.
+            settings: The server's settings; `model_dir` and `num_versions` are used.
+            metrics: The metrics to count loads in.
+            tidy: Called after a version was loaded or unloaded.
         """
         self._tidy = tidy
         self._settings = settings
@@ -63,7 +63,7 @@ class Repository:
 
     @property
     def loading(self) -> bool:
-        """Whether a thread loads or drops a version, which cannot be stopped."""
+        """Whether the thread is loading or unloading a version, which cannot be stopped."""
         return self._load_running is not None and not self._load_running.done()
 
     @property
@@ -72,10 +72,14 @@ class Repository:
         return self._served[max(self._served)] if self._served else None
 
     def find(self, version: int | None = None, label: str | None = None) -> ServedVersion:
-        """Returns a version that is served; the newest where none is named.
+        """Returns a served version; default: the newest.
+
+        Args:
+            version: The number of the version.
+            label: Its label, instead of the number.
 
         Raises:
-            RequestError: It is not served.
+            RequestError: The version is not served, or the label is unknown.
         """
         name = self._settings.model_name
         if label is not None:
@@ -91,7 +95,7 @@ class Repository:
 
     @contextlib.contextmanager
     def use(self, found: ServedVersion) -> Iterator[ServedVersion]:
-        """Keeps a version while a request is at it."""
+        """Keeps a version loaded while a request uses it."""
         found.users += 1
         try:
             yield found
@@ -99,7 +103,7 @@ class Repository:
             found.users -= 1
 
     async def load_first(self) -> None:
-        """Loads what is there.
+        """Loads the newest versions.
 
         Raises:
             UserError: There is no SavedModel, or none can be loaded.
@@ -118,7 +122,7 @@ class Repository:
             raise UserError(f"no version in {directory} can be loaded: {said}")
 
     async def watch(self) -> None:
-        """Looks for new versions until it is cancelled."""
+        """Checks for new versions every `poll_seconds`, until it is cancelled."""
         while self._settings.poll_seconds:
             await asyncio.sleep(self._settings.poll_seconds)
             try:
@@ -127,13 +131,13 @@ class Repository:
                 _LOG.exception("cannot look for versions")
 
     async def refresh(self) -> None:
-        """Loads the newest versions that are not served, then drops those they replace."""
+        """Loads the newest versions, then unloads those that they replace."""
         there = await self._in_loader(self._find_directories)
         for version in sorted(there, reverse=True)[: self._settings.num_versions]:
             await self._load(version, there[version])
         if not self._served or not there:
-            return  # an empty directory ends no service
-        # Where a new version failed, the next older ones are served in its place.
+            return  # if the directory becomes empty, the loaded versions stay
+        # If a new version failed, the next older one is served instead.
         candidates = sorted(there, reverse=True)
         good = [version for version in candidates if version in self._served]
         for version in candidates:
@@ -150,7 +154,7 @@ class Repository:
             return True
         mark = await self._in_loader(_fingerprint, directory)
         if self._failed.get(version) == mark:
-            return False  # nothing has changed since
+            return False  # its files have not changed since it failed
         self.states[version] = State("LOADING")
         try:
             made = await self._in_loader(
@@ -199,7 +203,7 @@ class Repository:
 
 
 def _fingerprint(directory: pathlib.Path) -> tuple:
-    """Returns what changes when a directory's files do, as while it is being copied."""
+    """Returns names, sizes and times of a directory's files, which change while it is copied."""
     found = []
     for path in sorted(directory.rglob("*")):
         with contextlib.suppress(OSError):

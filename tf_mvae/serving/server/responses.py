@@ -1,4 +1,4 @@
-"""Answers as ASGI responses."""
+"""ASGI responses."""
 
 import asyncio
 import collections
@@ -11,28 +11,28 @@ from tf_mvae.serving.server.budget import Reservation
 
 __all__ = ["AnswerResponse", "error_response", "json_response"]
 
-# The event loop is left to others after so many blocks.
+# After this number of blocks the event loop runs other tasks.
 _BLOCKS_AT_ONCE = 8
 
 
 class AnswerResponse(Response):
-    """A body in blocks that are sent, and dropped, as fast as the client reads them."""
+    """A response that sends its body in blocks, and frees each block after sending it."""
 
     media_type = "application/json"
 
     def __init__(self, blocks: list[bytes], reservation: Reservation):
-        """Takes the blocks.
+        """Makes a response.
 
         Args:
-            blocks: The body.
-            reservation: What the body holds of a budget; released when it is sent.
+            blocks: The blocks of the body.
+            reservation: The memory that the body has reserved; released after sending.
         """
         self._blocks = collections.deque(blocks)
         self._reservation = reservation
         super().__init__(headers={"Content-Length": str(sum(map(len, blocks)))})
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Sends the answer."""
+        """Sends the response."""
         try:
             start = {"status": self.status_code, "headers": self.raw_headers}
             await send({"type": "http.response.start", **start})
@@ -49,12 +49,12 @@ class AnswerResponse(Response):
 
 
 def json_response(value: object, status: int = 200, indent: bool = False) -> Response:
-    """Returns a value as JSON."""
+    """Returns a response with a value as JSON."""
     body = orjson.dumps(value, option=orjson.OPT_INDENT_2 if indent else None)
     return Response(body, status_code=status, media_type="application/json")
 
 
 def error_response(status: int, message: str, headers: dict[str, str] | None = None) -> Response:
-    """Returns `{"error": message}`."""
+    """Returns a response `{"error": message}`."""
     body = orjson.dumps({"error": message.encode("utf-8", "replace").decode()})
     return Response(body, status_code=status, media_type="application/json", headers=headers)

@@ -1,4 +1,4 @@
-"""Runs a server until it is asked to end."""
+"""Runs a server until a signal ends it."""
 
 import asyncio
 import contextlib
@@ -30,7 +30,7 @@ _SWITCH_SECONDS = 0.001
 
 
 class _Server(uvicorn.Server):
-    """Also runs the gRPC server, and says in the log where they listen, once they do."""
+    """A uvicorn server that also runs the gRPC server, and logs the addresses of both."""
 
     def __init__(self, config: uvicorn.Config, service: Service):
         super().__init__(config)
@@ -49,7 +49,7 @@ class _Server(uvicorn.Server):
             self.grpc_address = (settings.host, ports["grpc_port"])
         try:
             await super().startup(sockets)
-        except SystemExit:  # it cannot bind
+        except SystemExit:  # uvicorn cannot bind to the address
             if self._grpc is not None:
                 await self._grpc.stop()
             raise
@@ -68,14 +68,20 @@ class _Server(uvicorn.Server):
 
 
 def make_server(settings: Settings, repository: Repository, metrics: Metrics) -> _Server:
-    """Returns a uvicorn server for the versions of a repository."""
+    """Returns a uvicorn server for the versions of a repository.
+
+    Args:
+        settings: The server's settings.
+        repository: The served versions.
+        metrics: The server's metrics.
+    """
     service = Service(settings, repository, metrics)
     config = uvicorn.Config(
         make_app(service),
         host=settings.host,
         port=settings.port,
-        # Not uvloop: it takes one new connection a turn of the loop, so that under overload
-        # some clients wait for ever. asyncio takes all, and is as fast here.
+        # Not uvloop: it accepts one new connection per turn of the event loop, so under overload
+        # some clients would wait forever. asyncio accepts all, and is as fast here.
         loop="asyncio",
         http=make_protocol(settings, metrics),
         ws="none",
@@ -92,18 +98,18 @@ def make_server(settings: Settings, repository: Repository, metrics: Metrics) ->
 
 
 def run(settings: Settings) -> int:
-    """Serves until SIGTERM or SIGINT; running requests are answered first.
+    """Serves until SIGTERM or SIGINT; requests that are running are finished first.
 
-    A signal during the first load ends the process at once, with status 143 or 130.
+    A signal during the first load ends the process immediately, with status 143 or 130.
 
     Args:
-        settings: What and how to serve.
+        settings: The server's settings.
 
     Returns:
         The exit status.
 
     Raises:
-        UserError: No model can be loaded, or the address cannot be had.
+        UserError: No model can be loaded, or the address is not available.
     """
     set_up()
     if settings.host not in _LOOPBACK and settings.token is None:
@@ -111,9 +117,9 @@ def run(settings: Settings) -> int:
     metrics = Metrics()
     repository = Repository(settings, metrics, tidy=_freeze)
     server = make_server(settings, repository, metrics)
-    # Probes share the interpreter with threads that read and write JSON.
+    # Health probes share the interpreter with threads that parse and write JSON.
     sys.setswitchinterval(_SWITCH_SECONDS)
-    # uvicorn raises the signal again when it has ended; by then there is nothing left to do.
+    # uvicorn raises the signal again at its end, when nothing is left to do.
     for number in _SIGNALS:
         signal.signal(number, lambda *_: None)
 
@@ -124,12 +130,12 @@ def run(settings: Settings) -> int:
 
     try:
         asyncio.run(main())
-    except SystemExit as error:  # uvicorn's way to say that it cannot bind
+    except SystemExit as error:  # uvicorn exits if it cannot bind to the address
         raise UserError(
             f"cannot listen at {settings.host}:{settings.port}: is the port taken?"
         ) from error
     if server.service.batcher.busy:
-        # TensorFlow cannot be stopped, and Python would wait for it without end.
+        # A call of TensorFlow cannot be stopped, and Python would wait for its thread.
         _LOG.warning("ended with a call of the model still running")
         _exit(1)
     if repository.loading:
@@ -141,7 +147,7 @@ def run(settings: Settings) -> int:
 
 @contextlib.contextmanager
 def _ending_at_once() -> Iterator[None]:
-    """Ends the process at a signal: nothing is served yet, and a load cannot be stopped."""
+    """Ends the process at a signal, because nothing is served yet and a load cannot be stopped."""
     loop = asyncio.get_running_loop()
 
     def end(number: int) -> None:
@@ -167,10 +173,10 @@ def _exit(status: int) -> None:
 
 
 def _freeze() -> None:
-    """Collects garbage, then excludes what is left from later collections.
+    """Collects garbage, then excludes the remaining objects from later collections.
 
-    TensorFlow's Python objects are a million and stay; looking through them again because
-    requests made lists would stop the server for tenths of a second at a time.
+    TensorFlow has about a million Python objects that stay. Scanning them again, because requests
+    create objects, would stop the server for tenths of a second each time.
     """
     gc.unfreeze()
     gc.collect()

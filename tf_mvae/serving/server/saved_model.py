@@ -1,4 +1,4 @@
-"""One version of a model: a SavedModel in memory, warmed up."""
+"""A served version of a model: a SavedModel that is loaded and warmed up."""
 
 import json
 import logging
@@ -13,6 +13,7 @@ from tensorflow.core.protobuf import saved_model_pb2
 from tf_mvae.errors import UserError
 from tf_mvae.serving.server.bounds import with_bounds
 from tf_mvae.serving.server.signature import Field, Signature, read_signatures
+from tf_mvae.serving.server.warmup_requests import read_warmup_requests
 
 __all__ = ["ServedVersion", "is_saved_model"]
 
@@ -20,39 +21,39 @@ _LOG = logging.getLogger(__name__)
 
 
 def is_saved_model(directory: pathlib.Path) -> bool:
-    """Returns whether a directory holds a SavedModel."""
+    """Returns whether a directory is a SavedModel."""
     return (directory / "saved_model.pb").is_file()
 
 
 class ServedVersion:
-    """A SavedModel that answers.
+    """A loaded SavedModel.
 
-    It is loaded and each signature is called when this is made, which may take long and
-    may fail. `run` may be called from several threads.
+    The constructor loads it and calls each signature once, which may take long and may fail. `run`
+    may be called from several threads.
 
     Attributes:
-        version: Its number.
-        signatures: Its signatures, by name.
+        version: The number of the version.
+        signatures: The signatures, by name.
         definitions: Their `SignatureDef` messages, by name.
-        independent: The signatures whose examples do not depend on each other, so that requests
-            may be run together or in parts. See `_are_independent`.
-        description: What `assets.extra/tf_mvae.json` says, or {}.
-        users: How many requests are at it; the event loop counts them.
+        independent: The names of signatures whose examples do not depend on each other, so that
+            requests may be run together or in parts. See `_are_independent`.
+        description: The contents of `assets.extra/tf_mvae.json`, or {}.
+        users: The number of requests that use the version; the event loop counts them.
     """
 
     def __init__(self, directory: pathlib.Path, version: int, batch_any_model: bool = False):
-        """Loads and warms up.
+        """Loads and warms up a SavedModel.
 
         Args:
-            directory: The SavedModel.
-            version: Its number.
-            batch_any_model: Whether examples may be independent in a model that this package
-                did not export.
+            directory: The SavedModel's directory.
+            version: The number of the version.
+            batch_any_model: Whether to batch requests for a model that this package did not export,
+                if its examples seem to be independent.
 
         Raises:
-            ValueError: The directory holds no SavedModel, or one without signatures.
-            UserError: It takes sentences, and tensorflow-text is not installed.
-            Exception: Whatever TensorFlow raises for a SavedModel that it cannot load.
+            ValueError: The directory is not a SavedModel, or has no signatures.
+            UserError: The inputs are sentences, and tensorflow-text is not installed.
+            Exception: TensorFlow cannot load the SavedModel.
         """
         started = time.monotonic()
         self.version = version
@@ -68,9 +69,14 @@ class ServedVersion:
         self._model = tf.saved_model.load(str(directory))
         self._functions = {name: self._model.signatures[name] for name in self.signatures}
         trusted = batch_any_model or _is_own_export(self.description)
+        requests = read_warmup_requests(directory)
+        shared = dict(reversed(requests))  # the first of each signature
         self.independent = {
-            name for name, signature in self.signatures.items() if self._warm_up(signature, trusted)
+            name
+            for name, signature in self.signatures.items()
+            if self._warm_up(signature, trusted, shared.get(name, {}))
         }
+        self._replay(requests)
         _LOG.info(
             "loaded",
             extra={
@@ -82,24 +88,49 @@ class ServedVersion:
         )
 
     def run(self, name: str, inputs: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-        """Returns the outputs of a signature."""
+        """Runs a signature and returns its outputs by name.
+
+        Args:
+            name: The signature's name.
+            inputs: Arrays by the inputs' names.
+        """
         fields = self.signatures[name].inputs
         tensors = {k: tf.convert_to_tensor(v, fields[k].dtype) for k, v in inputs.items()}
         return {key: value.numpy() for key, value in self._functions[name](**tensors).items()}
 
-    def _warm_up(self, signature: Signature, trusted: bool) -> bool:
-        """Calls a signature as a request would; returns whether its examples are independent.
+    def _replay(self, requests: list[tuple[str, dict[str, np.ndarray]]]) -> None:
+        """Runs the export's own warm-up requests; one that fails is logged."""
+        for name, inputs in requests:
+            try:
+                self.run(name, inputs)
+            except (tf.errors.OpError, KeyError, ValueError, TypeError) as error:
+                _LOG.warning("warm-up request failed", extra={"signature": name, "why": str(error)})
 
-        Values made up from types and shapes may not be what the model takes, so that a
-        refusal here is no failure: it is logged, and the signature is not batched.
+    def _warm_up(self, signature: Signature, trusted: bool, shared: dict[str, np.ndarray]) -> bool:
+        """Calls a signature with made-up values; returns whether its examples are independent.
+
+        A model may reject values that are made up from types and shapes. Such an error is logged,
+        and the signature is served without batching.
+
+        Args:
+            signature: The signature.
+            trusted: Whether batching is allowed if the examples are independent.
+            shared: A request of the export: arguments that all examples share, such as quantiles,
+                have its values.
         """
+
+        def inputs(batch: int) -> dict[str, np.ndarray]:
+            fields = signature.inputs.values()
+            return {
+                f.name: shared[f.name] if f.name in shared and not f.batched else _made_up(f, batch)
+                for f in fields
+            }
+
         try:
             if signature.one_by_one:
-                self.run(
-                    signature.name, {f.name: _made_up(f, 1) for f in signature.inputs.values()}
-                )
-                return True  # each example is a call of its own
-            whole = {f.name: _made_up(f, 2) for f in signature.inputs.values()}
+                self.run(signature.name, inputs(1))
+                return True  # each example is a separate call
+            whole = inputs(2)
             together = self.run(signature.name, whole)
             return (
                 trusted
@@ -116,10 +147,10 @@ class ServedVersion:
         whole: dict[str, np.ndarray],
         together: dict[str, np.ndarray],
     ) -> bool:
-        """Returns whether each of two examples alone gives what it gives in a batch.
+        """Returns whether each of two examples has the same outputs alone and in a batch.
 
-        This finds examples that depend on each other for these values only: it is a second
-        check of models that are known to be batched, and proves nothing of others.
+        The check is only for these values. It is a second check for models whose examples are known
+        to be independent, and no proof for others.
         """
         for index in range(2):
             alone = {name: value[index : index + 1] for name, value in whole.items()}
@@ -132,7 +163,7 @@ class ServedVersion:
 
 
 def _is_own_export(description: dict) -> bool:
-    """Returns whether this package exported the model: it describes its modalities then."""
+    """Returns whether this package exported the model, whose description then has modalities."""
     return isinstance(description.get("modalities"), dict) and "latent_dim" in description
 
 
@@ -159,7 +190,7 @@ def _read_description(directory: pathlib.Path) -> dict:
 
 
 def _register_text_operations() -> None:
-    """Imports what TensorFlow loads the operations of sentences from."""
+    """Imports tensorflow-text, which registers the operations of sub-words."""
     try:
         import tensorflow_text  # noqa: F401
     except ImportError as error:
@@ -170,7 +201,7 @@ def _register_text_operations() -> None:
 
 
 def _made_up(field: Field, batch: int) -> np.ndarray:
-    """Returns a value of a field's type and shape; examples differ in it."""
+    """Returns an array of a field's type and shape, with different values for each example."""
     sizes = list(field.shape if field.shape is not None else (None,))
     sizes = [batch if i == 0 and n is None else 1 if n is None else n for i, n in enumerate(sizes)]
     if field.dtype == tf.string:
@@ -180,7 +211,7 @@ def _made_up(field: Field, batch: int) -> np.ndarray:
     count = int(np.prod(sizes))
     if field.dtype.is_floating:
         values = np.linspace(0, 1, count)
-    else:  # 0 and 1 are in any vocabulary
+    else:  # 0 and 1 are valid in any vocabulary
         values = np.arange(count) * 2 // max(count, 1)
     return values.reshape(sizes).astype(field.numpy_dtype)
 

@@ -1,4 +1,4 @@
-"""What the REST API and the gRPC API share: versions, limits, and calls of the model."""
+"""The service behind the REST and gRPC APIs: versions, limits, and calls of the model."""
 
 import asyncio
 import concurrent.futures
@@ -15,41 +15,52 @@ from tf_mvae.serving.server.settings import Settings
 
 __all__ = ["Service"]
 
-# Bodies above this are parsed in a thread, so that the event loop goes on.
+# Larger bodies are parsed in a thread, so that the event loop is not blocked.
 _LARGE_BODY = 128 << 10
 _KINDS = {"classify": "classification", "regress": "regression"}
 
 
 class Service:
-    """Answers requests of both protocols, within the same limits and in the same batches.
+    """Answers requests of both APIs, with common limits and common batches.
 
-    All methods belong to one event loop.
+    All methods must be called from one event loop.
 
     Attributes:
-        settings: Limits, the model's name, the token.
-        repository: The versions that are served.
-        metrics: What is counted.
-        batcher: Runs the calls.
-        bodies: The bytes of the bodies of all requests.
-        answers: The bytes of all answers that are not sent yet.
+        settings: The server's settings.
+        repository: The served versions.
+        metrics: The server's metrics.
+        batcher: Runs the calls of the model.
+        bodies: The memory budget of all request bodies.
+        answers: The memory budget of all responses that are not sent yet.
     """
 
     def __init__(self, settings: Settings, repository: Repository, metrics: Metrics):
-        """Starts the threads of the model."""
+        """Starts the threads of the model.
+
+        Args:
+            settings: The server's settings.
+            repository: The served versions.
+            metrics: The metrics to count in.
+        """
         self.settings = settings
         self.repository = repository
         self.metrics = metrics
         self.batcher = Batcher(settings, metrics)
         self.bodies = ByteBudget(settings.max_bodies_bytes)
         self.answers = ByteBudget(settings.max_answers_bytes)
-        # One at a time: Python runs one thread at a time, and what a parser makes of a body is
-        # many times as long.
+        # One thread: Python runs one at a time anyway, and a parsed body takes many times the
+        # memory of the body.
         self._parser = concurrent.futures.ThreadPoolExecutor(1, "parser")
 
     def find(
         self, name: str, version: int | None = None, label: str | None = None
     ) -> ServedVersion:
-        """Returns a version that is served; the newest if none is named.
+        """Returns a served version; default: the newest.
+
+        Args:
+            name: The model's name in the request.
+            version: The number of the version.
+            label: Its label, instead of the number.
 
         Raises:
             RequestError: The model or the version is not served.
@@ -60,7 +71,12 @@ class Service:
     def states(
         self, name: str, version: int | None = None, label: str | None = None
     ) -> dict[int, State]:
-        """Returns the states of the versions, newest first; of one if one is named.
+        """Returns the states of all versions, newest first, or of one version.
+
+        Args:
+            name: The model's name in the request.
+            version: The number of a version.
+            label: Its label, instead of the number.
 
         Raises:
             RequestError: There is no such model or version.
@@ -78,17 +94,16 @@ class Service:
     async def answer(
         self, found: ServedVersion, parse: Callable[[], Call], body_bytes: int, held
     ) -> list[bytes]:
-        """Returns the body of the answer to a predict request, in blocks.
+        """Returns the response body of a predict request, in blocks.
 
         Args:
-            found: The version that answers.
-            parse: Returns the call that the request asks for; runs in a thread for a long body.
-            body_bytes: How long the body is.
-            held: The reservation that holds the bytes of the answer until the caller releases it.
+            found: The version to call.
+            parse: Returns the call of the request; it runs in a thread for a large body.
+            body_bytes: The bytes of the request's body.
+            held: Reserves the bytes of the response; the caller releases it.
 
         Raises:
-            RequestError: The request is wrong, there is no room, the time is over, or the model
-                refused.
+            RequestError: The request is wrong, a limit is exceeded, or the model raised an error.
         """
         with self.repository.use(found):
             if body_bytes > _LARGE_BODY:
@@ -99,7 +114,13 @@ class Service:
             return await self.batcher.submit(found, call, held)
 
     def refuse_method(self, found: ServedVersion, method: str, signature: str) -> RequestError:
-        """Returns why `classify` or `regress` of a signature is not answered."""
+        """Returns the error for a request to `classify` or `regress`.
+
+        Args:
+            found: The version.
+            method: `classify` or `regress`.
+            signature: The signature's name.
+        """
         actual = find_signature(signature, found.signatures).method
         wanted = f"tensorflow/serving/{method}"
         if actual != wanted:
@@ -110,7 +131,7 @@ class Service:
         return RequestError(501, f"{method} is not served; export a predict signature")
 
     def close(self) -> None:
-        """Lets the threads end with what they run."""
+        """Ends the threads after their current work, without waiting for them."""
         self.batcher.close()
         self._parser.shutdown(wait=False)
 

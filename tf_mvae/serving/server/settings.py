@@ -1,4 +1,4 @@
-"""The settings of a server: every limit has a number here."""
+"""The settings of a server, with all its limits."""
 
 import dataclasses
 import pathlib
@@ -10,43 +10,43 @@ __all__ = ["Settings"]
 
 @dataclasses.dataclass(frozen=True)
 class Settings:
-    """How a server runs.
+    """The settings of a server. Numbers after "status" are HTTP statuses of rejected requests.
 
     Attributes:
         model_dir: A directory of numbered versions, or one SavedModel (then version 1).
-        model_name: The name in the URLs.
-        host: The address to listen at.
-        port: The port; 0 takes any free one.
-        grpc_port: The port of the gRPC API; 0 takes any free one, None serves REST only.
-        grpc_tensor_content: Whether answers of the gRPC API hold numbers in `tensor_content`,
-            else in the field of their type (`float_val`).
-        num_versions: How many of the newest versions are served.
-        labels: Names of versions, as `/labels/NAME` in a URL.
-        poll_seconds: How often `model_dir` is looked at; 0 never.
-        batching: Whether requests are run together.
-        batch_any_model: Whether a model that this package did not export is batched, too.
-        max_batch_size: Examples in one call of the model, where they are independent.
-        batch_timeout_micros: How long a batch that is not full waits for more.
-        num_threads: Calls of the model at a time.
-        max_queue: Requests that wait for the model; more are refused with 503.
-        max_connections: Open connections; more are refused with 503.
-        max_body_bytes: Bytes of a request's body, also once unpacked; 413 above.
-        max_bodies_bytes: Bytes of the bodies of all requests; 503 above.
-        max_answers_bytes: Bytes of all answers that are not sent yet; 503 above.
-        max_examples: Examples a request may hold or ask for; 400 above.
-        max_decoded_rows: Rows that the model decodes for a request, examples times samples of
-            each; 400 above.
-        read_seconds: Time to send a request, headers and body each; 408 after.
-        request_seconds: Time to answer one; 504 after.
-        keep_alive_seconds: How long an idle connection is kept, and how long a client may
-            take to read an answer.
-        drain_seconds: Time for running requests to end at a shutdown.
+        model_name: The model's name in URLs.
+        host: The address to listen on.
+        port: The port; 0: any free one.
+        grpc_port: The port of the gRPC API; 0: any free one, None: no gRPC API.
+        grpc_tensor_content: Whether gRPC responses have numbers in `tensor_content`; otherwise in
+            the field of their type (`float_val`).
+        num_versions: The number of newest versions to serve.
+        labels: Versions by label, for URLs with `/labels/LABEL`.
+        poll_seconds: The time between checks of `model_dir` for new versions; 0: never.
+        batching: Whether to run waiting requests together.
+        batch_any_model: Whether to batch models that this package did not export.
+        max_batch_size: The largest number of examples in one call of the model.
+        batch_timeout_micros: The time that a batch that is not full waits for further requests.
+        num_threads: The number of simultaneous calls of the model.
+        max_queue: The largest number of requests that wait for the model; status 503.
+        max_connections: The largest number of open connections; status 503.
+        max_body_bytes: The largest request body, also after decompression; status 413.
+        max_bodies_bytes: The largest total of all request bodies; status 503.
+        max_answers_bytes: The largest total of all responses that are not sent yet; status 503.
+        max_examples: The largest number of examples in a request or a response; status 400.
+        max_decoded_rows: The largest number of rows that the model decodes for a request, examples
+            times samples; status 400.
+        read_seconds: The time limit to send headers, and to send a body; status 408.
+        request_seconds: The time limit to answer a request; status 504.
+        keep_alive_seconds: The time that an idle connection is kept open, and the time limit to
+            read a response.
+        drain_seconds: The time that running requests have at a shutdown.
         accept_nonfinite: Whether inputs may be NaN or infinite.
-        allowed_hosts: Names that requests may have as `Host`, in addition to those of loopback and
-            `host`; `*` allows every name. 421 otherwise.
-        token: What clients must send as `Authorization: Bearer …`, or None.
-        access_log: Whether each request is a line in the log.
-        page: Whether the page for trying the model is there.
+        allowed_hosts: Allowed values of `Host`, in addition to those of loopback and `host`; `*`
+            allows every name; status 421.
+        token: The token that clients must send as `Authorization: Bearer …`, or None.
+        access_log: Whether to log each request.
+        page: Whether to serve the page for trying the model.
     """
 
     model_dir: pathlib.Path
@@ -81,7 +81,11 @@ class Settings:
     page: bool = True
 
     def __post_init__(self):
-        """Refuses numbers that would serve nothing."""
+        """Checks the values.
+
+        Raises:
+            UserError: A number is out of range, a name is not valid, or two ports are equal.
+        """
         positive = (
             "num_versions max_batch_size num_threads max_queue max_connections max_body_bytes "
             "max_bodies_bytes max_answers_bytes max_examples max_decoded_rows read_seconds "
@@ -100,8 +104,11 @@ class Settings:
         if self.grpc_port and self.grpc_port == self.port:
             raise UserError(f"--grpc_port and --port are both {self.port}; take two ports")
         if not all(self.allowed_hosts):
-            raise UserError("--allowed_hosts holds an empty name")
+            raise UserError("--allowed_hosts has an empty name; remove it")
         if not self.model_name or set(self.model_name) & set("/:?#%"):
-            raise UserError(f"--model_name cannot be {self.model_name!r}: it stands in URLs")
+            raise UserError(
+                f"--model_name cannot be {self.model_name!r}: it is part of URLs; give a name "
+                "without / : ? # and %"
+            )
         if self.token is not None and (not self.token or not self.token.isascii()):
-            raise UserError("the bearer token is empty or not ASCII")
+            raise UserError("the bearer token is empty or not ASCII; choose another one")

@@ -1,4 +1,4 @@
-"""A signature of a SavedModel: what goes in and what comes out."""
+"""A signature of a SavedModel: its inputs and outputs."""
 
 import dataclasses
 import functools
@@ -14,20 +14,21 @@ class Field:
     """A named tensor of a signature.
 
     Attributes:
-        name: Its name in requests and answers.
-        dtype: Its TensorFlow type.
-        shape: Its sizes, None where one is free; None altogether if the rank is free.
-        default: What stands in for it where a request leaves it out, or None.
-        low: The least value that means something, or None.
-        high: The greatest, or None.
+        name: The name in requests and responses.
+        dtype: The TensorFlow type.
+        shape: The sizes, with None for a free size; None if the rank is free.
+        default: The value if a request omits it; None if it is required.
+        low: The smallest valid value, or None; an array in the shape of an example if its elements
+            have different ones.
+        high: The largest valid value, likewise.
     """
 
     name: str
     dtype: tf.DType
     shape: tuple[int | None, ...] | None
     default: np.ndarray | None = dataclasses.field(default=None, compare=False)
-    low: float | None = None
-    high: float | None = None
+    low: float | np.ndarray | None = dataclasses.field(default=None, compare=False)
+    high: float | np.ndarray | None = dataclasses.field(default=None, compare=False)
 
     @property
     def batched(self) -> bool:
@@ -41,7 +42,7 @@ class Field:
 
     @functools.cached_property
     def kind(self) -> str:
-        """What its values are in JSON: float, int, bool, string; or none."""
+        """The kind of its JSON values: `float`, `int`, `bool`, `string`, or `none`."""
         if self.dtype.is_floating:
             return "float"
         if self.dtype.is_integer:
@@ -50,7 +51,7 @@ class Field:
 
     @functools.cached_property
     def bounds(self) -> tuple[int, int]:
-        """The least and the greatest value of a whole number."""
+        """The smallest and the largest value of its integer type."""
         return int(self.dtype.min), int(self.dtype.max)
 
     @functools.cached_property
@@ -59,7 +60,7 @@ class Field:
         return np.dtype(self.dtype.as_numpy_dtype)
 
     def describe(self) -> str:
-        """Returns the type and shape as a reader writes them: `float32 [batch, 28, 28, 1]`."""
+        """Returns type and shape for messages, such as `float32 [any, 28, 28, 1]`."""
         if self.shape is None:
             return f"{self.dtype.name} of any shape"
         if self.scalar:
@@ -70,15 +71,16 @@ class Field:
 
 @dataclasses.dataclass(frozen=True)
 class Signature:
-    """A signature.
+    """A signature of a SavedModel.
 
     Attributes:
-        name: Its name.
-        method: Its method as TensorFlow Serving names it.
-        inputs: Its input tensors, by name.
-        outputs: Its output tensors, by name.
-        one_by_one: Whether every tensor has a first dimension of 1, that is, the model takes one
-            example at a time. It is free in the fields then, and each example is a call.
+        name: The signature's name.
+        method: The method's name, such as `tensorflow/serving/predict`.
+        inputs: The input tensors, by name.
+        outputs: The output tensors, by name.
+        one_by_one: Whether the first dimension of all tensors is 1, so that the model takes one
+            example per call. The first dimension of the fields is then None (free), and each
+            example of a request is a separate call.
     """
 
     name: str
@@ -99,7 +101,7 @@ class Signature:
         return bool(self.inputs) and all(field.batched for field in fields)
 
     def with_free_examples(self) -> "Signature":
-        """Returns the signature; one of a single example (`one_by_one`) with a free dimension."""
+        """Returns the signature; if all first dimensions are 1, as `one_by_one` with free ones."""
         fields = [*self.inputs.values(), *self.outputs.values()]
         if not self.inputs or not all(f.shape and f.shape[0] == 1 for f in fields):
             return self

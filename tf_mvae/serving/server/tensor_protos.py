@@ -1,4 +1,4 @@
-"""`TensorProto` messages to arrays and back, and the answers of the gRPC API."""
+"""Converts `TensorProto` messages to arrays and back, and makes gRPC responses."""
 
 import dataclasses
 import math
@@ -16,7 +16,7 @@ from tf_mvae.serving.server.tensors import check_finite, check_shape, refusal
 
 __all__ = ["TensorAnswer", "from_proto", "to_proto"]
 
-# The field of a TensorProto that holds the values of a type, if they are not in `tensor_content`.
+# The field of a TensorProto with the values of a type, if they are not in `tensor_content`.
 _VALUES = {
     tf.float32: "float_val",
     tf.float64: "double_val",
@@ -36,15 +36,15 @@ _VALUES = {
 
 
 def from_proto(proto: TensorProto, field: Field, settings: Settings) -> np.ndarray:
-    """Returns the array of an input.
+    """Converts a message to the array of an input.
 
-    Values are in `tensor_content` or in the field of their type, where the last one stands for all
-    that follow, as in TensorFlow.
+    Values are in `tensor_content` or in the field of their type. As in TensorFlow, if there are too
+    few values, the last one is repeated.
 
     Args:
-        proto: What was sent.
+        proto: The message.
         field: The input.
-        settings: Limits.
+        settings: The server's limits.
 
     Raises:
         RequestError: The type or shape is wrong, or the values do not fit the shape.
@@ -58,7 +58,7 @@ def from_proto(proto: TensorProto, field: Field, settings: Settings) -> np.ndarr
     if proto.tensor_shape.unknown_rank or min(shape, default=0) < 0:
         raise refusal(field, f"takes {field.describe()}; an unknown shape was sent")
     count = math.prod(shape)
-    # A few bytes may stand for many values, or for many rows of none.
+    # A short message may have a huge shape: one value is repeated, or rows are empty.
     if max(count * field.numpy_dtype.itemsize, *shape, 0) > settings.max_body_bytes:
         raise refusal(field, f"of shape {shape} is longer than {settings.max_body_bytes} bytes")
     array = _values(proto, field, count).reshape(shape)
@@ -69,12 +69,12 @@ def from_proto(proto: TensorProto, field: Field, settings: Settings) -> np.ndarr
 
 
 def to_proto(array: np.ndarray, dtype: tf.DType, as_content: bool = True) -> TensorProto:
-    """Returns the message of an output.
+    """Converts an output to a message.
 
     Args:
-        array: Its value; strings are bytes in an array of objects.
-        dtype: Its type.
-        as_content: Whether numbers are in `tensor_content`, else in the field of their type.
+        array: The output; strings are bytes in an array of objects.
+        dtype: The output's type.
+        as_content: Whether numbers are in `tensor_content`; otherwise in the field of their type.
     """
     proto = TensorProto(dtype=dtype.as_datatype_enum)
     for size in array.shape:
@@ -92,13 +92,13 @@ def to_proto(array: np.ndarray, dtype: tf.DType, as_content: bool = True) -> Ten
 
 @dataclasses.dataclass(frozen=True)
 class TensorAnswer:
-    """The answer of the gRPC API: a `PredictResponse`.
+    """The format of a response of the gRPC API: a `PredictResponse`.
 
     Attributes:
-        signature: The signature that is called.
-        names: The outputs that are answered.
+        signature: The called signature.
+        names: The names of the requested outputs.
         model_name: The model's name.
-        version: The version that answers.
+        version: The called version.
         as_content: Whether numbers are in `tensor_content`.
     """
 
@@ -109,13 +109,13 @@ class TensorAnswer:
     as_content: bool = True
 
     def value_bytes(self, field: Field) -> int | None:
-        """Returns how long a value of an output is; None if that is not known."""
+        """Returns the bytes per value of an output, or None if unknown."""
         if field.name not in self.names:
             return 0
         return None if field.kind == "string" else field.numpy_dtype.itemsize
 
     def write(self, outputs: Mapping[str, np.ndarray], examples: int) -> dict[str, np.ndarray]:
-        """Returns the outputs that are answered."""
+        """Returns the requested outputs."""
         return {name: outputs[name] for name in self.names}
 
     def join(self, parts: list[dict[str, np.ndarray]]) -> list[bytes]:
@@ -133,7 +133,7 @@ class TensorAnswer:
 
 
 def _values(proto: TensorProto, field: Field, count: int) -> np.ndarray:
-    """Returns the values of a message, in one dimension."""
+    """Returns the values of a message as a flat array of `count` elements."""
     if proto.tensor_content:
         return _from_content(proto.tensor_content, field, count)
     given = getattr(proto, _VALUES[field.dtype])

@@ -1,7 +1,7 @@
-"""JSON values to arrays and back, by TensorFlow Serving's mapping, strictly typed.
+"""Converts JSON values to arrays and back, by TensorFlow Serving's mapping, with strict types.
 
-Nested lists become arrays level by level. NumPy is shown flat lists of one kind only: on a
-mixed list it would make every number as wide as the longest string next to it.
+Nested lists are flattened level by level, and NumPy converts only flat lists of a single type. From
+a mixed list it would make strings, each as long as the longest one.
 """
 
 import base64
@@ -29,20 +29,20 @@ _SAID = {
 
 
 def is_bytes_object(value: Any) -> bool:
-    """Returns whether a value is `{"b64": "…"}`, which stands for bytes."""
+    """Returns whether a value is `{"b64": "…"}`, the JSON form of bytes."""
     return type(value) is dict and len(value) == 1 and type(value.get("b64")) is str
 
 
 def to_array(value: Any, field: Field, finite: bool = False) -> np.ndarray:
-    """Returns a JSON value as the array that an input takes.
+    """Converts a JSON value to the array of an input.
 
     Args:
-        value: What stood in the request.
+        value: The value in the request.
         field: The input.
-        finite: Whether NaN and infinity are refused.
+        finite: Whether to reject NaN and infinity.
 
     Raises:
-        RequestError: It is not of the type, or lists differ in length.
+        RequestError: The value has another type, or lists differ in length.
     """
     if field.kind not in _KINDS:
         raise RequestError(501, f"tensors of type {field.dtype.name} have no JSON form")
@@ -62,13 +62,29 @@ def to_array(value: Any, field: Field, finite: bool = False) -> np.ndarray:
 
 
 def check_finite(array: np.ndarray, field: Field) -> None:
-    """Refuses NaN and infinity."""
+    """Checks that an array is finite.
+
+    Args:
+        array: The array.
+        field: The input, for the message.
+
+    Raises:
+        RequestError: A value is NaN or infinite.
+    """
     if field.kind == "float" and not np.isfinite(array.astype(np.float32)).all():
         raise refusal(field, "holds NaN or infinity, which this server refuses")
 
 
 def check_shape(array: np.ndarray, field: Field) -> None:
-    """Refuses an array that an input's shape does not allow."""
+    """Checks that an array has the shape of an input.
+
+    Args:
+        array: The array.
+        field: The input.
+
+    Raises:
+        RequestError: The shape does not fit.
+    """
     if field.shape is None:
         return
     fits = array.ndim == len(field.shape) and all(
@@ -80,11 +96,11 @@ def check_shape(array: np.ndarray, field: Field) -> None:
 
 
 def as_json(array: np.ndarray, as_bytes: bool = False) -> Any:
-    """Returns an array as a JSON writer takes it: contiguous, strings decoded.
+    """Converts an array for a JSON writer: contiguous numbers, decoded strings.
 
     Args:
         array: The array; strings are bytes in an array of objects.
-        as_bytes: Whether strings become `{"b64": "…"}`; those that are not UTF-8 always do.
+        as_bytes: Whether to write strings as `{"b64": "…"}`; those that are not UTF-8 always are.
     """
     if array.dtype == object:
         return _map_strings(array.tolist(), as_bytes)
@@ -105,10 +121,10 @@ def _map_strings(value: Any, as_bytes: bool) -> Any:
 
 
 def _flatten_numbers(value: Any, field: Field) -> tuple[list, list[int]] | None:
-    """Returns what `_flatten` does, in fewer passes; None where it would be wrong to guess.
+    """A fast version of `_flatten` for nested lists of numbers; None for any other value.
 
-    What is no list but has a length, a string or an object, comes out as strings, and is not
-    taken for numbers.
+    Values other than lists that have a length (strings, objects) are flattened to strings, which
+    the last check rejects.
     """
     if field.shape is None or field.kind == "string":
         return None
@@ -139,7 +155,7 @@ def _flatten(value: Any, field: Field) -> tuple[list, list[int]]:
             )
         shape.append(lengths.pop())
         level = list(itertools.chain.from_iterable(level))
-    else:  # an empty list stands for no examples, whatever they would be
+    else:  # an empty list: 0 examples, with the remaining sizes from the input's shape
         if field.shape is not None and len(shape) < deepest:
             shape += [size or 0 for size in field.shape[len(shape) :]]
     return level, shape
@@ -181,5 +197,10 @@ def _to_bytes(value: str | dict) -> bytes:
 
 
 def refusal(field: Field, why: str) -> RequestError:
-    """Returns the error of a value that an input does not take."""
+    """Returns the error of a value that does not fit an input.
+
+    Args:
+        field: The input.
+        why: The rest of the message, after the input's name.
+    """
     return RequestError(400, f"input {field.name!r} {why}")

@@ -1,0 +1,194 @@
+"""One column of a table: its type, its likelihood and its unit."""
+
+import dataclasses
+import math
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from tf_mvae.data.missing import is_missing
+from tf_mvae.distributions import likelihoods
+from tf_mvae.distributions.likelihoods import Likelihood
+from tf_mvae.errors import UserError
+
+__all__ = ["CLASS_TYPES", "SURVIVAL", "TYPES", "Column", "class_value"]
+
+SURVIVAL = "survival"
+
+# Types by name, in the order in which a modality's columns stand: from the columns of a type to
+# their likelihoods. Classes have one each.
+TYPES: dict[str, Callable[[Sequence["Column"]], list[Likelihood]]] = {
+    "real": lambda columns: [likelihoods.Normal([len(columns)], scale=None)],
+    "positive": lambda columns: [likelihoods.LogNormal([len(columns)])],
+    "count": lambda columns: [
+        likelihoods.NegativeBinomial([len(columns)], [max(c.mean, 1e-3) for c in columns])
+    ],
+    "proportion": lambda columns: [likelihoods.Beta([len(columns)])],
+    "binary": lambda columns: [likelihoods.Bernoulli([len(columns)])],
+    "ordinal": lambda columns: [
+        likelihoods.Ordinal(len(c.categories), [str(v) for v in c.categories]) for c in columns
+    ],
+    "categorical": lambda columns: [
+        likelihoods.Categorical(len(c.categories), [str(v) for v in c.categories]) for c in columns
+    ],
+    SURVIVAL: lambda columns: [likelihoods.CensoredWeibull() for _ in columns],
+}
+CLASS_TYPES = ("binary", "ordinal", "categorical")
+_RANGES = {
+    "positive": (0.0, math.inf),
+    "count": (0.0, math.inf),
+    "proportion": (0.0, 1.0),
+    SURVIVAL: (0.0, math.inf),
+}
+_ABOVE_0 = ("positive", SURVIVAL)
+
+
+@dataclasses.dataclass(frozen=True)
+class Column:
+    """One column of a table.
+
+    Numbers are `(value - loc) / scale` inside a model; classes are their places in `categories`.
+    Survival times are `time / scale`, next to their events.
+
+    Attributes:
+        name: Its name in the table.
+        type: `real`, `positive`, `count`, `proportion`, `binary`, `ordinal`, `categorical` or
+            `survival`.
+        categories: Of classes, their values in the table, in order.
+        loc: See above.
+        scale: See above, above 0.
+        mean: Of counts, their mean in the training data.
+        event: Of survival times, the name of the column that is 1 where the time is that of the
+            event and 0 where it is the end of the observation (right-censored).
+    """
+
+    name: Any
+    type: str
+    categories: tuple[Any, ...] = ()
+    loc: float = 0.0
+    scale: float = 1.0
+    mean: float = 1.0
+    event: Any = None
+
+    def __post_init__(self):
+        """Checks the type."""
+        if self.type not in TYPES:
+            raise UserError(
+                f"column {self.name!r} has the type {self.type!r}; types are {', '.join(TYPES)}"
+            )
+        number = len(self.categories)
+        wrong = number != 2 if self.type == "binary" else number < 2
+        if self.type in CLASS_TYPES and wrong:
+            raise UserError(
+                f"column {self.name!r} is {self.type} and has the categories "
+                f"{list(self.categories)}; name {'two' if self.type == 'binary' else 'more'}"
+            )
+        self._check_event()
+
+    def _check_event(self) -> None:
+        """Checks the column of events, and makes the unit that of a time."""
+        if self.type != SURVIVAL:
+            if self.event is not None:
+                raise UserError(
+                    f"column {self.name!r} is {self.type} and names the events {self.event!r}; "
+                    f"these belong to the type {SURVIVAL}"
+                )
+            return
+        if self.event is None or self.event == self.name:
+            raise UserError(
+                f"column {self.name!r} is {SURVIVAL}; name its column of events: survival="
+                f'{{{self.name!r}: EVENT}}, in a schema "event": EVENT'
+            )
+        # A user who changes another type to this one leaves that one's unit in the schema.
+        own = {"scale": self.scale * self.mean, "loc": 0.0, "mean": 1.0, "categories": ()}
+        for name, value in own.items():
+            object.__setattr__(self, name, value)
+
+    @property
+    def is_class(self) -> bool:
+        """Whether a value is one of `categories`."""
+        return self.type in CLASS_TYPES
+
+    def to_config(self) -> dict[str, Any]:
+        """Returns the column as JSON has it."""
+        found = {**dataclasses.asdict(self), "categories": list(self.categories)}
+        if self.event is None:  # as earlier versions wrote it
+            del found["event"]
+        return found
+
+    @classmethod
+    def from_config(cls, config: Mapping[str, Any]) -> "Column":
+        """Makes a column from what `to_config` returned."""
+        return cls(**{**config, "categories": tuple(config.get("categories", ()))})
+
+    def encode(self, values: Any) -> np.ndarray:
+        """Returns a pandas series as float32 numbers of a model, NaN where it is missing.
+
+        Raises:
+            UserError: A value does not fit the type, or is an unknown category.
+        """
+        if self.is_class:
+            return self._codes(values)
+        try:
+            missing = np.asarray(values.isna())
+            numbers = np.asarray(values.astype(object).where(~missing, np.nan), np.float64)
+        except (TypeError, ValueError) as error:
+            raise UserError(f"column {self.name!r} is {self.type}: {error}") from error
+        outside = self._outside(numbers)
+        if outside.any():
+            row = int(np.argmax(outside))
+            raise UserError(
+                f"column {self.name!r} is {self.type} and holds {numbers[row]:g} in row {row}; "
+                + (
+                    "times are above 0: correct it, or write a fraction of the unit for 0"
+                    if self.type == SURVIVAL
+                    else "correct it, or give the column another type in the schema"
+                )
+            )
+        return ((numbers - self.loc) / self.scale).astype(np.float32)
+
+    def holds(self, values: Any) -> np.ndarray:
+        """Returns where a pandas series is missing or has a value that the type can hold."""
+        if self.is_class:
+            known = set(self.categories)
+            return np.array([is_missing(v) or class_value(v) in known for v in values], bool)
+        return ~self._outside(
+            np.asarray(values.astype(object).where(values.notna(), np.nan), float)
+        )
+
+    def _outside(self, numbers: np.ndarray) -> np.ndarray:
+        low, high = _RANGES.get(self.type, (-math.inf, math.inf))
+        outside = (numbers < low) | (numbers > high) | np.isinf(numbers)
+        return outside | ((self.type in _ABOVE_0) & (numbers == 0))
+
+    def decode(self, numbers: np.ndarray) -> np.ndarray:
+        """Returns numbers of a model in the column's units; of classes their values, objects."""
+        if not self.is_class:
+            found = np.asarray(numbers, np.float64) * self.scale + self.loc
+            return np.clip(found, *_RANGES[self.type]) if self.type in _RANGES else found
+        places = np.clip(np.nan_to_num(numbers), 0, len(self.categories) - 1)
+        found = np.empty(len(self.categories), object)
+        found[:] = self.categories
+        return found[np.round(places).astype(int)]
+
+    def _codes(self, values: Any) -> np.ndarray:
+        places = {value: float(place) for place, value in enumerate(self.categories)}
+        codes = np.full(len(values), np.nan, np.float32)
+        for row, value in enumerate(values):
+            if is_missing(value):
+                continue
+            value = class_value(value)
+            if value not in places:
+                raise UserError(
+                    f"column {self.name!r} holds {value!r} in row {row}, which is none of its "
+                    f"categories {list(self.categories)[:20]}; correct it, or make it empty"
+                )
+            codes[row] = places[value]
+        return codes
+
+
+def class_value(value: Any) -> Any:
+    """Returns a class as Python has it: 1.0 is 1, a numpy string is a string."""
+    value = value.item() if hasattr(value, "item") else value
+    return int(value) if isinstance(value, float) and value.is_integer() else value

@@ -1,0 +1,72 @@
+"""Coverage of a model's central intervals for hidden numbers, for data of any kind."""
+
+from typing import Any
+
+import numpy as np
+
+from tf_mvae.batch import unpack
+from tf_mvae.errors import UserError
+from tf_mvae.evaluation.imputation_calibration import LEVELS
+from tf_mvae.evaluation.registry import analysis
+from tf_mvae.evaluation.run import Run
+from tf_mvae.evaluation.settings import Settings
+from tf_mvae.evaluation.statistics import share
+
+__all__ = ["analyze"]
+
+_HIDDEN = 0.5  # probability of hiding a modality
+
+
+@analysis(
+    "intervals",
+    "hidden modalities of numbers: the fraction inside central intervals of 50, 80 and 90 %",
+    num_samples=200,
+)
+def analyze(run: Run, settings: Settings) -> dict[str, Any]:
+    """Measures the coverage of central intervals for hidden modalities; the `intervals` analysis.
+
+    Each modality, and each member of a group, is hidden with probability 1/2 and imputed. Coverage
+    is the fraction of hidden numbers between the two quantiles of an interval. The standard error
+    treats the numbers of one example as independent, so it is too small. For tables use
+    `--analysis=imputation`.
+
+    Raises:
+        UserError: The model has conditions, or no modality of numbers.
+    """
+    model = run.model
+    numbers = [m for m in model.targets if _is_of_numbers(m.likelihood)]
+    if model.conditions or not numbers:
+        raise UserError(
+            "--analysis=intervals needs a modality of numbers and a model without conditions; "
+            "choose another --analysis"
+        )
+    rng = np.random.default_rng([settings.seed, 37])
+    inside, total = dict.fromkeys(LEVELS, 0), 0
+    ends = {level: (round((1 - level) / 2, 3), round((1 + level) / 2, 3)) for level in LEVELS}
+    probabilities = sorted({end for pair in ends.values() for end in pair})
+    batches, number = settings.batches(run)
+    for place, batch in enumerate(settings.progress(batches, desc="intervals", total=number)):
+        x, mask = unpack(batch, model.batch_inputs)
+        seen = {
+            name: there * (rng.uniform(size=there.shape) >= _HIDDEN) for name, there in mask.items()
+        }
+        how = settings.num_samples, probabilities, settings.seed + place
+        found = model.impute({"x": x, "mask": seen}, *how)
+        for modality in numbers:
+            # Hidden numbers: observed in the data, not given to the model; [batch, *event_shape].
+            there = (mask[modality.name].numpy() > 0) & (seen[modality.name].numpy() <= 0)
+            truth = modality.prepare(x[modality.name], mask[modality.name]).numpy()
+            there = there.reshape(there.shape + (1,) * (truth.ndim - there.ndim))
+            there = np.broadcast_to(there, truth.shape) & ~np.isnan(truth)
+            total += int(there.sum())
+            own = found[modality.name].quantiles
+            for level, (low, high) in ends.items():
+                within = (truth >= own[low]) & (truth <= own[high])
+                inside[level] += int((within & there).sum())
+    return {
+        f"numbers inside the {level:.0%} interval": share(inside[level], total) for level in LEVELS
+    }
+
+
+def _is_of_numbers(likelihood: Any) -> bool:
+    return not (likelihood.is_categorical or likelihood.is_binary or likelihood.is_sequence)

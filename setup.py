@@ -99,6 +99,7 @@ setup(
         "importlib_resources",  # TFDS's builders need it, and do not say so
         "absl-py>=2.1",  # flags of the commands
         "numpy>=2",
+        "h5py",  # weights in .keras archives, of which an upload leaves the optimizer out
         "tensorboard>=2.20,<2.22",  # scalars and pictures; TensorFlow 2.21 does not bring it
         "tqdm",  # progress bars
         "matplotlib>=3.9",  # pictures and curves

@@ -109,7 +109,11 @@ def _wanted(name: str) -> bool:
 
 
 def _git(*arguments: str) -> bytes:
-    return subprocess.run(["git", *arguments], cwd=ROOT, check=True, capture_output=True).stdout
+    result = subprocess.run(["git", *arguments], cwd=ROOT, capture_output=True)
+    if result.returncode:
+        print(f"git {' '.join(arguments)}: {result.stderr.decode().strip()}", file=sys.stderr)
+        sys.exit(2)
+    return result.stdout
 
 
 if __name__ == "__main__":

@@ -10,16 +10,11 @@ which makes it a quarter as large; a loaded model has float32.
 """
 
 import argparse
-import io
-import json
 import pathlib
 import tempfile
-import zipfile
-
-import h5py
-import numpy as np
 
 from tf_mvae import files
+from tf_mvae.models.archive import without_optimizer
 from tf_mvae.serving import export_format
 from tf_mvae.training import load_run, run_card
 from tf_mvae.training.run_directory import RunDirectory
@@ -27,34 +22,6 @@ from tf_mvae.training.run_directory import RunDirectory
 TARGET = pathlib.Path(__file__).parents[1] / "tf_mvae" / "pretrained"
 _HEADING = "# Model card\n\n"
 _MOST_BYTES = 12_000_000  # of all presets; every installation carries them
-
-
-def smaller(source: pathlib.Path) -> bytes:
-    """Returns a `.keras` archive without its optimizer, with floating-point numbers as float16."""
-    packed, weights = io.BytesIO(), io.BytesIO()
-    with zipfile.ZipFile(source) as old, zipfile.ZipFile(packed, "w") as new:
-        with (
-            h5py.File(io.BytesIO(old.read("model.weights.h5")), "r") as full,
-            h5py.File(weights, "w") as half,
-        ):
-
-            def copy(name: str, item: h5py.Group | h5py.Dataset) -> None:
-                if name.split("/")[0] == "optimizer":
-                    return
-                if isinstance(item, h5py.Group):
-                    made = half.require_group(name)
-                else:
-                    kind = np.float16 if item.dtype.kind == "f" else item.dtype
-                    made = half.create_dataset(name, data=item[()].astype(kind))
-                made.attrs.update(item.attrs)
-
-            full.visititems(copy)
-        config = json.loads(old.read("config.json"))
-        config.pop("compile_config", None)
-        new.writestr("metadata.json", old.read("metadata.json"))
-        new.writestr("config.json", json.dumps(config))
-        new.writestr("model.weights.h5", weights.getvalue())
-    return packed.getvalue()
 
 
 def main() -> None:
@@ -69,7 +36,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         place, _ = export_format(run.model, pathlib.Path(folder, "export"), "keras", None, card)
         text = (place / "model_card.md").read_text(encoding="utf-8")
-        data = smaller(place / "model.keras")
+        data = without_optimizer(place / "model.keras", dtype="float16")
         others = (path for path in TARGET.glob("*.keras") if path.stem != arguments.name)
         size = len(data) + sum(path.stat().st_size for path in others)
         if size > _MOST_BYTES:

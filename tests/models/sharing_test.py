@@ -1,10 +1,13 @@
 """Models are uploaded to a stand-in for the Hugging Face Hub and load unchanged."""
 
+import io
 import pathlib
 import shutil
 import sys
 import types
+import zipfile
 
+import h5py
 import keras
 import numpy as np
 import pytest
@@ -59,6 +62,32 @@ def test_a_model_comes_back_the_same(hub):
     assert card.startswith("---\nlibrary_name: tf_mvae")
     assert "# MVAE" in card and "| label | Categorical |" in card
     assert 'tf_mvae.from_hub("me/tiny")' in card
+
+
+def test_the_optimizer_stays_at_home(hub, tmp_path):
+    model = tiny.make_model()
+    model.compile(keras.optimizers.Adam(1e-3))
+    model.fit(tiny.make_batch(), epochs=1, batch_size=2, verbose=0)
+    model.save(tmp_path / "whole.keras")
+    model.push_to_hub("me/trained")
+    again = tf_mvae.from_hub("me/trained")
+    assert not again.compiled
+    for one, other in zip(model.weights, again.weights, strict=True):
+        np.testing.assert_array_equal(one, other)
+    whole, uploaded = (
+        weights_in(tmp_path / name) for name in ("whole.keras", "me/trained/model.keras")
+    )
+    assert {name for name in whole if name.startswith("optimizer")}
+    assert uploaded == {name for name in whole if not name.startswith("optimizer")}
+
+
+def weights_in(path):
+    """Returns the names of all groups and arrays of a `.keras` archive."""
+    found = set()
+    with zipfile.ZipFile(path) as archive, archive.open("model.weights.h5") as file:
+        with h5py.File(io.BytesIO(file.read()), "r") as weights:
+            weights.visit(found.add)
+    return found
 
 
 def test_mistakes_are_one_line(hub, monkeypatch):

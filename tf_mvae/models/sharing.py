@@ -9,7 +9,9 @@ from typing import Any
 
 import keras
 
+from tf_mvae import files
 from tf_mvae.errors import UserError
+from tf_mvae.models.archive import without_optimizer
 
 __all__ = ["SharedModel", "from_hub", "load_shared", "upload"]
 
@@ -41,7 +43,8 @@ class SharedModel:
     ) -> str:
         """Uploads the model, with its sampler, to the Hugging Face Hub.
 
-        The repository gets `model.keras` and `README.md`. It is created if it does not exist.
+        The repository gets `model.keras`, without the optimizer, and `README.md`. It is created if
+        it does not exist.
         `python -m tf_mvae.export --format=keras --push_to_hub=NAME` uploads a run's model with
         the model card of the run.
 
@@ -141,6 +144,7 @@ def upload(
     api = hub.HfApi(token=token)
     with tempfile.TemporaryDirectory() as copy:
         shutil.copytree(folder, copy, dirs_exist_ok=True)
+        files.write_bytes(os.path.join(copy, _FILE), without_optimizer(os.path.join(folder, _FILE)))
         text = f"{_HEADER}{card.strip()}\n{_USE.format(repo_id=repo_id)}"
         pathlib.Path(copy, _CARD).write_text(text, encoding="utf-8")
         try:

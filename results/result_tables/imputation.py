@@ -1,9 +1,12 @@
 """Cells of tables that were held out, next to what other imputers say of them."""
 
 import re
+from typing import Any
 
 from result_tables.generation import figure
 from result_tables.kept import Result, reported, table
+from tf_mvae.evaluation.imputation_calibration import LEVELS, central_fraction
+from tf_mvae.evaluation.statistics import share
 
 _METHODS = (
     "model",
@@ -14,7 +17,7 @@ _METHODS = (
     "KNNImputer",
 )
 _ERRORS = ("error of numbers", "wrong classes")
-_LEVELS = ("50%", "80%", "90%")
+_LEVELS = tuple(f"{level:.0%}" for level in LEVELS)
 
 
 def imputation_tables(results: list[Result]) -> str:
@@ -30,13 +33,15 @@ def imputation_tables(results: list[Result]) -> str:
             errors.append([name, what, *cells])
         inside = (f"numbers inside the {level} interval, model" for level in _LEVELS)
         calibration = "calibration error of classes, model"
-        intervals.append([name, *(figure(got.get(key)) for key in (*inside, calibration))])
+        coverages = [figure(got.get(key)) for key in inside]
+        intervals.append([name, *coverages, *_central(got), figure(got.get(calibration))])
     for run, report in reported(results, "intervals"):
         got = report["results"]
         inside = (f"numbers inside the {level} interval" for level in _LEVELS)
         name = f"{run.config.experiment} (exact posterior known)"
-        intervals.append([name, *(figure(got.get(key)) for key in inside), "-"])
+        intervals.append([name, *(figure(got.get(key)) for key in inside), *["-"] * 4])
     head = [f"inside the {level} interval" for level in _LEVELS]
+    head += [f"PIT in the central {level}" for level in _LEVELS]
     return "\n\n".join(
         [
             table(["table", "what", *_METHODS], errors),
@@ -61,6 +66,16 @@ def prediction_tables(results: list[Result]) -> str:
         body = [[s, sizes[s], *(row.get(m, "-") for m in methods)] for s, row in rows.items()]
         tables.append(table(head, body))
     return "\n\n".join(tables) or "No run yet."
+
+
+def _central(results: dict[str, Any]) -> list[str]:
+    """Returns the fractions of the PIT in the central intervals, as text."""
+    found = results.get("distance of the PIT from uniform, model")
+    if found is None:
+        return ["-"] * len(LEVELS)
+    number = found["examples"]
+    fractions = [central_fraction(found["histogram"], level) for level in LEVELS]
+    return [figure(share(round(fraction * number), number)) for fraction in fractions]
 
 
 def _table_name(run: Result) -> str:

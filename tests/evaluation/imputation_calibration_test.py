@@ -10,6 +10,7 @@ from tf_mvae.data import from_frame
 from tf_mvae.evaluation.imputation import without_modality
 from tf_mvae.evaluation.imputation_calibration import (
     PROBABILITIES,
+    central_fraction,
     class_calibration,
     coverage_curve,
     coverages,
@@ -72,6 +73,15 @@ def test_the_transform_is_uniform_of_counts_too(table, columns):
     assert entry["value"] < 0.08 and sum(entry["histogram"]) == pytest.approx(1)
     (wide,) = transform_histogram("model", table, taken, imputed(table, 3.0), 0).values()
     assert (wide["value"] > 0.3) == (columns == ["normal"])
+
+
+def test_closed_intervals_of_counts_contain_more_than_their_level_and_the_pit_does_not(table):
+    taken = everything(table, ["count"])
+    inside = coverages("model", table, taken, imputed(table))
+    assert inside["numbers inside the 50% interval, model"]["value"] > 0.6
+    (entry,) = transform_histogram("model", table, taken, imputed(table), 0).values()
+    for level in (0.5, 0.8, 0.9):
+        assert abs(central_fraction(entry["histogram"], level) - level) < 0.03
 
 
 def test_the_calibration_error_is_the_overconfidence(table):

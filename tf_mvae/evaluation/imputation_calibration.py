@@ -1,6 +1,6 @@
 """Calibration of imputations: coverage of intervals, PIT, probabilities of classes."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -11,6 +11,7 @@ from tf_mvae.evaluation.statistics import share
 __all__ = [
     "LEVELS",
     "PROBABILITIES",
+    "central_fraction",
     "class_calibration",
     "coverage_curve",
     "coverages",
@@ -86,6 +87,22 @@ def transform_histogram(name: str, table: Table, taken: Any, found: Any, seed: i
     distance = float(np.abs(histogram - 1 / _STEPS).sum() / 2)
     entry = _entry(distance, len(bins), histogram=histogram.tolist())
     return {f"distance of the PIT from uniform, {name}": entry}
+
+
+def central_fraction(histogram: Sequence[float], level: float) -> float:
+    """Returns the fraction of the PIT in the central interval of a level, such as 0.9.
+
+    It is the level if the model is calibrated, for numbers of any type. The coverage of closed
+    intervals is not: an interval of counts has whole numbers as ends, and contains more than its
+    level (all observed zeros, for example, if it begins at 0).
+
+    Args:
+        histogram: Fractions in equal bins of [0, 1], as `transform_histogram` returns them; an end
+            of the interval has to be an end of a bin.
+        level: The level.
+    """
+    outside = round((1 - level) / 2 * len(histogram))
+    return float(sum(histogram[outside : len(histogram) - outside]))
 
 
 def class_calibration(table: Table, taken: Any, probabilities: Mapping[Any, Any]) -> Results:

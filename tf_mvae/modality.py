@@ -83,7 +83,8 @@ class Modality(keras.layers.Layer):
                 `mask[name]` may have the shape `[batch, *event_shape]`, NaN in the data is a
                 missing element, the log-likelihood is the sum over the observed ones, and the
                 encoder sees zeros in the gaps and the mask behind the last axis
-                (`[batch, 28, 28, 2]` for an image of one channel). An example without an observed
+                (`[batch, 28, 28, 2]` for an image of one channel). Of a sequence it sees the id
+                `tf_mvae.ops.tokens.GAP` where a symbol is missing. An example without an observed
                 element counts as one that does not have the modality.
             element_dropout: For an `element_mask`: in training the encoder does not see random
                 elements, of each example a fraction between 0 and this; all observed ones are
@@ -226,7 +227,8 @@ class Modality(keras.layers.Layer):
         """Returns prepared data, with the likelihood's placeholder where the modality is missing.
 
         Whatever stands there (NaN, infinity, a class out of range) is gone from here on. With an
-        `element_mask` every gap is NaN instead, which `network_input` and `log_prob` understand.
+        `element_mask` every gap is marked (`tf_mvae.distributions.elements`), which
+        `network_input` and `log_prob` understand.
         """
         there = tf.reshape(mask > 0, [-1] + [1] * len(self.likelihood.event_shape))
         return self._prepared(value, there)
@@ -276,7 +278,7 @@ class Modality(keras.layers.Layer):
     ) -> tf.Tensor:
         """Returns `log p(x | z)` of examples that are not missing, see `log_prob`."""
         if self.element_mask:
-            return elements.masked_log_prob(self.likelihood, parameters, prepared)
+            return elements.masked_log_prob(self.likelihood, parameters, prepared, training)
         return self.likelihood.log_prob(parameters, prepared, training)
 
     def network_input(self, prepared: tf.Tensor) -> tf.Tensor:

@@ -8,7 +8,19 @@ import tensorflow as tf
 from tf_mvae.distributions.sequences import TokenSequences
 from tf_mvae.ops.tokens import END
 
-__all__ = ["mixture_of_sequences"]
+__all__ = ["mixture_of_contexts", "mixture_of_sequences"]
+
+
+def mixture_of_contexts(likelihood: Any, parameters: tf.Tensor) -> TokenSequences:
+    """Returns the mixture of a `TokenSequence` over a decoder's outputs for several latents.
+
+    Args:
+        likelihood: The likelihood.
+        parameters: Decoder outputs, `[K, rows, size]`, with a static K.
+    """
+    shape = [None, parameters.shape[0], *likelihood.parameter_shape]
+    contexts = tf.ensure_shape(tf.transpose(parameters, [1, 0, 2]), shape)
+    return mixture_of_sequences(contexts, likelihood.network, likelihood.length)
 
 
 def mixture_of_sequences(

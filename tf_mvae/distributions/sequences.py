@@ -17,7 +17,7 @@ from tensorflow_probability import distributions as tfd
 from tf_mvae.distributions.beam_search import beam_search
 from tf_mvae.ops import random
 from tf_mvae.ops.loops import bounded_loop
-from tf_mvae.ops.tokens import END, PAD, START, blank_rest, counted
+from tf_mvae.ops.tokens import END, GAP, PAD, START, blank_rest, counted
 
 __all__ = ["TokenSequences"]
 
@@ -27,7 +27,13 @@ class TokenSequences(tfd.Distribution):
 
     Events are rows of ids, int32 `[length]`, as `tf_mvae.ops.tokens` has them. The
     probabilities of all sequences add up to 1; a row without an end has the probability of
-    all sequences that begin so, and anything after an end does not count.
+    all sequences that begin so, and anything after an end does not count. `log_prob(value,
+    gaps=True)` is that of the known symbols if some are a `GAP`:
+
+        sum over known t of log p(x_t | what is known of x_1 .. x_(t-1), context)
+
+    Of gaps at the end that is the exact marginal probability. Behind a gap the network predicts
+    without the symbol, as it learns to from data with gaps.
 
     The network is a Keras layer that offers
 
@@ -107,13 +113,15 @@ class TokenSequences(tfd.Distribution):
     def _event_shape_tensor(self):
         return tf.constant([self._length], tf.int32)
 
-    def _log_prob(self, value, training=False):
-        value = blank_rest(tf.cast(value, tf.int32))
+    def _log_prob(self, value, training=False, gaps=False):
+        value = blank_rest(tf.cast(value, tf.int32), gaps)
         alone = self._context.shape.rank == value.shape.rank == 1  # networks want a batch
         context = self._context if self._context.shape.rank > 1 else self._context[tf.newaxis]
-        logits = self._network(context, value, training=training)
+        # The steps behind a gap see padding before them, which no step of a whole sequence does.
+        seen = tf.where(value == GAP, PAD, value) if gaps else value
+        logits = self._network(context, seen, training=training)
         logits = tf.cast(logits[0] if alone else logits, tf.float32)
-        counts = counted(value)
+        counts = counted(value, gaps) & (value != GAP)
         labels = tf.broadcast_to(tf.where(counts, value - END, 0), tf.shape(logits)[:-1])
         surprise = tf.nn.sparse_softmax_cross_entropy_with_logits(labels, logits)
         return -tf.reduce_sum(tf.where(counts, surprise, 0.0), axis=-1)
@@ -137,6 +145,28 @@ class TokenSequences(tfd.Distribution):
 
         found = self._say(tf.tile(self._rows(), [n, 1]), choose)
         return self._shaped(found, [n])
+
+    def completion(self, tokens: tf.Tensor) -> tf.Tensor:
+        """Returns sequences with the known symbols, and greedy ones in the gaps, `[..., length]`.
+
+        A sequence ends in a gap only if no known symbol follows. With nothing known it is the mode.
+
+        Args:
+            tokens: Ids, int32 `[..., length]`, as many rows as contexts; `GAP` where they are not
+                known. The rest of a row without an end is not known either.
+        """
+        rows = tf.reshape(tokens, [-1, self._length])
+        known = counted(rows, gaps=True) & (rows != GAP)
+        # Whether a known symbol follows, [rows, length].
+        count = tf.cumsum(tf.cast(known, tf.int32), axis=-1, exclusive=True, reverse=True)
+        follows = count > 0
+
+        def choose(step, logits):
+            word = 1 + _argmax(logits[:, 1:])  # the end is the first of the logits
+            best = tf.where(follows[:, step], word, _argmax(logits))
+            return tf.where(known[:, step], rows[:, step] - END, best)
+
+        return self._shaped(self._say(self._rows(), choose))
 
     def beam_search(self, width: int) -> tuple[tf.Tensor, tf.Tensor]:
         """Looks for the most probable sequences, keeping `width` beginnings at every step.

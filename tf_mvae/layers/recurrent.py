@@ -58,7 +58,8 @@ class RecurrentEncoder(keras.layers.Layer):
 
     The forward GRU's state is taken behind the last symbol, the backward one's in front of
     the first, so that both have read everything. Padding leaves a state as it is: features do
-    not depend on how much there is. A sequence of nothing has features 0.
+    not depend on how much there is. A sequence of nothing has features 0. A symbol that is not
+    known (`tf_mvae.ops.tokens.GAP`) has an embedding of its own.
 
     Example:
 
@@ -99,7 +100,7 @@ class RecurrentEncoder(keras.layers.Layer):
 
     def call(self, inputs: tf.Tensor) -> tf.Tensor:
         """Returns features of ids `[batch, length]`."""
-        symbols, mask = self.embedding(inputs), counted(inputs)
+        symbols, mask = self.embedding(inputs), counted(inputs, gaps=True)
         return self.forward(symbols, mask=mask) + self.backward(symbols, mask=mask)
 
     def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple:

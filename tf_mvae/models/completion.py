@@ -4,6 +4,7 @@ from collections.abc import Mapping
 
 import tensorflow as tf
 
+from tf_mvae.distributions import elements
 from tf_mvae.models.latents import LatentModel
 
 __all__ = ["with_missing_values"]
@@ -29,8 +30,11 @@ def with_missing_values(
         x: Data by name, `[batch, *event_shape]`; names may be absent.
         mask: Masks by name, `[batch]`.
     """
+    # Symbols of a sequence depend on each other: a sequence with gaps is reconstructed as a whole.
     missing = {
-        m.name: tf.math.is_nan(x[m.name]) if m.element_mask else mask[m.name] <= 0
+        m.name: ~elements.observed(x[m.name])
+        if m.element_mask and not m.likelihood.is_sequence
+        else mask[m.name] <= 0
         for m in model.targets
         if m.name in x
     }

@@ -15,16 +15,18 @@ import numpy as np
 import tensorflow as tf
 
 from tf_mvae import checks
+from tf_mvae.distributions import elements
 from tf_mvae.distributions.likelihoods import Likelihood
 from tf_mvae.errors import UserError
 from tf_mvae.modality import Modality
 from tf_mvae.models.imputation_draws import (
     BLOCK_ROWS,
     block_seed,
+    complete_sequence,
     draw_latents,
     draw_parts,
-    refuse_sequences,
 )
+from tf_mvae.ops.tokens import GAP
 
 if TYPE_CHECKING:
     from tf_mvae.models.generative import GenerativeModel
@@ -37,12 +39,13 @@ class Imputation(NamedTuple):
 
     Attributes:
         filled: The data with estimates in the gaps, `[batch, *event_shape]`: the mean, or the most
-            probable class.
+            probable class; of a sequence the symbols that `TokenSequences.completion` puts there.
         missing: True where a value was filled in, bool, the same shape.
-        mean: The estimates of all entries, the same shape.
-        standard_deviation: Standard deviations of numbers, the same shape; NaN for classes.
+        mean: The estimates of all entries, the same shape; of a sequence the filled one.
+        standard_deviation: Standard deviations of numbers, the same shape; NaN for classes and
+            sequences.
         quantiles: By probability, the same shape; of classes in the order of their numbers, NaN
-            where these have none.
+            where these have none, and for sequences.
         probabilities: Probabilities of classes, by the place of the class among the entries,
             `[batch, classes]`; 0 is that of a class modality.
     """
@@ -81,12 +84,11 @@ def impute_arrays(
             multiple of `BLOCK_ROWS`: samples do not depend on the parts that a table comes in.
 
     Raises:
-        UserError: A quantile is not in (0, 1), or a modality is a sequence of symbols.
+        UserError: A quantile is not in (0, 1).
     """
     for probability in quantiles:
         if not 0 < checks.fraction("quantiles", probability) < 1:
             raise UserError(f"quantiles are above 0 and below 1; one is {probability!r}")
-    refuse_sequences(model)
     rows = next(iter(x.values())).shape[0]
     found: dict[str, list[Imputation]] = {modality.name: [] for modality in model.targets}
     for start in range(0, rows, BLOCK_ROWS):
@@ -95,9 +97,13 @@ def impute_arrays(
         how = num_samples, own, importance, latents
         z = _latents(model, part, there, *how)
         for modality in model.targets:
-            summaries = _summaries(model, modality, z, part, own, quantiles)
-            observed = _observed(modality, part, there, z.shape[1])
-            found[modality.name].append(_joined(summaries, quantiles, *observed))
+            value, observed = _observed(modality, part, there, z.shape[1])
+            if modality.likelihood.is_sequence:
+                filled = _completed(model, modality, z, part, value, observed)
+                summaries = [_of_sequence(filled, quantiles)]
+            else:
+                summaries = _summaries(model, modality, z, part, own, quantiles)
+            found[modality.name].append(_joined(summaries, quantiles, value, observed))
     return {name: _stacked(parts) for name, parts in found.items()}
 
 
@@ -143,6 +149,38 @@ def _summaries(
     ]
 
 
+def _completed(
+    model: "GenerativeModel",
+    modality: Modality,
+    z: tf.Tensor,
+    x: Mapping[str, tf.Tensor],
+    value: np.ndarray,
+    observed: np.ndarray,
+) -> np.ndarray:
+    """Returns sequences without gaps, `[batch, length]`; see `complete_sequence`."""
+
+    def evaluate(z, x, tokens):
+        return complete_sequence(model, modality, tf.transpose(z, [1, 0, 2]), x, tokens)
+
+    conditions = {name: x[name] for name in model.given_to_decoders if name in x}
+    tokens = tf.constant(np.where(observed, value, GAP), tf.int32)
+    # The number of samples is a static size of the mixture; that of examples is the first axis.
+    z = tf.transpose(z, [1, 0, 2])
+    called = ("completed", modality.name)
+    return np.asarray(model._eager_calls(called, evaluate, z, conditions, tokens))
+
+
+def _of_sequence(filled: np.ndarray, quantiles: Sequence[float]) -> dict[str, Any]:
+    """Returns the summary of sequences, `[batch, length]`."""
+    none = np.full(filled.shape, np.nan, np.float32)
+    return {
+        "mean": filled,
+        "deviation": none,
+        "quantiles": [none for _ in quantiles],
+        "probabilities": None,
+    }
+
+
 def _summary(
     part: Likelihood, expected: np.ndarray, sample: np.ndarray, quantiles: Sequence[float]
 ) -> dict[str, Any]:
@@ -182,7 +220,9 @@ def _observed(
     there = mask[modality.name].numpy()
     value = modality.prepare(x[modality.name], mask[modality.name]).numpy()
     observed = np.broadcast_to(there.reshape(there.shape + (1,) * (value.ndim - there.ndim)), shape)
-    return value, (observed > 0) & (value == value)
+    if modality.element_mask:
+        observed = observed * elements.observed(tf.constant(value)).numpy()
+    return value, observed > 0
 
 
 def _joined(

@@ -1,12 +1,12 @@
 """The samples that imputation is made of; each function runs eagerly and in a graph."""
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import tensorflow as tf
 
-from tf_mvae.errors import UserError
+from tf_mvae.distributions.sequence_mixture import mixture_of_contexts
 from tf_mvae.modality import Modality
 from tf_mvae.models.candidates import chosen_latents
 from tf_mvae.ops import random
@@ -17,21 +17,14 @@ if TYPE_CHECKING:
 __all__ = [
     "BLOCK_ROWS",
     "block_seed",
+    "complete_sequence",
     "draw_latents",
     "draw_parts",
     "latent_seeds",
-    "refuse_sequences",
 ]
 
 BLOCK_ROWS = 200  # examples at a time
 _SAMPLE, _RESAMPLE, _DRAW = 1, 2, 3  # streams of random numbers
-
-
-def refuse_sequences(model: "GenerativeModel") -> None:
-    """Raises `UserError` if the model generates sequences of symbols."""
-    for modality in model.targets:
-        if modality.likelihood.is_sequence:
-            raise UserError(f"modality {modality.name!r} holds sequences; generate() says them")
 
 
 def block_seed(seed: tf.Tensor, first_row: int) -> tf.Tensor:
@@ -114,3 +107,26 @@ def draw_parts(
             sample = tf.ensure_shape(sample, shape)
         found.append((expected, sample))
     return found
+
+
+def complete_sequence(
+    model: "GenerativeModel",
+    modality: Modality,
+    z: tf.Tensor,
+    x: Mapping[str, tf.Tensor],
+    tokens: tf.Tensor,
+) -> tf.Tensor:
+    """Returns sequences with their gaps filled under all latents together, `[batch, length]`.
+
+        p(x | given) ~ (1 / K) sum_k p(x | z_k)
+
+    Args:
+        model: The model.
+        modality: The modality of sequences.
+        z: Samples, `[sample, batch, latent]`; their number has to be known.
+        x: The model's conditions.
+        tokens: Ids with gaps, `[batch, length]`.
+    """
+    parameters = model.likelihood_parameters(z, [modality.name], x)[modality.name]
+    likelihood: Any = modality.likelihood
+    return mixture_of_contexts(likelihood, parameters).completion(tokens)

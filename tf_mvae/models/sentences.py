@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from tf_mvae.distributions.sequence_mixture import mixture_of_sequences
+from tf_mvae.distributions.sequence_mixture import mixture_of_contexts
 from tf_mvae.models.base import BaseVAE
 from tf_mvae.ops import random
 
@@ -52,10 +52,7 @@ def say(
     """
     parameters = model.likelihood_parameters(z, [name], given)[name]
     likelihood = text_modalities(model)[name]
-    contexts = tf.ensure_shape(
-        tf.transpose(parameters, [1, 0, 2]), [None, z.shape[0], *likelihood.parameter_shape]
-    )
-    distribution = mixture_of_sequences(contexts, likelihood.network, likelihood.length)
+    distribution = mixture_of_contexts(likelihood, parameters)
     if decoding == "beam":
         return distribution.beam_search(beam_width)
     return distribution.mode()[:, tf.newaxis], None

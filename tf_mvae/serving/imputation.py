@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from tf_mvae.distributions import elements
 from tf_mvae.distributions.likelihoods import Likelihood
 from tf_mvae.distributions.tfp import sample_quantiles
 from tf_mvae.errors import UserError
@@ -15,7 +16,6 @@ from tf_mvae.models.imputation_draws import (
     block_seed,
     draw_parts,
     latent_seeds,
-    refuse_sequences,
 )
 from tf_mvae.serving.parts import Parts
 
@@ -52,8 +52,9 @@ def can_impute(model: BaseVAE) -> bool:
                     found.append(part.distribution(own).sample(seed=tf.constant([0, 0])))
         return found
 
+    if any(modality.likelihood.is_sequence for modality in model.targets):
+        return False  # only `model.impute` fills sequences
     try:
-        refuse_sequences(model)
         tf.function(draw, autograph=False).get_concrete_function()
     except (UserError, NotImplementedError):
         return False
@@ -172,8 +173,8 @@ def _answers(
     prepared = modality.prepare(value, mask)
     # What is observed, [batch, 1, ...]: the mask gets the data's trailing axes.
     there = tf.reshape(mask > 0, tf.concat([tf.shape(mask), [1] * _inner(prepared, mask)], 0))
-    if modality.element_mask:  # prepared data have NaN for single missing elements
-        there = ~tf.math.is_nan(prepared)
+    if modality.element_mask:
+        there = elements.observed(prepared)
     shape = [None, *likelihood.event_shape]
     mean = tf.cast(_joined(means, 1), prepared.dtype)
     found = {f"filled_{name}": tf.ensure_shape(tf.where(there, prepared, mean), shape)}

@@ -10,6 +10,7 @@ from tests import tiny
 from tf_mvae import MVAE, Modality, ModalityGroup, likelihoods
 from tf_mvae.layers import RecurrentDecoder, RecurrentEncoder, mlp_decoder, mlp_encoder
 
+pytestmark = pytest.mark.usefixtures("autograph")
 LATENT = 2
 
 

@@ -31,8 +31,8 @@ tf.config.optimizer.set_experimental_options({"disable_meta_optimizer": True})
 # Tracing makes many objects that stay: fewer searches for cycles take 7 % less time in all.
 gc.set_threshold(200_000, 20, 100)
 
-# AutoGraph converts whatever a traced function calls, to find no Python `if` of a tensor in it; that
-# takes a seventh of the tests' time. Tests of users' functions have the fixture `autograph`.
+# AutoGraph converts whatever a traced function calls, and finds no Python `if` of a tensor there.
+# That takes a seventh of the tests' time. Tests of users' functions have the fixture `autograph`.
 _RULES = conversion.CONVERSION_RULES
 conversion.CONVERSION_RULES = (
     *(conversion.DoNotConvert(name) for name in ("keras", "tests", "tf_mvae")),

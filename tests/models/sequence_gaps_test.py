@@ -159,6 +159,8 @@ def test_a_model_learns_to_fill_in_symbols_and_is_saved(tmp_path):
     assert (found.filled == text)[given["mask"]["text"]].all()
     assert (found.filled == text)[hidden].mean() > 0.9  # by chance 1/3
     assert np.isnan(found.standard_deviation).all() and np.isnan(found.quantiles[0.5]).all()
+    short = model.impute({"text": np.array([[4, END, PAD, PAD]])}, num_samples=2)["text"]
+    assert not short.missing.any() and short.filled.tolist() == [[4, END, PAD, PAD]]
     model.save(tmp_path / "model.keras")
     again = keras.models.load_model(tmp_path / "model.keras")
     assert again.modalities[0].element_mask

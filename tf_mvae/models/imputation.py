@@ -26,7 +26,7 @@ from tf_mvae.models.imputation_draws import (
     draw_latents,
     draw_parts,
 )
-from tf_mvae.ops.tokens import GAP
+from tf_mvae.ops.tokens import END, GAP, PAD
 
 if TYPE_CHECKING:
     from tf_mvae.models.generative import GenerativeModel
@@ -221,7 +221,10 @@ def _observed(
     value = modality.prepare(x[modality.name], mask[modality.name]).numpy()
     observed = np.broadcast_to(there.reshape(there.shape + (1,) * (value.ndim - there.ndim)), shape)
     if modality.element_mask:
-        observed = observed * elements.observed(tf.constant(value)).numpy()
+        known = elements.observed(tf.constant(value)).numpy()
+        if modality.likelihood.is_sequence:  # padding behind a known end is no gap
+            known |= (value == PAD) & (value == END).any(axis=-1, keepdims=True)
+        observed = observed * known
     return value, observed > 0
 
 

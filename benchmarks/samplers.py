@@ -6,8 +6,8 @@ r"""Compares kinds of samplers on one run: an analysis, the fit's loss and speed
 Fits each kind to the run's best checkpoint, which stays as it is, and prints a row for each, and
 for the run's posterior q (`q`). A draw is 64 samples of every modality given one of them, by an
 eager `generate` and by the exported signature. `--steps=20 --max_examples=200` is a rehearsal.
-`--times` measures the rates and the draws of the kinds in `--output` again, after a run beside
-other work, and keeps the rest.
+`--times` repeats only the timing, for the kinds in `--output`, and keeps their other results: use
+it if another program ran during the comparison.
 """
 
 import argparse

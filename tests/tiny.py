@@ -167,3 +167,21 @@ def gradients_of(loss_function, variables: Sequence[keras.Variable]):
         loss = loss_function()
     gradients = tape.gradient(loss, [variable.value for variable in variables])
     return loss, [None if g is None else tf.convert_to_tensor(g) for g in gradients]
+
+
+def assert_same_steps(model: BaseVAE, batch: Any, others: Sequence[Any]) -> None:
+    """Checks that a finite loss and finite gradients are the same to the bit for other batches."""
+
+    def step(data):
+        return gradients_of(
+            lambda: model.elbo(data, seed=3, training=True).loss, model.trainable_variables
+        )
+
+    loss, gradients = step(batch)
+    assert np.isfinite(loss)
+    for other in others:
+        again, found = step(other)
+        np.testing.assert_array_equal(again, loss)
+        for one, same in zip(gradients, found, strict=True):
+            assert np.isfinite(same).all()
+            np.testing.assert_array_equal(one, same)

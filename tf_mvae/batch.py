@@ -112,8 +112,7 @@ def _gaps_marked(
     inner = [1] * (value.shape.rank - mask.shape.rank)
     there = tf.reshape(mask > 0, tf.concat([tf.shape(mask), inner], 0)) if inner else mask > 0
     value = elements.mark_gaps(modality.likelihood, value, there)
-    axes = list(range(1, value.shape.rank))
-    return value, tf.cast(tf.reduce_any(elements.observed(value), axes), tf.float32)
+    return value, tf.cast(elements.any_observed(value), tf.float32)
 
 
 def example_weight(batch: Any) -> tf.Tensor | None:

@@ -107,22 +107,12 @@ def test_a_completion_keeps_what_is_known_and_is_greedy_elsewhere():
 def test_what_stands_in_a_gap_changes_nothing_and_no_gradient_is_nan():
     model, batch = make_model(dropout=0.5, word_dropout=0.3), make_batch()
 
-    def run(garbage):
-        x = dict(batch["x"])
-        x["text"] = np.where(batch["mask"]["text"] > 0, x["text"], garbage)
-        data = {"x": x, "mask": batch["mask"]}
-        return tiny.gradients_of(
-            lambda: model.elbo(data, seed=3, training=True).loss, model.trainable_variables
-        )
+    def with_garbage(garbage):
+        text = np.where(batch["mask"]["text"] > 0, batch["x"]["text"], garbage)
+        return {"x": {**batch["x"], "text": text}, "mask": batch["mask"]}
 
-    (loss, gradients) = run(GAP)
-    assert np.isfinite(loss)
-    for garbage in (PAD, END, 5, 99, -7):
-        again, others = run(garbage)
-        np.testing.assert_array_equal(again, loss)
-        for one, other in zip(gradients, others, strict=True):
-            assert np.isfinite(other).all()
-            np.testing.assert_array_equal(one, other)
+    others = [with_garbage(garbage) for garbage in (PAD, END, 5, 99, -7)]
+    tiny.assert_same_steps(model, with_garbage(GAP), others)
 
 
 def test_batches_mark_gaps_once_and_masked_arrays_do_as_masks_do():
@@ -157,7 +147,7 @@ def test_a_model_learns_to_fill_in_symbols_and_is_saved(tmp_path):
     hidden = ~given["mask"]["text"] & some[:, np.newaxis]
     np.testing.assert_array_equal(found.missing, ~given["mask"]["text"])
     assert (found.filled == text)[given["mask"]["text"]].all()
-    assert (found.filled == text)[hidden].mean() > 0.9  # by chance 1/3
+    assert (found.filled == text)[hidden].mean() > 0.9  # a random word: 1/3
     assert np.isnan(found.standard_deviation).all() and np.isnan(found.quantiles[0.5]).all()
     short = model.impute({"text": np.array([[4, END, PAD, PAD]])}, num_samples=2)["text"]
     assert not short.missing.any() and short.filled.tolist() == [[4, END, PAD, PAD]]

@@ -19,6 +19,7 @@ from tf_mvae.ops import random
 from tf_mvae.ops.tokens import END, GAP, blank_rest
 
 __all__ = [
+    "any_observed",
     "check_elements",
     "hide",
     "hide_randomly",
@@ -71,6 +72,11 @@ def observed(prepared: tf.Tensor) -> tf.Tensor:
     if prepared.dtype.is_integer:
         return prepared >= END
     return ~tf.math.is_nan(prepared)
+
+
+def any_observed(prepared: tf.Tensor) -> tf.Tensor:
+    """Returns which examples have an observed element, bool `[batch]`; see `observed`."""
+    return tf.reduce_any(observed(prepared), list(range(1, prepared.shape.rank)))
 
 
 def hide(prepared: tf.Tensor, rate: float, uniform: tf.Tensor, share: tf.Tensor) -> tf.Tensor:

@@ -17,7 +17,7 @@ from tensorflow_probability import distributions as tfd
 from tf_mvae.distributions.beam_search import beam_search
 from tf_mvae.ops import random
 from tf_mvae.ops.loops import bounded_loop
-from tf_mvae.ops.tokens import END, GAP, PAD, START, blank_rest, counted
+from tf_mvae.ops.tokens import END, GAP, PAD, START, blank_rest
 
 __all__ = ["TokenSequences"]
 
@@ -121,7 +121,7 @@ class TokenSequences(tfd.Distribution):
         seen = tf.where(value == GAP, PAD, value) if gaps else value
         logits = self._network(context, seen, training=training)
         logits = tf.cast(logits[0] if alone else logits, tf.float32)
-        counts = counted(value, gaps) & (value != GAP)
+        counts = value >= END  # gaps and padding do not count
         labels = tf.broadcast_to(tf.where(counts, value - END, 0), tf.shape(logits)[:-1])
         surprise = tf.nn.sparse_softmax_cross_entropy_with_logits(labels, logits)
         return -tf.reduce_sum(tf.where(counts, surprise, 0.0), axis=-1)
@@ -155,8 +155,8 @@ class TokenSequences(tfd.Distribution):
             tokens: Ids, int32 `[..., length]`, as many rows as contexts; `GAP` where they are not
                 known. The rest of a row without an end is not known either.
         """
-        rows = tf.reshape(tokens, [-1, self._length])
-        known = counted(rows, gaps=True) & (rows != GAP)
+        rows = blank_rest(tf.reshape(tokens, [-1, self._length]), gaps=True)
+        known = rows >= END
         # Whether a known symbol follows, [rows, length].
         count = tf.cumsum(tf.cast(known, tf.int32), axis=-1, exclusive=True, reverse=True)
         follows = count > 0

@@ -11,6 +11,7 @@ from tf_mvae.evaluation.statistics import share
 __all__ = [
     "LEVELS",
     "PROBABILITIES",
+    "central_ends",
     "central_fraction",
     "class_calibration",
     "coverage_curve",
@@ -89,6 +90,11 @@ def transform_histogram(name: str, table: Table, taken: Any, found: Any, seed: i
     return {f"distance of the PIT from uniform, {name}": entry}
 
 
+def central_ends(level: float) -> tuple[float, float]:
+    """Returns the probabilities of the two ends of a central interval: .05 and .95 for .9."""
+    return round((1 - level) / 2, 4), round((1 + level) / 2, 4)
+
+
 def central_fraction(histogram: Sequence[float], level: float) -> float:
     """Returns the fraction of the PIT in the central interval of a level, such as 0.9.
 
@@ -101,7 +107,7 @@ def central_fraction(histogram: Sequence[float], level: float) -> float:
             of the interval has to be an end of a bin.
         level: The level.
     """
-    outside = round((1 - level) / 2 * len(histogram))
+    outside = round(central_ends(level)[0] * len(histogram))
     return float(sum(histogram[outside : len(histogram) - outside]))
 
 
@@ -148,7 +154,7 @@ def _entry(value: float, examples: int, **more: Any) -> dict[str, Any]:
 
 def _inside(level: float, table: Table, taken: Any, found: Any) -> tuple[int, int]:
     """Returns the number of held-out numbers inside the central interval, and their total."""
-    low, high = (PROBABILITIES.index(round(p, 4)) for p in ((1 - level) / 2, (1 + level) / 2))
+    low, high = map(PROBABILITIES.index, central_ends(level))
     inside = number = 0
     for truth, quantiles in _numbers(table, taken, found):
         inside += int(((truth >= quantiles[low]) & (truth <= quantiles[high])).sum())

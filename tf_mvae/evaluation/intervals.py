@@ -6,7 +6,7 @@ import numpy as np
 
 from tf_mvae.batch import unpack
 from tf_mvae.errors import UserError
-from tf_mvae.evaluation.imputation_calibration import LEVELS
+from tf_mvae.evaluation.imputation_calibration import LEVELS, central_ends
 from tf_mvae.evaluation.registry import analysis
 from tf_mvae.evaluation.run import Run
 from tf_mvae.evaluation.settings import Settings
@@ -42,7 +42,7 @@ def analyze(run: Run, settings: Settings) -> dict[str, Any]:
         )
     rng = np.random.default_rng([settings.seed, 37])
     inside, total = dict.fromkeys(LEVELS, 0), 0
-    ends = {level: (round((1 - level) / 2, 3), round((1 + level) / 2, 3)) for level in LEVELS}
+    ends = {level: central_ends(level) for level in LEVELS}
     probabilities = sorted({end for pair in ends.values() for end in pair})
     batches, number = settings.batches(run)
     for place, batch in enumerate(settings.progress(batches, desc="intervals", total=number)):

@@ -8,6 +8,7 @@ import tensorflow as tf
 
 from tf_mvae.data.tables import Table
 from tf_mvae.errors import UserError
+from tf_mvae.evaluation.imputation_baselines import scikit_learn_for
 from tf_mvae.evaluation.registry import analysis
 from tf_mvae.evaluation.run import Run
 from tf_mvae.evaluation.settings import Settings
@@ -51,12 +52,8 @@ def analyze(run: Run, settings: Settings) -> dict[str, Any]:
         UserError: No modality is one column of classes, there are more than five others, the data
             are not a table, or scikit-learn is not installed.
     """
-    try:
+    with scikit_learn_for("label_prediction"):
         import sklearn  # noqa: F401
-    except ImportError as error:
-        raise UserError(
-            "--analysis=label_prediction needs scikit-learn: pip install 'tf-mvae[sweep]'"
-        ) from error
     train, test = run.table("train"), run.table(settings.split)
     test = Table(test.frame.iloc[: settings.max_examples], test.schema)
     label, others = _label_and_others(train)

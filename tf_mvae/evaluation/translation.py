@@ -152,9 +152,10 @@ def direction_scores(
 
     Returns:
         Results by `"TARGET | SOURCE: METRIC"`, and lines of example sentences. The references are
-        the original sentences; examples in which one of the two is missing are excluded. The score
-        `"TARGET | SOURCE: METRIC by chance"` compares the same translations with the references of
-        other examples, half of the split further on. It is the score of fluent but wrong sentences.
+        the original sentences; examples in which one of the two is missing are excluded. A second
+        result, `"TARGET | SOURCE: METRIC by chance"`, is the score of the same translations with
+        the references of other examples (those half of the split further on): the score of fluent
+        sentences that say something else.
 
     Raises:
         UserError: There are fewer than two languages, or the model has conditions.

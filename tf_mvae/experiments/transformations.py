@@ -21,6 +21,7 @@ from tf_mvae.errors import UserError
 from tf_mvae.experiments.celeba import CELEBA_LICENCE, image_decoder, image_encoder
 from tf_mvae.experiments.registry import DATASET_DIR, Experiment, register
 from tf_mvae.layers import MaskedSequential, spatial_decoder, spatial_encoder, spatial_head
+from tf_mvae.layers.spatial import parameters_apart
 from tf_mvae.modality import Modality
 from tf_mvae.settings import Setting
 
@@ -111,13 +112,10 @@ def _likelihood(name: str, kind: str, scale: float) -> likelihoods.Likelihood:
 
 def _vector_decoder(likelihood: likelihoods.Likelihood) -> keras.layers.Layer:
     """Returns CelebA's decoder, of an image or of several parameters a pixel."""
-    *several, height, width, channels = likelihood.parameter_shape
-    number = math.prod(several)
-    network = image_decoder(number * channels)
-    if not several:
-        return network
-    apart = keras.layers.Reshape([height, width, number, channels])
-    return MaskedSequential([*network.layers, apart, keras.layers.Permute([3, 1, 2, 4])])
+    *several, _, _, channels = likelihood.parameter_shape
+    network = image_decoder(math.prod(several) * channels)
+    apart = parameters_apart(likelihood.parameter_shape)
+    return MaskedSequential([*network.layers, *apart]) if apart else network
 
 
 def _resolve(

@@ -16,6 +16,7 @@ __all__ = [
     "FromPatches",
     "LatentGrid",
     "ToPatches",
+    "parameters_apart",
     "spatial_decoder",
     "spatial_encoder",
     "spatial_head",
@@ -260,12 +261,27 @@ def spatial_decoder(
         keras.layers.Dense(size * size * number * channels),
         FromPatches(size),
     ]
-    if several:
-        layers += [
-            keras.layers.Reshape([height, width, number, channels]),
-            keras.layers.Permute([3, 1, 2, 4]),
-        ]
-    return MaskedSequential(layers)
+    return MaskedSequential([*layers, *parameters_apart(parameter_shape)])
+
+
+def parameters_apart(parameter_shape: Sequence[int]) -> list[keras.layers.Layer]:
+    """Returns layers that take the n parameters of each entry of an image out of its channels.
+
+    From `[batch, height, width, n * channels]` to `[batch, n, height, width, channels]`; no layer
+    if there is one parameter.
+
+    Args:
+        parameter_shape: The likelihood's, `[height, width, channels]` or
+            `[n, height, width, channels]`.
+    """
+    *several, height, width, channels = parameter_shape
+    if not several:
+        return []
+    (number,) = several
+    return [
+        keras.layers.Reshape([height, width, number, channels]),
+        keras.layers.Permute([3, 1, 2, 4]),
+    ]
 
 
 def _blocks(number: int) -> list[keras.layers.Layer]:

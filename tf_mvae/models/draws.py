@@ -236,16 +236,30 @@ class LatentDraws(NetworkModel):
 
         def resample(x, mask, number, candidates, seed):
             proposal_seed, choice_seed = tf.unstack(random.split(seed, 2), num=2)
-            proposal = self._conditional(x, mask, latents)
-            z, log_weight = proposal.sample_and_log_ratio(candidates, proposal_seed)
-            z = tf.ensure_shape(z, [None, None, self.latent_dim])
-            log_weight += self._log_likelihood_given(x, mask, z)
-            weight = tf.nn.softmax(log_weight, axis=0)  # [candidate, batch]
+            z, weight = self._weighed(x, mask, candidates, proposal_seed, latents)
             uniform = random.stateless_uniform(tf.stack([number, tf.shape(weight)[1]]), choice_seed)
             return chosen_latents(z, weight, uniform), 1 / tf.reduce_sum(weight**2, axis=0)
 
         name = ("resample", self._latents_way(latents))
         return self._eager_calls(name, resample, x, mask, number, candidates, seed)
+
+    def _weighed(
+        self,
+        x: Mapping[str, tf.Tensor],
+        mask: Mapping[str, tf.Tensor],
+        number: int | tf.Tensor,
+        seed: tf.Tensor,
+        latents: str | None,
+    ) -> tuple[tf.Tensor, tf.Tensor]:
+        """Returns samples of z and their importance weights, which sum to 1 for each example.
+
+            w(z) ~ p(x | z) p(z) / q(z),   z ~ q
+
+        Both are `[sample, batch, ...]`; q is what `latents` names.
+        """
+        z, log_weight = self._conditional(x, mask, latents).sample_and_log_ratio(number, seed)
+        z = tf.ensure_shape(z, [None, None, self.latent_dim])
+        return z, tf.nn.softmax(log_weight + self._log_likelihood_given(x, mask, z), axis=0)
 
     def _log_likelihood_given(
         self,

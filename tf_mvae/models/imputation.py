@@ -158,16 +158,15 @@ def _completed(
     observed: np.ndarray,
 ) -> np.ndarray:
     """Returns sequences without gaps, `[batch, length]`; see `complete_sequence`."""
+    shape = [z.shape[0], None, z.shape[2]]  # a mixture has a static number of samples
 
     def evaluate(z, x, tokens):
-        return complete_sequence(model, modality, tf.transpose(z, [1, 0, 2]), x, tokens)
+        return complete_sequence(model, modality, tf.ensure_shape(z, shape), x, tokens)
 
     conditions = {name: x[name] for name in model.given_to_decoders if name in x}
     tokens = tf.constant(np.where(observed, value, GAP), tf.int32)
-    # The number of samples is a static size of the mixture; that of examples is the first axis.
-    z = tf.transpose(z, [1, 0, 2])
-    called = ("completed", modality.name)
-    return np.asarray(model._eager_calls(called, evaluate, z, conditions, tokens))
+    name = ("completed", modality.name, z.shape[0])
+    return np.asarray(model._eager_calls(name, evaluate, z, conditions, tokens, free_axes=2))
 
 
 def _of_sequence(filled: np.ndarray, quantiles: Sequence[float]) -> dict[str, Any]:

@@ -58,14 +58,12 @@ def draw_latents(
         latents: See `GenerativeModel.generate`.
     """
     seeds = latent_seeds(seed)
-    posterior = model._conditional(x, mask, latents)
     if not importance:
-        return posterior.sample(number, seeds[0])
-    z, log_weight = posterior.sample_and_log_ratio(number, seeds[0])
-    log_weight += model._log_likelihood_given(x, mask, z)
-    uniform = random.stateless_uniform(tf.shape(log_weight)[1:], seeds[1])
+        return model._conditional(x, mask, latents).sample(number, seeds[0])
+    z, weight = model._weighed(x, mask, number, seeds[0], latents)
+    uniform = random.stateless_uniform(tf.shape(weight)[1:], seeds[1])
     places = (tf.range(number, dtype=tf.float32)[:, tf.newaxis] + uniform) / number
-    return chosen_latents(z, tf.nn.softmax(log_weight, axis=0), places)
+    return chosen_latents(z, weight, places)
 
 
 def draw_parts(

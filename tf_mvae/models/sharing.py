@@ -143,7 +143,8 @@ def upload(
     hub = _hub()
     api = hub.HfApi(token=token)
     with tempfile.TemporaryDirectory() as copy:
-        shutil.copytree(folder, copy, dirs_exist_ok=True)
+        ignored = shutil.ignore_patterns(_FILE)  # it is written without the optimizer
+        shutil.copytree(folder, copy, dirs_exist_ok=True, ignore=ignored)
         files.write_bytes(os.path.join(copy, _FILE), without_optimizer(os.path.join(folder, _FILE)))
         text = f"{_HEADER}{card.strip()}\n{_USE.format(repo_id=repo_id)}"
         pathlib.Path(copy, _CARD).write_text(text, encoding="utf-8")

@@ -46,8 +46,7 @@ def hide_cells(
         share = tf.reshape(numbers[:, 0], [rows] + [1] * (value.shape.rank - 1))
         uniform = tf.reshape(numbers[:, 1:], tf.shape(value))
         kept = elements.hide(value, modality.element_dropout, uniform, share)
-        axes = list(range(1, value.shape.rank))
-        there = tf.reduce_any(elements.observed(kept), axes)
+        there = elements.any_observed(kept)
         x[modality.name] = kept
         mask[modality.name] = mask[modality.name] * tf.cast(there, mask[modality.name].dtype)
     return x, mask

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from tests.serving import server_tools
-from tests.serving.server_tools import save_stranger
+from tests.serving.server_tools import save_stranger, wait_until
 from tf_mvae.serving.server.saved_model import ServedVersion
 
 
@@ -54,15 +54,6 @@ def close(gate, monkeypatch):
 
 def queued(client):
     return client.metrics.queued._value.get()
-
-
-def wait_until(condition):
-    tick = threading.Event()
-    for _ in range(3000):
-        if condition():
-            return
-        tick.wait(0.01)
-    raise AssertionError("never came true")
 
 
 def test_requests_that_wait_are_run_together_and_split_exactly(folder, gate, monkeypatch):

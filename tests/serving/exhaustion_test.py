@@ -12,7 +12,7 @@ import time
 
 import pytest
 
-from tests.serving.server_tools import save_stranger, serving
+from tests.serving.server_tools import save_stranger, serving, wait_until
 from tf_mvae.serving.server.bodies import read_body
 from tf_mvae.serving.server.budget import ByteBudget
 from tf_mvae.serving.server.errors import RequestError
@@ -227,8 +227,7 @@ def test_answers_that_are_not_read_are_bounded(base):
         assert client.predict(GOOD) == ANSWER  # short answers go on
         for raw in held:
             raw.close()
-        while client.predict(ask)[0] == 503:
-            pass
+        wait_until(lambda: client.predict(ask)[0] != 503)
 
 
 def test_a_client_that_does_not_read_is_let_go(base):
@@ -276,14 +275,6 @@ class Held:
             self.begun.append(len(next(iter(inputs.values()))))
             assert self.open.wait(60)
         return self._run(version, name, inputs)
-
-
-def wait_until(condition):
-    for _ in range(3000):
-        if condition():
-            return
-        time.sleep(0.01)
-    raise AssertionError("never came true")
 
 
 def test_long_requests_leave_a_thread_to_others(base, monkeypatch):

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tests.serving.server_tools import serving
+from tests.serving.server_tools import serving, wait_until
 from tf_mvae.serving.server.saved_model import ServedVersion
 
 
@@ -71,13 +71,14 @@ def test_requests_of_strangers_meet_on_request_only(tmp_path, monkeypatch, trust
     with serving(tmp_path, num_threads=1, batch_any_model=trusted) as client:
         monkeypatch.setattr(ServedVersion, "run", held)
         with concurrent.futures.ThreadPoolExecutor(3) as pool:
-            asked = [pool.submit(client.predict, {"instances": [x]}) for x in (1.0, 98.0, 1e4)]
-            while client.metrics.queued._value.get() + len(begun) < 3:
-                threading.Event().wait(0.01)
+            asked = [pool.submit(client.predict, {"instances": [1.0]})]
+            wait_until(lambda: begun)  # The one thread is taken, so that the others wait together.
+            asked += [pool.submit(client.predict, {"instances": [x]}) for x in (98.0, 1e4)]
+            wait_until(lambda: client.metrics.queued._value.get() == 2)
             go.set()
             answers = [future.result()[1]["predictions"][0] for future in asked]
     if trusted:
-        assert sum(begun) == 3 and max(begun) == 2
+        assert begun == [1, 2]
     else:
         assert begun == [1, 1, 1]
         np.testing.assert_allclose(answers, [1, 98, 100], rtol=1e-6)

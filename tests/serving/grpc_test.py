@@ -19,7 +19,7 @@ from tensorflow_serving.apis import (
     prediction_service_pb2_grpc,
 )
 
-from tests.serving.server_tools import save_stranger, serving
+from tests.serving.server_tools import save_stranger, serving, wait_until
 from tf_mvae.serving.server.saved_model import ServedVersion
 
 Code = grpc.StatusCode
@@ -349,14 +349,6 @@ def test_a_token_guards_all_but_health_and_answers_may_be_typed(base):
         assert list(answer.outputs["y"].float_val) == [2, 5, 6, np.inf]
         stub = health_pb2_grpc.HealthStub(channel)
         assert stub.Check(health_pb2.HealthCheckRequest()).status
-
-
-def wait_until(condition):
-    for _ in range(3000):
-        if condition():
-            return
-        time.sleep(0.01)
-    raise AssertionError("never came true")
 
 
 def test_a_full_queue_is_unavailable_and_what_runs_at_the_end_is_answered(base, monkeypatch):

@@ -6,7 +6,7 @@ import threading
 
 import pytest
 
-from tests.serving.server_tools import save_stranger, serving
+from tests.serving.server_tools import save_stranger, serving, wait_until
 from tf_mvae.errors import UserError
 from tf_mvae.serving.server.metrics import Metrics
 from tf_mvae.serving.server.repository import Repository
@@ -64,10 +64,7 @@ def test_a_new_version_takes_over_and_no_request_fails(originals, base):
         try:
             for version in (3, 4):
                 add(originals, base, version)
-                for _ in range(6000):
-                    if seen and seen[-1] == version:
-                        break
-                    threading.Event().wait(0.01)
+                wait_until(lambda version=version: seen and seen[-1] == version)
         finally:
             stop.set()
             for thread in threads:
@@ -76,11 +73,8 @@ def test_a_new_version_takes_over_and_no_request_fails(originals, base):
         assert factor(client) == 4.0
         client.refresh()
         wanted = {"4": ("AVAILABLE", "OK"), "3": ("END", "OK"), "2": ("END", "OK")}
-        for _ in range(1000):  # an old version ends a moment after the new one is there
-            if states(client) == wanted:
-                break
-            threading.Event().wait(0.01)
-        assert states(client) == wanted
+        # An old version ends a moment after the new one is there.
+        wait_until(lambda: states(client) == wanted)
         assert factor(client, "/versions/2") == 404
 
 
@@ -103,10 +97,7 @@ def test_a_request_ends_on_the_version_where_it_began(originals, base, monkeypat
         add(originals, base, 3)
         refresh = threading.Thread(target=client.refresh)
         refresh.start()
-        for _ in range(6000):
-            if states(client).get("2") == ("UNLOADING", "OK"):
-                break
-            threading.Event().wait(0.01)
+        wait_until(lambda: states(client).get("2") == ("UNLOADING", "OK"))
         assert states(client) == {"3": ("AVAILABLE", "OK"), "2": ("UNLOADING", "OK")}
         assert factor(client) == 3.0
         go.set()

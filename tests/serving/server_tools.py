@@ -9,6 +9,7 @@ import pathlib
 import subprocess
 import sys
 import threading
+import time
 
 import numpy as np
 import tensorflow as tf
@@ -25,6 +26,14 @@ WITNESS = (
     "import sys; sys.argv[0] = '-m'; from tf_mvae import command, serve; import atexit; "
     "atexit.register(lambda: print(*sorted(sys.modules), flush=True)); command.run(serve.main)"
 )
+
+
+def wait_until(condition, seconds=60):
+    """Returns when a condition is true; a test whose condition never is fails."""
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, "never came true"
+        time.sleep(0.01)
 
 
 def save_stranger(directory, factor=2.0):

@@ -64,6 +64,30 @@ def test_a_whole_batch_has_the_gradients_of_keras_own(rank, options):
     assert_close(results[0], results[1], TOLERANCE, TOLERANCE)
 
 
+@pytest.mark.parametrize("policy", ["mixed_bfloat16", "mixed_float16"])
+@pytest.mark.parametrize("offset", [0.0, 30.0])
+def test_a_whole_batch_in_low_precision_is_as_keras_own(policy, offset, mode):
+    layer = make_layer(rank=4, dtype=policy)
+    plain = make_layer(keras.layers.BatchNormalization, 4, dtype=policy)
+    inputs = tf.cast(offset + RNG.normal(size=[8, 4, 5, 3]), layer.compute_dtype)
+    assert layer._can_fuse(inputs)
+
+    def run(layer, **told):
+        with tf.GradientTape() as tape:
+            tape.watch(inputs)
+            outputs = layer(inputs, training=True, **told)
+            total = tf.reduce_sum(tf.cast(outputs, tf.float32) ** 3)
+        assert outputs.dtype == inputs.dtype
+        return outputs, tape.gradient(total, inputs)
+
+    whole = mode(lambda mask: run(layer, example_mask=mask))(tf.ones([8]))
+    digits = {"mixed_bfloat16": 8, "mixed_float16": 11}[policy]
+    for found, expected in zip(whole, run(plain), strict=True):
+        found, expected = (tf.cast(x, tf.float32).numpy() for x in (found, expected))
+        np.testing.assert_allclose(found, expected, atol=8 * 2**-digits * np.abs(expected).max())
+    assert_close(layer.get_weights(), plain.get_weights(), 1e-4, 1e-4)
+
+
 @pytest.mark.parametrize("spread", [0.0, 0.01])
 @pytest.mark.parametrize("rank", [2, 4])
 def test_features_far_from_zero_are_normalised(rank, spread, mode):

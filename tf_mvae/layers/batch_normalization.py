@@ -8,6 +8,9 @@ from tensorflow.python.ops import control_flow_util  # No public function says w
 
 __all__ = ["MaskedBatchNormalization"]
 
+# Types of inputs of TensorFlow's fused operation; scale, offset and statistics are float32.
+_FUSED = ("float32", "bfloat16", "float16")
+
 
 @keras.saving.register_keras_serializable("tf_mvae")
 class MaskedBatchNormalization(keras.layers.BatchNormalization):
@@ -74,18 +77,23 @@ class MaskedBatchNormalization(keras.layers.BatchNormalization):
     def _can_fuse(self, inputs: tf.Tensor) -> bool:
         """Returns whether TensorFlow's fused operation equals Keras' layer here."""
         last = self.axis in (-1, inputs.shape.rank - 1)
-        float32 = inputs.dtype == tf.float32 and self.compute_dtype == "float32"
-        return last and float32 and not (self.renorm or _replicas() or _xla_of_any_shape(inputs))
+        known = inputs.dtype.name == self.compute_dtype and self.compute_dtype in _FUSED
+        return last and known and not (self.renorm or _replicas() or _xla_of_any_shape(inputs))
 
     def _whole(self, inputs: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
         """Normalises a batch without masked examples; also returns the moving statistics."""
         size = inputs.shape[-1]
         pixels = inputs if inputs.shape.rank == 4 else tf.reshape(inputs, [-1, 1, 1, size])
-        # XLA takes the mean of squares less the square of the mean, which is nothing but rounding
-        # where the mean is large. The first example's own mean is as near to all as the data are.
-        shift = tf.stop_gradient(tf.reduce_mean(pixels[:1], [0, 1, 2]))
+        if inputs.dtype == tf.float32:
+            # XLA takes the mean of squares less the square of the mean, which is nothing but
+            # rounding where the mean is large. The first example's own mean is as near to all as
+            # the data are.
+            shift = tf.stop_gradient(tf.reduce_mean(pixels[:1], [0, 1, 2]))
+            pixels -= shift
+        else:  # Statistics are float32, which has digits enough for squares of these.
+            shift = tf.zeros([size])
         outputs, mean, unbiased = tf.compat.v1.nn.fused_batch_norm(
-            pixels - shift,
+            pixels,
             self.gamma.value if self.scale else tf.ones([size]),
             self.beta.value if self.center else tf.zeros([size]),
             epsilon=self.epsilon,

@@ -15,7 +15,7 @@ RANKS = [
     ["errors", "serializable"],
     ["checks", "failures", "files", "names"],
     ["settings"],
-    ["ops"],
+    ["ops", "optimization"],
     ["distributions", "layers"],
     ["default_networks", "modality_checks"],
     ["modality"],
@@ -34,6 +34,7 @@ RANKS = [
     ["evaluation", "serving", "visualization"],
     ["experiments"],
     ["training"],
+    ["sweeps"],
     ["command", "setting_flags"],
     [
         *("train", "fit_sampler", "evaluate", "generate", "impute", "export", "sweep", "serve"),

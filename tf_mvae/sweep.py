@@ -30,7 +30,7 @@ flags.DEFINE_bool("keep_runs", False, "Whether the models' run directories are k
 
 def check_flags() -> None:
     """Raises `UserError` for a wrong flag, without importing TensorFlow."""
-    from tf_mvae.training.sweep_flags import parse_methods, parse_numbers
+    from tf_mvae.sweeps.flags import parse_methods, parse_numbers
 
     EXPERIMENTS.declaration(FLAGS.experiment)
     parse_methods(FLAGS.methods)
@@ -48,10 +48,10 @@ def main(_) -> int:
 
     import tensorflow as tf
 
+    from tf_mvae.sweeps.flags import parse_methods, parse_numbers
+    from tf_mvae.sweeps.rows import accuracy_table, average
+    from tf_mvae.sweeps.sweep import Sweep
     from tf_mvae.training.stopping import Stopped
-    from tf_mvae.training.sweep_flags import parse_methods, parse_numbers
-    from tf_mvae.training.sweep_rows import accuracy_table, average
-    from tf_mvae.training.sweeping import Sweep
     from tf_mvae.visualization import write_accuracy_curves
 
     # Not TF32, as in tf_mvae.evaluate.

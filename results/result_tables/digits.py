@@ -5,9 +5,9 @@ import pathlib
 import statistics
 
 from result_tables.kept import Result, nats, share, table, weights
+from tf_mvae.sweeps.rows import Rows, accuracy_table, average
 from tf_mvae.training import RunConfig
 from tf_mvae.training.build import build_model
-from tf_mvae.training.sweep_rows import Rows, accuracy_table, average
 from tf_mvae.visualization import write_accuracy_curves
 
 LIKELIHOODS = ("log p(image)", "log p(image, label)", "log p(image | label)")

@@ -12,10 +12,10 @@ from tf_mvae.data.parallel_text import text_split
 from tf_mvae.errors import UserError
 from tf_mvae.experiments import translation
 from tf_mvae.settings import parse_weights
+from tf_mvae.sweeps.flags import parse_methods, parse_numbers
 from tf_mvae.training import RunConfig
 from tf_mvae.training.build import build_model
 from tf_mvae.training.parts import make_modalities, modality_names
-from tf_mvae.training.sweep_flags import parse_methods, parse_numbers
 
 # An experiment has a config of every model that it can be built with, but for
 AS_ANOTHER = {  # those whose networks and settings are another's: its config and --experiment

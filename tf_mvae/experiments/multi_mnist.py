@@ -6,10 +6,10 @@ import keras
 
 from tf_mvae.data.multi_mnist import MOST_DIGITS, WORDS, DigitString, multi_mnist
 from tf_mvae.distributions import likelihoods
-from tf_mvae.experiments.celeba import batch_norm, image_encoder
 from tf_mvae.experiments.mnist import MNIST_LICENCE
 from tf_mvae.experiments.registry import Experiment, named, register
 from tf_mvae.layers import MaskedSequential, RecurrentDecoder, RecurrentEncoder
+from tf_mvae.layers.celeba import batch_norm, image_encoder
 from tf_mvae.modality import Modality
 
 __all__ = ["multi_mnist_modalities"]

@@ -18,9 +18,10 @@ from tf_mvae.data.transformations import (
 )
 from tf_mvae.distributions import likelihoods
 from tf_mvae.errors import UserError
-from tf_mvae.experiments.celeba import CELEBA_LICENCE, image_decoder, image_encoder
+from tf_mvae.experiments.celeba import CELEBA_LICENCE
 from tf_mvae.experiments.registry import DATASET_DIR, Experiment, register
 from tf_mvae.layers import MaskedSequential, spatial_decoder, spatial_encoder, spatial_head
+from tf_mvae.layers.celeba import image_decoder, image_encoder
 from tf_mvae.layers.spatial import parameters_apart
 from tf_mvae.modality import Modality
 from tf_mvae.settings import Setting

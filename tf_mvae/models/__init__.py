@@ -1,6 +1,5 @@
 """Models: presets, each a posterior kind and an objective, over one base."""
 
-from tf_mvae.models.adam import FusedAdam
 from tf_mvae.models.annealing import LinearAnnealing
 from tf_mvae.models.base import BaseVAE
 from tf_mvae.models.bivcca import BiVCCA
@@ -19,6 +18,7 @@ from tf_mvae.models.sharing import from_hub
 from tf_mvae.models.telbo import TELBO
 from tf_mvae.models.vae import VAE
 from tf_mvae.objectives import Elbo, default_term_weight
+from tf_mvae.optimization import FusedAdam
 
 __all__ = [
     "BaseVAE",

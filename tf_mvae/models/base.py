@@ -13,12 +13,12 @@ from tf_mvae.group import has_groups
 from tf_mvae.layers.dropout import layer_seeds
 from tf_mvae.modality import Modality
 from tf_mvae.models import arguments
-from tf_mvae.models.precision import layers_compute_in
 from tf_mvae.models.sharing import SharedModel
 from tf_mvae.models.training import TrainableModel
 from tf_mvae.objectives import Batch, Elbo, Objective, RowPlan, Step
 from tf_mvae.objectives.objective import complete_examples
 from tf_mvae.ops import random
+from tf_mvae.optimization import layers_compute_in
 from tf_mvae.posteriors import LatentSpace, PosteriorKind
 from tf_mvae.settings import Setting
 

@@ -10,14 +10,13 @@ from absl import logging
 
 from tf_mvae.batch import example_weight
 from tf_mvae.errors import UserError
-from tf_mvae.models.execution import several_steps
 from tf_mvae.models.generative import GenerativeModel
 from tf_mvae.models.input_data import checked_input, one_line_errors, refuse_targets
 from tf_mvae.models.member_means import MemberMeans
-from tf_mvae.models.precision import inner_optimizer
 from tf_mvae.objectives import Elbo
 from tf_mvae.objectives.terms import Columns
 from tf_mvae.ops.replicas import share_of_rows
+from tf_mvae.optimization import inner_optimizer, several_steps
 
 __all__ = ["TrainableModel"]
 

@@ -11,11 +11,11 @@ from tf_mvae import checks
 from tf_mvae.batch import example_weight, present_mask, unpack
 from tf_mvae.covariate import as_numbers
 from tf_mvae.errors import UserError
-from tf_mvae.models import BaseVAE, FusedAdam
+from tf_mvae.models import BaseVAE
 from tf_mvae.models.input_data import checked_input, one_line_errors, refuse_targets
-from tf_mvae.models.precision import inner_optimizer
 from tf_mvae.ops import random
 from tf_mvae.ops.replicas import batch_mean
+from tf_mvae.optimization import FusedAdam, inner_optimizer
 from tf_mvae.posteriors import Context, subset_context
 from tf_mvae.samplers.class_draws import draw_classes
 from tf_mvae.samplers.hidden_cells import hide_cells, hides_cells

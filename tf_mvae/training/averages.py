@@ -12,7 +12,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from tf_mvae.models.precision import inner_optimizer
+from tf_mvae.optimization import inner_optimizer
 
 __all__ = ["AveragedWeights", "averaged", "averages_of"]
 

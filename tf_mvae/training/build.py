@@ -10,8 +10,8 @@ from tf_mvae.data.pairing import with_masks
 from tf_mvae.data.pipeline import Split
 from tf_mvae.errors import UserError
 from tf_mvae.experiments import Experiment, registry
-from tf_mvae.models.precision import layers_compute_in
 from tf_mvae.models.registry import Preset
+from tf_mvae.optimization import layers_compute_in
 from tf_mvae.settings import MODELS, Setting
 from tf_mvae.training.compilation import steps_per_program
 from tf_mvae.training.config import RunConfig

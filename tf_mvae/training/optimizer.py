@@ -3,7 +3,7 @@
 import keras
 
 from tf_mvae import checks
-from tf_mvae.models import FusedAdam
+from tf_mvae.optimization import FusedAdam
 from tf_mvae.settings import Setting
 from tf_mvae.training.config import RunConfig
 

@@ -15,7 +15,7 @@ from tf_mvae.errors import UserError
 from tf_mvae.experiments import registry
 from tf_mvae.modality import Modality
 from tf_mvae.models import BaseVAE
-from tf_mvae.models.precision import layers_compute_in
+from tf_mvae.optimization import layers_compute_in
 from tf_mvae.training.assets import with_assets
 from tf_mvae.training.build import build_model, load_split, outside_labels
 from tf_mvae.training.checkpoints import Checkpoints

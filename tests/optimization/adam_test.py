@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tf_mvae.models import FusedAdam
+from tf_mvae.optimization import FusedAdam
 
 RNG = np.random.default_rng(0)
 START = RNG.normal(size=[3, 4]).astype(np.float32)

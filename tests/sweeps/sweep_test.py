@@ -8,10 +8,10 @@ import pytest
 from tests.training import tiny_experiment  # noqa: F401  registers the experiment
 from tf_mvae.errors import UserError
 from tf_mvae.names import BASELINES
-from tf_mvae.training import sweeping
-from tf_mvae.training.sweep_flags import parse_methods, parse_numbers
-from tf_mvae.training.sweep_rows import Row, Rows, accuracy_table, average
-from tf_mvae.training.sweeping import Sweep
+from tf_mvae.sweeps import sweep as sweeping
+from tf_mvae.sweeps.flags import parse_methods, parse_numbers
+from tf_mvae.sweeps.rows import Row, Rows, accuracy_table, average
+from tf_mvae.sweeps.sweep import Sweep
 
 FLAGS = "--model=mvae\n--latent_dim=3\n--epochs=2\n--annealing_epochs=1\n--batch_size=20\n"
 

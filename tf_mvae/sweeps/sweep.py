@@ -25,11 +25,11 @@ from tf_mvae.evaluation import baselines
 from tf_mvae.evaluation.accuracy import cross_modal_accuracy
 from tf_mvae.experiments import registry
 from tf_mvae.modality import Modality
+from tf_mvae.sweeps.rows import Row, Rows
 from tf_mvae.training.config import RunConfig
 from tf_mvae.training.incomplete import incomplete_split
 from tf_mvae.training.run import load_run
 from tf_mvae.training.stopping import Stopped
-from tf_mvae.training.sweep_rows import Row, Rows
 
 __all__ = ["Sweep"]
 

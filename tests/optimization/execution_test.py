@@ -7,7 +7,7 @@ import tensorflow as tf
 
 from tests import tiny
 from tf_mvae.models import MVAE, training
-from tf_mvae.models.precision import layers_compute_in
+from tf_mvae.optimization import layers_compute_in
 
 BATCH = 4
 

@@ -159,6 +159,14 @@ def autograph(monkeypatch):
 
 
 @pytest.fixture
+def graph_optimizer():
+    """Graphs are optimised, as in a user's program: fused operations round otherwise."""
+    tf.config.optimizer.set_experimental_options({"disable_meta_optimizer": False})
+    yield
+    tf.config.optimizer.set_experimental_options({"disable_meta_optimizer": True})
+
+
+@pytest.fixture
 def bfloat16_policy():
     """Networks compute in bfloat16 while a test runs."""
     before = keras.config.dtype_policy()

@@ -35,7 +35,7 @@ CASES = [f"{name}_xla" for name in recorded.DIGITS_MODELS] + ["mvae_graph", "cva
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_training_on_digits_ends_with_the_same_weights(case):
+def test_training_on_digits_ends_with_the_same_weights(case, graph_optimizer):
     name, how = case.rsplit("_", 1)
     expected = RECORDED["digits"][case]
     found = recorded.train_on_digits(

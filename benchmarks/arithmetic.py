@@ -19,6 +19,7 @@ import numpy as np
 from tf_mvae.group import ModalityGroup
 from tf_mvae.layers import GroupedDense, GroupedEmbedding, MaskedSequential
 from tf_mvae.layers.lookup import num_inputs
+from tf_mvae.layers.transposed import ImageConv2DTranspose
 from tf_mvae.modality import Modality
 from tf_mvae.models import MVAE
 from tf_mvae.objectives.terms import RANDOM
@@ -26,6 +27,7 @@ from tf_mvae.objectives.terms import RANDOM
 __all__ = [
     "Count",
     "activations",
+    "cropped",
     "decoded_rows",
     "decoding",
     "forward",
@@ -172,6 +174,22 @@ def forward(layer: keras.layers.Layer, shape: Sequence[int]) -> int:
     return 0
 
 
+def cropped(layer: keras.layers.Layer, shape: Sequence[int]) -> int:
+    """Returns the operations of a forward pass whose results are cut off at the image's border.
+
+    `ImageConv2DTranspose` computes whole blocks; its gradients have no such part.
+
+    Args:
+        layer: As `forward` takes it.
+        shape: Of its input, with the batch.
+    """
+    if not isinstance(layer, ImageConv2DTranspose) or not layer.is_a_convolution:
+        return 0
+    *inputs, channels = shape
+    taps = math.prod(layer.kernel_size)
+    return 2 * math.prod(inputs) * taps * channels * layer.filters - forward(layer, shape)
+
+
 def _convolution(layer: keras.layers.Layer, shape: Sequence[int]) -> int:
     """Counts a convolution by its pairs of an input's entry and an output's."""
     batch, *places, channels = shape
@@ -201,7 +219,7 @@ def _trained(layers: Sequence[keras.layers.Layer], shape: tuple[int, ...], reads
         count = forward(layer, shape)
         trained = bool(layer.trainable_weights)
         # Nobody wants the gradient of data, nor that of what was made of data without weights.
-        total += count * (1 + trained + (has_weights or not reads))
+        total += count * (1 + trained + (has_weights or not reads)) + cropped(layer, shape)
         has_weights = has_weights or trained
         shape = tuple(layer.compute_output_shape(shape))
     return total

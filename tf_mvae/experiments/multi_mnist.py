@@ -10,6 +10,7 @@ from tf_mvae.experiments.mnist import MNIST_LICENCE
 from tf_mvae.experiments.registry import Experiment, named, register
 from tf_mvae.layers import MaskedSequential, RecurrentDecoder, RecurrentEncoder
 from tf_mvae.layers.celeba import batch_norm, image_encoder
+from tf_mvae.layers.transposed import ImageConv2DTranspose
 from tf_mvae.modality import Modality
 
 __all__ = ["multi_mnist_modalities"]
@@ -47,7 +48,7 @@ def _image_decoder() -> MaskedSequential:
     # Filters, kernel, and what PyTorch calls padding: as much is cut off at each side.
     for filters, kernel, cut in ((128, 4, 0), (64, 4, 1), (32, 5, 1), (1, 4, 1)):
         layers += [
-            keras.layers.Conv2DTranspose(filters, kernel, strides=2, use_bias=False),
+            ImageConv2DTranspose(filters, kernel, strides=2, use_bias=False),
             *[keras.layers.Cropping2D(cut)] * bool(cut),
             *[batch_norm(), keras.layers.Activation("silu")] * (filters > 1),
         ]

@@ -23,12 +23,14 @@ from tf_mvae.layers.spatial import (
     spatial_encoder,
     spatial_head,
 )
+from tf_mvae.layers.transposed import ImageConv2DTranspose
 
 __all__ = [
     "ContextBlock",
     "FromPatches",
     "GroupedDense",
     "GroupedEmbedding",
+    "ImageConv2DTranspose",
     "LatentGrid",
     "LinearDecoder",
     "MaskedBatchNormalization",

@@ -5,6 +5,7 @@ import keras
 from tf_mvae.layers.batch_normalization import MaskedBatchNormalization
 from tf_mvae.layers.dropout import SeededDropout
 from tf_mvae.layers.sequential import MaskedSequential
+from tf_mvae.layers.transposed import ImageConv2DTranspose
 
 __all__ = ["attributes_encoder", "batch_norm", "image_decoder", "image_encoder"]
 
@@ -52,7 +53,7 @@ def image_decoder(channels: int = 3) -> MaskedSequential:
             batch_norm(),
             keras.layers.Activation("silu"),
         ]
-    last = keras.layers.Conv2DTranspose(channels, 4, strides=2, padding="same", use_bias=False)
+    last = ImageConv2DTranspose(channels, 4, strides=2, padding="same", use_bias=False)
     return MaskedSequential([*layers, last])
 
 

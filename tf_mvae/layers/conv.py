@@ -9,6 +9,7 @@ from tf_mvae import checks
 from tf_mvae.errors import UserError
 from tf_mvae.layers.mlp import widths
 from tf_mvae.layers.sequential import MaskedSequential
+from tf_mvae.layers.transposed import ImageConv2DTranspose
 
 __all__ = ["conv_decoder", "conv_encoder"]
 
@@ -104,7 +105,5 @@ def conv_decoder(
                 number, 4, strides=2, padding="same", use_bias=False, activation=activation
             )
         )
-    layers.append(
-        keras.layers.Conv2DTranspose(channels, 4, strides=2, padding="same", use_bias=False)
-    )
+    layers.append(ImageConv2DTranspose(channels, 4, strides=2, padding="same", use_bias=False))
     return MaskedSequential(layers)

@@ -27,6 +27,7 @@ RANKS = [
     ["data"],
     ["posteriors"],
     ["objectives"],
+    ["inference"],
     ["models"],
     ["samplers"],
     ["api"],

@@ -78,7 +78,7 @@ _LONG_FILES = (
     "experiments/survival_table_test.py",
     "models/sequences_test.py",
     "serving/reload_test.py",
-    "models/input_data_test.py",
+    "inference/input_data_test.py",
     "training/optimizer_test.py",
 )
 

@@ -112,7 +112,7 @@ def main(_) -> int:
 def _generate_rows(run: Any) -> int:
     """Draws rows of a table, given the cells that `--condition=COLUMN=VALUE` names."""
     from tf_mvae.data.table_files import write_table
-    from tf_mvae.models.table_rows import generate_rows
+    from tf_mvae.inference.table_rows import generate_rows
 
     cells = dict(condition.split("=", 1) for condition in FLAGS.condition)
     schema = run.table("train").schema

@@ -97,7 +97,7 @@ def main(_) -> int:
     from tf_mvae.data.tables import Table
     from tf_mvae.errors import UserError
     from tf_mvae.experiments.table import SCHEMA_FILE
-    from tf_mvae.models.imputation_draws import BLOCK_ROWS
+    from tf_mvae.inference.imputation_draws import BLOCK_ROWS
     from tf_mvae.training import load_run
 
     run = load_run(FLAGS.run_dir, FLAGS.checkpoint, latents=FLAGS.latents)

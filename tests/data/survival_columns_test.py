@@ -14,7 +14,7 @@ from tf_mvae.data import Schema, from_frame
 from tf_mvae.data.column import Column
 from tf_mvae.data.schema_inference import describe_schema, infer_schema
 from tf_mvae.data.survival_columns import suggested_pair
-from tf_mvae.models.table_rows import generate_rows
+from tf_mvae.inference.table_rows import generate_rows
 
 pd = pytest.importorskip("pandas")
 

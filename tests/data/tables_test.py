@@ -10,7 +10,7 @@ from tf_mvae.data import Schema, from_frame
 from tf_mvae.data.schema_inference import infer_schema
 from tf_mvae.data.table_files import read_table, read_table_and_modalities, write_table
 from tf_mvae.data.tables import split_rows, without_split
-from tf_mvae.models.table_rows import generate_rows
+from tf_mvae.inference.table_rows import generate_rows
 
 pd = pytest.importorskip("pandas")
 

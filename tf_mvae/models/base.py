@@ -10,9 +10,9 @@ from tf_mvae import checks
 from tf_mvae.batch import example_weight, present_mask, unpack
 from tf_mvae.covariate import Covariate
 from tf_mvae.group import has_groups
+from tf_mvae.inference import arguments
 from tf_mvae.layers.dropout import layer_seeds
 from tf_mvae.modality import Modality
-from tf_mvae.models import arguments
 from tf_mvae.models.sharing import SharedModel
 from tf_mvae.models.training import TrainableModel
 from tf_mvae.objectives import Batch, Elbo, Objective, RowPlan, Step

@@ -9,11 +9,11 @@ import tensorflow as tf
 from tf_mvae import checks
 from tf_mvae.covariate import as_numbers, size_factors
 from tf_mvae.errors import UserError
+from tf_mvae.inference.arguments import check_modalities
+from tf_mvae.inference.ownership import check_unowned, own
 from tf_mvae.layers.sequential import MaskedSequential, call_network, flat
 from tf_mvae.modality import Modality
-from tf_mvae.models.arguments import check_modalities
 from tf_mvae.models.base import BaseVAE
-from tf_mvae.models.ownership import check_unowned, own
 from tf_mvae.models.registry import preset
 from tf_mvae.models.vae import MODALITY
 from tf_mvae.objectives import JointElbo

@@ -5,10 +5,10 @@ from typing import Any
 
 import keras
 
+from tf_mvae.inference.arguments import check_modalities
+from tf_mvae.inference.ownership import check_unowned, own
 from tf_mvae.modality import Modality
-from tf_mvae.models.arguments import check_modalities
 from tf_mvae.models.multimodal import MultimodalVAE
-from tf_mvae.models.ownership import check_unowned, own
 from tf_mvae.models.preset_model import PresetVAE
 from tf_mvae.posteriors import JointNetwork
 from tf_mvae.posteriors.joint_network import default_trunks

@@ -6,8 +6,8 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from tf_mvae.inference.arguments import check_modalities
 from tf_mvae.modality import Modality
-from tf_mvae.models.arguments import check_modalities
 from tf_mvae.models.multimodal import MultimodalVAE
 from tf_mvae.models.registry import preset
 from tf_mvae.models.self_training import SELF_TRAINING_SETTINGS, SelfTraining

@@ -4,8 +4,8 @@ import inspect
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from tf_mvae.inference.arguments import check_modalities
 from tf_mvae.modality import Modality
-from tf_mvae.models.arguments import check_modalities
 from tf_mvae.models.multimodal import MultimodalVAE
 from tf_mvae.objectives import Objective, SubsetElbos
 from tf_mvae.posteriors import PosteriorKind, Product

@@ -10,8 +10,8 @@ from absl import logging
 
 from tf_mvae.batch import example_weight
 from tf_mvae.errors import UserError
-from tf_mvae.models.generative import GenerativeModel
-from tf_mvae.models.input_data import checked_input, one_line_errors, refuse_targets
+from tf_mvae.inference.generative import GenerativeModel
+from tf_mvae.inference.input_data import checked_input, one_line_errors, refuse_targets
 from tf_mvae.models.member_means import MemberMeans
 from tf_mvae.objectives import Elbo
 from tf_mvae.objectives.terms import Columns

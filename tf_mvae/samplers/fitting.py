@@ -11,8 +11,8 @@ from tf_mvae import checks
 from tf_mvae.batch import example_weight, present_mask, unpack
 from tf_mvae.covariate import as_numbers
 from tf_mvae.errors import UserError
+from tf_mvae.inference.input_data import checked_input, one_line_errors, refuse_targets
 from tf_mvae.models import BaseVAE
-from tf_mvae.models.input_data import checked_input, one_line_errors, refuse_targets
 from tf_mvae.ops import random
 from tf_mvae.ops.replicas import batch_mean
 from tf_mvae.optimization import FusedAdam, inner_optimizer

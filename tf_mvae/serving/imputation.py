@@ -10,13 +10,13 @@ from tf_mvae.distributions import elements
 from tf_mvae.distributions.likelihoods import Likelihood
 from tf_mvae.distributions.tfp import sample_quantiles
 from tf_mvae.errors import UserError
-from tf_mvae.modality import Modality
-from tf_mvae.models import BaseVAE
-from tf_mvae.models.imputation_draws import (
+from tf_mvae.inference.imputation_draws import (
     block_seed,
     draw_parts,
     latent_seeds,
 )
+from tf_mvae.modality import Modality
+from tf_mvae.models import BaseVAE
 from tf_mvae.serving.parts import Parts
 
 __all__ = [

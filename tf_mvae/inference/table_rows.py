@@ -11,7 +11,7 @@ from tf_mvae.data.survival_columns import event_columns
 from tf_mvae.errors import UserError
 
 if TYPE_CHECKING:
-    from tf_mvae.models.generative import GenerativeModel
+    from tf_mvae.inference.generative import GenerativeModel
 
 __all__ = ["generate_rows"]
 

@@ -14,12 +14,12 @@ from tf_mvae.data.schema import Schema
 from tf_mvae.data.tables import Table
 from tf_mvae.distributions.tfp import Distribution
 from tf_mvae.errors import UserError
+from tf_mvae.inference import arguments
+from tf_mvae.inference.completion import with_missing_values
+from tf_mvae.inference.imputation import impute_arrays
+from tf_mvae.inference.imputed_table import ImputedTable
+from tf_mvae.inference.latents import LatentModel
 from tf_mvae.layers import unrolled
-from tf_mvae.models import arguments
-from tf_mvae.models.completion import with_missing_values
-from tf_mvae.models.imputation import impute_arrays
-from tf_mvae.models.imputed_table import ImputedTable
-from tf_mvae.models.latents import LatentModel
 from tf_mvae.ops import random
 from tf_mvae.ops.custom_op import reference_only
 
@@ -148,7 +148,7 @@ class GenerativeModel(LatentModel):
         latents: str | None = None,
         first_row: int = 0,
     ) -> Any:
-        """Fills missing values, with measures of uncertainty; see `tf_mvae.models.imputation`.
+        """Fills missing values, with measures of uncertainty; see `tf_mvae.inference.imputation`.
 
         Args:
             data: A batch, a table (`tf_mvae.data.from_frame`), or a pandas data frame with the

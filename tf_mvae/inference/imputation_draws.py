@@ -7,12 +7,12 @@ import numpy as np
 import tensorflow as tf
 
 from tf_mvae.distributions.sequence_mixture import mixture_of_contexts
+from tf_mvae.inference.candidates import chosen_latents
 from tf_mvae.modality import Modality
-from tf_mvae.models.candidates import chosen_latents
 from tf_mvae.ops import random
 
 if TYPE_CHECKING:
-    from tf_mvae.models.generative import GenerativeModel
+    from tf_mvae.inference.generative import GenerativeModel
 
 __all__ = [
     "BLOCK_ROWS",

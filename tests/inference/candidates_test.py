@@ -8,7 +8,7 @@ import tensorflow as tf
 from tests import tiny
 from tests.samplers.samplers_test import shaken
 from tf_mvae.errors import UserError
-from tf_mvae.models.candidates import guided_latents
+from tf_mvae.inference.candidates import guided_latents
 from tf_mvae.posteriors import DiagonalGaussian
 from tf_mvae.samplers import MixtureFlow
 

@@ -6,7 +6,7 @@ from typing import Any
 import tensorflow as tf
 
 from tf_mvae.distributions.tfp import Distribution
-from tf_mvae.models.draws import LatentDraws
+from tf_mvae.inference.draws import LatentDraws
 from tf_mvae.posteriors import Context
 
 __all__ = ["LatentModel"]

@@ -8,7 +8,7 @@ import numpy as np
 from tf_mvae.data.column import Column
 from tf_mvae.data.survival_columns import filled_events
 from tf_mvae.data.tables import Table
-from tf_mvae.models.imputation import Imputation
+from tf_mvae.inference.imputation import Imputation
 
 __all__ = ["ImputedTable"]
 

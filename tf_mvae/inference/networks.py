@@ -12,12 +12,12 @@ from tf_mvae.distributions.product_of_experts import standard_normal
 from tf_mvae.distributions.tfp import Distribution
 from tf_mvae.errors import UserError
 from tf_mvae.group import has_groups
+from tf_mvae.inference import arguments
+from tf_mvae.inference.covariates import CovariateModel
+from tf_mvae.inference.eager_calls import EagerCalls
+from tf_mvae.inference.ownership import check_unowned, own
 from tf_mvae.layers.appended import append
 from tf_mvae.modality import Modality
-from tf_mvae.models import arguments
-from tf_mvae.models.covariates import CovariateModel
-from tf_mvae.models.eager_calls import EagerCalls
-from tf_mvae.models.ownership import check_unowned, own
 from tf_mvae.ops import random
 from tf_mvae.posteriors import (
     DiagonalGaussian,

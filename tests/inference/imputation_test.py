@@ -10,7 +10,7 @@ from tests.data.tables_test import make_frame
 from tests.models.element_masks_test import make_batch, make_model
 from tf_mvae import CVAE, MVAE, Modality, UserError, likelihoods
 from tf_mvae.data import from_frame
-from tf_mvae.models.table_rows import generate_rows
+from tf_mvae.inference.table_rows import generate_rows
 
 NOISE = 0.5
 

@@ -18,18 +18,18 @@ from tf_mvae import checks
 from tf_mvae.distributions import elements
 from tf_mvae.distributions.likelihoods import Likelihood
 from tf_mvae.errors import UserError
-from tf_mvae.modality import Modality
-from tf_mvae.models.imputation_draws import (
+from tf_mvae.inference.imputation_draws import (
     BLOCK_ROWS,
     block_seed,
     complete_sequence,
     draw_latents,
     draw_parts,
 )
+from tf_mvae.modality import Modality
 from tf_mvae.ops.tokens import END, GAP, PAD
 
 if TYPE_CHECKING:
-    from tf_mvae.models.generative import GenerativeModel
+    from tf_mvae.inference.generative import GenerativeModel
 
 __all__ = ["Imputation", "impute_arrays"]
 

@@ -6,7 +6,7 @@ import tensorflow as tf
 
 from tests import tiny
 from tf_mvae import CVAE, JMVAE, MVAE, TELBO, VAE, BiVCCA, LinearAnnealing, Modality, UserError
-from tf_mvae.models import arguments
+from tf_mvae.inference import arguments
 
 NAN = float("nan")
 

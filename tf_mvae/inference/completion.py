@@ -5,7 +5,7 @@ from collections.abc import Mapping
 import tensorflow as tf
 
 from tf_mvae.distributions import elements
-from tf_mvae.models.latents import LatentModel
+from tf_mvae.inference.latents import LatentModel
 
 __all__ = ["with_missing_values"]
 

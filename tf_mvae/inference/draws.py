@@ -8,9 +8,9 @@ import tensorflow as tf
 from tf_mvae.batch import present_mask, unpack
 from tf_mvae.covariate import as_numbers
 from tf_mvae.errors import UserError
-from tf_mvae.models import arguments
-from tf_mvae.models.candidates import chosen_latents, guided_latents
-from tf_mvae.models.networks import NetworkModel
+from tf_mvae.inference import arguments
+from tf_mvae.inference.candidates import chosen_latents, guided_latents
+from tf_mvae.inference.networks import NetworkModel
 from tf_mvae.names import LATENTS
 from tf_mvae.ops import random
 from tf_mvae.posteriors import (

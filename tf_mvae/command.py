@@ -29,7 +29,8 @@ def define_model_flags() -> None:
         "sampler",
         LATENTS,
         "Distribution of the latents: the run's sampler if it has one, or q(z | what is given); "
-        "refined: the Gaussian that maximises the ELBO of each example, for few training examples.",
+        "refined: the Gaussian that maximises the ELBO of each example, for few training examples; "
+        "product: of MoPoE, the product of what is given, which is its default.",
     )
 
 

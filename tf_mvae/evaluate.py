@@ -166,8 +166,8 @@ def _analyze(name: str, run: "Run", settings: "Settings") -> dict[str, Any]:
     recorded |= {"checkpoint": FLAGS.checkpoint, "step": run.checkpoint_step}
     if run.model.sampler is not None:  # without one a report is as before there were any
         recorded["latents"] = "sampler"
-    elif FLAGS.latents == "refined":
-        recorded["latents"] = "refined"
+    elif run.model.default_latents is not None:
+        recorded["latents"] = run.model.default_latents
     return {"settings": recorded, "results": results}
 
 

@@ -9,7 +9,7 @@ __all__ = ["BASELINES", "LATENTS", "check_name"]
 
 BASELINES = ("logistic_regression", "supervised_network", "autoencoder", "vae", "rbm")
 # Where latents are drawn from; `GenerativeModel.generate` says what each is.
-LATENTS = ("sampler", "posterior", "refined")
+LATENTS = ("sampler", "posterior", "product", "refined")
 
 
 def check_name(flag: str, name: str, known: Sequence[str], more: str = "") -> None:

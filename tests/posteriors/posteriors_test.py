@@ -10,6 +10,7 @@ import tensorflow as tf
 import tensorflow_probability as tfp
 
 from tests import tiny
+from tf_mvae.errors import UserError
 from tf_mvae.posteriors import (
     DiagonalGaussian,
     Encoded,
@@ -163,3 +164,22 @@ def test_nan_in_a_masked_expert_reaches_nothing():
         np.testing.assert_array_equal(z, clean.sample(2, SEED))
         gradients = [tf.convert_to_tensor(g) for g in tape.gradient(total, variables)]
         assert all(np.isfinite(g).all() for g in gradients), type(kind).__name__
+
+
+def test_the_product_of_what_is_given_is_the_first_component_of_a_mixture_of_products():
+    encoded, subset = experts(), tf.constant(tiny.all_patterns(COLUMNS))
+    kind = MixtureOfProducts()
+    product = kind.product(encoded, subset)
+    loc, log_variance = (part.numpy() for part in encoded.experts)
+    precision = np.exp(-log_variance) * subset.numpy()[..., np.newaxis]
+    total = np.where(subset.numpy().any(-1)[:, np.newaxis], precision.sum(1), 1.0)  # else the prior
+    np.testing.assert_allclose(product[0], (precision * loc).sum(1) / total, 1e-5, 1e-6)
+    np.testing.assert_allclose(product[1], -np.log(total), 1e-5, 1e-6)
+    first = kind.of(encoded, subset).loc[:, 0]
+    np.testing.assert_allclose(product[0], first, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("kind", [Product(), Quotient(), FirstExpert(), MixtureOfExperts()])
+def test_other_kinds_have_no_product_that_is_a_part(kind):
+    with pytest.raises(UserError, match="'product' is for MoPoE"):
+        kind.product(experts(), tf.ones([8, COLUMNS]))

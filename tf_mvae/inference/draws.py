@@ -55,7 +55,8 @@ class LatentDraws(NetworkModel):
         Raises:
             UserError: There is no such way, or no sampler.
         """
-        by_default = "posterior" if self.sampler is None else "sampler"
+        without = self.posterior_kind.default_latents
+        by_default = without if self.sampler is None else "sampler"
         way = latents or self.default_latents or by_default
         if way not in LATENTS:
             raise UserError(f"latents must be one of {LATENTS}, or None; it is {way!r}")
@@ -73,9 +74,12 @@ class LatentDraws(NetworkModel):
         way = self._latents_way(latents)
         if way == "sampler":
             return self.sampler.of(self._context(x, mask))
-        posterior = self._infer(x, mask)
         if way == "posterior":
-            return posterior
+            return self._infer(x, mask)
+        present = present_mask(mask, self.modalities)
+        if way == "product":
+            return self.posterior_kind.product(self._encoded(x, mask), present)
+        posterior = self._infer(x, mask)
         return refined(posterior, lambda z: self._log_likelihood_given(x, mask, z))
 
     def _latents_given(

@@ -104,8 +104,10 @@ class GenerativeModel(LatentModel):
             latents: `'posterior'` samples z from `q(z | given)` even if the model has a sampler;
                 `'sampler'` raises an error if it has none; `'refined'` samples from the Gaussian
                 that maximises the ELBO of each example, which takes 200 evaluations of the
-                decoders (`tf_mvae.posteriors.refinement.refined`). Default: the model's
-                `default_latents`, and without it the sampler, if there is one.
+                decoders (`tf_mvae.posteriors.refinement.refined`); `'product'`, of `MoPoE`, samples
+                from the product of what is given, one component of its mixture. Default: the
+                model's `default_latents`, and without it the sampler, if there is one, else
+                `'posterior'` (`'product'` for `MoPoE`).
             resample: K, the number of candidates from which each z is chosen, with probabilities
                 from the model's likelihoods; see `resampled_latents`.
             guidance: K: each z is chosen among K candidates `z_k ~ p(z | given)` with probabilities

@@ -43,7 +43,8 @@ class NetworkModel(CovariateModel):
         sampler: The conditional density `p(z | S)` that latents are drawn from, of
             `tf_mvae.samplers`; None without one. See `set_sampler`.
         default_latents: What `latents=None` stands for in methods that draw latents; None: the
-            sampler, if there is one. It is not saved with the model.
+            sampler, if there is one, else the posterior kind's default. It is not saved with the
+            model.
     """
 
     min_modalities = 1

@@ -19,7 +19,8 @@ class MoPoE(PresetVAE):
         q(z | X) = 1/K sum_k prod_{i in S_k} q(z | x_i)
 
     (Sutter, Daunhawer and Vogt, *Generalized multimodal ELBO*, ICLR 2021, equations 8 to 10.)
-    The mixture of an incomplete example has the subsets of its observed modalities.
+    The mixture of an incomplete example has the subsets of its observed modalities. `generate`
+    and the like draw z from the product of all that is given (`latents='product'`).
     `tf_mvae.posteriors.MixtureOfProducts` defines K; its arguments `num_subsets=16` and
     `subset_seed=0` are arguments of the model as well.
 

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 import keras
 import tensorflow as tf
 
+from tf_mvae.errors import UserError
 from tf_mvae.modality import Modality
 from tf_mvae.ops.gaussian_product import log_variance_limit
 from tf_mvae.posteriors.gaussian import DiagonalGaussian
@@ -39,11 +40,14 @@ class PosteriorKind(abc.ABC):
         takes_groups: Whether a `ModalityGroup` may be among the modalities.
         min_modalities: The least number of modalities.
         is_mixture: Whether `q(z | S)` is a mixture.
+        default_latents: What latents are drawn from, given S, if a model has no sampler:
+            `'posterior'` is `q(z | S)`, and `'product'` what `product` returns.
     """
 
     takes_groups = False
     min_modalities = 1
     is_mixture = False
+    default_latents = "posterior"
 
     def make_layers(
         self, modalities: Sequence[Modality], latent_dim: int
@@ -73,6 +77,21 @@ class PosteriorKind(abc.ABC):
         Returns:
             Distributions `[batch]` or `[term, batch]`.
         """
+
+    def product(self, encoded: Encoded, subset: tf.Tensor) -> DiagonalGaussian:
+        """Returns the product of the experts of S, if it is one part of `q(z | S)`, `[batch]`.
+
+        Args:
+            encoded: The batch.
+            subset: As `of` takes it, `[batch, column]`.
+
+        Raises:
+            UserError: This kind has no such part.
+        """
+        raise UserError(
+            "latents='product' is for MoPoE, whose q(z | S) is a mixture of products; "
+            "give latents='posterior'"
+        )
 
     def everything(self, encoded: Encoded, present: tf.Tensor) -> Posterior:
         """Returns `q(z | all that an example has)`, `[1, batch]`.

@@ -50,9 +50,14 @@ class MixtureOfProducts(ExpertKind):
     9.) The `S_k` are all non-empty subsets of S if there are at most 5 modalities. Beyond,
     they are S itself, its single modalities, and those of `num_subsets` subsets, drawn once
     from `subset_seed`, that S contains.
+
+    Given S, latents are drawn from the component of S itself, the product of all experts that are
+    there, as the authors' tables have it. The other components know less of what is given.
+    `latents='posterior'` draws from the mixture.
     """
 
     is_mixture = True
+    default_latents = "product"
 
     def __init__(self, num_subsets: int = 16, subset_seed: int = 0):
         """Creates the kind.
@@ -97,6 +102,10 @@ class MixtureOfProducts(ExpertKind):
         # [component, batch, latent] as [batch, component, latent].
         components = DiagonalGaussian(*(tf.transpose(p, [1, 0, 2]) for p in products))
         return GaussianMixture.of_components(components, tf.transpose(counts))
+
+    def product(self, encoded: Encoded, subset: tf.Tensor) -> DiagonalGaussian:
+        """See `PosteriorKind.product`."""
+        return product_without_prior(encoded.experts, subset)
 
     def get_config(self) -> dict[str, Any]:
         """See `PosteriorKind.get_config`."""

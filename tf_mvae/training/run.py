@@ -148,7 +148,8 @@ def load_run(
         data_dir: Data directory, if it differs from the run's.
         dataset_dir: Directory of the data set, if it differs from the run's `dataset_dir`.
         latents: Distribution of the model's latents: `'sampler'`, the run's sampler if it has one
-            for this checkpoint, `'posterior'`, or `'refined'` (see `GenerativeModel.generate`).
+            for this checkpoint, else the model's default; `'posterior'`, `'product'` or
+            `'refined'` (see `GenerativeModel.generate`).
 
     Raises:
         UserError: There is no run, it has no complete checkpoint yet, or a `dataset_dir` is given
@@ -178,7 +179,7 @@ def load_run(
         raise UserError(f"run {directory.path} has no checkpoint yet; continue its training")
     if latents == "sampler":
         attach_run_sampler(directory, model, position.step)
-    elif latents == "refined":
+    elif latents != model.posterior_kind.default_latents:
         model.default_latents = latents
     experiment = registry.get(config.experiment)
     return Run(directory.path, config, experiment, model, position.step, position.metrics)

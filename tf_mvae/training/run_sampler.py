@@ -43,6 +43,7 @@ def fit_sampler_of_run(
         Stopped: A signal asked to stop; a checkpoint has been written.
     """
     run = load_run(run_dir, "best", data_dir, dataset_dir, "posterior")
+    run.model.default_latents = None  # the sampler, as soon as there is one
     directory = RunDirectory(run_dir)
     kept = f"the files in {directory.path} are kept, and the same command continues from there"
     with failures.named(kept), contextlib.closing(directory):

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from tests import tiny
-from tests.models.covariates_test import LATENT, ROWS, make_batch, make_model
+from tests.inference.covariates_test import LATENT, ROWS, make_batch, make_model
 from tests.serving.server_tools import serving
 from tf_mvae.serving import export_format, export_saved_model
 

@@ -5,7 +5,7 @@
 `evaluation.json` of every run in `results/runs/` (`results/run_results.py` makes these), from
 `rows.csv` of every sweep there (`python -m tf_mvae.sweep` makes these), the paper's own numbers in
 `results/paper.json`, and the tables that `benchmarks/training_step.py`,
-`first_step.py`, `step_profile.py`, `quality_for_time.py` and `field.py` left.
+`convolutions.py`, `first_step.py`, `step_profile.py`, `quality_for_time.py` and `field.py` left.
 """
 
 import json
@@ -67,7 +67,7 @@ def main() -> None:
     fill(DOCS / "generation.md", "quickstart", generation.generation_tables(results, "quickstart"))
     fill(DOCS / "tables.md", "imputation", imputation.imputation_tables(results))
     fill(DOCS / "tables.md", "label prediction", imputation.prediction_tables(results))
-    for name in ("training_step", "first_step", "step_profile", "quality_for_time"):
+    for name in ("training_step", "convolutions", "first_step", "step_profile", "quality_for_time"):
         fill(DOCS / "performance.md", name, benchmark(name))
     fill(DOCS / "benchmarks.md", "field", benchmark("field"))
 

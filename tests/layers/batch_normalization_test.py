@@ -45,9 +45,15 @@ def test_no_mask_is_keras_own(inputs):
     assert_close(masked.get_weights(), plain.get_weights(), 0, 0)
 
 
+@pytest.fixture(params=[[], ["GPU"]], ids=["cpu", "gpu"])
+def devices(request, monkeypatch):
+    """Of the kinds of devices that there are: a GPU's gradient is another operation."""
+    monkeypatch.setattr(tf.config, "list_logical_devices", lambda kind: request.param)
+
+
 @pytest.mark.parametrize("options", [{}, {"center": False}, {"scale": False}], ids=str)
 @pytest.mark.parametrize("rank", [2, 3, 4, 5])
-def test_a_whole_batch_has_the_gradients_of_keras_own(rank, options):
+def test_a_whole_batch_has_the_gradients_of_keras_own(rank, options, devices):
     inputs = tf.constant(RNG.normal(2, 3, [4, *[2] * (rank - 2), 3]).astype(np.float32))
     factors = RNG.normal(size=inputs.shape).astype(np.float32)
     results = []
@@ -61,6 +67,32 @@ def test_a_whole_batch_has_the_gradients_of_keras_own(rank, options):
             total = tf.reduce_sum(factors * layer(inputs, training=True, **told))
         sources = [inputs, *(v.value for v in layer.trainable_variables)]
         results.append([total, *tape.gradient(total, sources), *layer.get_weights()])
+    assert_close(results[0], results[1], TOLERANCE, TOLERANCE)
+
+
+@pytest.mark.parametrize("options", [{}, {"center": False}, {"scale": False}], ids=str)
+@pytest.mark.parametrize("shape", [[8, 3], [8, 4, 5, 3]], ids=["vectors", "images"])
+def test_a_part_of_a_batch_has_the_gradients_of_keras_own(shape, options, mode):
+    """Keras' layer takes a mask of entries; rows that do not count have outputs, too."""
+    inputs = tf.constant(RNG.normal(2, 3, shape).astype(np.float32))
+    factors = RNG.normal(size=shape).astype(np.float32)
+    counts = tf.constant([1.0, 0.0, 1.0, 1.0, 0.0, 1.0, 1.0, 0.0])
+    entries = tf.broadcast_to(tf.reshape(counts > 0, [8, *[1] * (len(shape) - 2)]), shape[:-1])
+    results = []
+    for layer_class, told in (
+        (MaskedBatchNormalization, {"example_mask": counts}),
+        (keras.layers.BatchNormalization, {"mask": entries}),
+    ):
+        layer = make_layer(layer_class, len(shape), **options)
+        sources = [inputs, *(v.value for v in layer.trainable_variables)]
+
+        def run(layer=layer, told=told, sources=sources):
+            with tf.GradientTape() as tape:
+                tape.watch(inputs)
+                total = tf.reduce_sum(factors * layer(inputs, training=True, **told))
+            return [total, *tape.gradient(total, sources)]
+
+        results.append([*mode(run)(), *layer.get_weights()])
     assert_close(results[0], results[1], TOLERANCE, TOLERANCE)
 
 

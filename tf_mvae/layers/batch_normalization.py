@@ -4,7 +4,8 @@ from collections.abc import Sequence
 
 import keras
 import tensorflow as tf
-from tensorflow.python.ops import control_flow_util  # No public function says whether XLA compiles.
+
+from tf_mvae.layers.masked_moments import normalised
 
 __all__ = ["MaskedBatchNormalization"]
 
@@ -50,12 +51,7 @@ class MaskedBatchNormalization(keras.layers.BatchNormalization):
         moving = (self.moving_mean, self.moving_variance)
         before = [tf.identity(variable.value) for variable in moving]
         if self._can_fuse(inputs):
-            # Most batches are whole, and two passes over them are less than ten.
-            outputs, *after = tf.cond(
-                tf.reduce_all(counts),
-                lambda: self._whole(inputs),
-                lambda: self._part(inputs, counts, moving),
-            )
+            outputs, *after = self._fused(inputs, counts)
         else:
             outputs, *after = self._part(inputs, counts, moving)
         anything = _over_replicas(tf.reduce_sum(tf.cast(counts, tf.float32))) > 0
@@ -78,32 +74,34 @@ class MaskedBatchNormalization(keras.layers.BatchNormalization):
         """Returns whether TensorFlow's fused operation equals Keras' layer here."""
         last = self.axis in (-1, inputs.shape.rank - 1)
         known = inputs.dtype.name == self.compute_dtype and self.compute_dtype in _FUSED
-        return last and known and not (self.renorm or _replicas() or _xla_of_any_shape(inputs))
+        return last and known and not (self.renorm or _replicas())
 
-    def _whole(self, inputs: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
-        """Normalises a batch without masked examples; also returns the moving statistics."""
-        size = inputs.shape[-1]
-        pixels = inputs if inputs.shape.rank == 4 else tf.reshape(inputs, [-1, 1, 1, size])
+    def _fused(
+        self, inputs: tf.Tensor, counts: tf.Tensor
+    ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+        """Normalises a batch, fast if all of it counts; also returns the moving statistics."""
+        rows, *inner, size = tf.unstack(tf.shape(inputs), num=inputs.shape.rank)
+        pixels = inputs
+        if inputs.shape.rank != 4:
+            entries = tf.reduce_prod(inner) if inner else 1
+            pixels = tf.reshape(inputs, tf.stack([rows, entries, 1, size]))
+        size, near = inputs.shape[-1], 0.0
         if inputs.dtype == tf.float32:
             # XLA takes the mean of squares less the square of the mean, which is nothing but
             # rounding where the mean is large. The first example's own mean is as near to all as
-            # the data are.
-            shift = tf.stop_gradient(tf.reduce_mean(pixels[:1], [0, 1, 2]))
-            pixels -= shift
-        else:  # Statistics are float32, which has digits enough for squares of these.
-            shift = tf.zeros([size])
-        outputs, mean, unbiased = tf.compat.v1.nn.fused_batch_norm(
+            # the data are. Types of fewer digits have squares that float32 holds.
+            near = tf.stop_gradient(tf.reduce_mean(pixels[:1], [0, 1, 2]))
+            pixels -= near
+        outputs, mean, variance = normalised(
             pixels,
+            counts,
             self.gamma.value if self.scale else tf.ones([size]),
             self.beta.value if self.center else tf.zeros([size]),
-            epsilon=self.epsilon,
+            self.epsilon,
         )
-        # It gives Bessel's variance, Keras keeps the plain one.
-        rows = tf.cast(tf.size(pixels) // size, tf.float32)
-        variance = unbiased * tf.maximum(rows - 1.0, 1.0) / rows
         return tf.reshape(outputs, tf.shape(inputs)), *(
-            old.value * self.momentum + tf.stop_gradient(new) * (1.0 - self.momentum)
-            for old, new in ((self.moving_mean, mean + shift), (self.moving_variance, variance))
+            old.value * self.momentum + new * (1.0 - self.momentum)
+            for old, new in ((self.moving_mean, mean + near), (self.moving_variance, variance))
         )
 
     def _moments(self, inputs, mask):
@@ -117,17 +115,6 @@ class MaskedBatchNormalization(keras.layers.BatchNormalization):
         mean = _over_replicas(tf.reduce_sum(tf.where(there > 0, inputs, 0.0), axes)) / number
         squares = tf.where(there > 0, tf.square(inputs - mean), 0.0)
         return mean, _over_replicas(tf.reduce_sum(squares, axes)) / number
-
-
-def _xla_of_any_shape(inputs: tf.Tensor) -> bool:
-    """Whether XLA compiles a program in which the shape of `inputs` is not known.
-
-    TensorFlow fills the intermediates of the branch that does not run with tensors of the traced
-    shape. Where that is not known, XLA aborts the process when it compiles the gradient.
-    """
-    if inputs.shape.is_fully_defined() or tf.executing_eagerly():
-        return False
-    return control_flow_util.GraphOrParentsInXlaContext(tf.compat.v1.get_default_graph())
 
 
 def _replicas() -> bool:

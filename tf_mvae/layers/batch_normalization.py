@@ -80,11 +80,10 @@ class MaskedBatchNormalization(keras.layers.BatchNormalization):
         self, inputs: tf.Tensor, counts: tf.Tensor
     ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
         """Normalises a batch, fast if all of it counts; also returns the moving statistics."""
-        rows, *inner, size = tf.unstack(tf.shape(inputs), num=inputs.shape.rank)
-        pixels = inputs
+        pixels, shape = inputs, tf.shape(inputs)
         if inputs.shape.rank != 4:
-            entries = tf.reduce_prod(inner) if inner else 1
-            pixels = tf.reshape(inputs, tf.stack([rows, entries, 1, size]))
+            entries = tf.reduce_prod(shape[1:-1])
+            pixels = tf.reshape(inputs, tf.stack([shape[0], entries, 1, shape[-1]]))
         size, near = inputs.shape[-1], 0.0
         if inputs.dtype == tf.float32:
             # XLA takes the mean of squares less the square of the mean, which is nothing but
@@ -99,7 +98,8 @@ class MaskedBatchNormalization(keras.layers.BatchNormalization):
             self.beta.value if self.center else tf.zeros([size]),
             self.epsilon,
         )
-        return tf.reshape(outputs, tf.shape(inputs)), *(
+        outputs = outputs if inputs.shape.rank == 4 else tf.reshape(outputs, shape)
+        return outputs, *(
             old.value * self.momentum + new * (1.0 - self.momentum)
             for old, new in ((self.moving_mean, mean + near), (self.moving_variance, variance))
         )

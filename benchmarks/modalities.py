@@ -28,7 +28,8 @@ from tf_mvae.data import evaluation_batches, training_batches
 from tf_mvae.data.sensors import LinearGaussianSensors
 from tf_mvae.objectives.subsets import num_proper_subsets
 from tf_mvae.training import RunConfig
-from tf_mvae.training.build import build_model, load_split
+from tf_mvae.training.build import build_model
+from tf_mvae.training.splits import load_split
 
 HERE = pathlib.Path(__file__).parent
 STEPS = 5  # timed together

@@ -29,7 +29,7 @@ from contestants import Contestant
 
 from tf_mvae.data.pipeline import evaluation_batches
 from tf_mvae.models import MVAE
-from tf_mvae.training.build import load_split
+from tf_mvae.training.splits import load_split
 
 RESULTS = pathlib.Path(__file__).parent / "results" / "quality_for_time.json"
 NAMES = ("ours", "MultiVae")

@@ -40,8 +40,9 @@ def measure(strategy_name: str, data_dir: str) -> dict:
 
     from tf_mvae.data import training_batches
     from tf_mvae.training import RunConfig, make_strategy
-    from tf_mvae.training.build import build_model, load_split
+    from tf_mvae.training.build import build_model
     from tf_mvae.training.replicas import Replicas
+    from tf_mvae.training.splits import load_split
 
     config = RunConfig("digits", data_dir=data_dir, batch_size=BATCH)
     strategy = make_strategy(strategy_name, 2 if strategy_name == "mirrored" else 0)

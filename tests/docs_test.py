@@ -9,7 +9,8 @@ import pytest
 import tf_mvae
 from tests import pages
 from tf_mvae.training import RunConfig
-from tf_mvae.training.build import build_model, load_split
+from tf_mvae.training.build import build_model
+from tf_mvae.training.splits import load_split
 
 
 def test_every_python_block_is_run_or_says_why_it_is_not():

@@ -255,9 +255,7 @@ class Modality(keras.layers.Layer):
         """
         if mask is None:
             mask = tf.ones(tf.shape(z)[:1])
-        log_size = None
-        if self.size_factor is not None:
-            z, log_size = z[:, :-1], z[:, -1]
+        z, log_size = (z, None) if self.size_factor is None else (z[:, :-1], z[:, -1])
         parameters = tf.cast(call_network(self.decoder, z, mask, training), tf.float32)
         wanted = self.likelihood.parameter_shape
         parameters = modality_checks.decoded(f"modality {self.name!r}", parameters, wanted)

@@ -19,8 +19,9 @@ from tf_mvae.evaluation.imputation_baselines import baseline_estimates
 from tf_mvae.experiments.table import load_table
 from tf_mvae.serving.examples import example_inputs
 from tf_mvae.training import RunConfig, load_run, train
-from tf_mvae.training.build import build_model, load_split
+from tf_mvae.training.build import build_model
 from tf_mvae.training.incomplete import incomplete_split
+from tf_mvae.training.splits import load_split
 
 pd = pytest.importorskip("pandas")
 

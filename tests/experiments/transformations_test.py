@@ -21,6 +21,7 @@ from tf_mvae.models import MVAE
 from tf_mvae.training import RunConfig, Stopped, build, load_run, train
 from tf_mvae.training.callbacks import Progress
 from tf_mvae.training.incomplete import incomplete_split
+from tf_mvae.training.splits import load_split
 
 THREE = ("image", "grayscale", "segmentation")
 
@@ -128,7 +129,7 @@ def test_all_six_learn_from_examples_that_lack_some(dataset_dir):
 
 def test_wiped_pictures_do_not_show_in_what_was_made_of_them(dataset_dir):
     config = make_config(dataset_dir)
-    split = build.load_split(config, "train")
+    split = load_split(config, "train")
     without = pairing.with_masks(split, {"image": np.zeros(split.num_examples)})
     whole, wiped = (next(iter(s.dataset.batch(5)))["x"] for s in (split, without))
     assert np.max(wiped["image"]) == 0

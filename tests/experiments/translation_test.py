@@ -18,10 +18,11 @@ from tf_mvae.models.sentences import said
 from tf_mvae.ops.tokens import END
 from tf_mvae.training import RunConfig, load_run, train
 from tf_mvae.training.assets import run_assets
-from tf_mvae.training.build import build_model, load_split
+from tf_mvae.training.build import build_model
 from tf_mvae.training.incomplete import batch_composition, incomplete_split
 from tf_mvae.training.parts import options_of
 from tf_mvae.training.run_directory import RunDirectory
+from tf_mvae.training.splits import load_split
 
 ROOT = pathlib.Path(__file__).parents[2]
 VERBS = {"Open": "Mở", "Close": "Đóng", "Save": "Lưu", "Delete": "Xoá"}

@@ -1,19 +1,14 @@
-"""Building a configuration's model and loading its data."""
-
-import dataclasses
+"""Building a configuration's model."""
 
 import keras
 import numpy as np
 import pytest
 
 from tests.training import tiny_experiment  # noqa: F401  registers the experiment
-from tf_mvae.data import evaluation_batches
-from tf_mvae.data.binarization import binarize
 from tf_mvae.errors import UserError
-from tf_mvae.experiments import registry
-from tf_mvae.settings import EXPERIMENTS, MODELS
+from tf_mvae.settings import MODELS
 from tf_mvae.training import RunConfig
-from tf_mvae.training.build import build_model, load_split, resolved
+from tf_mvae.training.build import build_model, resolved
 
 STEPS = 6
 
@@ -24,16 +19,6 @@ def config_of(model, **kwargs):
 
 def build(model, **kwargs):
     return build_model(config_of(model, **kwargs), STEPS)
-
-
-@pytest.fixture
-def binary_experiment(monkeypatch):
-    """The tiny experiment, with images that are binarised again in every epoch."""
-    plain = registry.get("tiny")
-    binary = dataclasses.replace(
-        plain, load=lambda split, data_dir: binarize(plain.load(split, data_dir), "dynamic")
-    )
-    monkeypatch.setitem(EXPERIMENTS._items, "tiny", binary)
 
 
 @pytest.mark.parametrize("name", MODELS.own_names())
@@ -110,18 +95,6 @@ def test_a_vaes_weights_may_name_what_it_leaves_out():
 def test_settings_that_do_not_fit_are_named(name, settings, message):
     with pytest.raises(UserError, match=message):
         build(name, **settings)
-
-
-@pytest.mark.parametrize("name", ["image", "label"])
-def test_a_vaes_split_is_the_others_with_its_modality_alone(binary_experiment, name):
-    whole = load_split(config_of("mvae"), "test")
-    part = load_split(config_of("vae", modality=name), "test")
-    assert part.num_examples == whole.num_examples == tiny_experiment.SIZES["test"]
-    (values,) = evaluation_batches(part, 20, seed=3)
-    (expected,) = evaluation_batches(whole, 20, seed=3)
-    assert list(values["x"]) == [name] and set(expected["x"]) == {"image", "label"}
-    np.testing.assert_array_equal(values["x"][name], expected["x"][name])
-    assert set(np.unique(expected["x"]["image"])) == {0, 255}
 
 
 def test_the_learning_rate_falls_to_0_along_half_a_cosine():

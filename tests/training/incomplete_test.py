@@ -14,8 +14,9 @@ from tf_mvae.errors import UserError
 from tf_mvae.experiments import registry
 from tf_mvae.settings import EXPERIMENTS, MODELS
 from tf_mvae.training import RunConfig, load_run, train
-from tf_mvae.training.build import build_model, load_split
+from tf_mvae.training.build import build_model
 from tf_mvae.training.incomplete import batch_composition, incomplete_split, mask_of_batch
+from tf_mvae.training.splits import load_split
 
 WHOLE_ONLY = ("cvae", "jmvae", "vae")
 

@@ -11,8 +11,9 @@ from tests import tiny
 from tests.training import tiny_experiment  # noqa: F401  registers the experiment
 from tf_mvae.training import RunConfig, callbacks, finishing, load_run, train, trainer
 from tf_mvae.training.averages import AveragedWeights, averaged, averages_of
-from tf_mvae.training.build import build_model, load_split
+from tf_mvae.training.build import build_model
 from tf_mvae.training.checkpoints import Checkpoints, Position
+from tf_mvae.training.splits import load_split
 from tf_mvae.training.stopping import Stopped
 
 STEPS = 6

@@ -1,14 +1,8 @@
-"""Builds the model and loads the data that a configuration describes."""
-
-from collections.abc import Callable
+"""Builds the model that a configuration describes."""
 
 import keras
-import numpy as np
 
 from tf_mvae import checks, models
-from tf_mvae.data.pairing import with_masks
-from tf_mvae.data.pipeline import Split
-from tf_mvae.errors import UserError
 from tf_mvae.experiments import Experiment, registry
 from tf_mvae.models.registry import Preset
 from tf_mvae.optimization import layers_compute_in
@@ -17,24 +11,14 @@ from tf_mvae.training.compilation import steps_per_program
 from tf_mvae.training.config import RunConfig
 from tf_mvae.training.optimizer import make_optimizer
 from tf_mvae.training.parts import (
-    first_of,
     make_covariates,
     make_modalities,
     mistakes_named,
     modality_names,
-    model_class,
     options_of,
 )
 
-Masks = Callable[[Split], dict[str, np.ndarray]]
-
-__all__ = [
-    "SETTINGS",
-    "build_model",
-    "load_split",
-    "outside_labels",
-    "resolved",
-]
+__all__ = ["SETTINGS", "build_model", "resolved"]
 
 SETTINGS = (
     Setting(
@@ -147,48 +131,3 @@ def _without_absent_terms(config: RunConfig, experiment: Experiment) -> RunConfi
         return config
     absent = set(experiment.optional) - set(modality_names(config))
     return config.replace(term_weight={k: v for k, v in weights.items() if k not in absent})
-
-
-def load_split(config: RunConfig, name: str, masks: Masks | None = None) -> Split:
-    """Returns the examples of a split, with the modalities of the run's model.
-
-    Args:
-        config: The run's configuration.
-        name: `train`, `validation` or `test`.
-        masks: A function from the complete examples to masks by modality, for training with
-            incomplete examples; default: all modalities stay observed.
-
-    Raises:
-        UserError: The data are missing.
-    """
-    experiment = registry.get(config.experiment)
-    options = options_of(config, experiment)
-    split = experiment.load(name, config.data_dir, **options)
-    if masks is not None:
-        split = with_masks(split, masks(split))
-    most = model_class(config).max_modalities
-    if most is None:
-        return split
-    names = list(modality_names(config))
-    first = first_of(config, names)
-    kept = sorted(names, key=lambda name: name != first)[:most]
-    return split.only([*kept, *(covariate.name for covariate in make_covariates(config))])
-
-
-def outside_labels(config: RunConfig, name: str) -> np.ndarray:
-    """Returns the classes of a split's examples, for data sets whose class is not a modality.
-
-    Args:
-        config: The run's configuration.
-        name: `train`, `validation` or `test`.
-
-    Returns:
-        The classes, int32 `[examples]`.
-
-    Raises:
-        UserError: The experiment's data have no such classes.
-    """
-    experiment = registry.get(config.experiment)
-    if experiment.labels is None:
-        raise UserError(f"the examples of --experiment={experiment.name} have no class")
-    return experiment.labels(name, config.data_dir, **options_of(config, experiment))

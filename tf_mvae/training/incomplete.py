@@ -11,9 +11,9 @@ from tf_mvae.data.pipeline import Split
 from tf_mvae.errors import UserError
 from tf_mvae.experiments import registry
 from tf_mvae.settings import Setting
-from tf_mvae.training.build import load_split, outside_labels
 from tf_mvae.training.config import RunConfig
 from tf_mvae.training.parts import make_covariates, modality_names, model_class
+from tf_mvae.training.splits import load_split, outside_labels
 
 __all__ = ["SETTINGS", "batch_composition", "incomplete_split", "mask_of_batch"]
 

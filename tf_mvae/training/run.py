@@ -17,7 +17,7 @@ from tf_mvae.modality import Modality
 from tf_mvae.models import BaseVAE
 from tf_mvae.optimization import layers_compute_in
 from tf_mvae.training.assets import with_assets
-from tf_mvae.training.build import build_model, load_split, outside_labels
+from tf_mvae.training.build import build_model
 from tf_mvae.training.checkpoints import Checkpoints
 from tf_mvae.training.config import RunConfig
 from tf_mvae.training.incomplete import incomplete_split
@@ -25,6 +25,7 @@ from tf_mvae.training.parts import make_modalities, options_of
 from tf_mvae.training.places import may_be_one
 from tf_mvae.training.run_directory import RunDirectory
 from tf_mvae.training.sampler import attach_run_sampler
+from tf_mvae.training.splits import load_split, outside_labels
 
 __all__ = ["Run", "load_run"]
 

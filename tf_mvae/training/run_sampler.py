@@ -5,12 +5,12 @@ import pathlib
 
 from tf_mvae import failures
 from tf_mvae.data.pipeline import evaluation_batches
-from tf_mvae.training.build import load_split
 from tf_mvae.training.checkpoints import Position
 from tf_mvae.training.finishing import write_results
 from tf_mvae.training.run import load_run
 from tf_mvae.training.run_directory import RunDirectory
 from tf_mvae.training.sampler import SamplerSettings, fit_run_sampler
+from tf_mvae.training.splits import load_split
 
 __all__ = ["fit_sampler_of_run"]
 

@@ -19,7 +19,7 @@ from tf_mvae.settings import Setting
 from tf_mvae.training.agreement import check_agreement, of_chief, settings_that_matter
 from tf_mvae.training.assets import run_assets
 from tf_mvae.training.averages import AveragedWeights
-from tf_mvae.training.build import build_model, load_split, resolved
+from tf_mvae.training.build import build_model, resolved
 from tf_mvae.training.callbacks import CheckpointWriter, MetricsWriter, Progress
 from tf_mvae.training.checkpoints import Checkpoints
 from tf_mvae.training.compilation import steps_per_program, with_jit_chosen
@@ -30,6 +30,7 @@ from tf_mvae.training.incomplete import batch_composition, incomplete_split, mas
 from tf_mvae.training.loop import fit_to_end
 from tf_mvae.training.replicas import Replicas, lost_workers_named
 from tf_mvae.training.run_directory import RunDirectory
+from tf_mvae.training.splits import load_split
 from tf_mvae.training.start import start_of_chief, start_of_run
 from tf_mvae.training.trackers import Trackers
 

@@ -105,8 +105,8 @@ def _load(runs: Sequence[Mapping[str, Any]]) -> str:
     if not found or max(found) < 1.5:
         return ""
     return (
-        f" The machine's load before a run was {min(found):.1f} to {max(found):.1f}: other work "
-        "was running, and speeds mean little."
+        f" The machine's load before a run was {min(found):.1f} to {max(found):.1f}: above about 3 "
+        "other work was running, and speeds mean little."
     )
 
 
@@ -139,11 +139,15 @@ def _agreement(runs: Sequence[Mapping[str, Any]]) -> list[str]:
             np.median([run["steps_per_second"] for run in own]) for own in sides.values()
         )
         speeds = [f"{1000 / ours:.1f}", f"{1000 / theirs:.1f}", f"{ours / theirs:.2f}"]
+        loads = [
+            run["load_before"] for own in sides.values() for run in own if "load_before" in run
+        ]
+        speeds.append(f"{max(loads):.1f}" if loads else "")
         lines.append(f"| {' | '.join([model, *cells, *speeds])} |")
     if not lines:
         return []
     head = ["ours less MultiVae's", *(f"{n} given" for n in _GIVEN), "step, ms", "MultiVae's, ms",
-            "times as fast"]  # fmt: skip
+            "times as fast", "load before, at most"]  # fmt: skip
     return ["", f"| {' | '.join(head)} |", f"|{' --- |' * len(head)}", *lines]
 
 

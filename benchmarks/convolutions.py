@@ -30,6 +30,7 @@ import keras  # noqa: E402
 import numpy as np  # noqa: E402
 import step_setups  # noqa: E402
 import tensorflow as tf  # noqa: E402
+from matmul import matmul_rate  # noqa: E402
 
 from tf_mvae.experiments.poly_mnist import poly_mnist_modalities  # noqa: E402
 from tf_mvae.layers import ImageConv2DTranspose  # noqa: E402
@@ -103,17 +104,8 @@ def compare(name: str, ways: list[str], rounds: int, seconds: float) -> dict[str
 
 
 def rates() -> dict[str, float]:
-    """Returns the GFLOP/s of a matrix product of 2048 x 2048, by type."""
-    found = {}
-    for kind in (tf.float32, tf.bfloat16):
-        matrix = tf.cast(tf.random.normal([2048, 2048]), kind)
-        times = []
-        for _ in range(6):
-            begin = time.perf_counter()
-            tf.matmul(matrix, matrix)[0, 0].numpy()
-            times.append(time.perf_counter() - begin)
-        found[kind.name] = 2 * 2048**3 / min(times) / 1e9
-    return found
+    """Returns the GFLOP/s of a matrix product, by type."""
+    return {kind.name: matmul_rate(dtype=kind) / 1e9 for kind in (tf.float32, tf.bfloat16)}
 
 
 def report(record: dict[str, Any]) -> str:

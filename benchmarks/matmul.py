@@ -8,14 +8,17 @@ import tensorflow as tf
 __all__ = ["matmul_rate"]
 
 
-def matmul_rate(size: int = 2048, repetitions: int = 5) -> float:
-    """Returns how many operations a second a product of two float32 matrices reaches.
+def matmul_rate(size: int = 2048, repetitions: int = 5, dtype: tf.DType = tf.float32) -> float:
+    """Returns how many operations a second a product of two matrices reaches.
 
     Args:
         size: Of the square matrices.
         repetitions: Of which the median counts, after one that does not.
+        dtype: Of the matrices.
     """
-    one, other = (tf.random.stateless_normal([size, size], [n, 0]) for n in range(2))
+    one, other = (
+        tf.cast(tf.random.stateless_normal([size, size], [n, 0]), dtype) for n in range(2)
+    )
     times = []
     for _ in range(repetitions + 1):
         begin = time.perf_counter()

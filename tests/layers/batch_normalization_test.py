@@ -57,14 +57,14 @@ def test_a_whole_batch_has_the_gradients_of_keras_own(rank, options, devices):
     inputs = tf.constant(RNG.normal(2, 3, [4, *[2] * (rank - 2), 3]).astype(np.float32))
     factors = RNG.normal(size=inputs.shape).astype(np.float32)
     results = []
-    for layer_class, told in (
+    for layer_class, arguments in (
         (MaskedBatchNormalization, {"example_mask": tf.ones([4])}),
         (keras.layers.BatchNormalization, {}),
     ):
         layer = make_layer(layer_class, rank, **options)
         with tf.GradientTape() as tape:
             tape.watch(inputs)
-            total = tf.reduce_sum(factors * layer(inputs, training=True, **told))
+            total = tf.reduce_sum(factors * layer(inputs, training=True, **arguments))
         sources = [inputs, *(v.value for v in layer.trainable_variables)]
         results.append([total, *tape.gradient(total, sources), *layer.get_weights()])
     assert_close(results[0], results[1], TOLERANCE, TOLERANCE)
@@ -79,17 +79,17 @@ def test_a_part_of_a_batch_has_the_gradients_of_keras_own(shape, options, mode):
     counts = tf.constant([1.0, 0.0, 1.0, 1.0, 0.0, 1.0, 1.0, 0.0])
     entries = tf.broadcast_to(tf.reshape(counts > 0, [8, *[1] * (len(shape) - 2)]), shape[:-1])
     results = []
-    for layer_class, told in (
+    for layer_class, arguments in (
         (MaskedBatchNormalization, {"example_mask": counts}),
         (keras.layers.BatchNormalization, {"mask": entries}),
     ):
         layer = make_layer(layer_class, len(shape), **options)
         sources = [inputs, *(v.value for v in layer.trainable_variables)]
 
-        def run(layer=layer, told=told, sources=sources):
+        def run(layer=layer, arguments=arguments, sources=sources):
             with tf.GradientTape() as tape:
                 tape.watch(inputs)
-                total = tf.reduce_sum(factors * layer(inputs, training=True, **told))
+                total = tf.reduce_sum(factors * layer(inputs, training=True, **arguments))
             return [total, *tape.gradient(total, sources)]
 
         results.append([*mode(run)(), *layer.get_weights()])
@@ -104,10 +104,10 @@ def test_a_whole_batch_in_low_precision_is_as_keras_own(policy, offset, mode):
     inputs = tf.cast(offset + RNG.normal(size=[8, 4, 5, 3]), layer.compute_dtype)
     assert layer._can_fuse(inputs)
 
-    def run(layer, **told):
+    def run(layer, **arguments):
         with tf.GradientTape() as tape:
             tape.watch(inputs)
-            outputs = layer(inputs, training=True, **told)
+            outputs = layer(inputs, training=True, **arguments)
             total = tf.reduce_sum(tf.cast(outputs, tf.float32) ** 3)
         assert outputs.dtype == inputs.dtype
         return outputs, tape.gradient(total, inputs)

@@ -74,12 +74,12 @@ class LatentDraws(NetworkModel):
         way = self._latents_way(latents)
         if way == "sampler":
             return self.sampler.of(self._context(x, mask))
-        if way == "posterior":
-            return self._infer(x, mask)
-        present = present_mask(mask, self.modalities)
         if way == "product":
+            present = present_mask(mask, self.modalities)
             return self.posterior_kind.product(self._encoded(x, mask), present)
         posterior = self._infer(x, mask)
+        if way == "posterior":
+            return posterior
         return refined(posterior, lambda z: self._log_likelihood_given(x, mask, z))
 
     def _latents_given(

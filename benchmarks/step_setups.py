@@ -1,8 +1,8 @@
-"""What `training_step.py` compares on: three models, random data, and files for other Pythons.
+"""What `training_step.py` compares on: models, random data, and files for other Pythons.
 
 A set-up is a folder of `setup.json` and `weights.npz` (`network_arrays`), `model.npz` (the same
 weights as Keras lists them), `data.npz`, `flags.cfg`, and `check.npz` (the noise and the subsets of
-one evaluation). Nothing in it is pickled.
+one evaluation, of an `MVAE` only). Nothing in it is pickled.
 """
 
 import json
@@ -15,7 +15,7 @@ import tensorflow as tf
 
 from tf_mvae.data.attributes import CELEBA_ATTRIBUTES
 from tf_mvae.data.transformations import CHANNELS
-from tf_mvae.models import MVAE
+from tf_mvae.models import MVAE, BaseVAE
 from tf_mvae.training import RunConfig
 from tf_mvae.training.build import build_model
 
@@ -31,15 +31,30 @@ class Setup(NamedTuple):
     Attributes:
         title: For the table.
         config: The run whose step is measured.
+        peer: MultiVae's class and fields of its configuration; None where it is `MVAE` with as
+            many random subsets.
     """
 
     title: str
     config: RunConfig
+    peer: tuple[str, dict[str, Any]] | None = None
 
 
 # Weights of the divergence and of the terms are 1 from the first step; MultiVae draws subsets
 # uniformly from all, and so do the others here.
-_COMMON = {"annealing_epochs": 0, "subset_distribution": "uniform_subsets"}
+_UNIFORM = {"subset_distribution": "uniform_subsets"}
+_COMMON = {"annealing_epochs": 0}
+# An objective of importance samples, as both sides call it; one sample, as for PolyMNIST.
+_DREG = {"bound": "dreg", "num_samples": 1}
+_PEER_DREG = {"K": 1, "prior_and_posterior_dist": "normal", "loss": "dreg_looser"}
+
+
+def _of_mnist(model: str, name: str, settings: dict[str, Any], fields: dict[str, Any]) -> Setup:
+    """Returns a set-up of a later model on the paper's networks for MNIST."""
+    config = RunConfig("mnist", model=model, **settings, **_COMMON)
+    return Setup(f"MNIST, {name}", config, (name, fields))
+
+
 SETUPS = {
     "mnist": Setup(
         "MNIST, image and label",
@@ -48,7 +63,16 @@ SETUPS = {
             likelihood_weight={"image": 1, "label": 50},
             cross_weight={"image": 0, "label": 0},
             **_COMMON,
+            **_UNIFORM,
         ),
+    ),
+    "mnist_mvtcae": _of_mnist(
+        "mvtcae", "MVTCAE", {"correlation_alpha": 0.9}, {"alpha": 0.9, "beta": 1.0}
+    ),
+    "mnist_mopoe": _of_mnist("mopoe", "MoPoE", {}, {"beta": 1.0}),
+    "mnist_mmvae": _of_mnist("mmvae", "MMVAE", _DREG, {**_PEER_DREG, "learn_prior": False}),
+    "mnist_mmvae_plus": _of_mnist(
+        "mmvae_plus", "MMVAEPlus", {**_DREG, "latent_dim": 32, "private_dim": 32}, _PEER_DREG
     ),
     "celeba19": Setup(
         "CelebA-19, image and 18 attributes, k = 1",
@@ -61,6 +85,7 @@ SETUPS = {
             learning_rate=1e-4,
             jit_compile=False,  # as configs/celeba19 has it
             **_COMMON,
+            **_UNIFORM,
         ),
     ),
     # A batch of 20: the paper's 50 take tens of seconds a step where every term encodes anew.
@@ -77,6 +102,7 @@ SETUPS = {
             absent_segmentation=True,
             jit_compile=False,  # what --jit_compile=auto chooses on a CPU
             **_COMMON,
+            **_UNIFORM,
         ),
     ),
 }
@@ -89,7 +115,7 @@ def random_batch(name: str, batch_size: int, seed: int = 0) -> dict[str, np.ndar
     def bits(*shape):
         return rng.integers(0, 2, [batch_size, *shape]).astype(np.float32)
 
-    if name == "mnist":
+    if name.startswith("mnist"):
         label = rng.integers(0, 10, batch_size).astype(np.int32)
         return {"image": bits(28, 28, 1), "label": label}
     if name == "celeba19":
@@ -97,7 +123,7 @@ def random_batch(name: str, batch_size: int, seed: int = 0) -> dict[str, np.ndar
     return {image: bits(_PIXELS, _PIXELS, channels) for image, channels in CHANNELS.items()}
 
 
-def write(name: str, folder: pathlib.Path, config: RunConfig, seed: int = 0) -> MVAE:
+def write(name: str, folder: pathlib.Path, config: RunConfig, seed: int = 0) -> BaseVAE:
     """Writes a set-up's folder; returns its model.
 
     Args:
@@ -110,10 +136,14 @@ def write(name: str, folder: pathlib.Path, config: RunConfig, seed: int = 0) -> 
     perturb(model, np.random.default_rng(seed + 1))
     x = random_batch(name, config.batch_size, seed)
     folder.mkdir(parents=True, exist_ok=True)
+    subsets = config.get("num_random_subsets") or 0
     setup = {
+        "peer": SETUPS[name].peer or ("MVAE", {"k": subsets, "warmup": 0, "beta": 1.0}),
         "modalities": network_arrays.describe(model),
-        "latent_dim": model.latent_dim,
-        "num_random_subsets": model.num_random_subsets,
+        "joint": network_arrays.describe_joint(model),
+        "latent_dim": config.latent_dim,
+        "private_dim": config.get("private_dim") or 0,
+        "num_random_subsets": subsets,
         "learning_rate": config.learning_rate,
         "epsilon": float(model.optimizer.epsilon),
     }
@@ -122,16 +152,17 @@ def write(name: str, folder: pathlib.Path, config: RunConfig, seed: int = 0) -> 
     np.savez(folder / "model.npz", *model.get_weights())
     np.savez(folder / "data.npz", **x)
     config.write(folder / "flags.cfg")
-    elbo = model.elbo({"x": x}, seed=CHECK_SEED)
-    noise = (elbo.z[0] - elbo.loc) / tf.exp(elbo.log_variance / 2)
-    random = elbo.subset[-config.num_random_subsets :, 0] if config.num_random_subsets else []
-    np.savez(folder / "check.npz", noise=noise, subsets=np.array(random))
+    if isinstance(model, MVAE):
+        elbo = model.elbo({"x": x}, seed=CHECK_SEED)
+        noise = (elbo.z[0] - elbo.loc) / tf.exp(elbo.log_variance / 2)
+        random = elbo.subset[-subsets:, 0] if subsets else []
+        np.savez(folder / "check.npz", noise=noise, subsets=np.array(random))
     return model
 
 
 def load(
     folder: pathlib.Path, jit_compile: bool, steps_per_epoch: int = 1
-) -> tuple[MVAE, dict[str, Any]]:
+) -> tuple[BaseVAE, dict[str, Any]]:
     """Returns the model of a folder, with its weights, and the batch as tensors."""
     config = RunConfig.read(folder / "flags.cfg")
     model = build_model(config, steps_per_epoch)
@@ -142,7 +173,7 @@ def load(
         return model, {"x": {name: tf.constant(arrays[name]) for name in arrays.files}}
 
 
-def perturb(model: MVAE, rng: np.random.Generator) -> None:
+def perturb(model: BaseVAE, rng: np.random.Generator) -> None:
     """Moves what begins at 0 or 1 (biases, batch norm), so that a mix-up shows."""
     for variable in model.variables:
         name = variable.path.rsplit("/", 1)[-1]

@@ -31,6 +31,7 @@ class Theirs:
     def __init__(self, folder: pathlib.Path, data: pathlib.Path):
         """Builds the model and loads the data."""
         import torch
+        from multivae_models import make
         from torch_networks import load_setup
 
         self._torch = torch
@@ -112,84 +113,6 @@ class Theirs:
         """Returns versions."""
         names = ("torch", "multivae")
         return {"versions": {name: importlib.metadata.version(name) for name in names}}
-
-
-def make(setup: dict[str, Any], arrays: dict[str, np.ndarray]) -> Any:
-    """Returns MultiVae's model of a set-up, with the weights that could be carried over."""
-    import multivae_likelihood  # noqa: F401  makes torchvision importable
-    import torch
-    from multivae import models
-    from multivae.models.nn.default_architectures import BaseJointEncoder
-    from pythae.models.base.base_utils import ModelOutput
-    from pythae.models.nn import BaseDecoder, BaseEncoder
-    from torch_networks import Networks, sequential
-
-    latent, private = setup["latent_dim"], setup["private_dim"]
-
-    class Encoder(BaseEncoder):
-        """A network from one modality to its expert, and to that of its own latent."""
-
-        def __init__(self, network):
-            super().__init__()
-            self.network, self.latent_dim = network, latent
-
-        def forward(self, x):
-            loc, log_variance = self.network(x).chunk(2, 1)
-            loc, log_variance = loc.clone(), log_variance.clone()  # MultiVae writes into them
-            u = {"embedding": loc[:, :latent], "log_covariance": log_variance[:, :latent]}
-            if not private:
-                return ModelOutput(**u)
-            w = loc[:, latent:], log_variance[:, latent:]
-            return ModelOutput(**u, style_embedding=w[0], style_log_covariance=w[1])
-
-    class Decoder(BaseDecoder):
-        """A network from latents to one image; latents may have several leading axes."""
-
-        def __init__(self, network):
-            super().__init__()
-            self.network = network
-
-        def forward(self, z):
-            images = self.network(z.reshape(-1, z.shape[-1]))
-            return ModelOutput(reconstruction=images.reshape(*z.shape[:-1], *images.shape[1:]))
-
-    class JointEncoder(BaseJointEncoder):
-        """A trunk for each modality and two dense layers."""
-
-        def __init__(self, trunks, rest):
-            super().__init__()
-            self.trunks, self.rest = torch.nn.ModuleDict(trunks), rest
-            self.latent_dim = latent
-
-        def forward(self, x):
-            features = [trunk(x[name]) for name, trunk in self.trunks.items()]
-            loc, log_variance = self.rest(torch.cat(features, 1)).chunk(2, 1)
-            return ModelOutput(embedding=loc, log_covariance=log_variance)
-
-    networks = {m["name"]: Networks(m, latent + private, arrays) for m in setup["modalities"]}
-    class_name, fields = setup["peer"]
-    shapes = {m["name"]: m["event_shape"] for m in setup["modalities"]}
-    common = {
-        "n_modalities": len(networks),
-        "latent_dim": latent,
-        "input_dims": {n: (shape[2], *shape[:2]) for n, shape in shapes.items()},
-        "decoders_dist": dict.fromkeys(networks, "laplace"),
-        "decoder_dist_params": {m["name"]: {"scale": m["scale"]} for m in setup["modalities"]},
-    }
-    if private:
-        fields = {**fields, "modalities_specific_dim": private}
-    config = getattr(models, f"{class_name}Config")(**common, **fields)
-    encoders = {name: Encoder(one.encoder) for name, one in networks.items()}
-    decoders = {name: Decoder(one.decoder) for name, one in networks.items()}
-    more = {}
-    if setup["joint"]:
-        trunks = {
-            name: sequential(kinds, tuple(shapes[name]), f"joint/{name}", arrays)
-            for name, kinds in setup["joint"]["trunks"].items()
-        }
-        rest = sequential(setup["joint"]["rest"], (), "joint/rest", arrays)
-        more["joint_encoder"] = JointEncoder(trunks, rest)
-    return getattr(models, class_name)(config, encoders, decoders, **more)
 
 
 def subsets(names: list[str]) -> list[tuple[str, ...]]:

@@ -1,6 +1,6 @@
-"""MultiVae's MVAE as a contestant of `training_step.py`: `python multivae_step.py FOLDER`.
+"""MultiVae's model as a contestant of `training_step.py`: `python multivae_step.py FOLDER`.
 
-The model is MultiVae's own, with the set-up's networks; `--compile` puts `torch.compile` around
+The model is MultiVae's own of the set-up's class, with the set-up's networks; `--compile` puts `torch.compile` around
 it, or around each of its networks. A step is `model(inputs).loss.backward()` and Adam's.
 """
 
@@ -31,70 +31,22 @@ def make(
     folder: pathlib.Path, compiled: str | None, device: str = "cpu", precision: str = "float32"
 ) -> dict[str, Any]:
     """Builds the model and returns what can be asked of it."""
+    import numpy as np
     import torch
 
     torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = precision == "tf32"
+    import multivae_models
     import torch_contestant
-    from multivae_likelihood import (
-        MVAE,
-        BaseDecoder,
-        BaseEncoder,
-        ModelOutput,
-        MultimodalBaseDataset,
-        MVAEConfig,
-    )
-    from torch.nn import functional
-
-    class Encoder(BaseEncoder):
-        """A network from one modality to its expert."""
-
-        def __init__(self, network, latent):
-            super().__init__()
-            self.network, self.latent_dim = network, latent
-
-        def forward(self, x):
-            loc, log_variance = self.network(x).chunk(2, 1)
-            return ModelOutput(embedding=loc, log_covariance=log_variance)
-
-    class Decoder(BaseDecoder):
-        """A network from a latent to the logits of one modality."""
-
-        def __init__(self, network, shape):
-            super().__init__()
-            self.network, self.shape = network, shape
-
-        def forward(self, z):
-            return ModelOutput(reconstruction=self.network(z).reshape(len(z), *self.shape))
+    from multivae.data.datasets.base import MultimodalBaseDataset
 
     problem = torch_contestant.Problem(folder, device)
-    setup, networks = problem.setup, problem.networks
-    classes = {m["name"]: m["classes"] for m in setup["modalities"]}
 
     def prepare(data):
-        """Returns labels as MultiVae wants them, one-hot."""
-        return {
-            name: value
-            if classes[name] is None
-            else functional.one_hot(value, classes[name]).float()
-            for name, value in data.items()
-        }
+        return multivae_models.one_hot(problem.setup, data)
 
     data = prepare(problem.data)
-    config = MVAEConfig(
-        n_modalities=len(networks),
-        latent_dim=setup["latent_dim"],
-        decoders_dist={n: "categorical" if classes[n] else "bernoulli" for n in networks},
-        uses_likelihood_rescaling=True,
-        rescale_factors={m["name"]: m["weight"] for m in setup["modalities"]},
-        k=setup["num_random_subsets"],
-        warmup=0,
-        beta=1.0,
-    )
-    model = MVAE(
-        config,
-        encoders={n: Encoder(networks[n].encoder, setup["latent_dim"]) for n in networks},
-        decoders={n: Decoder(networks[n].decoder, data[n].shape[1:]) for n in networks},
-    )
+    np.random.seed(0)  # MultiVae draws modalities and subsets with it
+    model = multivae_models.make(problem.setup, problem.arrays, problem.networks)
     model = model.to(device).train()
     call = torch.compile(model) if compiled == "model" else model
     if compiled == "networks":
@@ -104,11 +56,12 @@ def make(
     def loss(batch, beta):
         model.beta = beta
         with torch.autocast(device, torch.bfloat16, enabled=precision == "bfloat16"):
-            return call(MultimodalBaseDataset(batch)).loss
+            return call(MultimodalBaseDataset(batch)).loss_sum / len(next(iter(batch.values())))
 
     def same():
         with _given(model, problem):
-            return model(MultimodalBaseDataset(data)).loss
+            model.beta = 1.0
+            return model(MultimodalBaseDataset(data)).loss_sum / len(next(iter(data.values())))
 
     contestant = torch_contestant.Contestant(
         problem, loss, same, list(model.parameters()), ["multivae"], prepare

@@ -26,7 +26,8 @@ class Problem:
         networks: Encoder and decoder by modality, in order.
         data: The batch, by modality.
         noise: Standard normal numbers, `[term, batch, latent]`, of the evaluation that all
-            contestants have to agree on: everything, each modality alone, random subsets.
+            contestants have to agree on: everything, each modality alone, random subsets; None
+            for a model whose agreement `objective_agreement.py` shows.
         subsets: Its random subsets, names of modalities.
     """
 
@@ -35,17 +36,19 @@ class Problem:
         torch.manual_seed(0)
         self.setup, self.arrays = load_setup(folder)
         self.networks = {
-            m["name"]: Networks(m, self.setup["latent_dim"], self.arrays)
+            m["name"]: Networks(m, self.setup["latent_dim"] + self.setup["private_dim"], self.arrays)
             for m in self.setup["modalities"]
         }
         with np.load(folder / "data.npz", allow_pickle=False) as file:
             data = load_data(self.setup, dict(file))
             self.data = {name: value.to(device) for name, value in data.items()}
-        with np.load(folder / "check.npz", allow_pickle=False) as file:
-            self.noise = torch.from_numpy(file["noise"]).to(device)
-            rows = file["subsets"]
-        names = list(self.networks)
-        self.subsets = [tuple(np.array(names)[row > 0].tolist()) for row in rows]
+        self.noise, self.subsets = None, []
+        if (folder / "check.npz").exists():
+            with np.load(folder / "check.npz", allow_pickle=False) as file:
+                self.noise = torch.from_numpy(file["noise"]).to(device)
+                rows = file["subsets"]
+            names = list(self.networks)
+            self.subsets = [tuple(np.array(names)[row > 0].tolist()) for row in rows]
 
     def modules(self) -> list[nn.Module]:
         """Returns all networks."""

@@ -52,7 +52,7 @@ _PEER_DREG = {"K": 1, "prior_and_posterior_dist": "normal", "loss": "dreg_looser
 def _of_mnist(model: str, name: str, settings: dict[str, Any], fields: dict[str, Any]) -> Setup:
     """Returns a set-up of a later model on the paper's networks for MNIST."""
     config = RunConfig("mnist", model=model, **settings, **_COMMON)
-    return Setup(f"MNIST, {name}", config, (name, fields))
+    return Setup(f"MNIST, {name}", config, (name.replace("+", "Plus"), fields))
 
 
 SETUPS = {
@@ -72,7 +72,7 @@ SETUPS = {
     "mnist_mopoe": _of_mnist("mopoe", "MoPoE", {}, {"beta": 1.0}),
     "mnist_mmvae": _of_mnist("mmvae", "MMVAE", _DREG, {**_PEER_DREG, "learn_prior": False}),
     "mnist_mmvae_plus": _of_mnist(
-        "mmvae_plus", "MMVAEPlus", {**_DREG, "latent_dim": 32, "private_dim": 32}, _PEER_DREG
+        "mmvae_plus", "MMVAE+", {**_DREG, "latent_dim": 32, "private_dim": 32}, _PEER_DREG
     ),
     "celeba19": Setup(
         "CelebA-19, image and 18 attributes, k = 1",

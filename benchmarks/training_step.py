@@ -105,9 +105,7 @@ def measure(options: argparse.Namespace, name: str, folder: pathlib.Path) -> dic
     del model
     running: dict[str, Contestant] = {}
     try:
-        for label, command in commands(
-            options, folder, config.jit_compile, papers
-        ).items():
+        for label, command in commands(options, folder, config.jit_compile, papers).items():
             limit = options.compile_limit if "torch.compile" in label else None
             found = record["contestants"][label] = {}
             try:

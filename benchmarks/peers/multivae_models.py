@@ -105,9 +105,7 @@ def make(
     more = {}
     if setup["joint"]:
         trunks = {
-            name: sequential(
-                kinds, tuple(modalities[name]["event_shape"]), f"joint/{name}", arrays
-            )
+            name: sequential(kinds, tuple(modalities[name]["event_shape"]), f"joint/{name}", arrays)
             for name, kinds in setup["joint"]["trunks"].items()
         }
         rest = sequential(setup["joint"]["rest"], (), "joint/rest", arrays)

@@ -35,9 +35,9 @@ class Problem:
         """Reads a folder that `step_setups.write` wrote; tensors are on the device."""
         torch.manual_seed(0)
         self.setup, self.arrays = load_setup(folder)
+        latent = self.setup["latent_dim"] + self.setup["private_dim"]
         self.networks = {
-            m["name"]: Networks(m, self.setup["latent_dim"] + self.setup["private_dim"], self.arrays)
-            for m in self.setup["modalities"]
+            m["name"]: Networks(m, latent, self.arrays) for m in self.setup["modalities"]
         }
         with np.load(folder / "data.npz", allow_pickle=False) as file:
             data = load_data(self.setup, dict(file))

@@ -3,6 +3,7 @@
 import json
 import pathlib
 import statistics
+from collections.abc import Iterable
 
 from result_tables.kept import table
 
@@ -45,8 +46,19 @@ def comparison_table(folder: pathlib.Path) -> str:
     )
     setup = next(iter(steps["setups"].values()))
     versions = ", ".join(f"{name} {number}" for name, number in setup["versions"].items())
-    note = f"{setup['processor']}, {setup['cores']} cores, float32; {versions}."
+    note = f"{_processors(steps['setups'].values(), race)}, float32; {versions}."
     return f"{table(['what', 'tf_mvae', 'MultiVae', 'times faster'], rows)}\n\n{note}"
+
+
+def _processors(setups: Iterable[dict], race: dict) -> str:
+    """Names the processors on which rows were measured, and which rows if there are several."""
+    rows: dict[str, list[str]] = {}
+    for found in setups:
+        rows.setdefault(f"{found['processor']}, {found['cores']} cores", []).append(found["title"])
+    rows.setdefault(f"{race['processor']}, {race['cores']} cores", []).append("the last two rows")
+    if len(rows) == 1:
+        return next(iter(rows))
+    return "; ".join(f"{' / '.join(titles)}: {processor}" for processor, titles in rows.items())
 
 
 def _step(setup: dict) -> list[str]:

@@ -1,7 +1,8 @@
 """MultiVae's model as a contestant of `training_step.py`: `python multivae_step.py FOLDER`.
 
 The model is MultiVae's own, of the set-up's class and with its networks; `--compile` puts
-`torch.compile` around it, or around each of its networks. A step is `model(inputs).loss.backward()` and Adam's.
+`torch.compile` around it, or around each of its networks. A step is `model(inputs)`, its
+`loss_sum` over the number of examples, `backward()` and Adam's.
 """
 
 import argparse

@@ -18,6 +18,7 @@ from tf_mvae.distributions import likelihoods
 from tf_mvae.errors import UserError
 from tf_mvae.experiments.registry import DATASET_DIR, Experiment, register
 from tf_mvae.layers import RecurrentDecoder, RecurrentEncoder, mlp_decoder
+from tf_mvae.layers.recurrent import POOLINGS
 from tf_mvae.modality import Modality
 from tf_mvae.settings import Setting
 
@@ -110,6 +111,7 @@ def modalities(
     languages: Sequence[str] = (),
     max_length: int = 0,
     word_dropout: float = 0.0,
+    pooling: str = "last",
     assets_dir: str | None = None,
     **_: object,
 ) -> list[Modality]:
@@ -128,7 +130,7 @@ def modalities(
             Modality(
                 name,
                 likelihoods.TokenSequence(size, max_length, network, _UNITS, vocabulary.pieces),
-                RecurrentEncoder(size, _UNITS, _UNITS),
+                RecurrentEncoder(size, _UNITS, _UNITS, pooling),
                 mlp_decoder([_UNITS], [_UNITS]),
                 likelihood_weight.get(name, 1.0),
                 cross_weight.get(name),
@@ -172,6 +174,13 @@ register(
                 0.0,
                 "Fraction of words that training hides from the decoder.",
                 checks.fraction,
+            ),
+            Setting(
+                "pooling",
+                "last",
+                "What an encoder keeps of a sentence: the last states of both directions, or the "
+                "greatest value of each unit over all words.",
+                choices=POOLINGS,
             ),
         ),
     )

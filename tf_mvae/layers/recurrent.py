@@ -13,12 +13,15 @@ import keras
 import tensorflow as tf
 
 from tf_mvae import checks
+from tf_mvae.errors import UserError
 from tf_mvae.layers.dropout import next_seed
 from tf_mvae.ops import random
 from tf_mvae.ops.loops import outputs_of_steps, unrolled_loops
 from tf_mvae.ops.tokens import END, FIRST_WORD, START, counted
 
-__all__ = ["RecurrentDecoder", "RecurrentEncoder", "unrolled"]
+__all__ = ["POOLINGS", "RecurrentDecoder", "RecurrentEncoder", "unrolled"]
+
+POOLINGS = ("last", "max")
 
 
 @contextlib.contextmanager
@@ -54,12 +57,16 @@ def unrolled(*networks: keras.layers.Layer) -> Iterator[None]:
 
 @keras.saving.register_keras_serializable("tf_mvae")
 class RecurrentEncoder(keras.layers.Layer):
-    """Encodes a sequence in both directions, and sums the last states of the two.
+    """Encodes a sequence in both directions, and sums the states of the two.
 
-    The forward GRU's state is taken behind the last symbol, the backward one's in front of
-    the first, so that both have read everything. Padding leaves a state as it is: features do
-    not depend on how much there is. A sequence of nothing has features 0. A symbol that is not
-    known (`tf_mvae.ops.tokens.GAP`) has an embedding of its own.
+    With `pooling="last"` the forward GRU's state is taken behind the last symbol, the backward
+    one's in front of the first, so that both have read everything. With `pooling="max"` the states
+    of both are summed at every symbol, and the features are the greatest value of each unit over
+    the symbols (Conneau et al., EMNLP 2017): the gradient of a feature reaches the symbol that it
+    is about without passing through the states behind it.
+
+    Features do not depend on how much padding there is. A sequence of nothing has features 0. A
+    symbol that is not known (`tf_mvae.ops.tokens.GAP`) has an embedding of its own.
 
     Example:
 
@@ -68,29 +75,41 @@ class RecurrentEncoder(keras.layers.Layer):
     ```
     """
 
-    def __init__(self, vocabulary_size: int, embedding_size: int = 200, units: int = 200, **kwargs):
+    def __init__(
+        self,
+        vocabulary_size: int,
+        embedding_size: int = 200,
+        units: int = 200,
+        pooling: str = "last",
+        **kwargs,
+    ):
         """Creates the layer, from ids `[batch, length]` to `[batch, units]`.
 
         Args:
             vocabulary_size: How many ids there are.
             embedding_size: Numbers that stand for an id.
             units: Size of each direction's state.
+            pooling: `'last'` or `'max'`: how states become features.
             **kwargs: Keras' own arguments for a layer.
 
         Raises:
-            ValueError: A size is not an integer of 1 or more.
+            UserError: A size is not an integer of 1 or more, or the pooling is neither.
         """
         super().__init__(**kwargs)
         self.vocabulary_size = checks.positive_integer("vocabulary_size", vocabulary_size)
         self.embedding_size = checks.positive_integer("embedding_size", embedding_size)
         self.units = checks.positive_integer("units", units)
+        if pooling not in POOLINGS:
+            raise UserError(f"pooling must be one of {POOLINGS}, not {pooling!r}")
+        self.pooling = pooling
         self.embedding = keras.layers.Embedding(self.vocabulary_size, self.embedding_size)
+        every = {"return_sequences": self.pooling == "max"}
         # cuDNN's kernel does not work under XLA, and differs from the CPU's. Two layers,
         # not `Bidirectional`: it makes its two from the configuration of a third that it drops,
         # and while a model is loaded Keras knows layers by their addresses, so that the next
         # encoder, whose third may stand at the same address, is handed this one's layers.
-        self.forward = keras.layers.GRU(self.units, use_cudnn=False)
-        self.backward = keras.layers.GRU(self.units, use_cudnn=False, go_backwards=True)
+        self.forward = keras.layers.GRU(self.units, use_cudnn=False, **every)
+        self.backward = keras.layers.GRU(self.units, use_cudnn=False, go_backwards=True, **every)
 
     def build(self, input_shape: tuple[int | None, ...]) -> None:
         """Makes the weights."""
@@ -101,7 +120,13 @@ class RecurrentEncoder(keras.layers.Layer):
     def call(self, inputs: tf.Tensor) -> tf.Tensor:
         """Returns features of ids `[batch, length]`."""
         symbols, mask = self.embedding(inputs), counted(inputs, gaps=True)
-        return self.forward(symbols, mask=mask) + self.backward(symbols, mask=mask)
+        forward, backward = self.forward(symbols, mask=mask), self.backward(symbols, mask=mask)
+        if self.pooling == "last":
+            return forward + backward
+        states = forward + tf.reverse(backward, [1])  # [batch, length, units]
+        there = tf.cast(mask, tf.bool)[..., tf.newaxis]
+        greatest = tf.reduce_max(tf.where(there, states, states.dtype.min), axis=1)
+        return tf.where(tf.reduce_any(there, axis=1), greatest, tf.zeros_like(greatest))
 
     def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple:
         """Returns `[batch, units]`."""
@@ -114,6 +139,7 @@ class RecurrentEncoder(keras.layers.Layer):
             "vocabulary_size": self.vocabulary_size,
             "embedding_size": self.embedding_size,
             "units": self.units,
+            "pooling": self.pooling,
         }
 
 

@@ -182,6 +182,16 @@ RUNS |= {
     ]
     for fraction in (0.001, 0.01, 0.1, 1)
 }
+# With a tenth of the KL weight and encoders that look at every word. The weight rises all the way
+# here too: at a constant 0.1 the latent is not used at all after 300 steps.
+RUNS |= {
+    f"translation-low_kl-{fraction}": [
+        "--flagfile=configs/translation/mvae_low_kl.cfg",
+        *("--epochs=8", "--annealing_epochs=8"),
+        *([] if fraction == 1 else [f"--paired_fraction={fraction}", "--paired_share=0.2"]),
+    ]
+    for fraction in (0.1, 1)
+}
 # Runs whose supervised networks would be another's to the bit where they take as many steps, which
 # the networks' file names contain: what they see and the seed are the same.
 SAME_NETWORKS = {

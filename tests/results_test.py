@@ -137,9 +137,9 @@ def test_translations_make_a_table_by_the_share_of_pairs(tmp_path):
         results.append(written.Result(folder))
     lines = written.translation_table(results).splitlines()
     assert "log p(target \\| source)" in lines[0]
-    assert [line.split(" | ")[:2] for line in lines[2:]] == [
-        ["| 1 %", "en to vi"], ["| 1 %", "vi to en"],
-        ["| 100 %", "en to vi"], ["| 100 %", "vi to en"],
+    assert [line.split(" | ")[:3] for line in lines[2:]] == [
+        ["| 1 %", "1, last", "en to vi"], ["| 1 %", "1, last", "vi to en"],
+        ["| 100 %", "1, last", "en to vi"], ["| 100 %", "1, last", "vi to en"],
     ]  # fmt: skip
     many = "7, 3 samples | 7, 3 samples"
     assert lines[2].endswith(
@@ -175,7 +175,7 @@ def test_the_first_sentences_of_a_run_are_kept_and_shown(tmp_path):
     written = script("result_tables.sentences")
     text = written.sentence_tables([written.Result(results_dir / "translation-0.1")])
     assert "*Press \\*3\\*: go* (vi), by people *Nhấn 3 \\| đi* (en):" in text
-    assert text.count("| 10 % | nhấn 3 | nhấn 3 baseline |") == 2
+    assert text.count("| 10 % | 1, last | nhấn 3 | nhấn 3 baseline |") == 2
     assert written.sentence_tables([]) == "No run yet."
 
 

@@ -13,6 +13,7 @@ from tf_mvae.data.arrays import from_arrays
 from tf_mvae.distributions import likelihoods
 from tf_mvae.distributions.likelihoods import Likelihood
 from tf_mvae.errors import UserError
+from tf_mvae.extras import needing
 from tf_mvae.modality import Modality
 from tf_mvae.models import BaseVAE
 
@@ -115,12 +116,10 @@ def to_mudata(
     Raises:
         UserError: mudata is not installed, or the model has other modalities.
     """
-    try:
+    with needing("to_mudata", "mudata"):
         import anndata
         import mudata
         import pandas as pd
-    except ImportError as error:
-        raise UserError(f"to_mudata needs {error.name}: pip install 'tf-mvae[mudata]'") from error
     source, batch = cells.source, cells.batch
     found = model.impute(batch, num_samples, (), seed)
     parts = {}

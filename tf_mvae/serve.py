@@ -8,6 +8,7 @@ from absl import flags
 
 from tf_mvae import command
 from tf_mvae.errors import UserError
+from tf_mvae.extras import not_installed
 from tf_mvae.serving.server.settings import Settings
 
 __all__ = ["check_flags", "main", "settings_of_flags"]
@@ -90,10 +91,7 @@ def check_flags() -> None:
     needed = _NEEDED if FLAGS.grpc_port is None else _NEEDED + _NEEDED_BY_GRPC
     missing = [name for name in needed if importlib.util.find_spec(name) is None]
     if missing:
-        raise UserError(
-            f'{", ".join(missing)} cannot be imported: pip install "tf-mvae[serve]" brings what '
-            "the server needs"
-        )
+        raise not_installed("the server", ", ".join(missing), "serve")
     settings = settings_of_flags()
     if not settings.model_dir.is_dir():
         raise UserError(f"--model_dir={settings.model_dir} is not a directory")

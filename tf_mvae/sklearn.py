@@ -17,9 +17,10 @@ from tf_mvae import checks
 from tf_mvae.data.schema_inference import infer_schema
 from tf_mvae.data.tables import Table
 from tf_mvae.errors import UserError
+from tf_mvae.extras import needing
 from tf_mvae.models import MVAE, LinearAnnealing
 
-try:
+with needing("tf_mvae.sklearn", "sklearn"):
     import pandas as pd
     from sklearn.base import (
         BaseEstimator,
@@ -29,10 +30,6 @@ try:
     )
     from sklearn.utils import check_random_state
     from sklearn.utils.validation import check_is_fitted, validate_data
-except ImportError as error:
-    raise UserError(
-        "tf_mvae.sklearn needs scikit-learn 1.6 and pandas: pip install 'tf-mvae[sklearn]'"
-    ) from error
 
 __all__ = ["MVAEImputer", "MVAETransformer"]
 

@@ -50,6 +50,7 @@ def translation_table(results: list[Result]) -> str:
             ]
             row = [
                 _paired(result),
+                _how(result),
                 f"{source} to {target}",
                 result.schedule(),
                 *scores,
@@ -57,7 +58,7 @@ def translation_table(results: list[Result]) -> str:
             ]
             rows.append(row + [counted(result, a) for a in ("translation", "log_likelihood")])
     head = [
-        "paired", "direction", "epochs / annealing, learning rate", "BLEU",
+        "paired", "KL weight, pooling", "direction", "epochs / annealing, learning rate", "BLEU",
         "BLEU, other references", "BLEU, supervised",
         "chrF", "chrF, other references", "chrF, supervised",
         "log p(target)", "log p(target \\| source)", "sentences", "sentences of log p",
@@ -74,13 +75,13 @@ def sentence_tables(results: list[Result]) -> str:
             for name in ("translation", "translation_baseline")
         )
         for pair, sentence in ours.items():
-            row = [_paired(result), sentence, theirs.get(pair, "-")]
+            row = [_paired(result), _how(result), sentence, theirs.get(pair, "-")]
             said.setdefault(pair, []).append(row)
     parts = []
     for (source, given, target, wanted), rows in said.items():
         told = f"*{_plain(given)}* ({source}), by people *{_plain(wanted)}* ({target}):"
-        rows = [[share_paired, *map(_plain, texts)] for share_paired, *texts in rows]
-        parts += [told, table(["paired", "model", "supervised"], rows)]
+        rows = [[paired, how, *map(_plain, texts)] for paired, how, *texts in rows]
+        parts += [told, table(["paired", "KL weight, pooling", "model", "supervised"], rows)]
     return "\n\n".join(parts) or "No run yet."
 
 
@@ -93,6 +94,11 @@ def _fraction(result: Result) -> float:
     """The fraction of pairs that a run saw whole."""
     fraction = result.config.paired_fraction
     return 1.0 if fraction is None else fraction
+
+
+def _how(result: Result) -> str:
+    """What decides how much of a sentence the latent keeps."""
+    return f"{result.config.kl_weight:g}, {result.config.pooling}"
 
 
 def _paired(result: Result) -> str:

@@ -290,6 +290,7 @@ DESCRIPTORS = [
         {"a": np.arange(_BATCH, dtype=np.int32) % 4, "b": _data(3)},
     ),
     _layer("RecurrentEncoder", lambda: RecurrentEncoder(7, 3, 4), _WORDS),
+    _layer("RecurrentEncoder_max", lambda: RecurrentEncoder(7, 3, 4, "max"), _WORDS),
     _layer("RecurrentDecoder", lambda: RecurrentDecoder(7, 3, 4, 2), _data(2), _WORDS),
     _likelihood(
         "TokenSequence",

@@ -64,6 +64,7 @@ def test_activation_is_as_named():
         (lambda: layers.GroupedDense(1.5), "units must be an integer of 1 or more"),
         (lambda: layers.GroupedEmbedding(0, 2), "num_classes must be an integer of 1 or more"),
         (lambda: layers.RecurrentEncoder(0), "vocabulary_size must be an integer of 1 or more"),
+        (lambda: layers.RecurrentEncoder(7, pooling="mean"), "pooling must be one of"),
         (lambda: layers.RecurrentDecoder(3), "vocabulary_size must be an integer of 4 or more"),
         (lambda: layers.RecurrentDecoder(9, units=-2), "units must be an integer of 1 or more"),
         (lambda: layers.SeededDropout(float("nan")), "rate must be"),

@@ -16,9 +16,9 @@ from tf_mvae.layers.dropout import layer_seeds
 from tf_mvae.ops.tokens import END, PAD
 
 
-@pytest.fixture
-def encoder():
-    encoder = RecurrentEncoder(7, 3, 4)
+@pytest.fixture(params=["last", "max"])
+def encoder(request):
+    encoder = RecurrentEncoder(7, 3, 4, request.param)
     encoder(tf.zeros([1, 5], tf.int32))
     rng = np.random.default_rng(0)
     encoder.set_weights([rng.normal(size=w.shape) for w in encoder.get_weights()])
@@ -38,12 +38,20 @@ def naive_gru(cell, inputs):
     return state
 
 
-def test_each_direction_is_taken_where_it_has_read_everything(encoder, mode):
+def test_features_are_those_of_loops_over_the_words(encoder, mode):
     rows = np.array([[3, 4, 5, END, PAD], [6, END, PAD, PAD, PAD], [3, 3, 4, 5, 6]], np.int32)
     table = encoder.embedding.get_weights()[0].astype(np.float64)
     expected = []
     for row in rows:
         said = table[row[row != PAD]]
+        if encoder.pooling == "max":
+            states = [
+                naive_gru(encoder.forward, said[: place + 1])
+                + naive_gru(encoder.backward, said[place:][::-1])
+                for place in range(len(said))
+            ]
+            expected.append(np.max(states, axis=0))
+            continue
         forward = naive_gru(encoder.forward, said)
         expected.append(forward + naive_gru(encoder.backward, said[::-1]))
     np.testing.assert_allclose(mode(encoder)(rows), expected, rtol=1e-4, atol=1e-5)

@@ -115,7 +115,7 @@ def test_without_the_extra_it_says_how_to_get_it(folder, tmp_path):
         "None if name == 'starlette' else found(name, *rest)\n"
     )
     result = serve(f"--model_dir={folder}", PYTHONPATH=str(tmp_path))
-    assert_one_line(result, "starlette", 'pip install "tf-mvae[serve]"')
+    assert_one_line(result, "starlette", "pip install 'tf-mvae[serve]'")
 
 
 def test_a_wrong_flag_is_one_line():

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from tf_mvae.errors import UserError
+from tf_mvae.extras import needing
 from tf_mvae.ops.tokens import END, FIRST_WORD, PAD, START
 
 __all__ = ["Vocabulary"]
@@ -147,10 +148,6 @@ class Vocabulary:
 
 
 def _sentencepiece() -> Any:
-    try:
+    with needing("text", "translation"):
         import sentencepiece
-    except ImportError as error:
-        raise UserError(
-            "text needs sentencepiece, which is not installed: pip install 'tf-mvae[translation]'"
-        ) from error
     return sentencepiece

@@ -15,6 +15,7 @@ import numpy as np
 import tensorflow as tf
 
 from tf_mvae.errors import UserError
+from tf_mvae.extras import needing
 from tf_mvae.modality import Modality
 from tf_mvae.models import VAE, LinearAnnealing
 
@@ -245,7 +246,5 @@ def _rows(values: np.ndarray) -> np.ndarray:
 
 
 def _sklearn(part: str) -> ModuleType:
-    try:
+    with needing("this baseline", "sweep"):
         return importlib.import_module(f"sklearn.{part}")
-    except ImportError as error:
-        raise UserError('baselines need scikit-learn: pip install "tf-mvae[sweep]"') from error

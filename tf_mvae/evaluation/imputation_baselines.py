@@ -1,17 +1,16 @@
 """Baselines of imputation: mean or mode, and scikit-learn's imputers."""
 
-import contextlib
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
 from tf_mvae.data.tables import Table
-from tf_mvae.errors import UserError
 from tf_mvae.evaluation.settings import Settings
+from tf_mvae.extras import needing
 
-__all__ = ["baseline_estimates", "fit_baselines", "scikit_learn_for"]
+__all__ = ["baseline_estimates", "fit_baselines"]
 
 Units = dict[Any, tuple[float, float]]  # mean and standard deviation by column
 
@@ -21,21 +20,6 @@ _TREES, _ROUNDS = 20, 3
 # _WIDE columns (one-hot) use _NEAREST columns per regression and _WIDE_ROUNDS rounds; random
 # forests are fitted to at most _FOREST_ROWS rows.
 _WIDE, _NEAREST, _WIDE_ROUNDS, _FOREST_ROWS = 200, 50, 5, 2000
-
-
-@contextlib.contextmanager
-def scikit_learn_for(analysis: str) -> Iterator[None]:
-    """Says in one line that an analysis needs scikit-learn, if an import in the block fails.
-
-    Raises:
-        UserError: scikit-learn is not installed.
-    """
-    try:
-        yield
-    except ImportError as error:
-        raise UserError(
-            f"--analysis={analysis} needs scikit-learn: pip install 'tf-mvae[sweep]'"
-        ) from error
 
 
 def baseline_estimates(train: Table, holes: Table, settings: Settings) -> dict[str, Any]:
@@ -72,7 +56,7 @@ def fit_baselines(train: Table, settings: Settings) -> Callable[[Table], dict[st
     Raises:
         UserError: scikit-learn is not installed.
     """
-    with scikit_learn_for("imputation"):
+    with needing("--analysis=imputation", "sweep"):
         from sklearn.ensemble import RandomForestRegressor
         from sklearn.experimental import enable_iterative_imputer  # noqa: F401
         from sklearn.impute import IterativeImputer, KNNImputer, SimpleImputer

@@ -8,11 +8,11 @@ import tensorflow as tf
 
 from tf_mvae.data.tables import Table
 from tf_mvae.errors import UserError
-from tf_mvae.evaluation.imputation_baselines import scikit_learn_for
 from tf_mvae.evaluation.registry import analysis
 from tf_mvae.evaluation.run import Run
 from tf_mvae.evaluation.settings import Settings
 from tf_mvae.evaluation.statistics import share
+from tf_mvae.extras import needing
 
 __all__ = ["analyze"]
 
@@ -52,7 +52,7 @@ def analyze(run: Run, settings: Settings) -> dict[str, Any]:
         UserError: No modality is one column of classes, there are more than five others, the data
             are not a table, or scikit-learn is not installed.
     """
-    with scikit_learn_for("label_prediction"):
+    with needing("--analysis=label_prediction", "sweep"):
         import sklearn  # noqa: F401
     train, test = run.table("train"), run.table(settings.split)
     test = Table(test.frame.iloc[: settings.max_examples], test.schema)

@@ -14,6 +14,7 @@ from tf_mvae.evaluation.registry import analysis
 from tf_mvae.evaluation.run import Run
 from tf_mvae.evaluation.settings import Settings
 from tf_mvae.evaluation.statistics import block_jackknife
+from tf_mvae.extras import needing
 from tf_mvae.models import BaseVAE
 from tf_mvae.models.sentences import say, text_modalities
 from tf_mvae.ops import random
@@ -89,13 +90,8 @@ def scores(hypotheses: Sequence[str], references: Sequence[str]) -> dict[str, di
     Raises:
         UserError: There is no sentence, or sacrebleu is not installed.
     """
-    try:
+    with needing("--analysis=translation", "translation"):
         from sacrebleu.metrics import BLEU, CHRF
-    except ImportError as error:
-        raise UserError(
-            "--analysis=translation needs sacrebleu, which is not installed: "
-            "pip install 'tf-mvae[translation]'"
-        ) from error
     if not references:
         raise UserError(
             "no example has a sentence in both languages to compare; evaluate another --split"

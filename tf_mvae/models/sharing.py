@@ -11,6 +11,7 @@ import keras
 
 from tf_mvae import files
 from tf_mvae.errors import UserError
+from tf_mvae.extras import needing
 from tf_mvae.models.archive import without_optimizer
 
 __all__ = ["SharedModel", "from_hub", "load_shared", "upload"]
@@ -163,10 +164,8 @@ def _card(model: Any) -> str:
 
 
 def _hub() -> Any:
-    try:
+    with needing("sharing models", "hub"):
         return importlib.import_module("huggingface_hub")
-    except ImportError as error:
-        raise UserError("sharing models needs a package: pip install 'tf-mvae[hub]'") from error
 
 
 def _errors() -> tuple[type[Exception], ...]:

@@ -18,6 +18,7 @@ import numpy as np
 import tensorflow as tf
 
 from tf_mvae.errors import UserError
+from tf_mvae.extras import needing
 from tf_mvae.layers import unrolled
 from tf_mvae.models import BaseVAE
 from tf_mvae.serving.description import describe_function, describe_modalities
@@ -175,13 +176,9 @@ def _keras(model: BaseVAE, functions: Mapping, directory: pathlib.Path) -> dict[
 
 def _onnx(model: BaseVAE, functions: Mapping, directory: pathlib.Path) -> dict[str, Runner]:
     """Writes an ONNX file per function and returns functions that run them in onnxruntime."""
-    try:
+    with needing("--format=onnx", "onnx"):
         import onnxruntime
         import tf2onnx
-    except ImportError as error:
-        raise UserError(
-            f"--format=onnx needs {error.name}, which is not installed: pip install 'tf-mvae[onnx]'"
-        ) from error
     tf2onnx.logging.set_level(tf2onnx.logging.FATAL)
 
     def convert(name, function):

@@ -12,6 +12,7 @@ import tensorflow as tf
 from tf_mvae.data.vocabulary import Vocabulary
 from tf_mvae.distributions.likelihoods import TokenSequence
 from tf_mvae.errors import UserError
+from tf_mvae.extras import needing
 from tf_mvae.models import BaseVAE
 from tf_mvae.models.sentences import say, text_modalities
 from tf_mvae.ops.tokens import END, PAD
@@ -134,11 +135,6 @@ def _joined(likelihood: TokenSequence, ids: tf.Tensor) -> tf.Tensor:
 
 
 def _tensorflow_text() -> Any:
-    try:
+    with needing("--format=text", "translation"):
         import tensorflow_text
-    except ImportError as error:
-        raise UserError(
-            "--format=text needs tensorflow-text, which is not installed: "
-            "pip install 'tf-mvae[translation]'"
-        ) from error
     return tensorflow_text

@@ -12,6 +12,7 @@ from typing import Any
 
 from tf_mvae import files
 from tf_mvae.errors import UserError
+from tf_mvae.extras import not_installed
 from tf_mvae.settings import Setting
 from tf_mvae.training.config import RunConfig
 
@@ -82,7 +83,7 @@ def check_trackers(names: Sequence[str]) -> None:
         if name not in _NAMES:
             raise UserError(f"--tracker={name} is unknown; choose from {', '.join(_NAMES)}")
         if name in _CLIENTS and importlib.util.find_spec(name) is None:
-            raise UserError(f"--tracker={name} needs a package: pip install 'tf-mvae[{name}]'")
+            raise not_installed(f"--tracker={name}", name, name)
 
 
 class Trackers:

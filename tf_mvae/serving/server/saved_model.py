@@ -10,7 +10,7 @@ import tensorflow as tf
 from google.protobuf.message import DecodeError
 from tensorflow.core.protobuf import saved_model_pb2
 
-from tf_mvae.errors import UserError
+from tf_mvae.extras import needing
 from tf_mvae.serving.server.bounds import with_bounds
 from tf_mvae.serving.server.signature import Field, Signature, read_signatures
 from tf_mvae.serving.server.warmup_requests import read_warmup_requests
@@ -191,13 +191,8 @@ def _read_description(directory: pathlib.Path) -> dict:
 
 def _register_text_operations() -> None:
     """Imports tensorflow-text, which registers the operations of sub-words."""
-    try:
+    with needing("a model that takes sentences (--format=text)", "translation"):
         import tensorflow_text  # noqa: F401
-    except ImportError as error:
-        raise UserError(
-            "it takes sentences (--format=text), which needs tensorflow-text, and that is not "
-            "installed: pip install 'tf-mvae[translation]'"
-        ) from error
 
 
 def _made_up(field: Field, batch: int) -> np.ndarray:

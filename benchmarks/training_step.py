@@ -267,8 +267,8 @@ def _work(setup: dict[str, Any]) -> str:
     compiled = f"{setup['compiled'] / 1e9:.3g}"
     if "needed" not in setup:
         return (
-            f"Compiled are {compiled} GFLOP a step, of which the share of the limit is. That both "
-            f"compute the same loss is shown by `objective_agreement.py`."
+            f"The limit is that of the {compiled} GFLOP that are compiled for a step. "
+            "`objective_agreement.py` shows that both compute the same loss."
         )
     return (
         f"Losses and gradients' norms differ by {setup['largest_difference']:.1g} at most. The "

@@ -13,8 +13,10 @@ flags.DEFINE_string("run_dir", None, "Directory of the run.", required=True)
 flags.DEFINE_integer("epochs", 20, "Passes over the training split.", 1)
 flags.DEFINE_integer("batch_size", 256, "Number of examples in a batch.", 1)
 flags.DEFINE_float("learning_rate", 2e-3, "Adam's first learning rate; it falls to 0.", 1e-9)
-_KIND = next(s for s in source.shared("tf_mvae.training.sampler") if s.name == "sampler_kind")
+_SETTINGS = {s.name: s for s in source.shared("tf_mvae.training.sampler")}
+_KIND, _GUIDANCE = _SETTINGS["sampler_kind"], _SETTINGS["sampler_guidance"]
 flags.DEFINE_enum("kind", _KIND.default, list(_KIND.choices), _KIND.help)
+flags.DEFINE_integer("guidance", _GUIDANCE.default, _GUIDANCE.help, 1)
 flags.DEFINE_string("data_dir", None, "Data directory, if it differs from the run's.")
 flags.DEFINE_string(
     "dataset_dir", None, "Directory of the data set, if it differs from the run's --dataset_dir."
@@ -38,11 +40,11 @@ def main(_) -> int:
     """
     from tf_mvae.training import SamplerSettings, Stopped, fit_sampler_of_run
 
-    own = (FLAGS.epochs, FLAGS.batch_size, FLAGS.learning_rate, FLAGS.kind, FLAGS.seed)
+    names = ("epochs", "batch_size", "learning_rate", "kind", "seed", "guidance")
     try:
         place = fit_sampler_of_run(
             FLAGS.run_dir,
-            SamplerSettings(*own),
+            SamplerSettings(**{name: getattr(FLAGS, name) for name in names}),
             FLAGS.data_dir,
             FLAGS.dataset_dir,
             FLAGS.checkpoint_steps,

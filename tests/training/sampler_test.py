@@ -22,7 +22,7 @@ SETTINGS = SamplerSettings(2, batch_size=20)
 @pytest.fixture(scope="module")
 def run_dir(tmp_path_factory):
     patch = pytest.MonkeyPatch()
-    small = lambda *sizes: MixtureFlow(*sizes, 2, 8, 8, num_components=2)  # noqa: E731
+    small = lambda *sizes, **how: MixtureFlow(*sizes, 2, 8, 8, num_components=2, **how)  # noqa: E731
     patch.setitem(sampler_module.KINDS, "mixture_flow", small)
     for module in ("finishing", "run_sampler"):  # pictures and exports take long
         patch.setattr(f"tf_mvae.training.{module}.write_results", lambda *args: None)
@@ -81,6 +81,23 @@ def test_a_finished_run_may_be_given_another_sampler(run_dir, tmp_path):
     assert record["settings"]["epochs"] == 2 and "sampler" in record
     assert RunConfig.read(path / "flags.cfg").sampler_epochs == 2
     assert not (path / "sampler.replaced").exists()
+
+
+def test_guidance_is_a_setting_which_records_of_earlier_versions_lack(run_dir, tmp_path):
+    path = tmp_path / "run"
+    shutil.copytree(run_dir, path)
+    assert load_run(path).model.sampler.guidance == 2
+    place = path / "sampler" / "sampler.json"
+    record = json.loads(place.read_text())
+    del record["settings"]["guidance"]
+    place.write_text(json.dumps(record))
+    (weights,) = (path / "sampler" / "checkpoints").glob("step-*")
+    changed = weights.stat().st_mtime_ns
+    fit_sampler_of_run(path, SamplerSettings(1))
+    assert weights.stat().st_mtime_ns == changed  # nothing was fitted again
+    train(CONFIG.replace(sampler_guidance=3), path)
+    assert load_run(path).model.sampler.guidance == 3
+    assert RunConfig.read(path / "flags.cfg").sampler_guidance == 3
 
 
 def test_an_unfinished_sampler_is_not_used_and_says_so(run_dir, tmp_path, caplog):

@@ -100,7 +100,10 @@ def finish(
     best = checkpoints.restore("best", model_only=True)
     if config.sampler_epochs:
         settings = SamplerSettings(
-            config.sampler_epochs, kind=config.sampler_kind, seed=config.seed
+            config.sampler_epochs,
+            kind=config.sampler_kind,
+            seed=config.seed,
+            guidance=config.sampler_guidance,
         )
         fit_run_sampler(
             config, directory, model, best.step, settings, checkpoint_steps, cache_bytes

@@ -11,7 +11,10 @@ from tf_mvae import files
 from tf_mvae.errors import UserError
 from tf_mvae.training.config import RunConfig
 
-__all__ = ["RunDirectory"]
+__all__ = ["SAMPLER_SETTINGS", "RunDirectory"]
+
+# What a run that is taken up may have otherwise than before: a sampler can be added later.
+SAMPLER_SETTINGS = ("sampler_epochs", "sampler_kind", "sampler_guidance")
 
 
 class RunDirectory:
@@ -125,7 +128,7 @@ class RunDirectory:
         self.finished.unlink(missing_ok=True)
         if config.epochs != was.epochs:
             print(f"the run had --epochs={was.epochs} and continues to --epochs={config.epochs}")
-        changes = {n: config.get(n) for n in ("epochs", "sampler_epochs", "sampler_kind")}
+        changes = {n: config.get(n) for n in ("epochs", *SAMPLER_SETTINGS)}
         if any(was.get(name) != value for name, value in changes.items()):
             was.replace(**changes).write(self.flags)
 

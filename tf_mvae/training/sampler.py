@@ -49,6 +49,14 @@ SETTINGS = (
         choices=("coupling_flow", "mixture_density", "mixture_flow"),
         is_free=True,
     ),
+    Setting(
+        "sampler_guidance",
+        2,
+        "Candidates of each latent that is generated from a class, among which the class's decoder "
+        "chooses; more show the class more often and are less diverse, 1 is no choice.",
+        checks.positive_integer,
+        is_free=True,
+    ),
 )
 
 KINDS = {
@@ -68,6 +76,7 @@ class SamplerSettings:
         learning_rate: Adam's learning rate, with cosine decay to 0.
         kind: One of `KINDS`: `coupling_flow`, `mixture_density` or `mixture_flow`.
         seed: The seed of weights, order, latents and subsets.
+        guidance: The sampler's `guidance`.
 
     Example:
     ```python
@@ -81,6 +90,7 @@ class SamplerSettings:
     learning_rate: float = 2e-3
     kind: str = "mixture_flow"
     seed: int = 0
+    guidance: int = 2
 
 
 def fit_run_sampler(
@@ -114,7 +124,7 @@ def fit_run_sampler(
     feed = _feed(config, settings, cache_bytes)
     trainer = _make_trainer(config, model, settings, feed.steps_per_epoch)
     record = {"model_step": model_step, "settings": dataclasses.asdict(settings)}
-    _begin_or_take_up(directory, record)
+    _begin_or_take_up(directory, record, settings)
     checkpoints = Checkpoints(directory.sampler / "checkpoints", trainer)
     start = checkpoints.restore() or Position()
     if start.epoch < settings.epochs:
@@ -143,17 +153,27 @@ def _make_trainer(
     keras.utils.set_random_seed(settings.seed)
     model.set_sampler(None)
     sizes = {"num_covariates": model.num_covariates} if model.num_covariates else {}
-    sampler = KINDS[settings.kind](model.latent_dim, model.num_columns, **sizes)
+    sampler = KINDS[settings.kind](
+        model.latent_dim, model.num_columns, guidance=settings.guidance, **sizes
+    )
     trainer = SamplerTrainer(model, sampler, settings.seed)
     optimizer = make_optimizer(settings.learning_rate, steps_per_epoch * settings.epochs)
     trainer.compile(optimizer, jit_compile=bool(config.jit_compile))
     return trainer
 
 
-def _begin_or_take_up(directory: RunDirectory, record: dict[str, Any]) -> None:
+def _begin_or_take_up(
+    directory: RunDirectory, record: dict[str, Any], settings: SamplerSettings
+) -> None:
     """Keeps an existing sampler with this record; otherwise starts a new folder."""
     found = _record(directory)
-    if found is None or {name: found.get(name) for name in record} != record:
+    # Records of earlier versions have fewer settings, which then had their defaults.
+    defaults = dataclasses.asdict(SamplerSettings(settings.epochs))
+    same = found is not None and (found["model_step"], {**defaults, **found["settings"]}) == (
+        record["model_step"],
+        record["settings"],
+    )
+    if not same:
         _put_aside(directory, found)
         directory.sampler.mkdir(parents=True)
         _write(directory, record)

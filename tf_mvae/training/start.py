@@ -8,7 +8,7 @@ from tf_mvae.training.assets import keep_assets
 from tf_mvae.training.checkpoints import Checkpoints, Position
 from tf_mvae.training.config import RunConfig
 from tf_mvae.training.replicas import Replicas
-from tf_mvae.training.run_directory import RunDirectory
+from tf_mvae.training.run_directory import SAMPLER_SETTINGS, RunDirectory
 
 __all__ = ["start_of_chief", "start_of_run"]
 
@@ -73,7 +73,7 @@ def _take_up(
     keep_assets(config, directory)
     summary = directory.summary()
     was = directory.config()
-    asked, had = ((c.sampler_epochs, c.sampler_kind) for c in (config, was))
+    asked, had = ([c.get(name) for name in SAMPLER_SETTINGS] for c in (config, was))
     wants_sampler = config.sampler_epochs > 0 and asked != had
     if summary is not None and summary["epochs"] == config.epochs and not wants_sampler:
         return None

@@ -5,7 +5,8 @@ and the time to the first step, each contestant in a process of its own, all wit
 networks, weights, batches, terms and precision. First it checks, for the paper's objective, that
 all agree on the loss and on the gradient's norm for the same subsets and noise; the exit status is
 1 if they do not. (For later models `objective_agreement.py` does that.) Then contestants take
-turns; figures are medians of rounds. `benchmarks/README.md` says what is counted. It prints a table and writes `benchmarks/results/training_step.{json,md}`.
+turns; figures are medians of rounds. `benchmarks/README.md` says what is counted. It prints a
+table and writes `benchmarks/results/training_step.{json,md}`.
 """
 
 import argparse

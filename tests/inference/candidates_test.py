@@ -8,6 +8,7 @@ import tensorflow as tf
 from tests import tiny
 from tests.samplers.samplers_test import shaken
 from tf_mvae.errors import UserError
+from tf_mvae.evaluation.coherence import images_of_classes
 from tf_mvae.inference.candidates import guided_latents
 from tf_mvae.posteriors import DiagonalGaussian
 from tf_mvae.samplers import MixtureFlow
@@ -55,6 +56,20 @@ def test_generated_latents_agree_more_with_the_class_that_is_given(model):
     probability = model.from_latent(exact)["label"].numpy()
     plain = np.mean([probability[:, row, row] for row in range(3)])
     assert plain == pytest.approx(none, abs=0.02)
+
+
+def test_the_latents_that_generate_decodes_are_asked_for_by_guidance(model):
+    given = {"label": np.arange(3)}
+    own, two, none = (
+        model.latent_samples(given, 40, seed=2, **how).numpy()
+        for how in ({"guidance": None}, {"guidance": 2}, {})
+    )
+    np.testing.assert_array_equal(own, two)
+    assert np.any(own != none)
+    images, _ = images_of_classes(model, *model.modalities[:2], images_of_a_class=20, seed=4)
+    z = model.latent_samples(given, 20, seed=[4, 0], guidance=2)
+    expected = model.from_latent(z)["image"].numpy().reshape(images.shape)
+    np.testing.assert_allclose(images, expected, atol=1e-6)
 
 
 def test_a_class_that_is_missing_or_not_given_guides_nothing(model):

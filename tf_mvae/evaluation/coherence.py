@@ -47,7 +47,7 @@ def images_of_classes(
     given, parts = {label.name: classes}, []
     for start in range(0, images_of_a_class, _CHUNK):
         number = min(_CHUNK, images_of_a_class - start)
-        z = model.latent_samples(given, number, seed=[seed, start])
+        z = model.latent_samples(given, number, seed=[seed, start], guidance=None)
         drawn = model.from_latent(z, None, [image.name], given)[image.name]
         parts.append(drawn.numpy().reshape(-1, *image.likelihood.event_shape))
     return np.concatenate(parts), np.tile(classes, images_of_a_class)

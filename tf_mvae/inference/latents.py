@@ -64,14 +64,18 @@ class LatentModel(LatentDraws):
         seed: int | Sequence[int] | tf.Tensor | None = None,
         temperature: float | tf.Tensor = 1.0,
         latents: str | None = None,
+        guidance: int | None = 1,
     ) -> tf.Tensor:
-        """Samples `p(z | given)`, without guidance; see `generate` for the arguments.
+        """Samples `p(z | given)`; see `generate` for the arguments.
+
+        The samples have the density `latent_distribution` unless there is guidance: with
+        `guidance=None` they are those that `generate` decodes.
 
         Returns:
             `[num_samples, batch, latent]`.
         """
         x, mask = self._unpacked(given, mask)
-        return self._drawn(x, mask, num_samples, self._seed(seed), temperature, latents, 1)
+        return self._drawn(x, mask, num_samples, self._seed(seed), temperature, latents, guidance)
 
     def resampled_latents(
         self,

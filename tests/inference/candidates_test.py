@@ -59,7 +59,7 @@ def test_generated_latents_agree_more_with_the_class_that_is_given(model):
 
 
 def test_the_latents_that_generate_decodes_are_asked_for_by_guidance(model):
-    given = {"label": np.arange(3)}
+    given = {"label": np.arange(tiny.NUM_CLASSES)}
     own, two, none = (
         model.latent_samples(given, 40, seed=2, **how).numpy()
         for how in ({"guidance": None}, {"guidance": 2}, {})

@@ -13,7 +13,7 @@ ROOT = pathlib.Path(tf_mvae.__file__).parent
 # A module or package may import those of a lower rank, and its own package.
 RANKS = [
     ["errors", "serializable"],
-    ["checks", "failures", "files", "names"],
+    ["checks", "extras", "failures", "files", "names"],
     ["settings"],
     ["ops", "optimization"],
     ["distributions", "layers"],

@@ -190,7 +190,7 @@ RUNS |= {
         *("--epochs=8", "--annealing_epochs=8"),
         *([] if fraction == 1 else [f"--paired_fraction={fraction}", "--paired_share=0.2"]),
     ]
-    for fraction in (0.1, 1)
+    for fraction in (0.01, 0.1, 1)
 }
 # Runs whose supervised networks would be another's to the bit where they take as many steps, which
 # the networks' file names contain: what they see and the seed are the same.

@@ -54,7 +54,8 @@ def evaluated(run_dir: pathlib.Path, flags: list[str]) -> bool:
     report = run_dir / "evaluation.json"
     if not report.exists():
         return False
-    newest = max(path.stat().st_mtime for path in (run_dir / "checkpoints").iterdir())
+    weights = [*(run_dir / "checkpoints").iterdir(), *run_dir.glob("sampler/checkpoints/*")]
+    newest = max(path.stat().st_mtime for path in weights)
     names = flags[0].removeprefix("--analysis=").split(",")
     return report.stat().st_mtime > newest and set(names) <= set(json.loads(report.read_text()))
 

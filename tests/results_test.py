@@ -109,6 +109,11 @@ def test_a_run_is_not_evaluated_again_unless_it_has_been_trained_on(tmp_path):
     later = weights.stat().st_mtime + 10
     os.utime(report, (later, later))
     assert not evaluated(tmp_path, flags) and evaluated(tmp_path, ["--analysis=accuracy"])
+    sampler = tmp_path / "sampler" / "checkpoints" / "one"
+    sampler.mkdir(parents=True)
+    os.utime(sampler, (later + 10, later + 10))  # fitted since
+    assert not evaluated(tmp_path, ["--analysis=accuracy"])
+    os.utime(sampler, (later - 10, later - 10))
     os.utime(weights, (later + 10, later + 10))
     assert not evaluated(tmp_path, ["--analysis=accuracy"])
 

@@ -57,7 +57,7 @@ class Generator:
         drawn = {name: value[0] for name, value in drawn.items()}
         return {n: tf.repeat(v, -(-number // len(v)), 0)[:number] for n, v in drawn.items()}
 
-    def latent_samples(self, given, num_samples, mask=None, seed=None):
+    def latent_samples(self, given, num_samples, mask=None, seed=None, guidance=1):
         return self.generate(given, num_samples)["image"]  # a latent is an image
 
     def posterior(self, x, mask):

@@ -55,6 +55,7 @@ def test_a_term_signal_ends_it_when_the_running_request_is_answered(folder):
     allowed = (
         "tf_mvae.command",
         "tf_mvae.errors",
+        "tf_mvae.extras",
         "tf_mvae.failures",
         "tf_mvae.names",
         "tf_mvae.serializable",

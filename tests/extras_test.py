@@ -16,8 +16,16 @@ def test_a_missing_package_is_named_with_its_extra(module, package):
         __import__(module)
 
 
-def test_an_import_without_a_name_and_other_errors_pass_as_they_are():
+def test_a_package_of_another_version_says_what_it_lacks():
+    wanted = (
+        r"^it needs numpy, which fails to import \(cannot import name .*upgrade 'tf-mvae\[sweep\]"
+    )
+    with pytest.raises(UserError, match=wanted), needing("it", "sweep"):
+        from numpy import no_such_name  # noqa: F401
     with pytest.raises(UserError, match="^it needs a package, which"), needing("it", "sweep"):
         raise ImportError("broken")
+
+
+def test_other_errors_pass_as_they_are():
     with pytest.raises(KeyError), needing("it", "sweep"):
         raise KeyError("sklearn")

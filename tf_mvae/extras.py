@@ -20,7 +20,7 @@ def needing(what: str, extra: str) -> Iterator[None]:
         extra: The extra that brings it.
 
     Raises:
-        UserError: An import failed.
+        UserError: A package is not installed, or has another version than the one that is needed.
 
     Example:
 
@@ -32,8 +32,15 @@ def needing(what: str, extra: str) -> Iterator[None]:
     try:
         yield
     except ImportError as error:
-        package = (error.name or "").partition(".")[0]
-        raise not_installed(what, _NAMES.get(package, package) or "a package", extra) from error
+        module = (error.name or "").partition(".")[0]
+        package = _NAMES.get(module, module) or "a package"
+        if isinstance(error, ModuleNotFoundError):
+            raise not_installed(what, package, extra) from error
+        reason = str(error).partition("\n")[0]
+        raise UserError(
+            f"{what} needs {package}, which fails to import ({reason}): "
+            f"pip install --upgrade 'tf-mvae[{extra}]'"
+        ) from error
 
 
 def not_installed(what: str, packages: str, extra: str) -> UserError:

@@ -169,11 +169,10 @@ def _begin_or_take_up(
     found = _record(directory)
     # Records of earlier versions have fewer settings, which then had their defaults.
     defaults = dataclasses.asdict(SamplerSettings(settings.epochs))
-    same = found is not None and (found["model_step"], {**defaults, **found["settings"]}) == (
-        record["model_step"],
-        record["settings"],
-    )
-    if not same:
+    if found is None or record != {
+        "model_step": found["model_step"],
+        "settings": {**defaults, **found["settings"]},
+    }:
         _put_aside(directory, found)
         directory.sampler.mkdir(parents=True)
         _write(directory, record)
@@ -264,10 +263,11 @@ def _record(directory: RunDirectory) -> dict[str, Any] | None:
     """Reads a sampler's model step, settings and configuration; None if missing or damaged."""
     try:
         record = json.loads((directory.sampler / "sampler.json").read_text(encoding="utf-8"))
-        return record if isinstance(record.get("model_step"), int) else None
+        whole = isinstance(record.get("model_step"), int) and isinstance(record["settings"], dict)
+        return record if whole else None
     except FileNotFoundError:
         return None
-    except (OSError, ValueError, AttributeError):
+    except (OSError, ValueError, AttributeError, KeyError):
         logging.warning("%s is damaged", directory.sampler / "sampler.json")
         return None
 

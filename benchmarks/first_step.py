@@ -28,7 +28,6 @@ import step_setups  # noqa: E402
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 WAYS = ("with", "without")
 RESULTS = pathlib.Path(__file__).parent / "results" / "first_step.json"
-_PAPERS = ["mnist", "celeba19", "six_images"]  # those of the paper's objective
 
 
 def measure(folder: pathlib.Path, way: str, steps: int) -> dict[str, float]:
@@ -97,7 +96,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--steps", type=int, default=10)
-    parser.add_argument("--setups", nargs="*", default=_PAPERS)
+    parser.add_argument("--setups", nargs="*", default=step_setups.PAPERS)
     parser.add_argument("--output", type=pathlib.Path, default=RESULTS)
     parser.add_argument("--measure", type=pathlib.Path, help=argparse.SUPPRESS)
     parser.add_argument("--way", choices=WAYS, help=argparse.SUPPRESS)

@@ -9,6 +9,7 @@ import json
 import pathlib
 from typing import Any, NamedTuple
 
+import field_setups
 import network_arrays
 import numpy as np
 import tensorflow as tf
@@ -19,7 +20,7 @@ from tf_mvae.models import MVAE, BaseVAE
 from tf_mvae.training import RunConfig
 from tf_mvae.training.build import build_model
 
-__all__ = ["CHECK_SEED", "SETUPS", "Setup", "load", "perturb", "random_batch", "write"]
+__all__ = ["CHECK_SEED", "PAPERS", "SETUPS", "Setup", "load", "perturb", "random_batch", "write"]
 
 CHECK_SEED = (7, 1)
 _PIXELS = 64
@@ -44,15 +45,13 @@ class Setup(NamedTuple):
 # uniformly from all, and so do the others here.
 _UNIFORM = {"subset_distribution": "uniform_subsets"}
 _COMMON = {"annealing_epochs": 0}
-# An objective of importance samples, as both sides call it; one sample, as for PolyMNIST.
-_DREG = {"bound": "dreg", "num_samples": 1}
-_PEER_DREG = {"K": 1, "prior_and_posterior_dist": "normal", "loss": "dreg_looser"}
 
 
-def _of_mnist(model: str, name: str, settings: dict[str, Any], fields: dict[str, Any]) -> Setup:
-    """Returns a set-up of a later model on the paper's networks for MNIST."""
-    config = RunConfig("mnist", model=model, **settings, **_COMMON)
-    return Setup(f"MNIST, {name}", config, (name.replace("+", "Plus"), fields))
+def _of_mnist(kind: str, **settings: int) -> Setup:
+    """Returns a set-up of a model of `field.py` on the paper's networks for MNIST."""
+    model, own, peer, *_ = field_setups.KINDS[kind]
+    config = RunConfig("mnist", model=model, **own, **settings, **_COMMON)
+    return Setup(f"MNIST, {peer[0].replace('Plus', '+')}", config, peer)
 
 
 SETUPS = {
@@ -66,14 +65,10 @@ SETUPS = {
             **_UNIFORM,
         ),
     ),
-    "mnist_mvtcae": _of_mnist(
-        "mvtcae", "MVTCAE", {"correlation_alpha": 0.9}, {"alpha": 0.9, "beta": 1.0}
-    ),
-    "mnist_mopoe": _of_mnist("mopoe", "MoPoE", {}, {"beta": 1.0}),
-    "mnist_mmvae": _of_mnist("mmvae", "MMVAE", _DREG, {**_PEER_DREG, "learn_prior": False}),
-    "mnist_mmvae_plus": _of_mnist(
-        "mmvae_plus", "MMVAE+", {**_DREG, "latent_dim": 32, "private_dim": 32}, _PEER_DREG
-    ),
+    "mnist_mvtcae": _of_mnist("mvtcae"),
+    "mnist_mopoe": _of_mnist("mopoe"),
+    "mnist_mmvae": _of_mnist("mmvae"),
+    "mnist_mmvae_plus": _of_mnist("mmvae_plus", latent_dim=32, private_dim=32),
     "celeba19": Setup(
         "CelebA-19, image and 18 attributes, k = 1",
         RunConfig(
@@ -106,6 +101,8 @@ SETUPS = {
         ),
     ),
 }
+
+PAPERS = [name for name, setup in SETUPS.items() if setup.peer is None]  # of its objective
 
 
 def random_batch(name: str, batch_size: int, seed: int = 0) -> dict[str, np.ndarray]:

@@ -172,13 +172,20 @@ RUNS |= {
     f"multi_mnist-{config}": [f"--flagfile=configs/multi_mnist/{config}.cfg", *_TWENTY]
     for config in ("mvae", "mvae_cross")
 }
+
+
+def _pairs(fraction: float) -> list[str]:
+    """Returns the flags that keep a fraction of the pairs complete."""
+    return [] if fraction == 1 else [f"--paired_fraction={fraction}", "--paired_share=0.2"]
+
+
 # By the fraction of pairs that stay complete. The KL weight rises all the way: a decoder that has
 # learned to do without the latent does not come back to it, and then nothing is translated.
 RUNS |= {
     f"translation-{fraction}": [
         "--flagfile=configs/translation/mvae.cfg",
         *("--epochs=5", "--annealing_epochs=5"),
-        *([] if fraction == 1 else [f"--paired_fraction={fraction}", "--paired_share=0.2"]),
+        *_pairs(fraction),
     ]
     for fraction in (0.001, 0.01, 0.1, 1)
 }
@@ -188,7 +195,7 @@ RUNS |= {
     f"translation-low_kl-{fraction}": [
         "--flagfile=configs/translation/mvae_low_kl.cfg",
         *("--epochs=8", "--annealing_epochs=8"),
-        *([] if fraction == 1 else [f"--paired_fraction={fraction}", "--paired_share=0.2"]),
+        *_pairs(fraction),
     ]
     for fraction in (0.01, 0.1, 1)
 }

@@ -75,13 +75,13 @@ def sentence_tables(results: list[Result]) -> str:
             for name in ("translation", "translation_baseline")
         )
         for pair, sentence in ours.items():
-            row = [_paired(result), _how(result), sentence, theirs.get(pair, "-")]
+            texts = map(_plain, (sentence, theirs.get(pair, "-")))
+            row = [_paired(result), _how(result), *texts]
             said.setdefault(pair, []).append(row)
-    parts = []
+    parts, head = [], ["paired", "KL weight, pooling", "model", "supervised"]
     for (source, given, target, wanted), rows in said.items():
-        told = f"*{_plain(given)}* ({source}), by people *{_plain(wanted)}* ({target}):"
-        rows = [[paired, how, *map(_plain, texts)] for paired, how, *texts in rows]
-        parts += [told, table(["paired", "KL weight, pooling", "model", "supervised"], rows)]
+        title = f"*{_plain(given)}* ({source}), by people *{_plain(wanted)}* ({target}):"
+        parts += [title, table(head, rows)]
     return "\n\n".join(parts) or "No run yet."
 
 

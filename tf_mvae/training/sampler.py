@@ -124,7 +124,7 @@ def fit_run_sampler(
     feed = _feed(config, settings, cache_bytes)
     trainer = _make_trainer(config, model, settings, feed.steps_per_epoch)
     record = {"model_step": model_step, "settings": dataclasses.asdict(settings)}
-    _begin_or_take_up(directory, record, settings)
+    _begin_or_take_up(directory, record)
     checkpoints = Checkpoints(directory.sampler / "checkpoints", trainer)
     start = checkpoints.restore() or Position()
     if start.epoch < settings.epochs:
@@ -162,13 +162,11 @@ def _make_trainer(
     return trainer
 
 
-def _begin_or_take_up(
-    directory: RunDirectory, record: dict[str, Any], settings: SamplerSettings
-) -> None:
+def _begin_or_take_up(directory: RunDirectory, record: dict[str, Any]) -> None:
     """Keeps an existing sampler with this record; otherwise starts a new folder."""
     found = _record(directory)
     # Records of earlier versions have fewer settings, which then had their defaults.
-    defaults = dataclasses.asdict(SamplerSettings(settings.epochs))
+    defaults = dataclasses.asdict(SamplerSettings(epochs=0))
     if found is None or record != {
         "model_step": found["model_step"],
         "settings": {**defaults, **found["settings"]},

@@ -11,6 +11,7 @@ import pytest
 import tensorflow as tf
 
 import tf_mvae
+from tests import processes
 from tests.training import tiny_experiment  # noqa: F401  registers the experiment
 from tf_mvae import command
 from tf_mvae.errors import UserError
@@ -37,13 +38,11 @@ def run(*arguments):
 
 def run_on_tiny(name, *flags):
     """Runs a command in a process in which the tiny experiment is registered."""
-    program = (  # as the command itself, which imports TensorFlow without its first lines
-        "import os, sys; sys.argv[0] = '-m'; errors = os.dup(2); "
-        "os.dup2(os.open(os.devnull, os.O_WRONLY), 2); import tests.training.tiny_experiment; "
-        f"os.dup2(errors, 2); from tf_mvae import command, {name}; "
-        f"command.run({name}.main, {name}.check_flags)"
+    program = (
+        "import sys; sys.argv[0] = '-m'; import tests.training.tiny_experiment; "
+        f"from tf_mvae import command, {name}; command.run({name}.main, {name}.check_flags)"
     )
-    return run("-c", program, *flags)
+    return processes.run("-c", program, *flags)
 
 
 def assert_one_line(result, *words):
@@ -259,11 +258,11 @@ def test_generate_prints_the_numbers_of_a_run_without_pictures(tmp_path, monkeyp
     )
     run_dir = tmp_path / "my run"
     train(config, run_dir)
-    result = run("-m", "tf_mvae.generate", f"--run_dir={run_dir}", "--num_samples=5")
+    result = processes.run("-m", "tf_mvae.generate", f"--run_dir={run_dir}", "--num_samples=5")
     assert result.returncode == 0, result.stderr
     for words in ("deviation", "sensor_0", "sensor_2", "5 samples given the prior"):
         assert words in result.stdout
-    result = run("-m", "tf_mvae.generate", f"--run_dir={run_dir}", "--output=x.png")
+    result = processes.run("-m", "tf_mvae.generate", f"--run_dir={run_dir}", "--output=x.png")
     assert_one_line(result, "--output", "leave it out")
 
 

@@ -1,5 +1,6 @@
 """Fixtures and settings of all tests: fixed seeds, two logical CPUs, a tiny model."""
 
+import functools
 import gc
 import os
 import pathlib
@@ -83,19 +84,31 @@ _LONG_FILES = (
 )
 
 
-def pytest_collection_modifyitems(config, items):
+def _in_order(files):
+    """Returns test files in the order in which they run."""
     folder = pathlib.Path(__file__).parent
     places = {folder / name: place for place, name in enumerate(_LONG_FILES)}
-    files = sorted({item.path for item in items}, key=lambda p: (places.get(p, len(places)), p))
-    order = {path: place for place, path in enumerate(files)}
-    items.sort(key=lambda item: order[item.path])
-    part = config.getoption("--part")
-    if part is None:
-        return
+    return sorted(files, key=lambda path: (places.get(path, len(places)), path))
+
+
+@functools.cache
+def _files_of(part):
+    """Returns the test files of a part `I/N`: every N-th of all, from the I-th on."""
     index, number = (int(text) for text in part.split("/"))
-    chosen = set(files[index - 1 :: number])
-    config.hook.pytest_deselected(items=[item for item in items if item.path not in chosen])
-    items[:] = [item for item in items if item.path in chosen]
+    files = _in_order(pathlib.Path(__file__).parent.rglob("*_test.py"))
+    return set(files[index - 1 :: number])
+
+
+def pytest_ignore_collect(collection_path, config):
+    """Other parts' files are not even imported."""
+    part = config.getoption("--part")
+    ignored = part and collection_path.match("*_test.py") and collection_path not in _files_of(part)
+    return True if ignored else None
+
+
+def pytest_collection_modifyitems(items):
+    order = {path: place for place, path in enumerate(_in_order({item.path for item in items}))}
+    items.sort(key=lambda item: order[item.path])
 
 
 # Every operation that a TensorFlow without anything beside it has registered.

@@ -2,13 +2,12 @@
 
 import os
 import signal
-import subprocess
-import sys
 
 import numpy as np
 import pytest
 import tensorflow as tf
 
+from tests import processes
 from tests.data.sharding_test import batches, make_split, numbers
 from tf_mvae.data import remote
 from tf_mvae.data.binarization import binarize
@@ -66,10 +65,7 @@ def test_addresses_that_are_none_are_named():
 def test_the_command_serves_until_told_to_stop(address):
     code = "from tf_mvae import command, data_service; command.run(data_service.main)"
     environment = {**os.environ, "PYTHONUNBUFFERED": "1"}
-    process = subprocess.Popen(
-        [sys.executable, "-c", code, "--port=0"],
-        env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-    )  # fmt: skip
+    process = processes.start("-c", code, "--port=0", env=environment)
     said = process.stdout.readline()
     assert "listens at every network interface" in said and "docs/scaling.md" in said
     found = said.partition("--data_service=")[2].split()[0]
@@ -77,7 +73,6 @@ def test_the_command_serves_until_told_to_stop(address):
     process.send_signal(signal.SIGTERM)
     assert process.wait(timeout=60) == 0, process.stderr.read()
     port = address.rpartition(":")[2]
-    second = [sys.executable, "-c", code, f"--port={port}"]
-    taken = subprocess.run(second, env=environment, capture_output=True, text=True, timeout=60)
+    taken = processes.run("-c", code, f"--port={port}")
     assert taken.returncode == 2
     assert f"error: no service can listen at port {port}" in taken.stderr

@@ -23,6 +23,7 @@ def config(dataset_dir):  # noqa: F811
         batch_size=3,
         latent_dim=4,
         num_random_subsets=1,
+        jit_compile=False,
     )
 
 

@@ -1,14 +1,12 @@
 """MultiMNIST from its config to a finished run."""
 
 import dataclasses
-import subprocess
-import sys
 
 import numpy as np
 import pytest
 import tensorflow as tf
 
-from tests import tiny
+from tests import processes, tiny
 from tests.data.multi_mnist_test import data_dir  # noqa: F401  a fixture
 from tests.experiments.configs import CONFIGS, config_of, read_flags
 from tf_mvae import experiments
@@ -26,7 +24,7 @@ WORDS = ("", "start", "end", *"0123456789")
 @pytest.fixture(scope="module")
 def run(data_dir, tmp_path_factory):  # noqa: F811
     flags = read_flags(CONFIGS / "multi_mnist" / "mvae_cross.cfg")
-    config = config_of(flags, data_dir=data_dir, epochs=1, annealing_epochs=1, latent_dim=8)
+    config = config_of(flags, data_dir=data_dir, epochs=1, annealing_epochs=1, latent_dim=8, jit_compile=False)
     directory = tmp_path_factory.mktemp("run") / "run"
     train(config, directory)
     return load_run(directory, "last")
@@ -74,8 +72,7 @@ def _length(tokens):
 
 def test_a_string_is_given_and_a_canvas_is_drawn(run):
     flags = [f"--run_dir={run.directory}", "--checkpoint=last", "--num_samples=2"]
-    command = [sys.executable, "-m", "tf_mvae.generate", *flags, "--condition=text=0123"]
-    done = subprocess.run(command, cwd=CONFIGS.parent, capture_output=True, text=True)
+    done = processes.run("-m", "tf_mvae.generate", *flags, "--condition=text=0123")
     path = run.directory / "generated" / "text=0123.png"
     assert (done.returncode, done.stdout) == (0, f"2 samples given text=0123: {path}\n"), done
     assert path.is_file()

@@ -2,14 +2,13 @@
 
 import pathlib
 import subprocess
-import sys
+
+from tests import processes
 
 
 def command(name: str, *flags: object) -> subprocess.CompletedProcess:
     """Runs `python -m tf_mvae.NAME` with flags."""
-    return subprocess.run(
-        [sys.executable, "-m", f"tf_mvae.{name}", *map(str, flags)], capture_output=True, text=True
-    )
+    return processes.run("-m", f"tf_mvae.{name}", *flags, cwd=pathlib.Path.cwd())
 
 
 def impute(folder: pathlib.Path, *flags: object) -> subprocess.CompletedProcess:

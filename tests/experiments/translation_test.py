@@ -1,14 +1,13 @@
 """Sentences in two languages, from text files to translations."""
 
 import json
-import pathlib
 import shutil
-import subprocess
 import sys
 
 import numpy as np
 import pytest
 
+from tests import processes
 from tests.experiments import configs
 from tf_mvae.data.conditions import parse_conditions
 from tf_mvae.data.vocabulary import Vocabulary
@@ -24,7 +23,6 @@ from tf_mvae.training.parts import options_of
 from tf_mvae.training.run_directory import RunDirectory
 from tf_mvae.training.splits import load_split
 
-ROOT = pathlib.Path(__file__).parents[2]
 VERBS = {"Open": "Mở", "Close": "Đóng", "Save": "Lưu", "Delete": "Xoá"}
 THINGS = {"the file": "tập tin", "the window": "cửa sổ", "this folder": "thư mục này"}
 METRICS = ("BLEU", "chrF", "BLEU by chance", "chrF by chance")
@@ -89,8 +87,7 @@ def command(name, run_dir, *flags):
         "import sys; sys.argv[0] = '-m'; from tf_mvae.experiments import translation; "
         f"translation._UNITS = 16; from tf_mvae import command, {name}; command.run({name}.main)"
     )
-    arguments = [sys.executable, "-c", program, f"--run_dir={run_dir}", *flags]
-    done = subprocess.run(arguments, cwd=ROOT, capture_output=True, text=True)
+    done = processes.run("-c", program, f"--run_dir={run_dir}", *flags)
     assert done.returncode == 0, done.stderr
     return done.stdout
 

@@ -3,11 +3,10 @@
 import json
 import os
 import pathlib
-import subprocess
-import sys
 
 import pytest
 
+from tests import processes
 from tests.serving.server_tools import started
 
 HERE = pathlib.Path(__file__).parent
@@ -17,12 +16,8 @@ NAMES = ["--experiment=outside.parts:clusters", "--model=outside.parts:Aligned"]
 
 def run(name, *flags, status=0):
     paths = [str(HERE), str(ROOT)]
-    done = subprocess.run(
-        [sys.executable, "-m", f"tf_mvae.{name}", *flags],
-        capture_output=True,
-        text=True,
-        env={**os.environ, "PYTHONPATH": os.pathsep.join(paths)},
-    )
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(paths)}
+    done = processes.run("-m", f"tf_mvae.{name}", *flags, env=environment)
     assert done.returncode == status, done.stderr
     return done.stdout if status == 0 else done.stderr
 

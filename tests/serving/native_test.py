@@ -7,6 +7,7 @@ import subprocess
 import numpy as np
 import pytest
 
+from tests.group_test import grouped
 from tests.serving import native, shaped
 from tf_mvae.serving import export_saved_model
 
@@ -23,17 +24,18 @@ def program(tmp_path_factory):
     return path
 
 
-@pytest.fixture(params=["digits", "emoji"])
+# With 26 modalities a session takes seconds to prepare a signature.
+@pytest.fixture(params=["digits", "group", pytest.param("emoji", marks=pytest.mark.long)])
 def export(request, tmp_path):
     if request.param == "digits":
         return request.getfixturevalue("digits_export")
-    export_saved_model(shaped.emoji_shaped(), tmp_path / "emoji")
-    return tmp_path / "emoji"
+    model = shaped.emoji_shaped() if request.param == "emoji" else grouped()
+    export_saved_model(model, tmp_path / request.param)
+    return tmp_path / request.param
 
 
 def test_every_signature_agrees(program, export, tmp_path):
-    # With 26 modalities a session takes seconds to prepare a signature. Those without masks
-    # differ in nothing but that, and run for the digits.
+    # Signatures without masks differ in nothing but that, and run for the digits.
     sisters = [f"{name}_all_present" for name in MASKED] if export.name == "emoji" else []
     differences = native.compare(program, export, tmp_path, skip=sisters)
     assert len(differences) == 11 - len(sisters)

@@ -14,6 +14,7 @@ import time
 import numpy as np
 import tensorflow as tf
 
+from tests import processes
 from tf_mvae.serving.server.metrics import Metrics
 from tf_mvae.serving.server.repository import Repository
 from tf_mvae.serving.server.run import make_server
@@ -190,15 +191,19 @@ def serving(directory, name="stranger", **settings):
 @contextlib.contextmanager
 def started(*flags, name="stranger", witness=False, **environment):
     """Starts the command at a free port; gives the process, a client, and its log's lines."""
-    program = ["-c", WITNESS] if witness else ["-m", "tf_mvae.serve"]
-    process = subprocess.Popen(
-        [sys.executable, *program, "--port=0", *map(str, flags)],
-        cwd=ROOT,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3", **environment},
-    )
+    arguments = ["--port=0", *map(str, flags)]
+    environment = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3", **environment}
+    if witness:
+        process = subprocess.Popen(
+            [sys.executable, "-c", WITNESS, *arguments],
+            cwd=ROOT,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            env=environment,
+        )
+    else:
+        process = processes.start("-m", "tf_mvae.serve", *arguments, env=environment)
     lines = []
     try:
         for text in process.stderr:

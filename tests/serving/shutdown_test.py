@@ -5,12 +5,11 @@ import json
 import os
 import shutil
 import signal
-import subprocess
-import sys
 
 import pytest
 
-from tests.serving.server_tools import ROOT, save_stranger
+from tests import processes
+from tests.serving.server_tools import save_stranger
 from tf_mvae.serving.server import run
 
 # The command; loading a version does not end, if its number is the last argument.
@@ -32,21 +31,8 @@ command.run(serve.main)
 
 
 def start(base, slow):
-    return subprocess.Popen(
-        [
-            sys.executable,
-            "-c",
-            SLOW,
-            "--port=0",
-            "--poll_seconds=0.05",
-            f"--model_dir={base}",
-            slow,
-        ],
-        cwd=ROOT,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
+    flags = ["--port=0", "--poll_seconds=0.05", f"--model_dir={base}"]
+    return processes.start("-c", SLOW, *flags, slow)
 
 
 @pytest.fixture

@@ -2,13 +2,13 @@
 
 import json
 import os
-import subprocess
 
 import numpy as np
 import tensorflow as tf
 
+from tests import processes
 from tests.training.replicas_test import free_addresses
-from tests.training.trainer_test import ROOT, tiny_command
+from tests.training.trainer_test import tiny_command
 from tf_mvae.data.pipeline import Split
 from tf_mvae.training import RunConfig, make_strategy
 from tf_mvae.training.agreement import check_agreement, of_chief, settings_that_matter
@@ -54,19 +54,15 @@ def test_one_process_agrees_with_itself():
 def test_two_processes_that_differ_both_end_with_one_line(tmp_path):
     """With the real strategy: neither process waits for the other, and nothing is written."""
     cluster = {"worker": free_addresses(2)}
-    processes = []
+    started = []
     for index, flags in enumerate((["--epochs=2"], ["--epochs=3", "--seed=4"])):
         config = {"cluster": cluster, "task": {"type": "worker", "index": index}}
         flags += ["--strategy=multi_worker", "--jit_compile=false"]
-        processes.append(
-            subprocess.Popen(
-                tiny_command(tmp_path / f"{index}", *flags), cwd=ROOT, text=True,
-                env={**os.environ, "TF_CONFIG": json.dumps(config)},
-                stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-            )
-        )  # fmt: skip
-    chief, worker = (process.communicate(timeout=300)[1] for process in processes)
-    assert [process.returncode for process in processes] == [2, 2], (chief, worker)
+        command = tiny_command(tmp_path / f"{index}", *flags)
+        environment = {**os.environ, "TF_CONFIG": json.dumps(config)}
+        started.append(processes.start(*command, env=environment))
+    chief, worker = (process.communicate(timeout=300)[1] for process in started)
+    assert [process.returncode for process in started] == [2, 2], (chief, worker)
     assert "another process differs from the chief in --epochs, --seed; start every" in chief
     assert "--epochs=3 (the chief has 2), --seed=4 (the chief has 0)" in worker
     assert "Traceback" not in chief + worker

@@ -2,17 +2,14 @@
 
 import json
 import os
-import pathlib
 import socket
-import subprocess
-import sys
 
 import keras
 import numpy as np
 import pytest
 import tensorflow as tf
 
-from tests import tiny
+from tests import processes, tiny
 from tests.training import tiny_experiment  # noqa: F401  registers the experiment
 from tests.training.replicas_worker import RUNS
 from tf_mvae import MVAE, ModalityGroup, likelihoods
@@ -22,8 +19,6 @@ from tf_mvae.ops import random
 from tf_mvae.training import RunConfig, make_strategy, train
 from tf_mvae.training.replicas import Replicas
 
-ROOT = pathlib.Path(__file__).parents[2]
-
 
 def spawn(run_dir, digits_dir, strategy="default", num_logical_cpus=0, cluster=(), index=0):
     """Starts one process of `tests.training.replicas_worker`."""
@@ -32,14 +27,11 @@ def spawn(run_dir, digits_dir, strategy="default", num_logical_cpus=0, cluster=(
         task = {"type": "worker", "index": index}
         environment["TF_CONFIG"] = json.dumps({"cluster": {"worker": cluster}, "task": task})
     flags = [strategy, str(num_logical_cpus), str(run_dir), str(digits_dir)]
-    return subprocess.Popen(
-        [sys.executable, "-m", "tests.training.replicas_worker", *flags],
-        cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-    )  # fmt: skip
+    return processes.start("-m", "tests.training.replicas_worker", *flags, env=environment)
 
 
-def finish(processes):
-    for process in processes:
+def finish(started):
+    for process in started:
         assert process.wait(timeout=300) == 0, process.stderr.read()
 
 

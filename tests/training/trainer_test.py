@@ -1,12 +1,9 @@
 """Runs: their results, their resumption and their errors."""
 
 import json
-import pathlib
 import random
 import shutil
 import signal
-import subprocess
-import sys
 import time
 
 import keras
@@ -15,29 +12,25 @@ import pytest
 import tensorflow as tf
 
 import tf_mvae  # noqa: F401  registers what a .keras file holds
-from tests import tiny
+from tests import processes, tiny
 from tests.training import tiny_experiment  # noqa: F401  registers the experiment
 from tf_mvae.errors import UserError
 from tf_mvae.training import RunConfig, callbacks, load_run, train, trainer
 from tf_mvae.training.stopping import Stopped
 
 CONFIG = RunConfig("tiny", latent_dim=3, epochs=3, annealing_epochs=1, batch_size=10)
-ROOT = pathlib.Path(__file__).parents[2]
 
 
 def tiny_command(run_dir, *flags):
     return [
-        sys.executable, "-m", "tests.training.tiny_experiment", "--experiment=tiny",
+        "-m", "tests.training.tiny_experiment", "--experiment=tiny",
         "--latent_dim=3", "--batch_size=10", "--checkpoint_steps=2", "--picture_epochs=1000",
         f"--run_dir={run_dir}", *flags,
     ]  # fmt: skip
 
 
 def spawn(run_dir, *flags):
-    return subprocess.Popen(
-        tiny_command(run_dir, *flags), cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-        text=True,
-    )  # fmt: skip
+    return processes.start(*tiny_command(run_dir, *flags))
 
 
 def last_checkpoint(run_dir):
@@ -59,6 +52,13 @@ def last_state(run_dir):
 def metric_rows(run_dir):
     rows = [json.loads(line) for line in (run_dir / "metrics.jsonl").read_text().splitlines()]
     return [{k: v for k, v in row.items() if k != "seconds"} for row in rows]
+
+
+@pytest.fixture
+def training_alone(monkeypatch):
+    """Runs draw and export nothing."""
+    monkeypatch.setattr(trainer, "draw", lambda *_: {})
+    monkeypatch.setattr(trainer, "finish", lambda *_: {})
 
 
 @pytest.fixture(scope="module")
@@ -144,10 +144,8 @@ def test_a_finished_run_goes_on_for_more_epochs(finished, tmp_path, capsys):
     assert json.loads((run_dir / "finished.json").read_text())["epochs"] == 4
 
 
-def test_one_epoch_and_then_two_end_as_two_at_once_to_the_bit(tmp_path, monkeypatch):
+def test_one_epoch_and_then_two_end_as_two_at_once_to_the_bit(tmp_path, training_alone):
     """Also with moving averages, a warm-up and accumulated gradients."""
-    monkeypatch.setattr(trainer, "draw", lambda *_: {})
-    monkeypatch.setattr(trainer, "finish", lambda *_: {})
     config = CONFIG.replace(
         epochs=2,
         ema=0.9,
@@ -162,27 +160,28 @@ def test_one_epoch_and_then_two_end_as_two_at_once_to_the_bit(tmp_path, monkeypa
     assert metric_rows(tmp_path / "run") == metric_rows(tmp_path / "whole")
 
 
-@pytest.mark.parametrize("step", [6, 12])
-def test_a_run_that_stops_at_the_last_step_of_an_epoch_goes_on(tmp_path, monkeypatch, step):
+def test_a_run_that_stops_at_the_last_step_of_an_epoch_goes_on(
+    tmp_path, monkeypatch, training_alone
+):
     """The checkpoint is after the last step and before the validation; two epochs of 6 steps."""
-    monkeypatch.setattr(trainer, "draw", lambda *_: {})
-    monkeypatch.setattr(trainer, "finish", lambda *_: {})
     config = CONFIG.replace(epochs=2, jit_compile=False)
     train(config, tmp_path / "whole")
     count = callbacks.Progress.on_train_batch_end
+    for step in (6, 12):
 
-    def stop(self, batch, logs=None):
-        count(self, batch, logs)
-        if self._done == step:
-            signal.raise_signal(signal.SIGTERM)
+        def stop(self, batch, logs=None, step=step):
+            count(self, batch, logs)
+            if self._done == step:
+                signal.raise_signal(signal.SIGTERM)
 
-    with monkeypatch.context() as patch:
-        patch.setattr(callbacks.Progress, "on_train_batch_end", stop)
-        with pytest.raises(Stopped):
-            train(config, tmp_path / "run")
-    train(config, tmp_path / "run")
-    assert last_state(tmp_path / "run") == last_state(tmp_path / "whole")
-    assert metric_rows(tmp_path / "run") == metric_rows(tmp_path / "whole")
+        run_dir = tmp_path / f"stopped_at_{step}"
+        with monkeypatch.context() as patch:
+            patch.setattr(callbacks.Progress, "on_train_batch_end", stop)
+            with pytest.raises(Stopped):
+                train(config, run_dir)
+        train(config, run_dir)
+        assert last_state(run_dir) == last_state(tmp_path / "whole")
+        assert metric_rows(run_dir) == metric_rows(tmp_path / "whole")
 
 
 def test_a_damaged_summary_is_written_anew(finished, tmp_path, caplog):
@@ -241,7 +240,7 @@ def test_data_out_of_range_are_one_line(tmp_path):
 @pytest.mark.parametrize("kills", [1, pytest.param(5, marks=pytest.mark.long)])
 def test_a_run_that_is_killed_ends_as_one_never_killed(tmp_path, kills):
     """SIGKILL at random moments; weights, optimizer and metrics are the same to the bit."""
-    flags = ["--epochs=40", "--annealing_epochs=20"]
+    flags = [f"--epochs={8 + 8 * kills}", "--annealing_epochs=8", "--jit_compile=false"]
     whole, killed = tmp_path / "whole", tmp_path / "killed"
     reference = spawn(whole, *flags)
     assert reference.wait() == 0, reference.stderr.read()
@@ -302,7 +301,7 @@ def test_two_processes_do_not_share_a_directory(tmp_path):
 
 
 def test_a_loss_that_is_not_finite_is_told(tmp_path):
-    config = RunConfig("tiny", latent_dim=3, batch_size=10, epochs=30, learning_rate=1e12)
+    config = RunConfig("tiny", latent_dim=3, batch_size=10, learning_rate=1e12, jit_compile=False)
     handler = signal.getsignal(signal.SIGTERM)
     with pytest.raises(UserError, match="--learning_rate"):
         train(config, tmp_path / "run")
@@ -314,41 +313,50 @@ def test_an_unwritable_directory_is_named():
         train(CONFIG, "/proc/run")
 
 
-def test_several_steps_a_program_end_and_resume_as_single_ones(tmp_path, monkeypatch):
-    monkeypatch.setattr(trainer, "draw", lambda *_: {})
-    monkeypatch.setattr(trainer, "finish", lambda *_: {})
-    config = RunConfig(
-        "tiny", latent_dim=3, batch_size=10, epochs=3, jit_compile=True, steps_per_execution=4
-    )
-    save, written = trainer.CheckpointWriter._save, []
+SEVERAL = CONFIG.replace(jit_compile=True, steps_per_execution=4)
 
-    def stop_at(step):
+
+@pytest.fixture
+def stopped_at(monkeypatch):
+    """`stopped_at(step, config, run_dir, checkpoint_steps)` trains up to a checkpoint's step.
+
+    It returns the steps of all checkpoints.
+    """
+    save = trainer.CheckpointWriter._save
+
+    def train_up_to(step, config, run_dir, checkpoint_steps):
+        written = []
+
         def stop(self):
             save(self)
             written.append(self.position.step)
             if self.position.step == step:
                 raise KeyboardInterrupt
 
-        return stop
+        with monkeypatch.context() as patch:
+            patch.setattr(trainer.CheckpointWriter, "_save", stop)
+            with pytest.raises(KeyboardInterrupt):
+                train(config, run_dir, checkpoint_steps=checkpoint_steps)
+        return written
 
-    with monkeypatch.context() as patch:
-        patch.setattr(trainer.CheckpointWriter, "_save", stop_at(9))
-        with pytest.raises(KeyboardInterrupt):
-            train(config, tmp_path / "stopped", checkpoint_steps=2)
+    return train_up_to
+
+
+def test_several_steps_a_program_resume_to_the_bit(tmp_path, stopped_at, training_alone):
     # Of 6 steps an epoch 3 are one program, since 4 do not divide it; every second step is due.
-    assert written == [3, 6, 9]
-    train(config, tmp_path / "stopped", checkpoint_steps=2)
-    # One that single steps or replicas left elsewhere in an epoch ends with it all the same.
-    with monkeypatch.context() as patch:
-        patch.setattr(trainer.CheckpointWriter, "_save", stop_at(7))
-        with pytest.raises(KeyboardInterrupt):
-            single = config.replace(steps_per_execution=1)
-            train(single, tmp_path / "odd", checkpoint_steps=1)
-    train(config, tmp_path / "odd", checkpoint_steps=2)
-    train(config, tmp_path / "whole")
-    stopped, whole, odd = (
-        load_run(tmp_path / name, "last").model.get_weights()
-        for name in ("stopped", "whole", "odd")
-    )
+    assert stopped_at(9, SEVERAL, tmp_path / "stopped", 2) == [3, 6, 9]
+    train(SEVERAL, tmp_path / "stopped", checkpoint_steps=2)
+    train(SEVERAL, tmp_path / "whole")
+    assert last_state(tmp_path / "stopped") == last_state(tmp_path / "whole")
+
+
+@pytest.mark.long
+def test_several_steps_a_program_go_on_where_single_ones_stopped(
+    tmp_path, stopped_at, training_alone
+):
+    """A run that single steps or replicas left anywhere in an epoch ends with it all the same."""
+    stopped_at(7, SEVERAL.replace(steps_per_execution=1), tmp_path / "odd", 1)
+    train(SEVERAL, tmp_path / "odd", checkpoint_steps=2)
+    train(SEVERAL, tmp_path / "whole")
+    odd, whole = (load_run(tmp_path / n, "last").model.get_weights() for n in ("odd", "whole"))
     tiny.assert_close(odd, whole, 1e-4, 1e-5)
-    tiny.assert_close(stopped, whole, 0, 0)

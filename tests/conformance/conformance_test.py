@@ -37,6 +37,11 @@ def test_saved_and_loaded_gives_the_same(descriptor, model, tmp_path):
     tiny.assert_close(descriptor.loss(loaded), descriptor.loss(model), 0, 0)
 
 
+@pytest.mark.parametrize(
+    "descriptor",
+    [pytest.param(d, marks=pytest.mark.long if d.combines else ()) for d in DESCRIPTORS],
+    ids=lambda descriptor: descriptor.name,
+)
 def test_every_mode_gives_the_same_and_gradients_reach_every_variable(descriptor, model):
     variables = model.trainable_variables
     start = model.get_weights()

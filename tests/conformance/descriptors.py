@@ -70,12 +70,19 @@ class Descriptor:
         make_part: Makes the thing, which has a config.
         make_model: Makes a Keras model of the thing.
         loss: A scalar of the model that is a function of its weights alone.
+        combines: Whether its parts are all in the list by themselves or with others: XLA takes
+            long to compile it, and it is compared with the other modes by `pytest -m long`.
     """
 
     name: str
     make_part: Callable[[], Any]
     make_model: Callable[[Any], keras.Model]
     loss: Callable[[keras.Model], tf.Tensor]
+    combines: bool = False
+
+
+def _combining(descriptor: Descriptor) -> Descriptor:
+    return dataclasses.replace(descriptor, combines=True)
 
 
 def _data(*shape: int) -> np.ndarray:
@@ -298,9 +305,9 @@ DESCRIPTORS = [
         _WORDS,
     ),
     _sequence_model("MVAE_sequences", MVAE, free_bits=0.1),
-    _sequence_model("JMVAE_sequences", JMVAE, free_bits=0.1),
+    _combining(_sequence_model("JMVAE_sequences", JMVAE, free_bits=0.1)),
     _spatial_model("MVAE_spatial", MVAE),
-    _spatial_model("MVAEQ_spatial", MVAEQ),
+    _combining(_spatial_model("MVAEQ_spatial", MVAEQ)),
     _model("MVAE_paper", cross_weight=0, num_samples=2),
     _model(
         "MVAE_batch_norm",
@@ -312,10 +319,10 @@ DESCRIPTORS = [
     ),
     _model("MVAEQ", MVAEQ),
     _group_model("MVAE_group", MVAE, 0.0),
-    _group_model("MVAEQ_group_cross", MVAEQ, 0.5),
+    _combining(_group_model("MVAEQ_group_cross", MVAEQ, 0.5)),
     _model("VAE", VAE),
     _model("CVAE", CVAE),
-    _model("CVAE_batch_norm", CVAE, batch_norm=True),
+    _combining(_model("CVAE_batch_norm", CVAE, batch_norm=True)),
     _model("BiVCCA", BiVCCA),
     _model("JMVAE_batch_norm", JMVAE, batch_norm=True, alpha=0.3),
     _model("TELBO", TELBO),

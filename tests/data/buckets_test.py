@@ -132,6 +132,9 @@ def test_few_examples_do_not_come_several_times_in_a_batch():
     assert sum(batch[0] != batch[1] for batch in found) >= len(found) - 3  # where passes meet
 
 
+@pytest.mark.parametrize(
+    "mode", ["eager", "function", pytest.param("xla", marks=pytest.mark.long)], indirect=True
+)
 def test_a_shorter_batch_has_the_same_loss_and_gradients(mode):
     def text(name):
         network = RecurrentDecoder(9, 3, 4, 1)

@@ -24,7 +24,9 @@ WORDS = ("", "start", "end", *"0123456789")
 @pytest.fixture(scope="module")
 def run(data_dir, tmp_path_factory):  # noqa: F811
     flags = read_flags(CONFIGS / "multi_mnist" / "mvae_cross.cfg")
-    config = config_of(flags, data_dir=data_dir, epochs=1, annealing_epochs=1, latent_dim=8, jit_compile=False)
+    config = config_of(
+        flags, data_dir=data_dir, epochs=1, annealing_epochs=1, latent_dim=8, jit_compile=False
+    )
     directory = tmp_path_factory.mktemp("run") / "run"
     train(config, directory)
     return load_run(directory, "last")

@@ -14,6 +14,7 @@ from tf_mvae.sweeps.rows import Row, Rows, accuracy_table, average
 from tf_mvae.sweeps.sweep import Sweep
 
 FLAGS = "--model=mvae\n--latent_dim=3\n--epochs=2\n--annealing_epochs=1\n--batch_size=20\n"
+FLAGS += "--jit_compile=false\n"  # XLA compiles for longer than the rest takes
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ from tf_mvae.data.split import Split
 from tf_mvae.errors import UserError
 from tf_mvae.experiments import registry
 from tf_mvae.settings import EXPERIMENTS, MODELS
-from tf_mvae.training import RunConfig, load_run, train
+from tf_mvae.training import RunConfig, load_run, train, trainer
 from tf_mvae.training.build import build_model
 from tf_mvae.training.incomplete import batch_composition, incomplete_split, mask_of_batch
 from tf_mvae.training.splits import load_split
@@ -148,12 +148,12 @@ def test_numbers_out_of_range_are_refused(settings, what):
         config_of(**settings)
 
 
-def test_a_stopped_run_of_composed_batches_ends_as_an_undisturbed_one(tmp_path):
+def test_a_stopped_run_of_composed_batches_ends_as_an_undisturbed_one(tmp_path, monkeypatch):
     """Training on known compositions resumes to the bit; evaluation uses complete examples."""
+    monkeypatch.setattr(trainer, "draw", lambda *_: {})
+    monkeypatch.setattr(trainer, "finish", lambda *_: {})
     config = config_of(paired_share=0.2, epochs=3, jit_compile=True)
     train(config, tmp_path / "whole")
-    from tf_mvae.training import trainer  # the loop that is interrupted
-
     writer = trainer.CheckpointWriter.on_train_batch_end
     steps = []
 
@@ -163,7 +163,7 @@ def test_a_stopped_run_of_composed_batches_ends_as_an_undisturbed_one(tmp_path):
         if len(steps) == 5:
             raise KeyboardInterrupt
 
-    with pytest.MonkeyPatch.context() as patch:
+    with monkeypatch.context() as patch:
         patch.setattr(trainer.CheckpointWriter, "on_train_batch_end", stop)
         with pytest.raises(KeyboardInterrupt):
             train(config, tmp_path / "stopped", checkpoint_steps=2)

@@ -63,6 +63,8 @@ def main() -> None:
         fill(DOCS / "objectives.md", f"sampled {experiment}", text)
     kinds = HERE.parent / "benchmarks" / "results" / "samplers.json"
     fill(DOCS / "samplers.md", "samplers", samplers.samplers_table(kinds))
+    proposals = HERE.parent / "benchmarks" / "results" / "proposals.json"
+    fill(DOCS / "samplers.md", "proposals", samplers.proposals_table(proposals))
     fill(DOCS / "objectives.md", "objectives", digits.objective_table(results))
     fill(DOCS / "generation.md", "quickstart", generation.generation_tables(results, "quickstart"))
     fill(DOCS / "tables.md", "imputation", imputation.imputation_tables(results))

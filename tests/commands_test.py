@@ -18,6 +18,9 @@ from tf_mvae.errors import UserError
 from tf_mvae.training import RunConfig, train, trainer
 
 ROOT = pathlib.Path(__file__).parents[1]
+CONFIG = RunConfig(
+    "tiny", latent_dim=3, epochs=2, annealing_epochs=1, batch_size=10, jit_compile=False
+)
 COMMANDS = (
     *("train", "generate", "evaluate", "impute", "export", "serve", "sweep"),
     *("inspect_table", "data_service"),
@@ -56,7 +59,7 @@ def assert_one_line(result, *words):
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory):
     run_dir = tmp_path_factory.mktemp("run") / "run"
-    train(RunConfig("tiny", latent_dim=3, epochs=2, annealing_epochs=1, batch_size=10), run_dir)
+    train(CONFIG, run_dir)
     return run_dir
 
 
@@ -269,8 +272,7 @@ def test_generate_prints_the_numbers_of_a_run_without_pictures(tmp_path, monkeyp
 def test_commands_to_copy_are_quoted(finished, tmp_path, capsys):
     run_dir = shutil.copytree(finished, tmp_path / "my run")
     (run_dir / "finished.json").unlink()
-    config = RunConfig("tiny", latent_dim=3, epochs=2, annealing_epochs=1, batch_size=10)
-    train(config, run_dir)
+    train(CONFIG, run_dir)
     lines = capsys.readouterr().out.splitlines()
     (printed,) = [line for line in lines if "tf_mvae.generate" in line]
     flags = shlex.split(printed)[-2:]

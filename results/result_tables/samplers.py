@@ -1,4 +1,4 @@
-"""Kinds of samplers compared on one run, by `benchmarks/samplers.py`."""
+"""Kinds of samplers, and samplers as proposals, compared on runs by scripts of `benchmarks/`."""
 
 import json
 import pathlib
@@ -38,4 +38,26 @@ def samplers_table(path: pathlib.Path) -> str:
     results = found["q"]["results"]
     cells = [figure(results.get(scale.get(name, ""))) for name in _FIGURES]
     rows.append(["reconstructions, for scale", "-", "-", "-", *cells, "-", "-"])
+    return table(head, rows)
+
+
+def proposals_table(path: pathlib.Path) -> str:
+    """A row for each run and question, with a pair of columns for each proposal."""
+    if not path.exists():
+        return "No run yet."
+    found: dict[str, Any] = json.loads(path.read_text())
+    proposals = list(next(iter(next(iter(found.values()))["rows"].values())))
+    head = ["run", "estimate", "samples"]
+    for proposal in proposals:
+        head += [f"{proposal}: ESS", "lowest tenth", "nats"]
+    rows = []
+    for run, one in found.items():
+        for question, figures in one["rows"].items():
+            cells = [run, question.replace("|", "\\|"), str(one["num_samples"])]
+            for proposal in proposals:
+                row = figures[proposal]
+                error = f"{row['log_likelihood']:.2f} ± {row['standard_error']:.2f}"
+                sizes = (row["effective_sample_size"], row["lowest_tenth"])
+                cells += [*(f"{size:.1f}" for size in sizes), error]
+            rows.append(cells)
     return table(head, rows)

@@ -22,8 +22,8 @@ WHOLE_ONLY = ("cvae", "jmvae", "vae")
 
 
 def config_of(model="mvae", **kwargs):
-    settings = {"paired_examples": 12, "latent_dim": 3, "batch_size": 20, "epochs": 1, **kwargs}
-    return RunConfig("tiny", model=model, **settings)
+    settings = {"paired_examples": 12, "latent_dim": 3, "batch_size": 20, "epochs": 1}
+    return RunConfig("tiny", model=model, **{**settings, "jit_compile": False, **kwargs})
 
 
 @pytest.mark.parametrize("model", MODELS)

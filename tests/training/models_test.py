@@ -32,7 +32,8 @@ def finished(request, tmp_path_factory):
     """A run's directory, the run, and the names of its pictures."""
     flags, pictures = RUNS[request.param]
     flags = {"model": request.param, "learning_rate_schedule": "cosine", **flags}
-    config = RunConfig("tiny", latent_dim=3, epochs=1, annealing_epochs=1, batch_size=20, **flags)
+    sizes = {"latent_dim": 3, "batch_size": 20}
+    config = RunConfig("tiny", epochs=1, annealing_epochs=1, jit_compile=False, **sizes, **flags)
     run_dir = tmp_path_factory.mktemp("run") / "run"
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(trainer, "draw", lambda *_: {})  # the same pictures, for TensorBoard

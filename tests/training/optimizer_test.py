@@ -188,7 +188,7 @@ def test_a_loss_that_overflows_in_float16_is_scaled_down_and_training_goes_on():
 def test_a_run_with_all_of_it_is_taken_up_to_the_bit(tmp_path, monkeypatch):
     monkeypatch.setattr(trainer, "draw", lambda *_: {})
     monkeypatch.setattr(finishing, "write_pictures", lambda *_: None)
-    config = config_of(epochs=3, annealing_epochs=2, **EVERYTHING)
+    config = config_of(epochs=3, annealing_epochs=2, jit_compile=False, **EVERYTHING)
     train(config, tmp_path / "whole")
     count = callbacks.Progress.on_train_batch_end
 

@@ -41,6 +41,14 @@ def test_what_is_no_shape_is_refused(value):
         checks.shape("event_shape", value)
 
 
+def test_words_are_of_a_list():
+    assert checks.one_of("pooling", "max", ("last", "max")) == "max"
+    for wrong in ("min", None, ["max"]):
+        with pytest.raises(ValueError, match="pooling must be one of last, max; it is") as caught:
+            checks.one_of("pooling", wrong, ("last", "max"))
+        assert str(caught.value).endswith(repr(wrong))
+
+
 @pytest.mark.parametrize(
     ("check", "good", "bad"),
     [

@@ -1,6 +1,7 @@
-"""Checks of the numbers that users pass as arguments.
+"""Checks of the numbers and words that users pass as arguments.
 
-Each function takes the argument's name and its value, and returns the value as a Python number.
+Each function takes the argument's name and its value, and returns the value as a Python number
+or word.
 A value outside the domain raises `UserError` (a `ValueError`) in one line that says what is
 allowed and what was given.
 """
@@ -8,6 +9,7 @@ allowed and what was given.
 import math
 import numbers
 import operator
+from collections.abc import Collection
 from typing import Any
 
 from tf_mvae.errors import UserError
@@ -19,6 +21,7 @@ __all__ = [
     "integer",
     "non_negative",
     "non_negative_integer",
+    "one_of",
     "positive",
     "positive_fraction",
     "positive_integer",
@@ -71,6 +74,22 @@ def shape(name: str, value: Any) -> tuple[int, ...]:
             f"{name} must be a list of integers of 1 or more ([] for a number); it is {value!r}"
         )
     return found
+
+
+def one_of(name: str, value: Any, allowed: Collection[str]) -> str:
+    """Returns a word of a list.
+
+    Args:
+        name: The argument's name, for the message.
+        value: What was given.
+        allowed: The words.
+
+    Raises:
+        UserError: It is none of them.
+    """
+    if isinstance(value, str) and value in allowed:
+        return value
+    raise UserError(f"{name} must be one of {', '.join(allowed)}; it is {value!r}")
 
 
 def finite(name: str, value: Any) -> float:

@@ -74,5 +74,5 @@ def test_examples_depend_on_their_split_and_place_alone():
 def test_what_is_no_caption_is_refused(text):
     with pytest.raises(UserError, match="is no caption of 3 words or fewer out of at, on, heart"):
         CaptionWords().encode([text], 4)
-    with pytest.raises(UserError, match="split 'all' is none of"):
+    with pytest.raises(UserError, match="split must be one of .*; it is 'all'"):
         cd_sprites("all")

@@ -49,5 +49,5 @@ def test_an_experiment_reads_pairs_with_their_labels(name, other, dataset, shape
         assert example["x"]["digit"][0, 0, 0] == 20 * (label + 1)
         assert example["x"][other].shape == shape
         assert 9 - example["x"][other][0, 0, 0] % 10 == label
-    with pytest.raises(UserError, match="split 'all' is none of"):
+    with pytest.raises(UserError, match="split must be one of .*; it is 'all'"):
         experiment.load("all", str(tmp_path))

@@ -291,5 +291,5 @@ def test_more_subsets_than_there_are_is_refused(number, too_many):
 
 
 def test_an_unknown_distribution_is_refused():
-    with pytest.raises(ValueError, match="uniform_sizes.*not 'gaussian'"):
+    with pytest.raises(ValueError, match="uniform_sizes.*it is 'gaussian'"):
         subset_terms(tf.ones([1, 3]), 1, "gaussian", SEED)

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 import numpy as np
 import tensorflow as tf
 
+from tf_mvae import checks
 from tf_mvae.data.pipeline import Split
 from tf_mvae.errors import UserError
 from tf_mvae.ops.tokens import END, FIRST_WORD, PAD
@@ -114,8 +115,7 @@ def cd_sprites(split: str, level: int = 1) -> Split:
     example = next(iter(cd_sprites("test", level=5).dataset))["x"]
     ```
     """
-    if split not in _NUMBERS:
-        raise UserError(f"split {split!r} is none of {sorted(_NUMBERS)}")
+    checks.one_of("split", split, sorted(_NUMBERS))
     sizes = [len(names) for names in ATTRIBUTES.values()]
     combinations = list(itertools.product(*map(range, sizes[:level])))
     length = caption_length(level)

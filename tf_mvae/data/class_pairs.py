@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from tf_mvae import checks
 from tf_mvae.data.pipeline import Split
 from tf_mvae.data.prepared import image_and_label, prepared_builder
 from tf_mvae.errors import UserError
@@ -100,8 +101,7 @@ def _pairs(
     repeats: int,
 ) -> tuple[np.ndarray, dict[str, dict[str, np.ndarray]]]:
     """Returns indices `[pairs, 2]`, and images and labels by modality."""
-    if split not in _SPLITS:
-        raise UserError(f"split {split!r} is none of {sorted(_SPLITS)}")
+    checks.one_of("split", split, sorted(_SPLITS))
     arrays = {}
     for name, (dataset, instructions) in sources.items():
         examples = image_and_label(prepared_builder(dataset, data_dir), instructions, split)

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 import numpy as np
 import tensorflow as tf
 
+from tf_mvae import checks
 from tf_mvae.data.pipeline import Split
-from tf_mvae.errors import UserError
 
 __all__ = ["LinearGaussianSensors"]
 
@@ -90,8 +90,7 @@ class LinearGaussianSensors:
         Raises:
             UserError: There is no such split.
         """
-        if name not in _EXAMPLES:
-            raise UserError(f"split {name!r} is none of {sorted(_EXAMPLES)}")
+        checks.one_of("split", name, sorted(_EXAMPLES))
         x = self.sample(_EXAMPLES[name], seed=[1, sorted(_EXAMPLES).index(name)])
         dataset = tf.data.Dataset.from_tensor_slices({"x": {"sensors": x}})
         return Split(dataset, len(x))

@@ -5,6 +5,7 @@ from typing import Any
 
 import tensorflow as tf
 
+from tf_mvae import checks
 from tf_mvae.batch import present_mask, unpack
 from tf_mvae.covariate import as_numbers
 from tf_mvae.errors import UserError
@@ -58,8 +59,7 @@ class LatentDraws(NetworkModel):
         without = self.posterior_kind.default_latents
         by_default = without if self.sampler is None else "sampler"
         way = latents or self.default_latents or by_default
-        if way not in LATENTS:
-            raise UserError(f"latents must be one of {LATENTS}, or None; it is {way!r}")
+        checks.one_of("latents", way, LATENTS)
         if way == "sampler" and self.sampler is None:
             raise UserError(
                 f"{self.name} has no sampler; fit one with tf_mvae.samplers.fit, or leave latents "

@@ -13,7 +13,6 @@ import keras
 import tensorflow as tf
 
 from tf_mvae import checks
-from tf_mvae.errors import UserError
 from tf_mvae.layers.dropout import next_seed
 from tf_mvae.ops import random
 from tf_mvae.ops.loops import outputs_of_steps, unrolled_loops
@@ -99,9 +98,7 @@ class RecurrentEncoder(keras.layers.Layer):
         self.vocabulary_size = checks.positive_integer("vocabulary_size", vocabulary_size)
         self.embedding_size = checks.positive_integer("embedding_size", embedding_size)
         self.units = checks.positive_integer("units", units)
-        if pooling not in POOLINGS:
-            raise UserError(f"pooling must be one of {POOLINGS}, not {pooling!r}")
-        self.pooling = pooling
+        self.pooling = checks.one_of("pooling", pooling, POOLINGS)
         self.embedding = keras.layers.Embedding(self.vocabulary_size, self.embedding_size)
         every = {"return_sequences": self.pooling == "max"}
         # cuDNN's kernel does not work under XLA, and differs from the CPU's. Two layers,

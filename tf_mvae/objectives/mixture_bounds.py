@@ -7,7 +7,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from tf_mvae.errors import UserError
+from tf_mvae import checks
 from tf_mvae.modality import Modality
 from tf_mvae.objectives.engine import Batch, Reconstruction, reconstruct
 from tf_mvae.objectives.joint_elbo import AnyElbo
@@ -76,9 +76,7 @@ class StratifiedBound(EachExplainsAll):
         Raises:
             ValueError: It is another.
         """
-        if bound not in BOUNDS:
-            raise UserError(f"bound must be one of {BOUNDS}, not {bound!r}")
-        self.kind = bound
+        self.kind = checks.one_of("bound", bound, BOUNDS)
 
     def mixture(self, kind: PosteriorKind, encoded: Encoded, present: tf.Tensor) -> Posterior:
         """See `Terms.mixture`."""

@@ -174,13 +174,10 @@ class SubsetElbos(Objective):
         Raises:
             ValueError: A number is out of its range, or a name is not known.
         """
-        if subset_distribution not in SUBSET_DISTRIBUTIONS:
-            raise ValueError(
-                f"subset_distribution must be one of {SUBSET_DISTRIBUTIONS}, "
-                f"not {subset_distribution!r}"
-            )
         self.num_random_subsets = num_random_subsets
-        self.subset_distribution = subset_distribution
+        self.subset_distribution = checks.one_of(
+            "subset_distribution", subset_distribution, SUBSET_DISTRIBUTIONS
+        )
         self._given_weight = None if term_weight is None else dict(term_weight)
         self.alignment_weight = checks.non_negative("alignment_weight", alignment_weight)
 

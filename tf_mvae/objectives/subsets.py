@@ -159,10 +159,7 @@ def _size_cdf(num_modalities: int, distribution: str) -> np.ndarray:
         the number of entries not above u in [0, 1) is a size. Rows of fewer than 3
         modalities, which have no proper subset, give size 2.
     """
-    if distribution not in SUBSET_DISTRIBUTIONS:
-        raise ValueError(
-            f"distribution must be one of {SUBSET_DISTRIBUTIONS}, not {distribution!r}"
-        )
+    checks.one_of("distribution", distribution, SUBSET_DISTRIBUTIONS)
     table = np.ones([num_modalities + 1, num_modalities + 1])
     for count in range(num_modalities + 1):
         sizes = np.arange(2, max(count, 3))

@@ -143,7 +143,8 @@ def test_a_whole_batch_is_one_operation(inputs):
     step = tf.function(lambda x, m: layer(x, training=True, example_mask=m))
     graph = step.get_concrete_function(tf.constant(inputs), tf.ones([8])).graph.as_graph_def()
     branches = {f.signature.name: {n.op for n in f.node_def} for f in graph.library.function}
-    assert sorted("FusedBatchNormV3" in ops for ops in branches.values()) == [False, True]
+    # The choice, and its two ways.
+    assert sorted("FusedBatchNormV3" in ops for ops in branches.values()) == [False, False, True]
 
 
 @pytest.mark.parametrize("rank", [2, 4])
@@ -224,3 +225,26 @@ def test_a_frozen_layer_keeps_its_statistics(inputs):
     before = layer.get_weights()
     layer(inputs, training=True, example_mask=tf.ones([8]))
     assert_close(layer.get_weights(), before, 0, 0)
+
+
+def test_layers_of_one_graph_share_the_programs_of_both_ways():
+    """A choice has a program for each way; every layer's own were most of a model's programs."""
+
+    def functions(sizes):
+        layers = [MaskedBatchNormalization() for _ in sizes]
+        inputs = [tf.ones(size) for size in sizes]
+        for layer, values in zip(layers, inputs, strict=True):
+            layer.build(values.shape)
+
+        def gradients(counts):
+            with tf.GradientTape() as tape:
+                total = sum(
+                    tf.reduce_sum(layer(x, training=True, example_mask=counts) ** 2)
+                    for layer, x in zip(layers, inputs, strict=True)
+                )
+            return tape.gradient(total, [layer.gamma.value for layer in layers])
+
+        graph = tf.function(gradients).get_concrete_function(tf.ones([4])).graph
+        return len(graph.as_graph_def().library.function)
+
+    assert functions([[4, 3]] * 5) <= functions([[4, 3], [4, 2, 2, 7]]) == functions([[4, 3]]) > 0

@@ -55,15 +55,18 @@ def test_steps_and_variables_are_those_of_keras(options, mode):
 
 
 def test_it_is_one_operation_a_variable():
-    weights = keras.Variable(START)
-
-    def operations(make):
+    def operations(make, number=1):
+        weights = [keras.Variable(START) for _ in range(number)]
         optimizer = make()
-        optimizer.build([weights])
-        step = tf.function(lambda: optimizer.apply([tf.constant(GRADIENTS[0])], [weights]))
+        optimizer.build(weights)
+        gradients = [tf.constant(GRADIENTS[0])] * number
+        step = tf.function(lambda: optimizer.apply(gradients, weights))
         return [op.type for op in step.get_concrete_function().graph.get_operations()]
 
     assert operations(FusedAdam).count("ResourceApplyAdam") == 1
+    several = operations(FusedAdam, 3)
+    assert several.count("ResourceApplyAdam") == 3
+    assert several.count("Pow") == 2  # of both decays, for all
     assert "ResourceApplyAdam" not in operations(keras.optimizers.Adam)
     assert "AssignSubVariableOp" not in operations(FusedAdam)
 

@@ -6,6 +6,7 @@ import keras
 import tensorflow as tf
 
 from tf_mvae.layers.masked_moments import normalised
+from tf_mvae.ops import replicas
 
 __all__ = ["MaskedBatchNormalization"]
 
@@ -74,7 +75,7 @@ class MaskedBatchNormalization(keras.layers.BatchNormalization):
         """Returns whether TensorFlow's fused operation equals Keras' layer here."""
         last = self.axis in (-1, inputs.shape.rank - 1)
         known = inputs.dtype.name == self.compute_dtype and self.compute_dtype in _FUSED
-        return last and known and not (self.renorm or _replicas())
+        return last and known and not (self.renorm or replicas.are_several())
 
     def _fused(
         self, inputs: tf.Tensor, counts: tf.Tensor
@@ -105,7 +106,7 @@ class MaskedBatchNormalization(keras.layers.BatchNormalization):
         )
 
     def _moments(self, inputs, mask):
-        if not _replicas():
+        if not replicas.are_several():
             return super()._moments(inputs, mask)
         # As Keras computes them, with sums over all replicas.
         counts = tf.ones(tf.shape(inputs)[:-1], tf.bool) if mask is None else mask
@@ -117,13 +118,8 @@ class MaskedBatchNormalization(keras.layers.BatchNormalization):
         return mean, _over_replicas(tf.reduce_sum(squares, axes)) / number
 
 
-def _replicas() -> bool:
-    context = tf.distribute.get_replica_context()
-    return context is not None and context.num_replicas_in_sync > 1
-
-
 def _over_replicas(value: tf.Tensor) -> tf.Tensor:
     """Adds up over replicas, if there are several."""
-    if not _replicas():
+    if not replicas.are_several():
         return value
     return tf.distribute.get_replica_context().all_reduce(tf.distribute.ReduceOp.SUM, value)

@@ -1,5 +1,6 @@
 """Normalisation of a batch by the moments of the examples that count, with its own gradient."""
 
+import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -40,33 +41,60 @@ def normalised(
     Returns:
         y, the means and the variances (of which no gradient is taken).
     """
+    shape = inputs.shape
+    forward, backward = _ways(inputs.dtype, epsilon)
     there = tf.reshape(counts, [-1, 1, 1, 1])
     everything = tf.reduce_all(counts)
 
     @tf.custom_gradient
     def run(x: tf.Tensor, scale: tf.Tensor, offset: tf.Tensor) -> tuple[Any, Callable[..., Any]]:
-        y, mean, variance = tf.cond(
+        y, mean, variance = forward(everything, x, there, scale, offset)
+
+        def gradient(dy: tf.Tensor, *_: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+            of_x, of_scale, of_offset = backward(everything, dy, x, there, scale, mean, variance)
+            return tf.ensure_shape(of_x, shape), of_scale, of_offset
+
+        return (tf.ensure_shape(y, shape), mean, variance), gradient
+
+    y, mean, variance = run(inputs, scale, offset)
+    return y, tf.stop_gradient(mean), tf.stop_gradient(variance)
+
+
+@functools.cache
+def _ways(dtype: tf.DType, epsilon: float) -> tuple[Callable[..., Any], Callable[..., Any]]:
+    """Returns the choice between the two ways and that of the gradient, as functions of tensors.
+
+    They are traced once for all layers and shapes: a model of six images has a hundred such
+    layers, and the branches of their choices were most of its functions.
+    """
+    pixels = tf.TensorSpec([None, None, None, None], dtype)
+    everything = tf.TensorSpec([], tf.bool)
+    there = tf.TensorSpec([None, 1, 1, 1], tf.bool)
+    features = tf.TensorSpec([None], tf.float32)
+
+    @tf.function(input_signature=[everything, pixels, there, features, features], autograph=False)
+    def forward(everything, x, there, scale, offset):  # noqa: ANN001, ANN202
+        return tf.cond(
             everything,
             lambda: _whole(x, scale, offset, epsilon),
             lambda: _part(x, there, scale, offset, epsilon),
         )
 
-        def gradient(dy: tf.Tensor, *_: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
-            def of_part() -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
-                return _gradient_of_part(dy, x, there, scale, mean, variance, epsilon)
+    @tf.function(
+        input_signature=[everything, pixels, pixels, there, features, features, features],
+        autograph=False,
+    )
+    def backward(everything, dy, x, there, scale, mean, variance):  # noqa: ANN001, ANN202
+        def of_part() -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+            return _gradient_of_part(dy, x, there, scale, mean, variance, epsilon)
 
-            if tf.config.list_logical_devices("GPU"):
-                return of_part()
-            return tf.cond(
-                everything,
-                lambda: _gradient_of_whole(dy, x, scale, mean, variance, epsilon),
-                of_part,
-            )
+        if tf.config.list_logical_devices("GPU"):
+            return of_part()
+        return tf.cond(
+            everything, lambda: _gradient_of_whole(dy, x, scale, mean, variance, epsilon), of_part
+        )
 
-        return (y, mean, variance), gradient
-
-    y, mean, variance = run(inputs, scale, offset)
-    return y, tf.stop_gradient(mean), tf.stop_gradient(variance)
+    return forward, backward
 
 
 def _whole(

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 import tensorflow as tf
 
 __all__ = [
+    "are_several",
     "batch_mean",
     "equal_parts",
     "may_be_empty",
@@ -29,6 +30,11 @@ def equal_parts() -> Iterator[None]:
         yield
     finally:
         _EQUAL.reset(token)
+
+
+def are_several() -> bool:
+    """Returns whether this code runs on one of several replicas."""
+    return _replica() is not None
 
 
 def may_be_empty() -> bool:

@@ -95,7 +95,7 @@ RUNS |= {
     ]
     for experiment, schedule in (
         ("mnist", [*_LONG[1:], "--sampler_epochs=60"]),
-        ("fashion_mnist", [*RUNS["fashion_mnist-mvae"][1:], "--sampler_epochs=60"]),
+        ("fashion_mnist", [*RUNS["fashion_mnist-mvae"][1:], "--sampler_epochs=20"]),
     )
     for name, flags in _OBJECTIVES.items()
     for seed in (("", 1, 2) if (experiment, name) == ("mnist", "default") else ("",))

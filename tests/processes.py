@@ -13,6 +13,7 @@ import multiprocessing
 import os
 import pathlib
 import runpy
+import signal
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -52,6 +53,8 @@ def _execute(
     for number, descriptor in ((1, output), (2, errors)):
         os.dup2(descriptor, number)
         os.close(descriptor)
+    # Tests that run in the background, where SIGINT is ignored, start processes that do so too.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     os.chdir(cwd)
     os.environ.clear()
     os.environ.update(environment)

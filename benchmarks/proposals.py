@@ -2,43 +2,34 @@ r"""Compares proposals of importance sampling on one run that has a sampler.
 
     python benchmarks/proposals.py --run_dir=RUN --output=benchmarks/results/proposals.json
 
-For every modality alone, all together, and each given the others, it estimates the likelihood of
-test examples with as many samples from each proposal: the prior p(z), which knows nothing of an
-example; q(z | S); and half of each of q and the run's sampler, which `--analysis=log_likelihood`
-uses. It prints the effective sample size (mean over examples, and the lowest tenth), the
-likelihood and its standard error over samples, and adds them to the JSON under the run's name.
-`--num_samples=20 --max_examples=20` is a rehearsal.
+It estimates the likelihoods of `--analysis=log_likelihood` for test examples with as many samples
+from each proposal: the prior p(z), which knows nothing of an example; q(z | S); and half of each of
+q and the run's sampler, which that analysis uses. It prints the effective sample size (mean over
+examples, and the lowest tenth), the likelihood and its standard error over samples, and adds them
+to the JSON under the run's name. `--num_samples=20 --max_examples=20` is a rehearsal.
 """
 
 import argparse
 import json
 import pathlib
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 sys.path.insert(0, str(pathlib.Path(__file__).parents[1]))
 
 import numpy as np  # noqa: E402
 
-from tf_mvae.evaluation import Estimate, ImportanceSampler  # noqa: E402
+from tf_mvae.evaluation import Estimate, ImportanceSampler, Question  # noqa: E402
+from tf_mvae.evaluation.questions import default_questions  # noqa: E402
 from tf_mvae.training import Run, load_run  # noqa: E402
 
 PROPOSALS = ("prior", "q", "q and sampler")
 
 
-def questions(names: list[str]) -> Iterator[tuple[str, list[str], list[str]]]:
-    """Yields the name, the target and what is given of each question."""
-    for name in names:
-        yield f"log p({name})", [name], []
-    yield f"log p({', '.join(names)})", names, []
-    for name in names:
-        others = [other for other in names if other != name]
-        yield f"log p({name} | {', '.join(others)})", [name], others
-
-
-def asked(proposal: str, target: list[str], given: list[str]) -> Callable[..., Estimate]:
+def asked(proposal: str, question: Question) -> Callable[..., Estimate]:
     """Returns a call of an `ImportanceSampler` on a batch."""
+    target, given, *_ = question
     how = {"proposal": []} if proposal == "prior" else {}
     if given:
         return lambda sampler, batch: sampler.conditional(batch, target, given, **how)
@@ -52,8 +43,8 @@ def compare(run: Run, num_samples: int, max_examples: int, batch_size: int) -> d
     for proposal in PROPOSALS:
         latents = model.sampler if proposal == "q and sampler" else None
         sampler = ImportanceSampler(model, num_samples, proposal=latents)
-        for name, target, given in questions([m.name for m in model.modalities]):
-            call = asked(proposal, target, given)
+        for question in default_questions(model):
+            name, call = str(question), asked(proposal, question)
             found = [call(sampler, batch) for batch in batches]
             size, value, error = (
                 np.concatenate([np.asarray(getattr(one, field)) for one in found])

@@ -17,11 +17,12 @@ from result_tables.kept import Result
 
 HERE = pathlib.Path(__file__).parent
 DOCS = HERE.parent / "docs"
+BENCHMARKS = HERE.parent / "benchmarks" / "results"
 
 
 def benchmark(name: str) -> str:
     """What `benchmarks/NAME.py` wrote."""
-    file = HERE.parent / "benchmarks" / "results" / f"{name}.md"
+    file = BENCHMARKS / f"{name}.md"
     return file.read_text().strip() if file.exists() else "No run yet."
 
 
@@ -39,7 +40,7 @@ def main() -> None:
     folders = sorted((HERE / "runs").iterdir())
     results = [Result(folder) for folder in folders if (folder / "flags.cfg").exists()]
     paper = json.loads((HERE / "paper.json").read_text())
-    compared = comparison.comparison_table(HERE.parent / "benchmarks" / "results")
+    compared = comparison.comparison_table(BENCHMARKS)
     fill(HERE.parent / "README.md", "comparison", compared)
     fill(DOCS / "experiments.md", "results", digits.coherence_table(results))
     page = HERE / "results.md"
@@ -61,10 +62,10 @@ def main() -> None:
     for experiment in ("mnist", "fashion_mnist"):
         text = generation.objectives_table(results, experiment)
         fill(DOCS / "objectives.md", f"sampled {experiment}", text)
-    kinds = HERE.parent / "benchmarks" / "results" / "samplers.json"
-    fill(DOCS / "samplers.md", "samplers", samplers.samplers_table(kinds))
-    proposals = HERE.parent / "benchmarks" / "results" / "proposals.json"
-    fill(DOCS / "samplers.md", "proposals", samplers.proposals_table(proposals))
+    kinds = samplers.samplers_table(BENCHMARKS / "samplers.json")
+    fill(DOCS / "samplers.md", "samplers", kinds)
+    proposals = samplers.proposals_table(BENCHMARKS / "proposals.json")
+    fill(DOCS / "samplers.md", "proposals", proposals)
     fill(DOCS / "objectives.md", "objectives", digits.objective_table(results))
     fill(DOCS / "generation.md", "quickstart", generation.generation_tables(results, "quickstart"))
     fill(DOCS / "tables.md", "imputation", imputation.imputation_tables(results))

@@ -189,6 +189,13 @@ def bfloat16_policy():
 
 
 @pytest.fixture
+def training_alone(monkeypatch):
+    """Runs that are trained in this process draw and export nothing."""
+    for name in ("draw", "finish"):
+        monkeypatch.setattr(f"tf_mvae.training.trainer.{name}", lambda *_: {})
+
+
+@pytest.fixture
 def tiny_model():
     """A model of an image, a label and a vector; every term reconstructs all of them."""
     return tiny.make_model()

@@ -21,10 +21,7 @@ CONFIG = RunConfig(
 )
 
 
-@pytest.fixture(autouse=True)
-def _no_pictures(monkeypatch):
-    monkeypatch.setattr(trainer, "draw", lambda *_: {})
-    monkeypatch.setattr(trainer, "finish", lambda *_: {})
+pytestmark = pytest.mark.usefixtures("training_alone")
 
 
 @pytest.fixture

@@ -148,10 +148,10 @@ def test_numbers_out_of_range_are_refused(settings, what):
         config_of(**settings)
 
 
-def test_a_stopped_run_of_composed_batches_ends_as_an_undisturbed_one(tmp_path, monkeypatch):
+def test_a_stopped_run_of_composed_batches_ends_as_an_undisturbed_one(
+    tmp_path, monkeypatch, training_alone
+):
     """Training on known compositions resumes to the bit; evaluation uses complete examples."""
-    monkeypatch.setattr(trainer, "draw", lambda *_: {})
-    monkeypatch.setattr(trainer, "finish", lambda *_: {})
     config = config_of(paired_share=0.2, epochs=3, jit_compile=True)
     train(config, tmp_path / "whole")
     writer = trainer.CheckpointWriter.on_train_batch_end

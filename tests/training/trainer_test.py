@@ -54,13 +54,6 @@ def metric_rows(run_dir):
     return [{k: v for k, v in row.items() if k != "seconds"} for row in rows]
 
 
-@pytest.fixture
-def training_alone(monkeypatch):
-    """Runs draw and export nothing."""
-    monkeypatch.setattr(trainer, "draw", lambda *_: {})
-    monkeypatch.setattr(trainer, "finish", lambda *_: {})
-
-
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory):
     run_dir = tmp_path_factory.mktemp("finished") / "run"

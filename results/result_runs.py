@@ -122,13 +122,21 @@ RUNS |= {
         "--annealing_epochs=9",
     ],
     "weak-short": [*_SHORT_WEAK, "--annealing_epochs=4"],
-    "weak-short-sampled": [*_SHORT_WEAK, "--annealing_epochs=4", "--sampler_epochs=20"],
     "weak-short-no_annealing": [*_SHORT_WEAK, "--annealing_epochs=0"],
     "weak-short-self_training": [
         *_SHORT_WEAK,
         "--annealing_epochs=4",
         "--self_training=label=0.95",
     ],
+}
+
+# The sweep's method, with a sampler: images generated from labels that few examples have.
+RUNS |= {
+    f"generation-weak-{fraction}": [
+        "--flagfile=configs/weak_supervision/mvae.cfg",
+        *("--experiment=mnist", f"--paired_fraction={fraction}", "--sampler_epochs=20"),
+    ]
+    for fraction in (0.001, 0.005, 0.01)
 }
 
 # A picture in six views takes 50 ms of one core, and twice that where every subset reconstructs
@@ -164,6 +172,8 @@ _ATTRIBUTES = [
 RUNS |= {
     "attributes-k1": [*_ATTRIBUTES, "--num_random_subsets=1"],
     "attributes-k5": [*_ATTRIBUTES, "--num_random_subsets=5"],
+    # A step of the sampler is of 100 pictures, an epoch of 17 steps.
+    "attributes-sampled": [*_ATTRIBUTES, "--num_random_subsets=1", "--sampler_epochs=120"],
     "attributes-half": [*_ATTRIBUTES, "--num_random_subsets=1", "--missing_rate=attributes=0.5"],
 }
 # The configurations' 500 epochs take days on two cores.
@@ -246,17 +256,19 @@ def evaluations(name: str) -> list[list[str]]:
         return [[*cells, *how], ["--analysis=label_prediction", *how]]
     if name == "sensors-mvae":
         return [["--analysis=intervals"]]
+    if name == "attributes-sampled":
+        return [["--analysis=attributes,generation"]]
     if name.startswith(tuple(OTHER_DATA)):
         return [[f"--analysis={name.partition('-')[0]}"]]
     if name.startswith("multi_mnist"):
         return [["--analysis=transcription"], _LIKELIHOOD]
+    if name.startswith("generation-weak"):
+        return [["--analysis=accuracy,generation"]]
     if name.startswith("generation"):
         ways = "--ways=guidance=1,temperature=0.8"
         return [["--analysis=generation,accuracy", ways], _LIKELIHOOD]
     if name == "quickstart":
         return [["--analysis=accuracy,coherence,generation"]]
-    if name == "weak-short-sampled":
-        return [["--analysis=accuracy,generation"]]
     if name.startswith("weak"):
         return [["--analysis=accuracy", "--split=validation", "--checkpoint=last"]]
     if name.startswith("objective"):

@@ -62,6 +62,9 @@ def main() -> None:
     for experiment in ("mnist", "fashion_mnist"):
         text = generation.objectives_table(results, experiment)
         fill(DOCS / "objectives.md", f"sampled {experiment}", text)
+    emoji = generation.generation_tables(results, "attributes-sampled-emoji_attributes")
+    fill(DOCS / "objectives.md", "sampled attributes", emoji)
+    fill(DOCS / "weak_supervision.md", "sampled", generation.weak_table(results))
     kinds = samplers.samplers_table(BENCHMARKS / "samplers.json")
     fill(DOCS / "samplers.md", "samplers", kinds)
     proposals = samplers.proposals_table(BENCHMARKS / "proposals.json")

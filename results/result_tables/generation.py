@@ -60,18 +60,42 @@ def objectives_table(results: list[Result], experiment: str) -> str:
         return "No run yet."
     head = ["objective, seed", "epochs / annealing", "sampler: epochs", *_FIGURES, *_LIKELIHOODS]
     rows = [_row(result, experiment, way) for result in runs for way in _ways(result)]
-    for name in _USELESS:
-        found = {
-            column: runs[0].of("generation", f"image, useless: {name}: {figure_name}")
-            for column, figure_name in (
-                ("image from label: named right", "coherence"),
-                ("FD", "Frechet distance"),
-                ("variance / reconstructions", "variance / reconstructions"),
-            )
-        }
-        cells = [figure(found.get(column)) for column in _FIGURES]
-        rows.append([f"useless: {name}", "-", "-", *cells, *("-" for _ in _LIKELIHOODS)])
+    rows += [
+        [f"useless: {name}", "-", "-", *cells, *("-" for _ in _LIKELIHOODS)]
+        for name, cells in _useless(runs[0])
+    ]
     return table(head, rows)
+
+
+def weak_table(results: list[Result]) -> str:
+    """The runs `generation-weak-FRACTION`, a row each, and useless models."""
+    runs = [result for result in results if result.name.startswith("generation-weak-")]
+    if not runs:
+        return "No run yet."
+    rows = [
+        [
+            f"{100 * result.config.paired_fraction:g} %",
+            *(_cell(result, "", *place) for place in _FIGURES.values()),
+        ]
+        for result in runs
+    ]
+    rows += [[f"useless: {name}", *cells] for name, cells in _useless(runs[0])]
+    return table(["paired", *_FIGURES], rows)
+
+
+def _useless(result: Result) -> list[tuple[str, list[str]]]:
+    """Returns the names of useless models, and their cells below the columns of `_FIGURES`."""
+    scored = {
+        "image from label: named right": "coherence",
+        "FD": "Frechet distance",
+        "variance / reconstructions": "variance / reconstructions",
+    }
+
+    def cell(name: str, column: str) -> str:
+        what = f"image, useless: {name}: {scored.get(column)}"
+        return figure(result.of("generation", what))
+
+    return [(name, [cell(name, column) for column in _FIGURES]) for name in _USELESS]
 
 
 def _ways(result: Result) -> list[str]:

@@ -6,7 +6,15 @@ import scipy.stats
 import tensorflow as tf
 
 from tests.tiny import MODES
-from tf_mvae.ops.random import fold_in, split, stateless_normal, stateless_uniform
+from tf_mvae.ops.random import (
+    batch_normal,
+    batch_uniform,
+    common_numbers,
+    fold_in,
+    split,
+    stateless_normal,
+    stateless_uniform,
+)
 
 SEED = tf.constant([7, -3])
 
@@ -89,3 +97,15 @@ def test_range():
     uniform = stateless_uniform([2**20], SEED).numpy()
     assert 0 <= uniform.min() < 1e-5 and 1 - 1e-5 < uniform.max() < 1
     assert np.all(np.isfinite(stateless_normal([2**20], SEED)))
+
+
+def test_common_numbers_are_those_of_one_example_for_all(mode):
+    def draw(rows):
+        with common_numbers():
+            return batch_normal([4, rows, 3], SEED), batch_uniform([4, rows, 3], SEED)
+
+    for own, one in zip(mode(lambda: draw(5))(), draw(1), strict=True):
+        assert own.shape == [4, 5, 3]
+        np.testing.assert_allclose(own, np.broadcast_to(one, [4, 5, 3]), rtol=1e-5, atol=1e-6)
+    after = batch_normal([4, 5, 3], SEED).numpy()
+    assert not np.allclose(after[:, 0], after[:, 1])

@@ -59,3 +59,16 @@ def test_unconditional_samples_are_drawn_through_the_class():
     assert np.all(np.abs(direct.mean(0) - z_0.numpy().mean(0)) < 5 * z_0.numpy().std(0) / 40)
     with pytest.raises(UserError, match="names has 'sound'"):
         model.sample(2, through=["sound"])
+
+
+def test_what_is_missing_does_not_depend_on_the_batch():
+    model, batch = tiny.make_model(), tiny.make_batch()
+    sampler = CouplingFlow(model.latent_dim, model.num_columns, 2, units=8, width=8)
+    for weight in sampler.weights:
+        weight.assign(np.random.default_rng(2).normal(0, 0.3, weight.shape))
+    model.set_sampler(sampler)
+    whole = model({"x": batch["x"], "mask": batch["mask"]})
+    alone = model({part: {n: v[5:] for n, v in own.items()} for part, own in batch.items()})
+    assert any(np.any(mask[5:] == 0) for mask in batch["mask"].values())
+    for name, value in alone.items():
+        np.testing.assert_allclose(value, whole[name][5:], rtol=1e-4, atol=1e-5, err_msg=name)

@@ -74,6 +74,14 @@ def test_eager_graph_and_xla_agree(sampler, mode):
     np.testing.assert_allclose(drawn, sampler.sample(5, context, SEED), rtol=1e-3, atol=1e-4)
 
 
+def test_moments_of_a_context_do_not_depend_on_the_others(sampler):
+    posterior = sampler.of(make_context())
+    last = posterior.take(slice(5, 8))
+    for moment in ("mean", "variance"):
+        whole, part = getattr(posterior, moment)(), getattr(last, moment)()
+        np.testing.assert_allclose(part, whole[5:8], rtol=1e-5, atol=1e-5)
+
+
 def test_the_log_ratio_is_that_of_the_densities(sampler):
     posterior = sampler.of(make_context())
     z, log_ratio = posterior.sample_and_log_ratio(6, SEED)

@@ -8,7 +8,10 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from tests import tiny
 from tests.serving.server_tools import serving, wait_until
+from tf_mvae.samplers import MixtureFlow
+from tf_mvae.serving import export_saved_model
 from tf_mvae.serving.server.saved_model import ServedVersion
 
 
@@ -91,3 +94,13 @@ def test_exports_of_this_package_are_batched(digits_export, tmp_path):
     shutil.copytree(digits_export, tmp_path / "1")
     (tmp_path / "1" / "assets.extra" / "tf_mvae.json").write_text('{"signatures": {}}')
     assert ServedVersion(tmp_path / "1", 1).independent == set()
+
+
+def test_an_export_with_a_sampler_is_batched_too(tmp_path):
+    model = tiny.make_model()
+    sampler = MixtureFlow(model.latent_dim, model.num_columns, 2, units=8, width=8)
+    for weight in sampler.weights:
+        weight.assign(np.random.default_rng(3).normal(0, 0.3, weight.shape))
+    model.set_sampler(sampler)
+    export_saved_model(model, tmp_path / "1")
+    assert "serving_default" in ServedVersion(tmp_path / "1", 1).independent

@@ -6,6 +6,7 @@ import tensorflow as tf
 
 from tf_mvae.distributions import elements
 from tf_mvae.inference.latents import LatentModel
+from tf_mvae.ops import random
 
 __all__ = ["with_missing_values"]
 
@@ -21,7 +22,8 @@ def with_missing_values(
     """Returns values with those of missing modalities replaced.
 
     What is missing is its expected value over 16 samples of a sampler's `p(z | S)`, drawn with the
-    model's seed. If nothing is missing, nothing is drawn.
+    model's seed and the same random numbers for each example, so that an example's values do not
+    depend on the batch that it is in. If nothing is missing, nothing is drawn.
 
     Args:
         model: A model with a sampler.
@@ -63,7 +65,8 @@ def _expected(
         wanted = model._given(parameters)
         return {m.name: m.likelihood.expected_over_samples(parameters[m.name]) for m in wanted}
 
-    z = model.sampler.of(model._context(x, mask)).sample(_SAMPLES, model._seed(None))
+    with random.common_numbers():
+        z = model.sampler.of(model._context(x, mask)).sample(_SAMPLES, model._seed(None))
     z = tf.ensure_shape(z, [None, None, model.latent_dim])
     given = {name: x[name] for name in model.given_to_decoders}
     return dict(model._eager_calls("complete", decode_mean, z, given, free_axes=2))

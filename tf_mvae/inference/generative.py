@@ -213,7 +213,7 @@ class GenerativeModel(LatentModel):
         """Reconstructs and completes a batch from the posterior's mean.
 
         If the model has a sampler, what is missing is its expected value over 16 samples of
-        `p(z | S)`, drawn with the model's seed.
+        `p(z | S)`, drawn with the model's seed and the same random numbers for each example.
 
         Args:
             inputs: A batch; any modalities may be omitted.

@@ -18,6 +18,7 @@ from tf_mvae.models.training import TrainableModel
 from tf_mvae.objectives import Batch, Elbo, Objective, RowPlan, Step
 from tf_mvae.objectives.objective import complete_examples
 from tf_mvae.ops import random
+from tf_mvae.ops.replicas import are_several
 from tf_mvae.optimization import layers_compute_in
 from tf_mvae.posteriors import LatentSpace, PosteriorKind
 from tf_mvae.settings import Setting
@@ -276,7 +277,6 @@ class BaseVAE(TrainableModel, SharedModel):
 
     def _layer_seed(self, seed: tf.Tensor) -> tf.Tensor:
         """Returns a seed for the layers of one replica, which differs between replicas."""
-        replica = tf.distribute.get_replica_context()
-        if replica is not None and replica.num_replicas_in_sync > 1:
-            return random.fold_in(seed, replica.replica_id_in_sync_group)
-        return seed
+        if not are_several():
+            return seed
+        return random.fold_in(seed, tf.distribute.get_replica_context().replica_id_in_sync_group)

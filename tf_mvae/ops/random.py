@@ -13,16 +13,19 @@ result on every device.
 A seed is two integers, an int32 tensor of shape `[2]`, as for TensorFlow's functions.
 """
 
+import contextlib
+import contextvars
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import tensorflow as tf
 
-from tf_mvae.ops.replicas import rows_before_and_in_all
+from tf_mvae.ops.replicas import are_several, rows_before_and_in_all
 
 __all__ = [
     "batch_normal",
     "batch_uniform",
+    "common_numbers",
     "fold_in",
     "split",
     "stateless_normal",
@@ -33,6 +36,9 @@ _NUM_BITS = 24  # a float32 represents integers of 24 bits exactly
 _GOLDEN = 0x9E3779B97F4A7C15  # 2^64 / golden ratio, the counter's increment in SplitMix64
 # Constants that make the streams of `fold_in` and `split` differ from each other and from numbers.
 _FOLD_IN, _SPLIT = 0xD1B54A32D192ED03, 0x8CB92BA72F3D8DD7
+
+# Whether all examples of a batch get the same numbers; a thread has its own.
+_COMMON = contextvars.ContextVar("common_numbers", default=False)
 
 
 def fold_in(seed: tf.Tensor, data: tf.Tensor | int) -> tf.Tensor:
@@ -114,7 +120,7 @@ def batch_normal(shape: tf.Tensor | Sequence[int], seed: tf.Tensor) -> tf.Tensor
         shape: The shape of the result, `[..., batch, size]`; replicas may differ in `batch`.
         seed: Two integers, the same on every replica.
     """
-    return _normal(_batch_bits(shape, seed))
+    return _of_batch(_normal, shape, seed)
 
 
 def batch_uniform(shape: tf.Tensor | Sequence[int], seed: tf.Tensor) -> tf.Tensor:
@@ -124,13 +130,46 @@ def batch_uniform(shape: tf.Tensor | Sequence[int], seed: tf.Tensor) -> tf.Tenso
         shape: See `batch_normal`.
         seed: See `batch_normal`.
     """
-    return _uniform(_batch_bits(shape, seed))
+    return _of_batch(_uniform, shape, seed)
+
+
+@contextlib.contextmanager
+def common_numbers() -> Iterator[None]:
+    """Within it `batch_normal` and `batch_uniform` give all examples of a batch the same numbers.
+
+    An average over an example's samples then depends on this example alone: not on its place in
+    the batch, nor on what else is there. Averages of different examples have dependent errors, so
+    it is for estimates of each example, not for samples of several.
+
+    Example:
+    ```python
+    from tf_mvae.ops import random
+
+    with random.common_numbers():
+        noise = random.batch_normal([16, 100, 8], [0, 1])  # noise[:, 0] equals noise[:, 99]
+    ```
+    """
+    token = _COMMON.set(True)
+    try:
+        yield
+    finally:
+        _COMMON.reset(token)
+
+
+def _of_batch(
+    numbers: Callable[[tf.Tensor], tf.Tensor], shape: tf.Tensor | Sequence[int], seed: tf.Tensor
+) -> tf.Tensor:
+    """Returns numbers made of bits, `[..., batch, size]`; see `batch_normal`."""
+    if not _COMMON.get():
+        return numbers(_batch_bits(shape, seed))
+    shape = tf.cast(shape, tf.int32)
+    once = tf.concat([shape[:-2], [1], shape[-1:]], axis=0)
+    return tf.broadcast_to(numbers(_bits(once, seed)), shape)
 
 
 def _batch_bits(shape: tf.Tensor | Sequence[int], seed: tf.Tensor) -> tf.Tensor:
     """Returns the bits of a batch's numbers; on a replica, those of its part of the batch."""
-    replica = tf.distribute.get_replica_context()
-    if replica is None or replica.num_replicas_in_sync == 1:
+    if not are_several():
         return _bits(shape, seed)
     shape = tf.cast(shape, tf.int64)
     rows, size = shape[-2], shape[-1]

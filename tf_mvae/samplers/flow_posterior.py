@@ -97,7 +97,8 @@ class TransformedPosterior(Posterior):
         return type(self)(*(part[index] for part in self))
 
     def _moment_samples(self) -> tf.Tensor:
-        return self.sample(_MOMENT_SAMPLES, tf.constant([0, 0]))
+        with random.common_numbers():
+            return self.sample(_MOMENT_SAMPLES, tf.constant([0, 0]))
 
 
 class _Parameters(NamedTuple):

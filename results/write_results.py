@@ -12,7 +12,16 @@ import json
 import pathlib
 import re
 
-from result_tables import comparison, digits, generation, imputation, pictures, samplers, sentences
+from result_tables import (
+    comparison,
+    digits,
+    generation,
+    imputation,
+    pictures,
+    samplers,
+    sentences,
+    serving,
+)
 from result_tables.kept import Result
 
 HERE = pathlib.Path(__file__).parent
@@ -76,6 +85,7 @@ def main() -> None:
     for name in ("training_step", "convolutions", "first_step", "step_profile", "quality_for_time"):
         fill(DOCS / "performance.md", name, benchmark(name))
     fill(DOCS / "benchmarks.md", "field", benchmark("field"))
+    fill(DOCS / "server.md", "apis", serving.apis_table(BENCHMARKS / "serving_grpc.json"))
 
 
 if __name__ == "__main__":

@@ -172,8 +172,13 @@ _ATTRIBUTES = [
 RUNS |= {
     "attributes-k1": [*_ATTRIBUTES, "--num_random_subsets=1"],
     "attributes-k5": [*_ATTRIBUTES, "--num_random_subsets=5"],
-    # A step of the sampler is of 100 pictures, an epoch of 17 steps.
-    "attributes-sampled": [*_ATTRIBUTES, "--num_random_subsets=1", "--sampler_epochs=120"],
+    # With the paper's weight of attributes. A step of the sampler is of 100 pictures, an epoch of
+    # 17 steps.
+    "attributes-sampled": [
+        *_ATTRIBUTES,
+        *("--num_random_subsets=1", "--likelihood_weight=image=1,attributes=10"),
+        "--sampler_epochs=120",
+    ],
     "attributes-half": [*_ATTRIBUTES, "--num_random_subsets=1", "--missing_rate=attributes=0.5"],
 }
 # The configurations' 500 epochs take days on two cores.

@@ -87,7 +87,7 @@ def test_the_tutorial_of_assays_predicts_one_from_others(tmp_path, monkeypatch, 
 
 def test_the_tutorial_of_gpus_trains_on_two_devices():
     make_devices = "    tf.config.set_logical_device_configuration(cpu, [tf.config."
-    make_devices += "LogicalDeviceConfiguration()] * 2)\n"  # done in tests/conftest.py
+    make_devices += "LogicalDeviceConfiguration()] * 2)\n"  # done in tests/fixtures.py
     names = pages.run("docs/tutorials/many_gpus.md", {make_devices: "", "epochs=3": "epochs=1"})
     assert names["strategy"].num_replicas_in_sync == 2  # the program compares the losses
 

@@ -12,7 +12,7 @@ CLUSTER = {"worker": ["127.0.0.1:1", "127.0.0.1:2"]}
 
 def test_mirrored_takes_all_logical_cpus():
     strategy = make_strategy("mirrored")
-    assert strategy.num_replicas_in_sync == 2  # conftest makes two
+    assert strategy.num_replicas_in_sync == 2  # tests.fixtures makes two
     assert make_strategy("default") is None
 
 

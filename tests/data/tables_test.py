@@ -74,10 +74,12 @@ def test_what_cannot_be_modelled_is_left_out_with_a_reason():
     frame["id"] = np.arange(len(frame))
     frame["note"] = [f"text {i}" for i in range(len(frame))]
     frame["when"] = pd.Timestamp("2020-01-01")
+    frame["born"] = [f"1980-01-{1 + i % 5:02}" for i in range(len(frame))]
     frame["empty"] = np.nan
     frame["same"] = "x"
     schema, left_out = infer_schema(frame)
-    assert set(left_out) == {"id", "note", "when", "empty", "same"}
+    assert set(left_out) == {"id", "note", "when", "born", "empty", "same"}
+    assert left_out["born"] == left_out["when"]
     assert "dates" in left_out["when"] and "different values" in left_out["note"]
     assert set(schema.columns) == set(TYPES)
 

@@ -1,5 +1,6 @@
 """Infers the types of a table's columns, and prints them."""
 
+import datetime
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -18,6 +19,7 @@ __all__ = ["describe_schema", "infer_schema"]
 _MOST_GRADES = 10  # integers of more values are counts or real
 _MOST_CATEGORIES = 50
 _SKEW = 1.0
+_DATES = "it holds dates or times; turn them into numbers, such as days since a date"
 
 
 def infer_schema(
@@ -141,7 +143,7 @@ def _column(name: Any, values: Any, kind: str | None) -> Column | str:
         return "it is empty"
     dtype = getattr(values.dtype, "kind", "O")
     if dtype in "mM":
-        return "it holds dates or times; turn them into numbers, such as days since a date"
+        return _DATES
     categories = getattr(values.dtype, "categories", None)
     if categories is not None:
         ordered = bool(values.dtype.ordered)
@@ -150,6 +152,8 @@ def _column(name: Any, values: Any, kind: str | None) -> Column | str:
         numbers = np.asarray(observed, np.float64)
     except (TypeError, ValueError):
         distinct = sorted({class_value(v) for v in observed if not is_missing(v)}, key=str)
+        if kind is None and all(_is_date(value) for value in distinct):
+            return _DATES
         return _classes(name, distinct, False, kind, observed)
     if not np.isfinite(numbers).all():
         return "it holds infinite numbers"
@@ -167,6 +171,15 @@ def _column(name: Any, values: Any, kind: str | None) -> Column | str:
             return f"it holds {distinct[0]!r} only"
         return Column(name, kind, tuple(distinct))
     return _number_column(name, numbers, kind)
+
+
+def _is_date(value: Any) -> bool:
+    """Says whether a value is text as ISO 8601 writes dates, which files without types have."""
+    try:
+        datetime.datetime.fromisoformat(value)
+    except (TypeError, ValueError):
+        return False
+    return True
 
 
 def _classes(

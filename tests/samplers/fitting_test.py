@@ -218,3 +218,16 @@ def test_wrong_arguments_are_named():
         SamplerTrainer(model, sampler, empty_probability=0.9, full_probability=0.9)
     with pytest.raises(UserError, match="epochs must be"):
         fit(model, incomplete(4), epochs=0)
+
+
+def test_early_stopping_keeps_the_best_epoch():
+    model, held_out = tiny.make_model(), tiny.make_batch(seed=5)
+    sampler = CouplingFlow(model.latent_dim, model.num_columns, 2, units=8, width=8)
+    best = keras.callbacks.EarlyStopping(patience=2, restore_best_weights=True)
+    how = {"validation_data": held_out, "callbacks": [best], "verbose": 0, "jit_compile": False}
+    history = fit(model, tiny.make_batch(), sampler, 30, 8, 0.05, **how).history["val_loss"]
+    assert np.argmin(history) < len(history) - 1 < 29
+    trainer = SamplerTrainer(model, model.sampler)
+    trainer.compile(jit_compile=False)
+    loss, _ = trainer.evaluate(held_out, verbose=0)
+    np.testing.assert_allclose(loss, min(history), rtol=1e-5)

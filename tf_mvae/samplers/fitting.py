@@ -246,7 +246,8 @@ def fit(
         batch_size: Examples per step, for arrays; a `tf.data` data set has its own batches.
         learning_rate: Adam's; it falls to 0 along half a cosine if the number of batches is
             known.
-        validation_data: As `data`; its `val_loss` is reported every epoch.
+        validation_data: As `data`; its `val_loss` is reported every epoch. With few examples it
+            rises again: `keras.callbacks.EarlyStopping` keeps the best epoch.
         seed: Seed of the latents and the subsets.
         jit_compile: Whether XLA compiles the sampler's part of a step.
         **kwargs: Arguments of `keras.Model.fit`: `callbacks`, `verbose`, `steps_per_epoch`.
@@ -263,6 +264,9 @@ def fit(
     tf_mvae.samplers.fit(model, data, epochs=20)
     model.generate({"label": [7]}, num_samples=16)["image"]      # sixteen different sevens
     model.generate({"label": [7]}, 16, latents="posterior")      # z ~ q(z | label) again
+
+    best = keras.callbacks.EarlyStopping(patience=10, restore_best_weights=True)
+    tf_mvae.samplers.fit(model, data, epochs=200, validation_data=held_out, callbacks=[best])
     ```
     """
     epochs = checks.positive_integer("epochs", epochs)

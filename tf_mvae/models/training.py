@@ -15,6 +15,7 @@ from tf_mvae.inference.input_data import checked_input, one_line_errors, refuse_
 from tf_mvae.models.member_means import MemberMeans
 from tf_mvae.objectives import Elbo
 from tf_mvae.objectives.terms import Columns
+from tf_mvae.ops import xla
 from tf_mvae.ops.replicas import share_of_rows
 from tf_mvae.optimization import inner_optimizer, several_steps
 
@@ -196,6 +197,7 @@ class TrainableModel(GenerativeModel):
         """Takes a step of the optimizer with gradients of all trainable variables."""
         self.optimizer.apply(gradients, self.trainable_variables)
 
+    @xla.branches_without_constants()
     def _loss_gradients(self, data: Any) -> tuple[list[Any], _Measured]:
         """Returns gradients of the loss, and the values of metrics."""
         step = self._batches_seen()

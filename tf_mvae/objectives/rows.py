@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 import tensorflow as tf
 
 from tf_mvae.modality import Modality
+from tf_mvae.ops import xla
 
 __all__ = ["RowPlan", "log_likelihood_of"]
 
@@ -68,7 +69,9 @@ class RowPlan:
             counts: Above 0 where the likelihood counts, `[term, batch]`.
             levels: The result of `levels`.
         """
-        if len(levels) < 2:
+        # XLA has no branches with loops of different lengths in them.
+        whole = modality.likelihood.is_sequence and xla.is_compiling()
+        if len(levels) < 2 or whole:
             return log_likelihood_of(modality, value, z, counts, True)
         needed = tf.reduce_sum(tf.cast(counts > 0, tf.int32))
         # Rows come into every program in the same way, since TensorFlow wants branches of like

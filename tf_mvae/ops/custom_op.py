@@ -20,6 +20,7 @@ import tensorflow as tf
 from absl import logging
 
 from tf_mvae.errors import UserError
+from tf_mvae.ops import xla
 
 __all__ = ["CustomOp", "chosen", "library", "reference_only", "status"]
 
@@ -83,7 +84,7 @@ def chosen(use_custom_op: bool | None = None) -> CustomOp | None:
     """
     if use_custom_op is None:
         use_custom_op = _switch()
-    if use_custom_op is False or getattr(_local, "reference_only", False) or _is_compiled_by_xla():
+    if use_custom_op is False or getattr(_local, "reference_only", False) or xla.is_compiling():
         return None
     found = library()
     if use_custom_op:
@@ -134,16 +135,3 @@ def _load(folder: pathlib.Path) -> tuple[CustomOp | None, str]:
         return CustomOp(module, path, bool(names.tf_mvae_has_gpu_kernels()), instructions), ""
     except (tf.errors.OpError, OSError, AttributeError) as error:
         return None, f"{path.name} cannot be loaded: {str(error).splitlines()[0]}"
-
-
-def _is_compiled_by_xla() -> bool:
-    """Returns whether the function being traced will be compiled by XLA.
-
-    TensorFlow has no public function for this; TensorFlow Probability uses the same private one.
-    """
-    from tensorflow.python.ops import control_flow_util
-
-    if tf.executing_eagerly():
-        return False
-    graph = tf.compat.v1.get_default_graph()
-    return bool(control_flow_util.GraphOrParentsInXlaContext(graph))

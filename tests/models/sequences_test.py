@@ -64,6 +64,21 @@ def test_what_is_masked_or_stands_behind_an_end_changes_nothing():
     tiny.assert_close(evaluate(spoiled), evaluate(batch), 0, 0)
 
 
+def test_xla_compiles_a_step_that_expects_missing_sentences():
+    model, batch = make_model(), tf.nest.map_structure(tf.constant, make_batch())
+    start = model.get_weights()
+
+    def weights_after_a_step(jit_compile):
+        model.set_weights(start)
+        model.compile(keras.optimizers.SGD(0.01))  # whose first step it is
+        tf.function(model.train_step, jit_compile=jit_compile)(batch)
+        return model.get_weights()
+
+    expected = weights_after_a_step(False)
+    model.expect(batch["mask"])
+    tiny.assert_close(weights_after_a_step(True), expected)
+
+
 def test_it_learns_to_translate_and_saves_what_it_learned(tmp_path):
     kwargs = {"units": 16, "latent_dim": 8, "word_dropout": 0.2, "kl_weight": 0.2}
     model, batch = make_model(**kwargs), make_batch(64)

@@ -44,7 +44,7 @@ conversion.CONVERSION_RULES = (
 trainer.Trainer._resolve_auto_jit_compile = lambda model: False
 
 
-# Every operation that a TensorFlow without anything beside it has registered.
+# A program that prints the names of TensorFlow's own operations, without this package's.
 _REGISTRY = """
 from tensorflow.core.framework import op_def_pb2
 from tensorflow.python.client import pywrap_tf_session as session

@@ -85,17 +85,15 @@ def weak_table(results: list[Result]) -> str:
 
 def _useless(result: Result) -> list[tuple[str, list[str]]]:
     """Returns the names of useless models, and their cells below the columns of `_FIGURES`."""
-    scored = {
-        "image from label: named right": "coherence",
-        "FD": "Frechet distance",
-        "variance / reconstructions": "variance / reconstructions",
-    }
 
-    def cell(name: str, column: str) -> str:
-        what = f"image, useless: {name}: {scored.get(column)}"
-        return figure(result.of("generation", what))
+    def cell(name: str, what: str) -> str:
+        # A useless model's images are scored as those given a label are, and nothing else.
+        given, _, metric = what.rpartition(": ")
+        if given != "image | label":
+            return "-"
+        return figure(result.of("generation", f"image, useless: {name}: {metric}"))
 
-    return [(name, [cell(name, column) for column in _FIGURES]) for name in _USELESS]
+    return [(name, [cell(name, what) for _, what in _FIGURES.values()]) for name in _USELESS]
 
 
 def _ways(result: Result) -> list[str]:

@@ -39,7 +39,7 @@ def test_a_run_with_half_of_the_attributes_is_trained_drawn_and_evaluated(config
     assert {result["method"] for result in found.values()} == {"model", "supervised"}
 
 
-def test_an_image_and_a_vector_from_their_config(dataset_dir, tmp_path):  # noqa: F811
+def test_an_image_and_a_vector_from_their_config(dataset_dir, tmp_path, training_alone):  # noqa: F811
     config = config_of(
         read_flags(CONFIGS / "celeba" / "mvae.cfg"),
         dataset_dir=dataset_dir,

@@ -104,7 +104,9 @@ def test_a_run_leaves_vocabularies_sentences_and_a_model(run_dir):
     assert "languages=en,vi" in flags and "assets" not in flags
 
 
-def test_a_stopped_run_goes_on_with_its_vocabularies_to_the_same_weights(corpus, run_dir, tmp_path):
+def test_a_stopped_run_goes_on_with_its_vocabularies_to_the_same_weights(
+    corpus, run_dir, tmp_path, training_alone
+):
     again = tmp_path / "run"
     shutil.copytree(run_dir, again)
     (again / "finished.json").unlink()
@@ -187,7 +189,7 @@ def test_the_vocabulary_is_made_of_what_the_run_may_see_alone(corpus, tmp_path, 
         assert split.presence[name].tolist() == [float(row.any()) for row in rows]
 
 
-def test_a_vae_of_one_language_has_a_vocabulary_of_it_alone(corpus, tmp_path):
+def test_a_vae_of_one_language_has_a_vocabulary_of_it_alone(corpus, tmp_path, training_alone):
     config = config_of(corpus, model="vae", modality="vi", epochs=1, paired_fraction=0.1)
     with pytest.raises(
         UserError, match="--model=vae learns from complete .* 60 .* 33 are complete: add"

@@ -27,7 +27,14 @@ RUNS = {
 }
 
 
-@pytest.fixture(scope="module", params=RUNS)
+# Their pictures and exports are those of another one's kind of posterior.
+LONG = {"cvae_of_label", "bivcca", "telbo", "mvtcae"}
+
+
+@pytest.fixture(
+    scope="module",
+    params=[pytest.param(name, marks=pytest.mark.long if name in LONG else ()) for name in RUNS],
+)
 def finished(request, tmp_path_factory):
     """A run's directory, the run, and the names of its pictures."""
     flags, pictures = RUNS[request.param]

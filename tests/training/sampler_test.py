@@ -14,7 +14,13 @@ from tf_mvae.training import RunConfig, SamplerSettings, fit_sampler_of_run, loa
 from tf_mvae.training import sampler as sampler_module
 
 CONFIG = RunConfig(
-    "tiny", latent_dim=3, epochs=1, annealing_epochs=1, batch_size=20, sampler_epochs=1
+    "tiny",
+    latent_dim=3,
+    epochs=1,
+    annealing_epochs=1,
+    batch_size=20,
+    sampler_epochs=1,
+    jit_compile=False,
 )
 SETTINGS = SamplerSettings(2, batch_size=20)
 

@@ -18,7 +18,10 @@ from tf_mvae.errors import UserError
 from tf_mvae.training import RunConfig, callbacks, load_run, train, trainer
 from tf_mvae.training.stopping import Stopped
 
-CONFIG = RunConfig("tiny", latent_dim=3, epochs=3, annealing_epochs=1, batch_size=10)
+# Whether XLA compiles a step is the subject of compilation_test.
+CONFIG = RunConfig(
+    "tiny", latent_dim=3, epochs=3, annealing_epochs=1, batch_size=10, jit_compile=False
+)
 
 
 def tiny_command(run_dir, *flags):
@@ -144,7 +147,6 @@ def test_one_epoch_and_then_two_end_as_two_at_once_to_the_bit(tmp_path, training
         ema=0.9,
         warmup_steps=9,
         gradient_accumulation_steps=4,
-        jit_compile=False,
     )
     train(config, tmp_path / "whole")
     train(config.replace(epochs=1), tmp_path / "run")
@@ -157,7 +159,7 @@ def test_a_run_that_stops_at_the_last_step_of_an_epoch_goes_on(
     tmp_path, monkeypatch, training_alone
 ):
     """The checkpoint is after the last step and before the validation; two epochs of 6 steps."""
-    config = CONFIG.replace(epochs=2, jit_compile=False)
+    config = CONFIG.replace(epochs=2)
     train(config, tmp_path / "whole")
     count = callbacks.Progress.on_train_batch_end
     for step in (6, 12):

@@ -1,6 +1,7 @@
 """Shared code of the commands: flags, and errors of users in one line."""
 
 import os
+import pathlib
 import sys
 from collections.abc import Callable, Sequence
 
@@ -11,9 +12,16 @@ from tf_mvae import failures
 from tf_mvae.errors import UserError
 from tf_mvae.names import LATENTS
 
-__all__ = ["define_model_flags", "expand_flagfiles", "quiet_tensorflow", "run"]
+__all__ = [
+    "check_free",
+    "define_model_flags",
+    "define_overwrite_flag",
+    "expand_flagfiles",
+    "quiet_tensorflow",
+    "run",
+]
 
-flags.disclaim_key_flags()  # they are the command's that calls `define_model_flags`
+flags.disclaim_key_flags()  # they are the command's that calls `define_..._flags`
 
 
 def quiet_tensorflow() -> None:
@@ -32,6 +40,26 @@ def define_model_flags() -> None:
         "refined: the Gaussian that maximises the ELBO of each example, for few training examples; "
         "product: of MoPoE, the product of what is given, which is its default.",
     )
+
+
+def define_overwrite_flag() -> None:
+    """Defines the flag of commands that write what the user names: `overwrite`."""
+    flags.DEFINE_bool("overwrite", False, "Whether existing files are replaced.")
+
+
+def check_free(flag: str, path: str | os.PathLike) -> None:
+    """Checks that writing to a path loses nothing, unless `--overwrite` allows it.
+
+    Args:
+        flag: The flag that names the path, for the message.
+        path: The path.
+
+    Raises:
+        UserError: It is a folder, or an existing file without `--overwrite`.
+    """
+    path = pathlib.Path(path).expanduser()
+    if path.is_dir() or (path.exists() and not flags.FLAGS.overwrite):
+        raise UserError(f"--{flag}={path} is there already; name another file, or --overwrite")
 
 
 def expand_flagfiles(

@@ -45,6 +45,7 @@ flags.DEFINE_integer(
     "beam_width", 5, "Number of sentences that a beam search keeps and prints.", 1, 1000
 )
 command.define_model_flags()
+command.define_overwrite_flag()
 
 
 def check_flags() -> None:
@@ -56,7 +57,14 @@ def check_flags() -> None:
             raise UserError(
                 f"a condition is written NAME=VALUE, as in label=7; {condition!r} is not"
             )
-    RunDirectory(FLAGS.run_dir).config()
+    config = RunDirectory(FLAGS.run_dir).config()
+    if not FLAGS.output:
+        return
+    if config.experiment == "table":
+        from tf_mvae.data.table_files import check_writable
+
+        check_writable(FLAGS.output)
+    command.check_free("output", FLAGS.output)
 
 
 def main(_) -> int:

@@ -25,7 +25,7 @@ flags.DEFINE_string(
     "A CSV file to write, with a row for each filled cell: estimate, standard "
     "deviation and quantiles, or the probability of a class.",
 )
-flags.DEFINE_bool("overwrite", False, "Whether existing files are replaced.")
+command.define_overwrite_flag()
 flags.DEFINE_integer("num_samples", 200, "Samples of the latent for each row.", 1, 100_000)
 flags.DEFINE_list("quantiles", ["0.05", "0.5", "0.95"], "Quantiles of the details.")
 flags.DEFINE_bool(
@@ -67,8 +67,10 @@ def _check_places() -> None:
     """Checks that no existing file would be overwritten by mistake."""
     import pathlib
 
+    from tf_mvae.data.table_files import check_writable
     from tf_mvae.errors import UserError
 
+    check_writable(FLAGS.output)
     paths = {"input": pathlib.Path(FLAGS.input).expanduser().resolve()}
     for flag in ("output", "details"):
         if not FLAGS[flag].value:
@@ -77,8 +79,7 @@ def _check_places() -> None:
         for other, taken in paths.items():
             if path == taken or taken in path.parents:
                 raise UserError(f"--{flag}={path} is --{other}, or in it; name another file")
-        if path.is_dir() or (path.exists() and not FLAGS.overwrite):
-            raise UserError(f"--{flag}={path} is there already; name another file, or --overwrite")
+        command.check_free(flag, path)
         paths[flag] = path
     if FLAGS.details and FLAGS.details.lower().endswith((".parquet", ".pq")):
         raise UserError("--details is a CSV file: its column of estimates holds numbers and text")
@@ -87,6 +88,7 @@ def _check_places() -> None:
 def main(_) -> int:
     """Fills the table that the flags name; returns the exit status."""
     import contextlib
+    import itertools
     import pathlib
 
     import tqdm
@@ -110,7 +112,8 @@ def main(_) -> int:
         write = stack.enter_context(writing_table(FLAGS.output))
         write_details = stack.enter_context(writing_table(FLAGS.details)) if FLAGS.details else None
         bar = stack.enter_context(tqdm.tqdm(total=stream.num_rows, unit="rows", disable=None))
-        for frame in stream.parts():
+        texts = stream.texts() if stream.texts is not None else itertools.repeat(None)
+        for frame, text in zip(stream.parts(), texts, strict=False):
             try:
                 table = Table(frame, schema)
             except UserError as error:
@@ -118,7 +121,7 @@ def main(_) -> int:
             found = run.model.impute(
                 table, FLAGS.num_samples, _quantiles(), FLAGS.seed, FLAGS.importance, None, row
             )
-            write(found.filled)
+            write(found.filled if text is None else found.in_text(table, text))
             details = found.details(table)
             if write_details is not None:
                 write_details(details)

@@ -34,6 +34,7 @@ flags.DEFINE_list(
     "Survival times and their events, TIME=EVENT: columns of times above 0, and of 1 where the "
     "time is that of the event or 0 where the observation ended before it.",
 )
+command.define_overwrite_flag()
 
 
 def check_flags() -> None:
@@ -45,10 +46,13 @@ def check_flags() -> None:
     for pair in FLAGS.survival:
         if not all(pair.partition("=")):
             raise UserError(f"--survival is written TIME=EVENT, as in months=died, not {pair!r}")
+    if FLAGS.output:
+        command.check_free("output", FLAGS.output)
 
 
 def main(_) -> int:
     """Prints and writes the inferred schema; returns the exit status."""
+    from tf_mvae.data.schema import Schema
     from tf_mvae.data.schema_inference import describe_schema, infer_schema
     from tf_mvae.data.survival_columns import suggested_pair
     from tf_mvae.data.table_files import read_table_and_modalities
@@ -66,9 +70,11 @@ def main(_) -> int:
         time, event = pair
         print(
             f"if {time} is the time until an event or the end of the observation, and {event} is 1 "
-            f"where the event occurred and 0 elsewhere, add --survival={time}={event}"
+            f"where the event occurred and 0 elsewhere, add --survival={time}={event} --overwrite"
         )
     path = FLAGS.output or f"{FLAGS.table}.schema.json"
+    if not (os.path.isfile(path) and Schema.load(path) == schema):
+        command.check_free("output", path)  # it may have been corrected by hand
     schema.save(path)
     print(f"written to {path}; correct it there, and train with --schema={path}")
     return 0

@@ -28,7 +28,10 @@ def finished(tmp_path_factory):
     write_table(frame, folder / "data.csv")
     done = command("inspect_table", folder / "data.csv")
     assert "if survival_days is the time until an event" in done.stdout, done.stderr
-    done = command("inspect_table", folder / "data.csv", "--survival=survival_days=died")
+    pair = "--survival=survival_days=died"
+    done = command("inspect_table", folder / "data.csv", pair)
+    assert done.returncode == 2 and "data.csv.schema.json is there already" in done.stderr
+    done = command("inspect_table", folder / "data.csv", pair, "--overwrite")
     assert "survival_days: survival (events died" in done.stdout, done.stderr
     config = RunConfig(
         "table", table=str(folder / "data.csv"), schema=f"{folder / 'data.csv'}.schema.json",

@@ -1,6 +1,8 @@
 """One column of a table: its type, its likelihood and its unit."""
 
+import contextlib
 import dataclasses
+import decimal
 import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -9,6 +11,7 @@ import numpy as np
 
 from tf_mvae.data.missing import is_missing
 from tf_mvae.distributions import likelihoods
+from tf_mvae.distributions.beta import PROPORTION_EDGE
 from tf_mvae.distributions.likelihoods import Likelihood
 from tf_mvae.errors import UserError
 
@@ -146,13 +149,27 @@ class Column:
                     else "correct it, or give the column another type in the schema"
                 )
             )
-        return ((numbers - self.loc) / self.scale).astype(np.float32)
+        found = (numbers - self.loc) / self.scale
+        if self.type == "proportion":  # 0 and 1 themselves have no finite density
+            found = np.clip(found, PROPORTION_EDGE, 1 - PROPORTION_EDGE)
+        elif self.type == "real":
+            self._check_scales(numbers, np.abs(found) > likelihoods.MAX_LEARNED)
+        return found.astype(np.float32)
+
+    def _check_scales(self, numbers: np.ndarray, are_far: np.ndarray) -> None:
+        if are_far.any():
+            row = int(np.argmax(are_far))
+            raise UserError(
+                f"column {self.name!r} holds {numbers[row]:g} in row {row}, more than "
+                f"{likelihoods.MAX_LEARNED:g} standard deviations from its mean of {self.loc:g}; "
+                "correct it, or make it empty"
+            )
 
     def holds(self, values: Any) -> np.ndarray:
         """Returns where a pandas series is missing or has a value that the type can hold."""
         if self.is_class:
-            known = set(self.categories)
-            return np.array([is_missing(v) or class_value(v) in known for v in values], bool)
+            places = self._places()
+            return np.array([is_missing(v) or _place(places, v) is not None for v in values], bool)
         return ~self._outside(
             np.asarray(values.astype(object).where(values.notna(), np.nan), float)
         )
@@ -173,22 +190,44 @@ class Column:
         return found[np.round(places).astype(int)]
 
     def _codes(self, values: Any) -> np.ndarray:
-        places = {value: float(place) for place, value in enumerate(self.categories)}
+        places = self._places()
         codes = np.full(len(values), np.nan, np.float32)
         for row, value in enumerate(values):
             if is_missing(value):
                 continue
-            value = class_value(value)
-            if value not in places:
+            place = _place(places, value)
+            if place is None:
                 raise UserError(
-                    f"column {self.name!r} holds {value!r} in row {row}, which is none of its "
-                    f"categories {list(self.categories)[:20]}; correct it, or make it empty"
+                    f"column {self.name!r} holds {class_value(value)!r} in row {row}, which is "
+                    f"none of its categories {list(self.categories)[:20]}; correct it, or make it "
+                    "empty"
                 )
-            codes[row] = places[value]
+            codes[row] = place
         return codes
+
+    def _places(self) -> dict[Any, int]:
+        """Returns the places of categories, by themselves and by how they are written."""
+        places = {str(value): place for place, value in enumerate(self.categories)}
+        return places | {value: place for place, value in enumerate(self.categories)}
+
+
+def _place(places: Mapping[Any, int], value: Any) -> int | None:
+    """Returns the place of a class, None if there is no such one.
+
+    Whether a file's `2` is a number or text depends on what else stands in its column.
+    """
+    value = class_value(value)
+    if value not in places and isinstance(value, str):
+        with contextlib.suppress(ValueError):
+            value = class_value(float(value))
+    return places.get(value, places.get(str(value)))
 
 
 def class_value(value: Any) -> Any:
-    """Returns a class as Python has it: 1.0 is 1, a numpy string is a string."""
+    """Returns a class as JSON has it: 1.0 is 1, a numpy string and an interval are text."""
     value = value.item() if hasattr(value, "item") else value
-    return int(value) if isinstance(value, float) and value.is_integer() else value
+    if isinstance(value, decimal.Decimal):
+        value = float(value)
+    if isinstance(value, float) and value.is_integer():
+        return int(value)
+    return value if isinstance(value, str | bool | int | float) else str(value)

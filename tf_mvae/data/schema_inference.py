@@ -12,6 +12,7 @@ from tf_mvae.data.covariate_columns import COVARIATE, SIZE_FACTOR, with_roles
 from tf_mvae.data.identifiers import identifier
 from tf_mvae.data.missing import is_missing
 from tf_mvae.data.schema import Schema
+from tf_mvae.distributions.beta import PROPORTION_EDGE
 from tf_mvae.errors import UserError
 
 __all__ = ["describe_schema", "infer_schema"]
@@ -32,12 +33,13 @@ def infer_schema(
 ) -> tuple[Schema, dict[Any, str]]:
     """Infers a schema for a data frame; also returns the excluded columns, with the reasons.
 
-    The first matching rule gives the type of a column: two values are `binary`; other text and
-    pandas categories are `categorical`, ordered ones `ordinal`; integers from 0 on with at most ten
-    values are `ordinal`, other integers with a minimum of 0 or 1 are `count`, remaining integers
-    are `real`; other numbers are `proportion` if they are between 0 and 1, `positive` if they are
-    positive and skewed (skewness above 1), and `real` otherwise. Empty columns, dates, text that
-    differs in most rows, and integers that number the rows are excluded.
+    The first matching rule gives the type of a column: two values are `binary`; other text, of
+    digits too, and pandas categories are `categorical`, ordered ones `ordinal`; integers from 0 on
+    with at most ten values are `ordinal`, other integers with a minimum of 0 or 1 are `count`,
+    remaining integers are `real`; other numbers are `proportion` if they are between 0 and 1 and
+    not above 0 and below 1e-6, `positive` if they are positive and skewed (skewness above 1), and
+    `real` otherwise. Empty columns, dates, lists, text that differs in most rows, and integers that
+    number the rows are excluded.
 
     Args:
         frame: A pandas data frame.
@@ -56,6 +58,7 @@ def infer_schema(
     """
     if not hasattr(frame, "columns"):
         raise UserError(f"a table is a pandas data frame; this is a {type(frame).__name__}")
+    _check_names(frame)
     types, survival = dict(types or {}), dict(survival or {})
     if size_factor is not None:
         types.setdefault(size_factor, "positive")
@@ -94,6 +97,18 @@ def infer_schema(
     groups |= {identifier(name, groups): (name,) for name in survival if name in unnamed}
     found_ones, groups = survival_columns.separated(list(columns.values()), groups, roles)
     return with_roles(Schema, found_ones, groups, roles), left_out
+
+
+def _check_names(frame: Any) -> None:
+    """Checks that each column has a name of its own, which a schema's file can hold."""
+    twice = frame.columns[frame.columns.duplicated()]
+    if len(twice):
+        raise UserError(f"the table has two columns {twice[0]!r}; rename one")
+    for name in frame.columns:
+        if not isinstance(name, str | int | np.integer):
+            raise UserError(
+                f"column {name!r} is called by a {type(name).__name__}; names are text or integers"
+            )
 
 
 def describe_schema(schema: Schema, frame: Any, left_out: Mapping[Any, str]) -> str:
@@ -142,18 +157,20 @@ def _column(name: Any, values: Any, kind: str | None) -> Column | str:
     if not len(observed):
         return "it is empty"
     dtype = getattr(values.dtype, "kind", "O")
-    if dtype in "mM":
+    if dtype in "mM" or type(values.dtype).__name__ == "PeriodDtype":
         return _DATES
+    several = list | tuple | dict | set | np.ndarray
+    if dtype == "O" and any(isinstance(value, several) for value in observed):
+        return "it holds several values in a cell; give each a column"
     categories = getattr(values.dtype, "categories", None)
     if categories is not None:
         ordered = bool(values.dtype.ordered)
         return _classes(name, [class_value(v) for v in categories], ordered, kind, observed)
-    try:
-        numbers = np.asarray(observed, np.float64)
-    except (TypeError, ValueError):
-        distinct = sorted({class_value(v) for v in observed if not is_missing(v)}, key=str)
-        if kind is None and all(_is_date(value) for value in distinct):
+    numbers = _numbers(observed)
+    if numbers is None:
+        if kind is None and all(_is_date(value) for value in observed):
             return _DATES
+        distinct = sorted({class_value(v) for v in observed if not is_missing(v)}, key=str)
         return _classes(name, distinct, False, kind, observed)
     if not np.isfinite(numbers).all():
         return "it holds infinite numbers"
@@ -173,8 +190,21 @@ def _column(name: Any, values: Any, kind: str | None) -> Column | str:
     return _number_column(name, numbers, kind)
 
 
+def _numbers(observed: Any) -> np.ndarray | None:
+    """Returns a column's numbers; None if it holds something else, which text of digits is, too."""
+    objects = getattr(observed.dtype, "kind", "O") == "O"
+    if objects and any(isinstance(value, str) for value in observed):
+        return None
+    try:
+        return np.asarray(observed, np.float64)
+    except (TypeError, ValueError):
+        return None
+
+
 def _is_date(value: Any) -> bool:
-    """Says whether a value is text as ISO 8601 writes dates, which files without types have."""
+    """Says whether a value is a date, or text as ISO 8601 writes dates, which a CSV file has."""
+    if isinstance(value, datetime.date | datetime.time):
+        return True
     try:
         datetime.datetime.fromisoformat(value)
     except (TypeError, ValueError):
@@ -206,7 +236,7 @@ def _kind_of_numbers(numbers: np.ndarray, is_bool: bool) -> str | None:
         if 2 < len(distinct) <= _MOST_GRADES:
             return "ordinal"
         return "count" if distinct[0] <= 1 else "real"
-    if distinct[0] >= 0 and distinct[-1] <= 1:
+    if distinct[0] >= 0 and distinct[-1] <= 1 and not 0 < distinct[0] < PROPORTION_EDGE:
         return "proportion"
     return "positive" if distinct[0] > 0 and _skewness(numbers) > _SKEW else "real"
 

@@ -11,6 +11,9 @@ from tf_mvae import files
 from tf_mvae.errors import UserError
 
 __all__ = [
+    "PARQUET",
+    "check_header",
+    "check_writable",
     "read_table",
     "read_table_and_modalities",
     "reading",
@@ -19,7 +22,8 @@ __all__ = [
     "writing",
 ]
 
-_ENDINGS = (".csv", ".csv.gz", ".tsv", ".tsv.gz", ".parquet", ".pq")
+PARQUET = (".parquet", ".pq")
+_ENDINGS = (".csv", ".csv.gz", ".tsv", ".tsv.gz", *PARQUET)
 
 
 def read_table(path: str | os.PathLike) -> Any:
@@ -116,15 +120,38 @@ def _read_file(path: str) -> Any:
     with reading(path):
         import pandas as pd
 
-        if path.lower().endswith((".parquet", ".pq")):
+        if path.lower().endswith(PARQUET):
             frame = pd.read_parquet(path)
             return frame if frame.index.name is None else frame.reset_index()
-        return pd.read_csv(path, sep=separator_of(path))
+        # A column has one type, whatever a part of a long file looks like.
+        frame = pd.read_csv(path, sep=separator_of(path), low_memory=False)
+        check_header(path, frame)
+        return frame
 
 
 def separator_of(path: str) -> str:
     """Returns the separator of a text file's cells: a tab in a `.tsv`, otherwise a comma."""
     return "\t" if ".tsv" in os.path.basename(path).lower() else ","
+
+
+def check_header(path: str, frame: Any) -> None:
+    """Checks that the rows of a text file have no more cells than its header has names.
+
+    pandas takes the first cell of such rows as the name of the row, and every other one for that of
+    the column to its left.
+
+    Args:
+        path: The file, for the message.
+        frame: What pandas has read, without `index_col`.
+
+    Raises:
+        UserError: They have more.
+    """
+    if type(frame.index).__name__ != "RangeIndex":
+        raise UserError(
+            f"table {path}: its rows have more cells than its header has names; take the separator "
+            "off the ends of the rows, or name the first column, if it holds names of rows"
+        )
 
 
 @contextlib.contextmanager
@@ -140,27 +167,49 @@ def reading(path: str) -> Iterator[None]:
         raise UserError(f"table {path} cannot be read: {error.strerror or error}") from error
     except UserError:
         raise
-    except (ValueError, UnicodeDecodeError) as error:
-        raise UserError(f"table {path} cannot be read: {str(error).splitlines()[0]}") from error
+    except UnicodeDecodeError as error:
+        raise UserError(
+            f"table {path} cannot be read: its text is not UTF-8; write it in UTF-8"
+        ) from error
+    except ValueError as error:
+        hint = ""
+        if "tokenizing" in str(error):
+            hint = "; cells are separated by commas, in a .tsv by tabs"
+        reason = str(error).splitlines()[0]
+        raise UserError(f"table {path} cannot be read: {reason}{hint}") from error
+
+
+def check_writable(path: str | os.PathLike) -> None:
+    """Checks that a table can be written in the format that a path's ending names.
+
+    Raises:
+        UserError: Its ending is that of another format.
+    """
+    if not os.fspath(path).lower().endswith(_ENDINGS):
+        raise UserError(
+            f"{path} names no format of tables that can be written; choose a name that ends in one "
+            f"of {', '.join(_ENDINGS)}"
+        )
 
 
 def write_table(frame: Any, path: str | os.PathLike) -> None:
-    """Writes a data frame as CSV, or as Parquet if the path ends so, completely or not at all.
+    """Writes a data frame as CSV, TSV or Parquet, as the path ends, completely or not at all.
 
     The index is written if it has a name.
 
     Raises:
         UserError: The file cannot be written.
     """
+    check_writable(path)
     path = pathlib.Path(path).expanduser()
     named = frame.index.name is not None
     with writing(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         with files.replacing(path) as temporary:
-            if path.suffix in (".parquet", ".pq"):
+            if path.suffix.lower() in PARQUET:
                 frame.to_parquet(temporary, index=named)
             else:
-                frame.to_csv(temporary, index=named)
+                frame.to_csv(temporary, sep=separator_of(str(path)), index=named)
 
 
 @contextlib.contextmanager

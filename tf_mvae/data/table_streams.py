@@ -10,12 +10,18 @@ from typing import Any
 import numpy as np
 
 from tf_mvae import files
-from tf_mvae.data.table_files import read_table, reading, separator_of, writing
+from tf_mvae.data.table_files import (
+    PARQUET,
+    check_header,
+    check_writable,
+    read_table,
+    reading,
+    separator_of,
+    writing,
+)
 from tf_mvae.errors import UserError
 
 __all__ = ["TableStream", "open_table", "writing_table"]
-
-_PARQUET = (".parquet", ".pq")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -26,6 +32,8 @@ class TableStream:
         num_rows: The number of rows.
         parts: Returns an iterator of data frames, one below the other. A column has one type in
             all of them: numbers of which some are missing anywhere are floats everywhere.
+        texts: Returns an iterator of the same parts with every cell as the file has it, text; None
+            if the file has types of its own, or is a folder.
 
     Example:
 
@@ -39,6 +47,7 @@ class TableStream:
 
     num_rows: int
     parts: Callable[[], Iterator[Any]]
+    texts: Callable[[], Iterator[Any]] | None = None
 
 
 def open_table(path: str | os.PathLike, rows: int, whole: Container[Any] = ()) -> TableStream:
@@ -59,10 +68,11 @@ def open_table(path: str | os.PathLike, rows: int, whole: Container[Any] = ()) -
     """
     path = os.path.expanduser(os.fspath(path))
     if os.path.isfile(path):
-        parquet = path.lower().endswith(_PARQUET)
+        parquet = path.lower().endswith(PARQUET)
         read = _parquet_parts if parquet else _csv_parts
         number, dtypes = _scan(read(path, rows, {}), whole)
-        stream = TableStream(number, lambda: read(path, rows, dtypes))
+        texts = None if parquet else lambda: _csv_parts(path, rows, str, na_filter=False)
+        stream = TableStream(number, lambda: read(path, rows, dtypes), texts)
     else:
         frame = read_table(path)
         number = len(frame)
@@ -74,14 +84,17 @@ def open_table(path: str | os.PathLike, rows: int, whole: Container[Any] = ()) -
     return stream
 
 
-def _csv_parts(path: str, rows: int, dtypes: dict[Any, Any]) -> Iterator[Any]:
+def _csv_parts(path: str, rows: int, dtypes: Any, **options: bool) -> Iterator[Any]:
     import pandas as pd
 
+    options = {"sep": separator_of(path), "low_memory": False, **options}
     with (
         reading(path),
-        pd.read_csv(path, sep=separator_of(path), chunksize=rows, dtype=dtypes or None) as parts,
+        pd.read_csv(path, chunksize=rows, dtype=dtypes or None, **options) as parts,
     ):
-        yield from parts
+        for part in parts:
+            check_header(path, part)
+            yield part
 
 
 def _parquet_parts(path: str, rows: int, dtypes: dict[Any, Any]) -> Iterator[Any]:
@@ -145,7 +158,7 @@ def _common(one: Any, other: Any) -> Any:
 
 @contextlib.contextmanager
 def writing_table(path: str | os.PathLike) -> Iterator[Callable[[Any], None]]:
-    """Writes a table in parts, CSV, or Parquet if the path ends so, completely or not at all.
+    """Writes a table in parts, CSV, TSV or Parquet as the path ends, completely or not at all.
 
     The index is written if it has a name. See `TableStream` for an example.
 
@@ -158,8 +171,9 @@ def writing_table(path: str | os.PathLike) -> Iterator[Callable[[Any], None]]:
     Raises:
         UserError: The file cannot be written, or a frame has other columns than the first.
     """
+    check_writable(path)
     path = pathlib.Path(path).expanduser()
-    make = _parquet_writer if path.suffix.lower() in _PARQUET else _csv_writer
+    make = _parquet_writer if path.suffix.lower() in PARQUET else _csv_writer
     with writing(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         with files.replacing(path) as temporary, make(temporary) as write:
@@ -177,7 +191,8 @@ def _csv_writer(path: pathlib.Path) -> Iterator[Callable[[Any], None]]:
         _check_columns(columns, frame)
         named = frame.index.name is not None
         # A path that ends in .gz is compressed, each part by itself.
-        frame.to_csv(path, mode="w" if first else "a", index=named, header=first)
+        mode, separator = "w" if first else "a", separator_of(str(path))
+        frame.to_csv(path, sep=separator, mode=mode, index=named, header=first)
 
     yield write
 

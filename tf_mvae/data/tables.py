@@ -17,6 +17,7 @@ __all__ = ["Table", "from_frame", "split_rows", "without_split"]
 
 _SPLITS = ("train", "validation", "test")
 _SPLIT_COLUMN = "split"
+_OTHER_SPLITS = {"training", "val", "valid", "dev", "testing"}  # as others write them
 
 
 class Table:
@@ -113,8 +114,17 @@ def without_split(
 
     Returns:
         The other columns, that column or None, and the modalities without it.
+
+    Raises:
+        UserError: It lacks one of these in some rows or in all, or calls one by another name.
     """
-    if _SPLIT_COLUMN in frame.columns and set(frame[_SPLIT_COLUMN].dropna()) == set(_SPLITS):
+    named = set(frame[_SPLIT_COLUMN].dropna()) if _SPLIT_COLUMN in frame.columns else set()
+    if named and named != set(_SPLITS) and named <= {*_SPLITS, *_OTHER_SPLITS}:
+        raise UserError(
+            f"column {_SPLIT_COLUMN!r} holds {', '.join(sorted(named))}; write train, validation "
+            "and test into it, or give it another name if it says nothing of the kind"
+        )
+    if named == set(_SPLITS):
         empty = int(frame[_SPLIT_COLUMN].isna().sum())
         if empty:
             raise UserError(

@@ -11,9 +11,9 @@ from tf_mvae.distributions.likelihood import Likelihood
 from tf_mvae.distributions.parameters import capped, positive, unstacked
 from tf_mvae.distributions.quantiles import bisected
 
-__all__ = ["Beta"]
+__all__ = ["PROPORTION_EDGE", "Beta"]
 
-_EDGE = 1e-6
+PROPORTION_EDGE = 1e-6
 _MOST = 1e4  # beyond, a density over float32 numbers is that of their rounding
 
 
@@ -34,7 +34,7 @@ class Beta(Likelihood):
     ```
     """
 
-    low, high = _EDGE, 1 - _EDGE
+    low, high = PROPORTION_EDGE, 1 - PROPORTION_EDGE
     has_spread = True
     placeholder = 0.5
 

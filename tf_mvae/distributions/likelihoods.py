@@ -56,7 +56,7 @@ __all__ = [
 
 _PACKAGE = "tf_mvae"
 _MAX_SCALES = 1e9  # of data, in units of a scale that is given
-_MAX_LEARNED = 1e7  # of data whose scale a decoder outputs, which begins near 1
+MAX_LEARNED = 1e7  # of data whose scale a decoder outputs, which begins near 1
 
 
 @keras.saving.register_keras_serializable(_PACKAGE)
@@ -140,7 +140,7 @@ class _LocationScale(Likelihood):
         self.scale = None if scale is None else checks.positive("scale", scale)
         self.has_spread = self.scale is None
         # Beyond, squares of gradients overflow in float32, as Adam takes them.
-        high = _MAX_LEARNED if self.scale is None else _MAX_SCALES * self.scale
+        high = MAX_LEARNED if self.scale is None else _MAX_SCALES * self.scale
         self.low, self.high = -high, high
 
     def get_config(self) -> dict[str, Any]:

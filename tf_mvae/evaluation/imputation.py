@@ -195,7 +195,8 @@ def _errors(
             classes.append(float((right != column.encode(estimates[column.name])[chosen]).mean()))
             class_cells += int(chosen.sum())
             continue
-        spread = float(np.nanstd(np.asarray(train.frame[column.name], np.float64)))
+        known = train.frame[column.name].dropna()
+        spread = float(np.std(np.asarray(known, np.float64))) if len(known) else 0.0
         error = np.asarray(truth, np.float64) - np.asarray(guess, np.float64)
         numbers.append(float(np.sqrt((error**2).mean()) / (spread or 1.0)))
         cells += int(chosen.sum())

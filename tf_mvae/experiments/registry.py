@@ -68,6 +68,8 @@ class Experiment:
             without `assets_dir`), a directory to write to, and the `settings` as keyword arguments.
             The run keeps the directory as `assets/` and passes its path to `load`, `modalities` and
             `prepare` as `assets_dir` (None before it exists).
+        check_assets: With `prepare`, raises `UserError` if that directory, of a run that goes on,
+            is not what the `settings`, keyword arguments, say.
         named_by: With `prepare`, the setting with the names of the modalities, which are then known
             before the modalities can be made. For a vae, `prepare` and `modalities` get the name of
             its one modality only.
@@ -112,6 +114,7 @@ class Experiment:
     class_names: tuple[str, ...] = ()
     analyses: tuple[str, ...] = ("accuracy", "coherence")
     prepare: Callable[..., None] | None = None
+    check_assets: Callable[..., None] | None = None
     named_by: str | None = None
     names: Callable[..., Mapping[str, Sequence[str]]] | None = None
     tokenizers: Callable[[str | None, Any], Mapping[str, Any]] | None = None

@@ -1,11 +1,13 @@
 """A table of the user's own: `--experiment=table --table=data.csv [--schema=schema.json]`."""
 
+import json
 import pathlib
 from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
+from absl import logging
 
 from tf_mvae import checks
 from tf_mvae.covariate import Covariate
@@ -22,6 +24,7 @@ from tf_mvae.settings import Setting
 __all__ = ["SCHEMA_FILE", "load_table", "table_covariates", "table_modalities"]
 
 SCHEMA_FILE = "schema.json"
+_ROWS_FILE = "rows.json"  # the number of rows that a run split at random; earlier ones lack it
 
 
 def load_table(
@@ -46,18 +49,42 @@ def load_table(
     Raises:
         UserError: A file cannot be read, or does not fit the schema.
     """
-    if not table:
-        raise UserError("--experiment=table needs --table=data.csv")
-    frame, names, modalities = without_split(*read_table_and_modalities(table))
-    rows = split_rows(len(frame))
-    if names is not None:
-        rows = {name: np.flatnonzero(names == name) for name in rows}
+    frame, rows, modalities = _read(table, assets_dir)
     if split not in rows:
         raise UserError(f"split {split!r} is none of {sorted(rows)}")
     if not len(rows[split]):
         raise UserError(f"table {table} has {len(frame)} rows, too few for a {split} split")
     found = _written_schema(schema, assets_dir) or _schema_of(frame, rows["train"], modalities)
     return Table(frame.iloc[rows[split]], found)
+
+
+def _read(
+    table: str | None, assets_dir: str | None = None
+) -> tuple[Any, dict[str, np.ndarray], str | Mapping[str, Any]]:
+    """Returns a table, the rows of its splits, and which columns form a modality."""
+    if not table:
+        raise UserError("--experiment=table needs --table=data.csv")
+    frame, names, modalities = without_split(*read_table_and_modalities(table))
+    rows = split_rows(len(frame))
+    if names is not None:
+        rows = {name: np.flatnonzero(names == name) for name in rows}
+    else:
+        _check_rows(table, len(frame), assets_dir)
+    return frame, rows, modalities
+
+
+def _check_rows(table: str, number: int, assets_dir: str | None) -> None:
+    """Checks that the split at random is that of the training: of as many rows."""
+    kept = None if assets_dir is None else pathlib.Path(assets_dir) / _ROWS_FILE
+    if kept is None or not kept.is_file():
+        return
+    had = json.loads(kept.read_text())
+    if number != had:
+        raise UserError(
+            f"table {table} has {number} rows, and had {had} when the run began: which of them it "
+            "was trained on is not known; name the table as it was, or mark the rows by a column "
+            "split and train again"
+        )
 
 
 def _written_schema(schema: str | None = None, assets_dir: str | None = None) -> Schema | None:
@@ -75,7 +102,15 @@ def _schema_of(frame: Any, rows: np.ndarray, modalities: Any) -> Schema:
     train, _left_out = infer_schema(frame.iloc[rows], groups, types)
     numbers = ("real", "positive", "count")
     units = {name: column for name, column in train.columns.items() if column.type in numbers}
-    return Schema({**whole.columns, **units}, whole.modalities)
+    empty = [name for name in whole.columns if frame[name].iloc[rows].isna().all()]
+    for name in empty:
+        logging.warning("column %r is excluded: it is empty in the training rows", name)
+    groups = {
+        modality: tuple(name for name in names if name not in empty)
+        for modality, names in whole.modalities.items()
+    }
+    columns = {n: column for n, column in {**whole.columns, **units}.items() if n not in empty}
+    return Schema(columns, {modality: names for modality, names in groups.items() if names})
 
 
 def table_modalities(
@@ -110,9 +145,27 @@ def _load(split: str, data_dir: str | None, **options: str | None) -> Split:
     return Split(tf.data.Dataset.from_tensor_slices(batch), rows, presence=presence)
 
 
-def _prepare(split: Split, directory: pathlib.Path, **options: str | None) -> None:
-    """Writes the schema that a run keeps."""
-    load_table("train", **options).schema.save(directory / SCHEMA_FILE)
+def _prepare(
+    split: Split,
+    directory: pathlib.Path,
+    table: str | None = None,
+    schema: str | None = None,
+    **_: object,
+) -> None:
+    """Writes the schema that a run keeps, and how many rows the table has."""
+    frame, rows, modalities = _read(table)
+    found = _written_schema(schema) or _schema_of(frame, rows["train"], modalities)
+    found.save(directory / SCHEMA_FILE)
+    (directory / _ROWS_FILE).write_text(json.dumps(len(frame)))
+
+
+def _check_assets(directory: pathlib.Path, schema: str | None = None, **_: object) -> None:
+    """Checks that the schema which the flags name is the run's."""
+    if schema and Schema.load(schema) != Schema.load(directory / SCHEMA_FILE):
+        raise UserError(
+            f"--schema={schema} is not the schema that the run in {directory.parent} has been "
+            "trained with; choose another --run_dir, or give the file its earlier contents"
+        )
 
 
 register(
@@ -123,6 +176,7 @@ register(
         load=_load,
         modalities=table_modalities,
         prepare=_prepare,
+        check_assets=_check_assets,
         table=load_table,
         covariates=table_covariates,
         settings=(

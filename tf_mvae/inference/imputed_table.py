@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from tf_mvae.data.column import Column
+from tf_mvae.data.column import Column, class_value
 from tf_mvae.data.survival_columns import filled_events
 from tf_mvae.data.tables import Table
 from tf_mvae.inference.imputation import Imputation
@@ -78,6 +78,27 @@ class ImputedTable(NamedTuple):
             probabilities,
         )
 
+    def in_text(self, table: Table, text: Any) -> Any:
+        """Returns the cells of a text file, with estimates in the gaps and the others untouched.
+
+        What pandas makes of a file is not always what the file says: it reads `007` as 7, and `1`
+        in a column with gaps as 1.0.
+
+        Args:
+            table: The table that was imputed.
+            text: A data frame of the same rows and columns, with every cell as the file has it.
+        """
+        filled = text.astype(object)
+        missing = table.schema.missing_cells(table.frame)
+        events = {c.name: c.event for c in table.schema.columns.values() if c.event is not None}
+        for name in self.mean.columns:
+            gaps = missing[name].to_numpy()
+            filled.loc[gaps, name] = self.mean[name][gaps].astype(object)
+            if name in events:
+                found = self.filled[events[name]][gaps]
+                filled.loc[gaps, events[name]] = [class_value(value) for value in found]
+        return filled
+
     def details(self, table: Table) -> Any:
         """Returns a data frame with a row for each cell that was filled.
 
@@ -125,15 +146,26 @@ def _probabilities(column: Column, mean: np.ndarray, found: np.ndarray | None) -
 
 def _filled(old: Any, gaps: np.ndarray, estimates: np.ndarray) -> Any:
     """Returns a column with estimates in its gaps; integers stay integers if the estimates are."""
-    whole = getattr(old.dtype, "kind", "O") in "iu"
-    fits = not whole or np.all(np.asarray(estimates[gaps], float) % 1 == 0)
-    values = old.astype(object) if not fits else old.copy()
-    if getattr(old.dtype, "categories", None) is None:
-        values = values.astype(object)
-    values[gaps] = estimates[gaps]
+    estimates = estimates[gaps]
     if getattr(old.dtype, "categories", None) is not None:
-        return values
+        return _filled_categories(old, gaps, estimates)
+    kind = getattr(old.dtype, "kind", "O")
+    fits = kind not in "iu" or np.all(np.asarray(estimates, float) % 1 == 0)
+    values = old.astype(object)
+    values[gaps] = estimates
+    if kind == "f" and any(isinstance(value, bool) for value in estimates):
+        return values  # an empty column of a file is one of numbers, whatever it is to hold
     try:
         return values.astype(old.dtype) if fits else values.astype(float)
-    except ValueError:  # an empty column of a file is one of numbers, whatever it is to hold
+    except ValueError:  # as above, of text
         return values
+
+
+def _filled_categories(old: Any, gaps: np.ndarray, estimates: np.ndarray) -> Any:
+    """Returns a column of pandas categories with classes in its gaps, new ones where it has to."""
+    own = {class_value(category): category for category in old.cat.categories}
+    found = [own.get(value, value) for value in estimates]
+    new = [value for value in dict.fromkeys(found) if value not in old.cat.categories]
+    values = old.cat.add_categories(new)
+    values[gaps] = found
+    return values

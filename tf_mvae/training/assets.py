@@ -32,7 +32,7 @@ def with_assets(config: RunConfig, directory: RunDirectory) -> RunConfig:
 
 @contextlib.contextmanager
 def run_assets(config: RunConfig, directory: RunDirectory) -> Iterator[RunConfig]:
-    """Makes a run's assets from its training examples, unless the run directory has them already.
+    """Makes a run's assets from its training examples, unless the run has trained with some.
 
     They are written to a temporary folder, and `keep_assets` copies them into the run directory
     after this process has claimed it. The same data and flags make the same assets.
@@ -45,28 +45,35 @@ def run_assets(config: RunConfig, directory: RunDirectory) -> Iterator[RunConfig
         The configuration with the folder of the assets, which is valid inside the context.
 
     Raises:
-        UserError: The data are missing or unusable.
+        UserError: The data are missing or unusable, or the settings are not those of the assets.
     """
     experiment = registry.get(config.experiment)
-    if experiment.prepare is None or directory.assets.is_dir():
+    if experiment.prepare is None:
+        yield config
+        return
+    options = options_of(config, experiment)
+    if directory.assets.is_dir() and any(directory.checkpoints.glob("*")):
+        if experiment.check_assets is not None:
+            experiment.check_assets(directory.assets, **options)
         yield with_assets(config, directory)
         return
     with tempfile.TemporaryDirectory() as folder:
-        split, options = incomplete_split(config, "train"), options_of(config, experiment)
+        split = incomplete_split(config, "train")
         experiment.prepare(split, pathlib.Path(folder), **options)
         yield config.replace(assets_dir=folder)
 
 
 def keep_assets(config: RunConfig, directory: RunDirectory) -> None:
-    """Copies assets into the run directory atomically, unless it has them.
+    """Copies assets into the run directory, unless they are the run's own.
 
     Args:
         config: The run's configuration with its `assets_dir`.
         directory: The run's directory.
     """
-    if config.assets_dir is None or directory.assets.is_dir():
+    if config.assets_dir is None or pathlib.Path(config.assets_dir) == directory.assets:
         return
     temporary = directory.path / ".assets.tmp"
     shutil.rmtree(temporary, ignore_errors=True)
     shutil.copytree(config.assets_dir, temporary)
+    shutil.rmtree(directory.assets, ignore_errors=True)  # of a run without a checkpoint
     temporary.rename(directory.assets)

@@ -1,0 +1,74 @@
+"""Tables as files: what is read is what the file says, and what is written can be read."""
+
+import gzip
+
+import numpy as np
+import pytest
+
+from tf_mvae import UserError
+from tf_mvae.data.table_files import read_table, write_table
+from tf_mvae.data.table_streams import open_table, writing_table
+
+pd = pytest.importorskip("pandas")
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["a,b\n0.5,1,\n0.7,2,\n", '"a","b"\n"row 1",0.5,1\n"row 2",0.7,2\n'],
+    ids=["separators at the ends of rows", "names of rows without a name"],
+)
+def test_rows_of_more_cells_than_the_header_has_are_refused(tmp_path, text):
+    """Pandas would take the first cell for a name, and each other one for its left neighbour's."""
+    path = tmp_path / "data.csv"
+    path.write_text(text)
+    for read in (read_table, lambda path: open_table(path, 1)):
+        with pytest.raises(UserError, match=r"data.csv: its rows have more cells than its header"):
+            read(path)
+
+
+def test_a_column_of_a_long_file_has_one_type(tmp_path):
+    codes = [str(code) for code in np.arange(300_000) % 7] + ["unknown"]
+    path = tmp_path / "data.csv"
+    path.write_text("code\n" + "\n".join(codes) + "\n")
+    assert set(read_table(path)["code"]) == {"0", "1", "2", "3", "4", "5", "6", "unknown"}
+
+
+@pytest.mark.parametrize("name", ["t.csv", "t.csv.gz", "t.tsv", "t.tsv.gz", "t.parquet"])
+def test_what_is_written_can_be_read(tmp_path, name):
+    if name.endswith("parquet"):
+        pytest.importorskip("pyarrow")
+    frame = pd.DataFrame({"a": [1.5, np.nan], "b": ["x,y", "z\tw"]})
+    write_table(frame, tmp_path / name)
+    pd.testing.assert_frame_equal(read_table(tmp_path / name), frame)
+    with writing_table(tmp_path / f"parts_{name}") as write:
+        write(frame)
+        write(frame)
+    assert len(read_table(tmp_path / f"parts_{name}")) == 4
+    if name == "t.tsv.gz":
+        assert gzip.decompress((tmp_path / name).read_bytes()).startswith(b"a\tb\n")
+
+
+@pytest.mark.parametrize("write", [write_table, lambda _, path: writing_table(path).__enter__()])
+def test_other_formats_are_refused(tmp_path, write):
+    with pytest.raises(UserError, match=r"t\.xlsx names no format of tables .* \.csv, "):
+        write(pd.DataFrame({"a": [1]}), tmp_path / "t.xlsx")
+
+
+def test_text_of_other_kinds_is_named(tmp_path):
+    path = tmp_path / "data.csv"
+    path.write_bytes("größe\n1\n".encode("latin-1"))
+    with pytest.raises(UserError, match="its text is not UTF-8"):
+        read_table(path)
+    path.write_text("a;b\n1;2,5\n")
+    with pytest.raises(UserError, match="in a .tsv by tabs|more cells than its header"):
+        read_table(path)
+
+
+def test_a_file_is_also_given_as_text(tmp_path):
+    path = tmp_path / "data.csv"
+    path.write_text("id,n\n007,\n008,1\n009,NA\n")
+    stream = open_table(path, 2)
+    first, second = stream.texts()
+    assert first.to_dict("list") == {"id": ["007", "008"], "n": ["", "1"]}
+    assert second.to_dict("list") == {"id": ["009"], "n": ["NA"]}
+    assert [len(part) for part in stream.parts()] == [2, 1]

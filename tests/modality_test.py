@@ -103,7 +103,7 @@ def test_what_is_masked_is_zero(likelihood, garbage):
 
 
 def test_what_is_there_is_kept():
-    value = np.array([[0, 255], [51, 0]], np.uint8)
+    value = np.array([[0, 1], [2, 0]], np.uint8)
     prepared = make_modality().prepare(value, tf.constant([1.0, 0.0]))
     np.testing.assert_allclose(prepared, [[0, 1], [0, 0]])
 

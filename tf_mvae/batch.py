@@ -152,7 +152,7 @@ def check_arrays(data: Any, inputs: Inputs, partial: bool = False) -> dict[str, 
         partial: Whether modalities may be omitted altogether.
 
     Returns:
-        The batch with every mask, float32: a bool one breaks `fit` on two replicas.
+        The batch with every mask, float32.
 
     Raises:
         UserError: Something does not fit.

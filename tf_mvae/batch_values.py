@@ -48,6 +48,8 @@ def check_value(modality: Modality | Covariate, value: tf.Tensor, mask: tf.Tenso
         known, low, high = _observed(known, there, low, high, modality.element_mask)
     elif there is not None and not there.all():
         known = known[there > 0]
+    if _are_pixels(modality, value.dtype) and known.size > 1 and known.max() == 1:
+        raise UserError(_pixel_message(modality))
     # A NaN makes every comparison false.
     if np.ndim(low):
         within = bool(np.all((known >= low) & (known <= high)))
@@ -100,6 +102,8 @@ def assertions(
     checks = [check(binary, _mask_message(modality.name))]
     if value.dtype == tf.bool:
         return checks
+    if _are_pixels(modality, value.dtype):
+        checks.append(check(tf.reduce_max(value) != 1, _pixel_message(modality)))
     low, high = _raw_bounds(modality, value.dtype)
     good = tf.logical_and(value >= tf.cast(low, value.dtype), value <= tf.cast(high, value.dtype))
     if modality.element_mask and value.dtype.is_floating:
@@ -168,13 +172,25 @@ def _range_message(modality: Modality | Covariate) -> str:
     return f"{modality.role} {modality.name!r} must hold {modality.likelihood.describe_range()}"
 
 
+def _are_pixels(modality: Modality | Covariate, dtype: tf.DType) -> bool:
+    of_pixels = isinstance(modality, Modality) and modality.likelihood.takes_pixels
+    return of_pixels and dtype == tf.uint8
+
+
+def _pixel_message(modality: Modality | Covariate) -> str:
+    return (
+        f"modality {modality.name!r}: numbers of type uint8 are pixels from 0 to 255, and these "
+        "are 0 and 1; convert them to bool or float32"
+    )
+
+
 def _raw_bounds(modality: Modality | Covariate, dtype: tf.DType) -> tuple[Any, Any]:
     """Returns the bounds of raw values of a type: uint8 images run to 255.
 
     Each is a number, or an array of the shape of an example.
     """
     likelihood = modality.likelihood
-    if likelihood.dtype.is_floating and dtype == tf.uint8:
+    if _are_pixels(modality, dtype):
         return 0, 255
     if dtype.is_integer or dtype.is_floating:
         return _most(likelihood.low, dtype.min, max), _most(likelihood.high, dtype.max, min)

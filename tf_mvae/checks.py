@@ -141,7 +141,8 @@ def _integer_of(value: Any) -> int | None:
 
 def _real(name: str, value: Any, allowed: str, fits: Any) -> float:
     try:
-        if _is_bool(value) or isinstance(value, str | bytes):
+        # The later values of a variable would have no effect.
+        if _is_bool(value) or isinstance(value, str | bytes) or hasattr(value, "assign"):
             raise TypeError
         found = float(value)
     except (TypeError, ValueError, OverflowError):

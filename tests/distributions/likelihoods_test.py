@@ -206,11 +206,11 @@ def test_a_scale_is_positive(likelihood_class, scale):
 )
 @pytest.mark.parametrize("make", [likelihoods.Bernoulli, likelihoods.Normal])
 def test_prepare_gives_float32_and_scales_images(make, raw, expected):
-    likelihood = make(raw.shape)
+    likelihood = make([1, *raw.shape])
     assert likelihood.accepts(tf.as_dtype(raw.dtype))
-    prepared = likelihood.prepare(tf.constant(raw))
+    prepared = likelihood.prepare(tf.constant(raw[np.newaxis]))
     assert prepared.dtype == tf.float32
-    np.testing.assert_allclose(prepared, expected, rtol=1e-6)
+    np.testing.assert_allclose(prepared, [expected], rtol=1e-6)
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.int32, np.float64])

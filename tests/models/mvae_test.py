@@ -274,7 +274,7 @@ def test_callbacks_see_every_metric():
     data = tiny.make_batch()
     model = compiled()
     data = tiny.batches(data, 8)
-    history = model.fit(data, data, epochs=9, verbose=0, callbacks=[callback, stop])
+    history = model.fit(data, validation_data=data, epochs=9, verbose=0, callbacks=[callback, stop])
     names = ["loss", "elbo", "kl", *(f"{n}_log_likelihood" for n in tiny.NAMES)]
     assert set(logs) == {*names, *(f"val_{n}" for n in names)}
     # The first epoch sets the standard and the second does not surpass it by so much.

@@ -116,7 +116,7 @@ def without_split(
         The other columns, that column or None, and the modalities without it.
 
     Raises:
-        UserError: It lacks one of these in some rows or in all, or calls one by another name.
+        UserError: Rows without one of these, no row with one of them, or another name of one.
     """
     named = set(frame[_SPLIT_COLUMN].dropna()) if _SPLIT_COLUMN in frame.columns else set()
     if named and named != set(_SPLITS) and named <= {*_SPLITS, *_OTHER_SPLITS}:

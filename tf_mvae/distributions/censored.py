@@ -134,10 +134,6 @@ class _Censored(Likelihood, abc.ABC):
         """Refuses: a time without its event says nothing."""
         raise UserError(f"a {type(self).__name__} is observed or missing as pairs")
 
-    def prepare(self, value: tf.Tensor) -> tf.Tensor:
-        """Casts numbers of any type to float32, without scaling."""
-        return tf.cast(value, self.dtype)
-
     def describe_range(self) -> str:
         """See `Likelihood.describe_range`."""
         bounds = f"from {self._low:g} to {self._high:g}"

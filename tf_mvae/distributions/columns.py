@@ -153,10 +153,6 @@ class Columns(Likelihood):
         """See `Likelihood.log_prob`."""
         return tf.reduce_sum(self.element_log_prob(parameters, value), -1)
 
-    def prepare(self, value: tf.Tensor) -> tf.Tensor:
-        """Casts numbers of any type to float32, without scaling."""
-        return tf.cast(value, self.dtype)
-
     def expected_value(self, parameters: tf.Tensor) -> tf.Tensor:
         """Returns means, and of classes the most probable, `[..., columns]`."""
         return self._joined_means([part.expected_value for part in self.parts], parameters)

@@ -212,10 +212,20 @@ class Likelihood:
         return tf.reduce_mean(self.expected_value(parameters), axis=0)
 
     def prepare(self, value: tf.Tensor) -> tf.Tensor:
-        """Casts raw data; uint8 is taken for an image and scaled to [0, 1]."""
-        scale = 1 / 255 if value.dtype == tf.uint8 else 1.0
+        """Casts raw data; uint8 pixels are scaled to [0, 1]."""
+        scale = 1 / 255 if self.takes_pixels and value.dtype == tf.uint8 else 1.0
         value = tf.cast(value, self.dtype)
         return value * scale if scale != 1.0 else value
+
+    @property
+    def takes_pixels(self) -> bool:
+        """Whether uint8 data are pixels of 0..255: of entries in [0, 1], and of images.
+
+        Other numbers mean themselves, whatever their type.
+        """
+        if not self.dtype.is_floating or np.ndim(self.low) or np.ndim(self.high):
+            return False
+        return (self.low >= 0 and self.high <= 1) or len(self.event_shape) > 1
 
     def fits(self, shape: tf.TensorShape) -> bool:
         """Returns whether raw data of one example may have this shape."""

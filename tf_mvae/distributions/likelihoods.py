@@ -223,6 +223,7 @@ class Poisson(Likelihood):
     """
 
     low, high = 0.0, math.exp(MAX_LOG_RATE)
+    takes_pixels = False
     placeholder = 0.0
 
     @property
@@ -242,10 +243,6 @@ class Poisson(Likelihood):
     def distribution(self, parameters: tf.Tensor) -> tfd.Distribution:
         """See `Likelihood.distribution`."""
         return self._independent(tfd.Poisson(log_rate=capped(parameters, MAX_LOG_RATE)))
-
-    def prepare(self, value: tf.Tensor) -> tf.Tensor:
-        """Casts counts of any numeric type to float32, without scaling."""
-        return tf.cast(value, self.dtype)
 
     def describe_range(self) -> str:
         """See `Likelihood.describe_range`."""

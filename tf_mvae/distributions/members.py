@@ -79,6 +79,11 @@ class MemberLikelihood(Likelihood):
         """See `Likelihood.expected_value`."""
         return self.member.expected_value(parameters)
 
+    @property
+    def takes_pixels(self) -> bool:
+        """See `Likelihood.takes_pixels`."""
+        return self.member.takes_pixels
+
     def prepare(self, value: tf.Tensor) -> tf.Tensor:
         """See `Likelihood.prepare`."""
         return self.member.prepare(value)

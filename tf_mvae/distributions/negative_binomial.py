@@ -44,6 +44,7 @@ class NegativeBinomial(Likelihood):
     """
 
     low, high = 0.0, math.exp(MAX_LOG_RATE)
+    takes_pixels = False
     has_spread = True
     placeholder = 0.0
     _numbers = 2
@@ -99,10 +100,6 @@ class NegativeBinomial(Likelihood):
     def expected_value(self, parameters: tf.Tensor) -> tf.Tensor:
         """See `Likelihood.expected_value`."""
         return tf.exp(self._parts(parameters)[0])
-
-    def prepare(self, value: tf.Tensor) -> tf.Tensor:
-        """Casts counts of any numeric type to float32, without scaling."""
-        return tf.cast(value, self.dtype)
 
     def describe_range(self) -> str:
         """See `Likelihood.describe_range`."""

@@ -209,6 +209,11 @@ class PointMassMixture(Likelihood):
         high = tf.where(probability <= with_mass, tf.cast(self.at, high.dtype), high)
         return tf.where(probability <= below, low, high)
 
+    @property
+    def takes_pixels(self) -> bool:
+        """See `Likelihood.takes_pixels`; as p' does."""
+        return self.likelihood.takes_pixels
+
     def prepare(self, value: tf.Tensor) -> tf.Tensor:
         """See `Likelihood.prepare`; as p' does."""
         return self.likelihood.prepare(value)

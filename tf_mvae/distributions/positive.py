@@ -20,6 +20,7 @@ class PositiveLikelihood(Likelihood):
     """
 
     low, high = _LEAST, _MOST
+    takes_pixels = False
     has_spread = True
     placeholder = 1.0
 
@@ -27,10 +28,6 @@ class PositiveLikelihood(Likelihood):
         """Creates the likelihood for examples of `event_shape`."""
         event_shape = checks.shape("event_shape", event_shape)
         super().__init__(event_shape, (2, *event_shape))
-
-    def prepare(self, value: tf.Tensor) -> tf.Tensor:
-        """Casts numbers of any type to float32, without scaling."""
-        return tf.cast(value, self.dtype)
 
     def network_input(self, value: tf.Tensor, there: tf.Tensor | None = None) -> tf.Tensor:
         """See `Likelihood.network_input`; an encoder sees logarithms."""

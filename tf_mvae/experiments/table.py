@@ -24,7 +24,7 @@ from tf_mvae.settings import Setting
 __all__ = ["SCHEMA_FILE", "load_table", "table_covariates", "table_modalities"]
 
 SCHEMA_FILE = "schema.json"
-_ROWS_FILE = "rows.json"  # the number of rows that a run split at random; earlier ones lack it
+_ROWS_FILE = "rows.json"  # the number of rows that a run split at random, since version 0.2
 
 
 def load_table(

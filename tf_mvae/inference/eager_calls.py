@@ -66,11 +66,15 @@ class EagerCalls:
             return False
         if self._model.run_eagerly or tf.config.functions_run_eagerly():
             return False
-        parts = [*self._model._flatten_layers(), *(m.likelihood for m in self._model.modalities)]
+        parts = [m.likelihood for m in self._model.modalities]
+        for layer in self._model._flatten_layers():
+            # Weights and functions that a layer may exchange: LoRA, quantisation, activations.
+            weights = (*layer._trainable_variables, *layer._non_trainable_variables)
+            parts += [layer, getattr(layer, "activation", None), *weights]
         same = len(parts) == len(self._parts) and all(
             one is other for one, other in zip(parts, self._parts, strict=True)
         )
-        if not same:  # a network was exchanged
+        if not same:  # a network was exchanged, or what it computes with
             self._graphs, self._parts = {}, parts
         return True
 

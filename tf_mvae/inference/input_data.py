@@ -15,7 +15,8 @@ from tf_mvae.modality import Modality
 __all__ = ["checked_input", "one_line_errors", "refuse_targets"]
 
 _NO_MEANING = {
-    "y": "a model of this package has no targets: all data are in x",
+    "y": "a model of this package has no targets, which Keras' second argument is: all data are in "
+    "x (validation_data is an argument to name)",
     "class_weight": "class_weight has no meaning here: give sample_weight, one number for each "
     "example",
 }

@@ -26,12 +26,12 @@ class LogCounts(keras.layers.Layer):
 
     def __init__(self, **kwargs):
         """Creates the layer; it has no weights."""
-        super().__init__(**kwargs)
+        super().__init__(autocast=False, **kwargs)  # float16 holds no count above 65,504
         self.built = True
 
     def call(self, inputs: tf.Tensor) -> tf.Tensor:
         """Returns a tensor of the shape of `inputs`, which holds numbers of 0 or more."""
-        return tf.math.log1p(tf.cast(inputs, self.compute_dtype))
+        return tf.cast(tf.math.log1p(tf.cast(inputs, tf.float32)), self.compute_dtype)
 
     def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple:
         """Returns the same shape."""

@@ -108,7 +108,7 @@ class MaskedSequential(keras.layers.Layer):
         Raises:
             ValueError: One is not a Keras layer.
         """
-        super().__init__(**kwargs)
+        super().__init__(autocast=False, **kwargs)  # each layer casts its own inputs
         self.layers = [check_network(f"layers[{i}]", layer) for i, layer in enumerate(layers)]
 
     def call(

@@ -9,6 +9,7 @@ import tensorflow as tf
 from tf_mvae import checks
 from tf_mvae.batch import example_weight, present_mask, unpack
 from tf_mvae.covariate import Covariate
+from tf_mvae.errors import UserError
 from tf_mvae.group import has_groups
 from tf_mvae.inference import arguments
 from tf_mvae.layers.dropout import layer_seeds
@@ -24,6 +25,11 @@ from tf_mvae.posteriors import LatentSpace, PosteriorKind
 from tf_mvae.settings import Setting
 
 __all__ = ["SETTINGS", "BaseVAE"]
+
+_CHANGING_WEIGHT = (
+    "make the model with a number or, for a weight that changes, with a schedule of the step, such "
+    "as tf_mvae.LinearAnnealing"
+)
 
 # Of every run, whatever its model is.
 SETTINGS = (
@@ -133,6 +139,8 @@ class BaseVAE(TrainableModel, SharedModel):
         """
         num_samples = checks.positive_integer("num_samples", num_samples)
         free_bits = checks.non_negative("free_bits", free_bits)
+        if hasattr(kl_weight, "assign"):
+            raise UserError(f"kl_weight is a variable; {_CHANGING_WEIGHT}")
         if not callable(kl_weight):
             kl_weight = checks.non_negative("kl_weight", kl_weight)
         arguments.check_modalities(modalities)
@@ -140,7 +148,7 @@ class BaseVAE(TrainableModel, SharedModel):
         super().__init__(modalities, latent_dim, seed, posterior_kind, latent, covariates, **kwargs)
         self.objective = objective
         self.learns_from_incomplete = objective.learns_from_incomplete
-        self.kl_weight = kl_weight
+        self._kl_weight = kl_weight
         self.num_samples = num_samples
         self.free_bits = free_bits
         self.plan = RowPlan()
@@ -204,7 +212,7 @@ class BaseVAE(TrainableModel, SharedModel):
                 self.targets, Batch(x, wanted, training), terms, present, step
             )
         weight = example_weight(batch)
-        return found if weight is None else found._replace(valid=found.valid * weight)
+        return found if weight is None else found.weighted(weight)
 
     def _log_likelihood_of(self, x: Mapping[str, tf.Tensor], mask: Mapping[str, tf.Tensor]) -> Any:
         """Returns how modalities are decoded, if not from z alone; see `Step`."""
@@ -226,6 +234,15 @@ class BaseVAE(TrainableModel, SharedModel):
         present = tf.stack([tf.cast(mask[name], tf.float32) for name in self._names], axis=1)
         targets = self._possible_targets(present)
         self.plan = RowPlan(self.objective.shares(self.modalities, present, targets))
+
+    @property
+    def kl_weight(self) -> float | keras.optimizers.schedules.LearningRateSchedule:
+        """The weight of the KL divergence in training; it is part of a compiled step."""
+        return self._kl_weight
+
+    @kl_weight.setter
+    def kl_weight(self, value: Any) -> None:
+        raise UserError(f"kl_weight is set when the model is made; {_CHANGING_WEIGHT}")
 
     def _possible_targets(self, present: tf.Tensor) -> tf.Tensor:
         """Returns 1 where an example may have to reconstruct a modality, `[batch, modality]`."""

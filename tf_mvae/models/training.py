@@ -79,14 +79,16 @@ class TrainableModel(GenerativeModel):
         self.compile(**given)
         self.optimizer.build(self.trainable_variables)
 
-    def fit(self, x: Any = None, validation_data: Any = None, **kwargs) -> keras.callbacks.History:
+    def fit(self, x: Any = None, y: None = None, *args, **kwargs) -> keras.callbacks.History:
         """Trains as `keras.Model.fit`, after checking the data.
 
         Args:
             x: A dict of arrays, a `tf.data.Dataset` of batches, a `keras.utils.PyDataset` or a
                 generator of batches.
-            validation_data: The same; of arrays also `(x, None, sample_weight)`.
-            **kwargs: Keras' own arguments. `sample_weight` is one number of 0 or more for each
+            y: None: there are no targets.
+            *args: Keras' own arguments, in its order: `batch_size`, `epochs`, ...
+            **kwargs: Keras' own arguments. `validation_data` is as `x`; of arrays also
+                `(x, None, sample_weight)`. `sample_weight` is one number of 0 or more for each
                 example of arrays (`[examples]`); other data have it in their batches, as
                 `"weight"`. It multiplies the example's loss; the mean over a batch is over the
                 number of its examples, as Keras has it.
@@ -94,25 +96,27 @@ class TrainableModel(GenerativeModel):
         Raises:
             UserError: The data do not fit the modalities, or an argument has no meaning here.
         """
-        refuse_targets("fit", kwargs)
+        refuse_targets("fit", {"y": y, **kwargs})
         self._check_compilation()
         x = checked_input(x, self.batch_inputs, kwargs.pop("sample_weight", None))
         if not self.learns_from_incomplete and isinstance(x, Mapping):
             self._warn_of_incomplete(x["mask"])
-        if validation_data is not None:
-            validation_data = checked_input(validation_data, self.batch_inputs)
+        if kwargs.get("validation_data") is not None:
+            kwargs["validation_data"] = checked_input(kwargs["validation_data"], self.batch_inputs)
         if isinstance(x, tf.data.Dataset | Iterator):
             kwargs.setdefault("shuffle", False)
         with one_line_errors():
-            return super().fit(x=x, validation_data=validation_data, **kwargs)
+            return super().fit(x, None, *args, **kwargs)
 
-    def evaluate(self, x: Any = None, **kwargs) -> Any:
+    def evaluate(self, x: Any = None, y: None = None, *args, **kwargs) -> Any:
         """Evaluates as `keras.Model.evaluate`, after checking the data; see `fit`."""
-        refuse_targets("evaluate", kwargs)
+        refuse_targets("evaluate", {"y": y, **kwargs})
         self._check_compilation()
-        x = checked_input(x, self.batch_inputs, kwargs.pop("sample_weight", None))
+        weight = kwargs.pop("sample_weight", None)
+        if not kwargs.get("_use_cached_eval_dataset"):  # `fit` has checked its validation data
+            x = checked_input(x, self.batch_inputs, weight)
         with one_line_errors():
-            return super().evaluate(x=x, **kwargs)
+            return super().evaluate(x, None, *args, **kwargs)
 
     def predict(self, x: Any, *args, **kwargs) -> Any:
         """Reconstructs and completes as `keras.Model.predict`, after checking the data.
@@ -148,6 +152,13 @@ class TrainableModel(GenerativeModel):
                 "Keras cannot compile a step for several replicas by XLA; set "
                 "compile(jit_compile=False), or train with python -m tf_mvae.train"
             )
+
+    def _maybe_symbolic_build(self, iterator: Any = None, data_batch: Any = None) -> None:
+        """Does nothing: a model has all its weights from the start.
+
+        Keras averages the first batch over replicas for this, which fails for truth values and for
+        replicas that have different numbers of examples.
+        """
 
     def make_train_function(self, force: bool = False) -> None:
         """Makes the function that `fit` calls for its steps; Keras calls this.

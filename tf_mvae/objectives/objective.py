@@ -11,7 +11,7 @@ from tf_mvae.modality import Modality
 from tf_mvae.objectives.engine import Batch, LogLikelihood, Reconstruction, reconstruct
 from tf_mvae.objectives.rows import RowPlan
 from tf_mvae.objectives.terms import Block, Columns, Terms, Weights
-from tf_mvae.ops.replicas import batch_mean
+from tf_mvae.ops.replicas import batch_mean, may_be_empty
 from tf_mvae.posteriors import Encoded, Posterior, PosteriorKind
 
 __all__ = ["Elbo", "Objective", "Step", "complete_examples"]
@@ -37,6 +37,8 @@ class Elbo(NamedTuple):
         kl: `KL(q(z | subset) || p(z))`, `[term, batch]`.
         elbo: Each term's bound: for an ELBO weighted log-likelihoods minus the weighted
             divergence, `[term, batch]`.
+        own_loss: `loss` of a batch that is on one device. A field, so that a gradient tape that
+            has recorded the rest has recorded it, too.
     """
 
     subset: tf.Tensor
@@ -49,6 +51,7 @@ class Elbo(NamedTuple):
     members: dict[str, tf.Tensor]
     kl: tf.Tensor
     elbo: tf.Tensor
+    own_loss: tf.Tensor
 
     @property
     def loss(self) -> tf.Tensor:
@@ -57,7 +60,14 @@ class Elbo(NamedTuple):
         With weights it is `-sum_i(weight_i * elbo_i) / batch`, as Keras weighs losses: the mean
         is over the number of examples, whatever their weights.
         """
-        return -batch_mean(tf.reduce_sum(self.valid * self.elbo, axis=0))
+        if may_be_empty():  # the number of examples is counted over replicas
+            return -batch_mean(_sums(self.valid, self.elbo))
+        return self.own_loss
+
+    def weighted(self, weight: tf.Tensor) -> "Elbo":
+        """Returns the result with weights of the examples, `[batch]`."""
+        valid = self.valid * weight
+        return self._replace(valid=valid, own_loss=-tf.reduce_mean(_sums(valid, self.elbo)))
 
     @classmethod
     def of(
@@ -86,7 +96,13 @@ class Elbo(NamedTuple):
             members,
             kl,
             bound,
+            -tf.reduce_mean(_sums(terms.weight, bound)),
         )
+
+
+def _sums(valid: tf.Tensor, elbo: tf.Tensor) -> tf.Tensor:
+    """Returns the weighted sum of each example's terms, `[batch]`."""
+    return tf.reduce_sum(valid * elbo, axis=0)
 
 
 class Step(NamedTuple):

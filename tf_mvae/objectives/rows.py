@@ -4,6 +4,7 @@ import functools
 import math
 from collections.abc import Mapping, Sequence
 
+import keras
 import tensorflow as tf
 
 from tf_mvae.modality import Modality
@@ -71,7 +72,7 @@ class RowPlan:
         """
         # XLA has no branches with loops of different lengths in them.
         whole = modality.likelihood.is_sequence and xla.is_compiling()
-        if len(levels) < 2 or whole:
+        if len(levels) < 2 or whole or _has_losses(modality.decoder):
             return log_likelihood_of(modality, value, z, counts, True)
         needed = tf.reduce_sum(tf.cast(counts > 0, tf.int32))
         # Rows come into every program in the same way, since TensorFlow wants branches of like
@@ -82,6 +83,12 @@ class RowPlan:
         ]
         level = tf.reduce_sum(tf.cast(needed > tf.constant(list(levels[:-1])), tf.int32))
         return tf.switch_case(level, programs)
+
+
+def _has_losses(decoder: keras.layers.Layer) -> bool:
+    """Returns whether a decoder adds losses of what it computes, which cannot leave a branch."""
+    layers = decoder._flatten_layers()
+    return any(layer.activity_regularizer is not None or layer._losses for layer in layers)
 
 
 def log_likelihood_of(

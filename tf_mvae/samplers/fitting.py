@@ -109,24 +109,26 @@ class SamplerTrainer(keras.Model):
             self._take_gradients = tf.function(self._gradients, autograph=False, jit_compile=True)
         self.optimizer.build(self.trainable_variables)
 
-    def fit(self, x: Any = None, validation_data: Any = None, **kwargs) -> keras.callbacks.History:
+    def fit(self, x: Any = None, y: None = None, *args, **kwargs) -> keras.callbacks.History:
         """Fits as `keras.Model.fit`, after checking the data; see `tf_mvae.MVAE.fit`."""
-        refuse_targets("fit", kwargs)
+        refuse_targets("fit", {"y": y, **kwargs})
         inputs = self._model().batch_inputs
         x = checked_input(x, inputs, kwargs.pop("sample_weight", None))
-        if validation_data is not None:
-            validation_data = checked_input(validation_data, inputs)
+        if kwargs.get("validation_data") is not None:
+            kwargs["validation_data"] = checked_input(kwargs["validation_data"], inputs)
         if isinstance(x, tf.data.Dataset | Iterator):
             kwargs.setdefault("shuffle", False)
         with one_line_errors():
-            return super().fit(x=x, validation_data=validation_data, **kwargs)
+            return super().fit(x, None, *args, **kwargs)
 
-    def evaluate(self, x: Any = None, **kwargs) -> Any:
+    def evaluate(self, x: Any = None, y: None = None, *args, **kwargs) -> Any:
         """Evaluates as `keras.Model.evaluate`, after checking the data."""
-        refuse_targets("evaluate", kwargs)
-        x = checked_input(x, self._model().batch_inputs, kwargs.pop("sample_weight", None))
+        refuse_targets("evaluate", {"y": y, **kwargs})
+        weight = kwargs.pop("sample_weight", None)
+        if not kwargs.get("_use_cached_eval_dataset"):  # `fit` has checked its validation data
+            x = checked_input(x, self._model().batch_inputs, weight)
         with one_line_errors():
-            return super().evaluate(x=x, **kwargs)
+            return super().evaluate(x, None, *args, **kwargs)
 
     def train_step(self, data: Any) -> dict[str, tf.Tensor]:
         """Takes one optimizer step; Keras calls it."""

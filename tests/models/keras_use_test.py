@@ -7,6 +7,7 @@ import tensorflow as tf
 
 from tests import processes, tiny
 from tf_mvae import MVAE, Modality, UserError, likelihoods
+from tf_mvae.data import from_frame
 
 
 def batch():
@@ -27,6 +28,16 @@ def test_arguments_have_the_order_that_they_have_in_keras():
     for call in (model.fit, model.evaluate):
         with pytest.raises(UserError, match="has no targets, which Keras' second argument is"):
             call(data, data)
+
+
+def test_a_table_is_fitted_as_it_is():
+    pd = pytest.importorskip("pandas")
+    frame = pd.DataFrame({"a": np.linspace(-1, 1, 12), "b": ["x", "y", "z"] * 4})
+    table = from_frame(frame.mask(frame == "z"), verbose=False)
+    model = MVAE(table.modalities(), latent_dim=2)
+    model.compile("sgd", jit_compile=False)
+    found = model.fit(table, validation_data=table, verbose=0).history
+    assert np.isfinite([found["loss"], found["val_loss"]]).all()
 
 
 def test_a_tape_records_the_loss_of_an_elbo():

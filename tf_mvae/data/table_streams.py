@@ -84,7 +84,7 @@ def open_table(path: str | os.PathLike, rows: int, whole: Container[Any] = ()) -
     return stream
 
 
-def _csv_parts(path: str, rows: int, dtypes: Any, **options: bool) -> Iterator[Any]:
+def _csv_parts(path: str, rows: int, dtypes: Any, **options: Any) -> Iterator[Any]:
     import pandas as pd
 
     options = {"sep": separator_of(path), "low_memory": False, **options}

@@ -225,7 +225,7 @@ class Likelihood:
         """
         if not self.dtype.is_floating or np.ndim(self.low) or np.ndim(self.high):
             return False
-        return (self.low >= 0 and self.high <= 1) or len(self.event_shape) > 1
+        return bool(self.low >= 0 and self.high <= 1) or len(self.event_shape) > 1
 
     def fits(self, shape: tf.TensorShape) -> bool:
         """Returns whether raw data of one example may have this shape."""

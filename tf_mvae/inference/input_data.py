@@ -9,6 +9,7 @@ import tensorflow as tf
 
 from tf_mvae.batch import check_arrays, check_dataset, out_of_range
 from tf_mvae.covariate import Covariate
+from tf_mvae.data.tables import Table
 from tf_mvae.errors import UserError
 from tf_mvae.modality import Modality
 
@@ -46,7 +47,8 @@ def checked_input(
     """Returns data for Keras, checked now or, batch by batch, as they come.
 
     Args:
-        data: Arrays, a `tf.data.Dataset`, a `keras.utils.PyDataset` or an iterator of batches.
+        data: Arrays, a table, a `tf.data.Dataset`, a `keras.utils.PyDataset` or an iterator of
+            batches.
             Anything else that Keras takes (a distributed data set, a PyTorch loader) passes.
         modalities: The model's modalities.
         sample_weight: Weights of the examples of arrays, `[examples]`.
@@ -55,6 +57,8 @@ def checked_input(
     Raises:
         UserError: The data do not fit, or weights are given apart from batches.
     """
+    if isinstance(data, Table):
+        data = data.batch
     if _is_arrays(data):
         data = data if sample_weight is None else (data, None, sample_weight)
         return check_arrays(data, modalities, partial)

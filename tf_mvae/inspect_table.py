@@ -73,7 +73,8 @@ def main(_) -> int:
             f"where the event occurred and 0 elsewhere, add --survival={time}={event} --overwrite"
         )
     path = FLAGS.output or f"{FLAGS.table}.schema.json"
-    if not (os.path.isfile(path) and Schema.load(path) == schema):
+    is_there = os.path.isfile(path) and not FLAGS.overwrite
+    if not (is_there and Schema.load(path) == schema):
         command.check_free("output", path)  # it may have been corrected by hand
     schema.save(path)
     print(f"written to {path}; correct it there, and train with --schema={path}")

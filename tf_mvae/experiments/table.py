@@ -161,7 +161,8 @@ def _prepare(
 
 def _check_assets(directory: pathlib.Path, schema: str | None = None, **_: object) -> None:
     """Checks that the schema which the flags name is the run's."""
-    if schema and Schema.load(schema) != Schema.load(directory / SCHEMA_FILE):
+    there = schema is not None and pathlib.Path(schema).expanduser().is_file()
+    if there and Schema.load(schema) != Schema.load(directory / SCHEMA_FILE):
         raise UserError(
             f"--schema={schema} is not the schema that the run in {directory.parent} has been "
             "trained with; choose another --run_dir, or give the file its earlier contents"

@@ -109,6 +109,8 @@ def test_wrong_arguments_are_refused():
         model.impute(batch, quantiles=(0.0,))
     with pytest.raises(UserError, match="num_samples"):
         model.impute(batch, num_samples=0)
+    with pytest.raises(UserError, match="the data set is empty"):
+        model.impute(tf.nest.map_structure(lambda values: values[:0], batch))
 
 
 def test_it_is_the_same_for_all_batch_sizes_of_one_model():
@@ -130,9 +132,12 @@ def test_rows_are_made_up_given_cells_in_the_tables_units():
     assert rows["visits"].nunique() > 1
     again = generate_rows(model, schema, {"site": "B", "weight": 80.0}, 50, seed=1)
     assert again.equals(rows)
+    graded = generate_rows(model, schema, {"stage": "2.0"}, 3)  # as a table with gaps has it
+    assert set(graded["stage"]) == {2}
     for cells, message in (
         ({"sight": "B"}, "has no column 'sight'"),
         ({"weight": "heavy"}, "'heavy' is no number"),
+        ({"weight": "nan"}, "'nan' is no number"),
         ({"site": "Z"}, "none of its categories"),
     ):
         with pytest.raises(UserError, match=message):

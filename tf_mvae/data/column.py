@@ -174,6 +174,11 @@ class Column:
             np.asarray(values.astype(object).where(values.notna(), np.nan), float)
         )
 
+    def category(self, value: Any) -> Any:
+        """Returns the category that a value is, as text or as a number; the value if none is it."""
+        place = _place(self._places(), value)
+        return value if place is None else self.categories[place]
+
     def _outside(self, numbers: np.ndarray) -> np.ndarray:
         low, high = _RANGES.get(self.type, (-math.inf, math.inf))
         outside = (numbers < low) | (numbers > high) | np.isinf(numbers)

@@ -254,7 +254,9 @@ def _joined(
 
 def _stacked(parts: list[Imputation]) -> Imputation:
     """Returns the parts of a data set one below the other."""
-    first, *_ = parts
+    if not parts:
+        raise UserError("the data set is empty: its arrays have no rows")
+    first = parts[0]
     joined = [np.concatenate([getattr(p, name) for p in parts]) for name in Imputation._fields[:4]]
     maps = (
         {

@@ -1,5 +1,6 @@
 """Rows of a table that a model makes up, given some cells."""
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -88,10 +89,11 @@ def _value(name: Any, column: Column | None, value: Any) -> Any:
     if not isinstance(value, str):
         return value
     if column is not None and column.is_class:
-        by_text = {str(category): category for category in column.categories}
-        return by_text.get(value, value)
+        return column.category(value)
     try:
         number = float(value)
+        if math.isnan(number):
+            raise ValueError
     except ValueError:
         raise UserError(
             f"column {name!r} is {column.type if column else 'one of events'}; {value!r} is no "

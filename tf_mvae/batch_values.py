@@ -48,8 +48,10 @@ def check_value(modality: Modality | Covariate, value: tf.Tensor, mask: tf.Tenso
         known, low, high = _observed(known, there, low, high, modality.element_mask)
     elif there is not None and not there.all():
         known = known[there > 0]
-    if _are_pixels(modality, value.dtype) and known.size > 1 and known.max() == 1:
-        raise UserError(_pixel_message(modality))
+    if _are_pixels(modality, value.dtype):  # of 0..255, as every uint8
+        if known.size > 1 and known.max() == 1:
+            raise UserError(_pixel_message(modality))
+        return
     # A NaN makes every comparison false.
     if np.ndim(low):
         within = bool(np.all((known >= low) & (known <= high)))
@@ -103,7 +105,7 @@ def assertions(
     if value.dtype == tf.bool:
         return checks
     if _are_pixels(modality, value.dtype):
-        checks.append(check(tf.reduce_max(value) != 1, _pixel_message(modality)))
+        return [*checks, check(tf.reduce_max(value) != 1, _pixel_message(modality))]
     low, high = _raw_bounds(modality, value.dtype)
     good = tf.logical_and(value >= tf.cast(low, value.dtype), value <= tf.cast(high, value.dtype))
     if modality.element_mask and value.dtype.is_floating:
@@ -185,13 +187,11 @@ def _pixel_message(modality: Modality | Covariate) -> str:
 
 
 def _raw_bounds(modality: Modality | Covariate, dtype: tf.DType) -> tuple[Any, Any]:
-    """Returns the bounds of raw values of a type: uint8 images run to 255.
+    """Returns the bounds of raw values of a type that are no pixels.
 
     Each is a number, or an array of the shape of an example.
     """
     likelihood = modality.likelihood
-    if _are_pixels(modality, dtype):
-        return 0, 255
     if dtype.is_integer or dtype.is_floating:
         return _most(likelihood.low, dtype.min, max), _most(likelihood.high, dtype.max, min)
     return likelihood.low, likelihood.high

@@ -8,6 +8,7 @@ import tensorflow as tf
 from tests import processes, tiny
 from tf_mvae import MVAE, Modality, UserError, likelihoods
 from tf_mvae.data import from_frame
+from tf_mvae.optimization import layers_compute_in
 
 
 def batch():
@@ -105,13 +106,9 @@ def test_eager_calls_follow_layers_that_change(change):
 
 
 def test_large_counts_are_read_in_float16():
-    before = keras.config.dtype_policy()
-    keras.config.set_dtype_policy("mixed_float16")
-    try:
+    with layers_compute_in("mixed_float16"):
         counts = Modality("counts", likelihoods.NegativeBinomial([6]))
         model = MVAE([counts, Modality("kind", likelihoods.Categorical(3))], latent_dim=2)
-    finally:
-        keras.config.set_dtype_policy(before)
     data = {"counts": np.full([4, 6], 1e6), "kind": np.array([0, 1, 2, 0])}
     assert np.isfinite(model.posterior(data).mean()).all()
     assert np.isfinite(model.elbo(data).loss)

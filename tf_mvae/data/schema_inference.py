@@ -1,7 +1,7 @@
 """Infers the types of a table's columns, and prints them."""
 
 import datetime
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -15,7 +15,7 @@ from tf_mvae.data.schema import Schema
 from tf_mvae.distributions.beta import PROPORTION_EDGE
 from tf_mvae.errors import UserError
 
-__all__ = ["describe_schema", "infer_schema"]
+__all__ = ["describe_schema", "infer_schema", "reduced"]
 
 _MOST_GRADES = 10  # integers of more values are counts or real
 _MOST_CATEGORIES = 50
@@ -135,13 +135,20 @@ def describe_schema(schema: Schema, frame: Any, left_out: Mapping[Any, str]) -> 
     return "\n".join(lines)
 
 
+def reduced(
+    groups: Mapping[str, Sequence[Any]], columns: Container[Any]
+) -> dict[str, tuple[Any, ...]]:
+    """Returns groups of columns without those that are not among `columns`, and no empty group."""
+    kept = {name: tuple(n for n in names if n in columns) for name, names in groups.items()}
+    return {name: names for name, names in kept.items() if names}
+
+
 def _grouped(
     columns: Mapping[Any, Column], modalities: str | Mapping[str, Sequence[Any]]
 ) -> dict[str, tuple[Any, ...]]:
     """Returns by modality the names of its columns."""
     if isinstance(modalities, Mapping):
-        kept = {m: tuple(n for n in names if n in columns) for m, names in modalities.items()}
-        return {modality: names for modality, names in kept.items() if names}
+        return reduced(modalities, columns)
     if modalities == "one":
         return {"table": tuple(columns)}
     found: dict[str, tuple[Any, ...]] = {}

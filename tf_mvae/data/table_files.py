@@ -14,6 +14,7 @@ __all__ = [
     "PARQUET",
     "check_header",
     "check_writable",
+    "read_csv",
     "read_table",
     "read_table_and_modalities",
     "reading",
@@ -123,10 +124,21 @@ def _read_file(path: str) -> Any:
         if path.lower().endswith(PARQUET):
             frame = pd.read_parquet(path)
             return frame if frame.index.name is None else frame.reset_index()
-        # A column has one type, whatever a part of a long file looks like.
-        frame = pd.read_csv(path, sep=separator_of(path), low_memory=False)
+        frame = read_csv(path)
         check_header(path, frame)
         return frame
+
+
+def read_csv(path: str, **options: Any) -> Any:
+    """Returns what `pandas.read_csv` does for a text file; a column has one type in all of it.
+
+    Args:
+        path: The file.
+        **options: pandas' own.
+    """
+    import pandas as pd
+
+    return pd.read_csv(path, sep=separator_of(path), low_memory=False, **options)
 
 
 def separator_of(path: str) -> str:

@@ -14,6 +14,7 @@ from tf_mvae.data.table_files import (
     PARQUET,
     check_header,
     check_writable,
+    read_csv,
     read_table,
     reading,
     separator_of,
@@ -85,13 +86,7 @@ def open_table(path: str | os.PathLike, rows: int, whole: Container[Any] = ()) -
 
 
 def _csv_parts(path: str, rows: int, dtypes: Any, **options: Any) -> Iterator[Any]:
-    import pandas as pd
-
-    options = {"sep": separator_of(path), "low_memory": False, **options}
-    with (
-        reading(path),
-        pd.read_csv(path, chunksize=rows, dtype=dtypes or None, **options) as parts,
-    ):
+    with reading(path), read_csv(path, chunksize=rows, dtype=dtypes or None, **options) as parts:
         for part in parts:
             check_header(path, part)
             yield part

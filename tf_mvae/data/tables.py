@@ -8,7 +8,7 @@ import numpy as np
 
 from tf_mvae.covariate import Covariate
 from tf_mvae.data.schema import Schema
-from tf_mvae.data.schema_inference import describe_schema, infer_schema
+from tf_mvae.data.schema_inference import describe_schema, infer_schema, reduced
 from tf_mvae.errors import UserError
 from tf_mvae.modality import Modality
 
@@ -131,10 +131,11 @@ def without_split(
                 f"column {_SPLIT_COLUMN!r} is empty in {empty} rows; write train, validation or "
                 "test into each"
             )
+        others = frame.drop(columns=_SPLIT_COLUMN)
         if isinstance(modalities, Mapping):
-            others = {n: [c for c in own if c != _SPLIT_COLUMN] for n, own in modalities.items()}
-            modalities = {name: own for name, own in others.items() if own}
-        return frame.drop(columns=_SPLIT_COLUMN), frame[_SPLIT_COLUMN], modalities
+            kept = reduced(modalities, others.columns)
+            modalities = {modality: list(names) for modality, names in kept.items()}
+        return others, frame[_SPLIT_COLUMN], modalities
     return frame, None, modalities
 
 

@@ -13,7 +13,7 @@ from tf_mvae import checks
 from tf_mvae.covariate import Covariate
 from tf_mvae.data.pipeline import Split
 from tf_mvae.data.schema import Schema
-from tf_mvae.data.schema_inference import infer_schema
+from tf_mvae.data.schema_inference import infer_schema, reduced
 from tf_mvae.data.table_files import read_table_and_modalities
 from tf_mvae.data.tables import Table, split_rows, without_split
 from tf_mvae.errors import UserError
@@ -102,15 +102,11 @@ def _schema_of(frame: Any, rows: np.ndarray, modalities: Any) -> Schema:
     train, _left_out = infer_schema(frame.iloc[rows], groups, types)
     numbers = ("real", "positive", "count")
     units = {name: column for name, column in train.columns.items() if column.type in numbers}
-    empty = [name for name in whole.columns if frame[name].iloc[rows].isna().all()]
-    for name in empty:
-        logging.warning("column %r is excluded: it is empty in the training rows", name)
-    groups = {
-        modality: tuple(name for name in names if name not in empty)
-        for modality, names in whole.modalities.items()
-    }
-    columns = {n: column for n, column in {**whole.columns, **units}.items() if n not in empty}
-    return Schema(columns, {modality: names for modality, names in groups.items() if names})
+    known = [name for name in whole.columns if frame[name].iloc[rows].notna().any()]
+    for name in whole.columns:
+        if name not in known:
+            logging.warning("column %r is excluded: it is empty in the training rows", name)
+    return Schema({**whole.columns, **units}, reduced(whole.modalities, known))
 
 
 def table_modalities(

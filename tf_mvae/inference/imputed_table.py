@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from tf_mvae.data.column import Column, class_value
-from tf_mvae.data.survival_columns import filled_events
+from tf_mvae.data.survival_columns import event_columns, filled_events
 from tf_mvae.data.tables import Table
 from tf_mvae.inference.imputation import Imputation
 
@@ -90,13 +90,12 @@ class ImputedTable(NamedTuple):
         """
         filled = text.astype(object)
         missing = table.schema.missing_cells(table.frame)
-        events = {c.name: c.event for c in table.schema.columns.values() if c.event is not None}
         for name in self.mean.columns:
             gaps = missing[name].to_numpy()
             filled.loc[gaps, name] = self.mean[name][gaps].astype(object)
-            if name in events:
-                found = self.filled[events[name]][gaps]
-                filled.loc[gaps, events[name]] = [class_value(value) for value in found]
+        for event, column in event_columns(table.schema).items():
+            gaps = missing[column.name].to_numpy()
+            filled.loc[gaps, event] = [class_value(value) for value in self.filled[event][gaps]]
         return filled
 
     def details(self, table: Table) -> Any:

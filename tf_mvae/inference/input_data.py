@@ -13,7 +13,13 @@ from tf_mvae.data.tables import Table
 from tf_mvae.errors import UserError
 from tf_mvae.modality import Modality
 
-__all__ = ["checked_input", "one_line_errors", "refuse_targets"]
+__all__ = [
+    "checked_evaluation",
+    "checked_fit",
+    "checked_input",
+    "one_line_errors",
+    "refuse_targets",
+]
 
 _NO_MEANING = {
     "y": "a model of this package has no targets, which Keras' second argument is: all data are in "
@@ -36,6 +42,42 @@ def refuse_targets(method: str, arguments: Mapping[str, Any]) -> None:
     for name, reason in _NO_MEANING.items():
         if arguments.get(name) is not None:
             raise UserError(f"{method}: {reason}")
+
+
+def checked_fit(
+    x: Any, y: Any, arguments: Mapping[str, Any], modalities: Sequence[Modality | Covariate]
+) -> tuple[Any, dict[str, Any]]:
+    """Returns the data of `fit` and its other named arguments, checked.
+
+    Args:
+        x: The data; see `checked_input`.
+        y: Keras' second argument, which has to be None.
+        arguments: Keras' other arguments by name, `sample_weight` and `validation_data` among them.
+        modalities: The model's modalities.
+
+    Raises:
+        UserError: The data do not fit, or an argument has no meaning here.
+    """
+    refuse_targets("fit", {"y": y, **arguments})
+    rest = dict(arguments)
+    x = checked_input(x, modalities, rest.pop("sample_weight", None))
+    if rest.get("validation_data") is not None:
+        rest["validation_data"] = checked_input(rest["validation_data"], modalities)
+    if isinstance(x, tf.data.Dataset | Iterator):
+        rest.setdefault("shuffle", False)
+    return x, rest
+
+
+def checked_evaluation(
+    x: Any, y: Any, arguments: Mapping[str, Any], modalities: Sequence[Modality | Covariate]
+) -> tuple[Any, dict[str, Any]]:
+    """Returns the data of `evaluate` and its other named arguments, checked; see `checked_fit`."""
+    refuse_targets("evaluate", {"y": y, **arguments})
+    rest = dict(arguments)
+    weight = rest.pop("sample_weight", None)
+    if rest.get("_use_cached_eval_dataset"):  # `fit` has checked its validation data
+        return x, rest
+    return checked_input(x, modalities, weight), rest
 
 
 def checked_input(

@@ -1,6 +1,6 @@
 """How a model trains and is evaluated as a Keras model."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import keras
@@ -11,7 +11,13 @@ from absl import logging
 from tf_mvae.batch import example_weight
 from tf_mvae.errors import UserError
 from tf_mvae.inference.generative import GenerativeModel
-from tf_mvae.inference.input_data import checked_input, one_line_errors, refuse_targets
+from tf_mvae.inference.input_data import (
+    checked_evaluation,
+    checked_fit,
+    checked_input,
+    one_line_errors,
+    refuse_targets,
+)
 from tf_mvae.models.member_means import MemberMeans
 from tf_mvae.objectives import Elbo
 from tf_mvae.objectives.terms import Columns
@@ -96,25 +102,17 @@ class TrainableModel(GenerativeModel):
         Raises:
             UserError: The data do not fit the modalities, or an argument has no meaning here.
         """
-        refuse_targets("fit", {"y": y, **kwargs})
         self._check_compilation()
-        x = checked_input(x, self.batch_inputs, kwargs.pop("sample_weight", None))
+        x, kwargs = checked_fit(x, y, kwargs, self.batch_inputs)
         if not self.learns_from_incomplete and isinstance(x, Mapping):
             self._warn_of_incomplete(x["mask"])
-        if kwargs.get("validation_data") is not None:
-            kwargs["validation_data"] = checked_input(kwargs["validation_data"], self.batch_inputs)
-        if isinstance(x, tf.data.Dataset | Iterator):
-            kwargs.setdefault("shuffle", False)
         with one_line_errors():
             return super().fit(x, None, *args, **kwargs)
 
     def evaluate(self, x: Any = None, y: None = None, *args, **kwargs) -> Any:
         """Evaluates as `keras.Model.evaluate`, after checking the data; see `fit`."""
-        refuse_targets("evaluate", {"y": y, **kwargs})
         self._check_compilation()
-        weight = kwargs.pop("sample_weight", None)
-        if not kwargs.get("_use_cached_eval_dataset"):  # `fit` has checked its validation data
-            x = checked_input(x, self.batch_inputs, weight)
+        x, kwargs = checked_evaluation(x, y, kwargs, self.batch_inputs)
         with one_line_errors():
             return super().evaluate(x, None, *args, **kwargs)
 

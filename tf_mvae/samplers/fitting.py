@@ -1,7 +1,7 @@
 """Fitting a sampler to a trained model's own posteriors."""
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import keras
@@ -11,7 +11,12 @@ from tf_mvae import checks
 from tf_mvae.batch import example_weight, present_mask, unpack
 from tf_mvae.covariate import as_numbers
 from tf_mvae.errors import UserError
-from tf_mvae.inference.input_data import checked_input, one_line_errors, refuse_targets
+from tf_mvae.inference.input_data import (
+    checked_evaluation,
+    checked_fit,
+    checked_input,
+    one_line_errors,
+)
 from tf_mvae.models import BaseVAE
 from tf_mvae.ops import random
 from tf_mvae.ops.replicas import batch_mean
@@ -111,22 +116,13 @@ class SamplerTrainer(keras.Model):
 
     def fit(self, x: Any = None, y: None = None, *args, **kwargs) -> keras.callbacks.History:
         """Fits as `keras.Model.fit`, after checking the data; see `tf_mvae.MVAE.fit`."""
-        refuse_targets("fit", {"y": y, **kwargs})
-        inputs = self._model().batch_inputs
-        x = checked_input(x, inputs, kwargs.pop("sample_weight", None))
-        if kwargs.get("validation_data") is not None:
-            kwargs["validation_data"] = checked_input(kwargs["validation_data"], inputs)
-        if isinstance(x, tf.data.Dataset | Iterator):
-            kwargs.setdefault("shuffle", False)
+        x, kwargs = checked_fit(x, y, kwargs, self._model().batch_inputs)
         with one_line_errors():
             return super().fit(x, None, *args, **kwargs)
 
     def evaluate(self, x: Any = None, y: None = None, *args, **kwargs) -> Any:
         """Evaluates as `keras.Model.evaluate`, after checking the data."""
-        refuse_targets("evaluate", {"y": y, **kwargs})
-        weight = kwargs.pop("sample_weight", None)
-        if not kwargs.get("_use_cached_eval_dataset"):  # `fit` has checked its validation data
-            x = checked_input(x, self._model().batch_inputs, weight)
+        x, kwargs = checked_evaluation(x, y, kwargs, self._model().batch_inputs)
         with one_line_errors():
             return super().evaluate(x, None, *args, **kwargs)
 

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+import tf_mvae
 from tests import processes, tiny
 from tf_mvae import MVAE, Modality, UserError, likelihoods
 from tf_mvae.data import from_frame
@@ -112,6 +113,20 @@ def test_large_counts_are_read_in_float16():
     data = {"counts": np.full([4, 6], 1e6), "kind": np.array([0, 1, 2, 0])}
     assert np.isfinite(model.posterior(data).mean()).all()
     assert np.isfinite(model.elbo(data).loss)
+
+
+@pytest.mark.parametrize("name", ["a.weights.h5", "a.keras"])
+def test_weights_of_a_sampler_need_one(name, tmp_path, caplog):
+    saved, loaded = compiled(), tiny.make_model()
+    saved.set_sampler(tf_mvae.samplers.MixtureFlow(saved.latent_dim, saved.num_columns))
+    (saved.save if name.endswith(".keras") else saved.save_weights)(tmp_path / name)
+    loaded.load_weights(tmp_path / name)
+    assert f"{len(saved.sampler.weights)} weights more than" in caplog.text
+    caplog.clear()
+    loaded.set_sampler(tf_mvae.samplers.MixtureFlow(saved.latent_dim, saved.num_columns))
+    loaded.load_weights(tmp_path / name)
+    assert caplog.text == ""
+    tiny.assert_close(loaded.get_weights(), saved.get_weights(), 0, 0)
 
 
 # Strategies of one process share the numbers of their collective operations: it has one of its own.

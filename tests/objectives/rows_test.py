@@ -74,6 +74,9 @@ def test_decoders_run_for_that_many_rows_only(monkeypatch):
     assert dict(seen) == dict.fromkeys(tiny.NAMES, 4 * len(ROWS))
 
 
+@pytest.mark.parametrize(
+    "mode", ["eager", "function", pytest.param("xla", marks=pytest.mark.long)], indirect=True
+)
 def test_a_batch_that_needs_more_is_decoded_in_full(mode):
     model, whole = tiny.make_model(), tf.nest.map_structure(tf.constant, tiny.make_batch())
     run = mode(lambda: loss_and_gradients(model, whole))

@@ -24,8 +24,10 @@ def program(tmp_path_factory):
     return path
 
 
-# With 26 modalities a session takes seconds to prepare a signature.
-@pytest.fixture(params=["digits", "group", pytest.param("emoji", marks=pytest.mark.long)])
+# A session takes seconds to prepare a signature of a group, and of 26 modalities.
+@pytest.fixture(
+    params=["digits", *(pytest.param(name, marks=pytest.mark.long) for name in ("group", "emoji"))]
+)
 def export(request, tmp_path):
     if request.param == "digits":
         return request.getfixturevalue("digits_export")

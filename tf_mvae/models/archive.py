@@ -1,16 +1,39 @@
-"""Changes of `.keras` archives: without the optimizer, or with smaller numbers."""
+"""Files of weights: how many a file has; archives without the optimizer, of smaller numbers."""
 
 import io
 import json
 import os
+import pathlib
 import zipfile
 
 import h5py
 import numpy as np
 
-__all__ = ["without_optimizer"]
+__all__ = ["num_weights", "without_optimizer"]
 
 _WEIGHTS = "model.weights.h5"
+_OPTIMIZER = "optimizer"
+
+
+def num_weights(path: str | os.PathLike) -> int | None:
+    """Returns the number of a model's weights in a file, without the optimizer's.
+
+    Args:
+        path: A `.weights.h5` file or a `.keras` archive that Keras has read.
+
+    Returns:
+        The number; None for weights in several files, or elsewhere than on a disk.
+    """
+    if str(path).endswith(".json") or not os.path.isfile(path):
+        return None
+    content = pathlib.Path(path).read_bytes()
+    if str(path).endswith(".keras"):
+        with zipfile.ZipFile(io.BytesIO(content)) as archive:
+            content = archive.read(_WEIGHTS)
+    found = []
+    with h5py.File(io.BytesIO(content), "r") as file:
+        file.visititems(lambda name, item: found.append((name, isinstance(item, h5py.Dataset))))
+    return sum(is_data and not _is_of_optimizer(name) for name, is_data in found)
 
 
 def without_optimizer(path: str | os.PathLike, dtype: str | None = None) -> bytes:
@@ -47,7 +70,7 @@ def _copy_weights(full: h5py.File, kept: h5py.File, dtype: str | None) -> None:
     """Copies groups, data and attributes, but for the optimizer's."""
 
     def copy(name: str, item: h5py.Group | h5py.Dataset) -> None:
-        if name.split("/")[0] == "optimizer":
+        if _is_of_optimizer(name):
             return
         if isinstance(item, h5py.Group):
             made = kept.require_group(name)
@@ -59,3 +82,7 @@ def _copy_weights(full: h5py.File, kept: h5py.File, dtype: str | None) -> None:
         made.attrs.update(item.attrs)
 
     full.visititems(copy)
+
+
+def _is_of_optimizer(name: str) -> bool:
+    return name.split("/")[0] == _OPTIMIZER

@@ -5,6 +5,7 @@ from typing import Any
 
 import keras
 import tensorflow as tf
+from absl import logging
 
 from tf_mvae import checks
 from tf_mvae.batch import example_weight, present_mask, unpack
@@ -14,6 +15,7 @@ from tf_mvae.group import has_groups
 from tf_mvae.inference import arguments
 from tf_mvae.layers.dropout import layer_seeds
 from tf_mvae.modality import Modality
+from tf_mvae.models.archive import num_weights
 from tf_mvae.models.sharing import SharedModel
 from tf_mvae.models.training import TrainableModel
 from tf_mvae.objectives import Batch, Elbo, Objective, RowPlan, Step
@@ -247,6 +249,23 @@ class BaseVAE(TrainableModel, SharedModel):
     def _possible_targets(self, present: tf.Tensor) -> tf.Tensor:
         """Returns 1 where an example may have to reconstruct a modality, `[batch, modality]`."""
         return present
+
+    def load_weights(self, filepath: Any, *args, **kwargs) -> None:
+        """Loads weights as `keras.Model.load_weights`; warns if the file has more than the model.
+
+        Those of a sampler need a sampler of the same kind: call `set_sampler` first. `save` and
+        `keras.models.load_model` keep model and sampler together.
+        """
+        super().load_weights(filepath, *args, **kwargs)
+        number = num_weights(filepath)
+        if number is not None and number > len(self.weights):
+            logging.warning(
+                "%s has %d weights more than %s, which were not loaded; if they are a sampler's, "
+                "attach one (set_sampler) and load them again",
+                filepath,
+                number - len(self.weights),
+                self.name,
+            )
 
     def get_config(self) -> dict[str, Any]:
         """Returns the constructor arguments of this model."""

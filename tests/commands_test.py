@@ -107,6 +107,7 @@ def test_a_wrong_flag_is_one_line(flags, words):
         (["inspect_table", "--table=no.csv"], ["no.csv does not exist"]),
         (["evaluate", "--run_dir=nowhere", "--analysis=beauty"], ["beauty", "accuracy"]),
         (["generate", "--run_dir=nowhere", "--condition=7"], ["NAME=VALUE"]),
+        (["generate", "--run_dir=nowhere", "--condition=a=7", "--condition=a=8"], ["give one"]),
         (["generate", "--run_dir=nowhere"], ["nowhere", "not a run's directory"]),
         (["export", "--run_dir=nowhere", "--output_dir=x"], ["nowhere", "not a run's dir"]),
         (["sweep", "--sweep_dir=x", "--methods=magic"], ["magic", "rbm"]),
@@ -178,6 +179,8 @@ def test_generate_draws_what_was_asked_for(finished):
 
 
 def test_generate_names_a_wrong_condition(finished):
+    result = run_on_tiny("generate", f"--run_dir={finished}", "--output=x.npz")
+    assert_one_line(result, "its name ends in .png")
     result = run_on_tiny("generate", f"--run_dir={finished}", "--condition=label=9")
     assert_one_line(result, "label=9", "0, 1, 2")
 

@@ -52,11 +52,18 @@ def check_flags() -> None:
     """Raises `UserError` for a wrong flag, without importing TensorFlow."""
     from tf_mvae.training.run_directory import RunDirectory
 
+    given = {}
     for condition in FLAGS.condition:
-        if not condition.partition("=")[1]:
+        name, equals, _ = condition.partition("=")
+        if not equals:
             raise UserError(
                 f"a condition is written NAME=VALUE, as in label=7; {condition!r} is not"
             )
+        if name in given:
+            raise UserError(
+                f"conditions {given[name]!r} and {condition!r} are of the same part; give one"
+            )
+        given[name] = condition
     config = RunDirectory(FLAGS.run_dir).config()
     if not FLAGS.output:
         return
@@ -64,6 +71,8 @@ def check_flags() -> None:
         from tf_mvae.data.table_files import check_writable
 
         check_writable(FLAGS.output)
+    elif not FLAGS.output.lower().endswith(".png"):
+        raise UserError(f"--output={FLAGS.output} is a picture: its name ends in .png")
     command.check_free("output", FLAGS.output)
 
 

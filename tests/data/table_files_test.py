@@ -26,6 +26,16 @@ def test_rows_of_more_cells_than_the_header_has_are_refused(tmp_path, text):
             read(path)
 
 
+def test_two_columns_of_one_name_are_refused(tmp_path):
+    path = tmp_path / "data.csv"
+    path.write_text(",age,,age\n1,2,3,4\n1,2,3,4\n")
+    for read in (read_table, lambda path: open_table(path, 1)):
+        with pytest.raises(UserError, match="data.csv: two columns have the name 'age'; rename"):
+            read(path)
+    path.write_text(",age,,age.1\n1,2,3,4\n1,2,3,4\n")
+    assert len(read_table(path).columns) == 4
+
+
 def test_a_column_of_a_long_file_has_one_type(tmp_path):
     codes = [str(code) for code in np.arange(300_000) % 7] + ["unknown"]
     path = tmp_path / "data.csv"

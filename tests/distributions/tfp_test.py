@@ -35,6 +35,10 @@ def test_quantiles_of_samples_are_numpys():
     sample = np.random.default_rng(0).normal(size=[101, 3]).astype(np.float32)
     found = tfp.sample_quantiles(sample, tf.constant([0.05, 0.9]))
     np.testing.assert_allclose(found, np.quantile(sample, [0.05, 0.9], axis=0), rtol=1e-4)
+    counts = np.random.default_rng(0).poisson(3, [200, 3]).astype(np.float32)
+    found = tfp.sample_quantiles(counts, tf.constant([0.05, 0.9]), are_counts=True)
+    expected = np.quantile(counts, [0.05, 0.9], axis=0, method="higher")
+    np.testing.assert_array_equal(found, expected)
 
 
 def test_the_least_of_a_quadratic_is_that_of_the_linear_equations():

@@ -55,6 +55,7 @@ def test_the_description_has_the_bounds_of_each_element(exported):
     low, high = (described["modalities"]["survival"][side] for side in ("low", "high"))
     assert low[0] > 0 and high[0] > 1e3 and (low[1], high[1]) == (0, 1)
     drawn = example_inputs(described, "encode", 200)
+    assert np.abs(drawn["table"][:, 0]).max() < 10 and np.unique(drawn["table"][:, 0]).size == 200
     assert set(drawn["table"][:, 1]) == {0, 1, 2} and drawn["table"][:, 0].min() < 0
     assert set(drawn["table"][:, 2]) <= set(range(20)) and drawn["survival"][:, 0].min() > 0
     assert set(drawn["survival"][:, 1]) == {0, 1}

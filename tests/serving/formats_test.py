@@ -14,6 +14,7 @@ from tests.serving.conftest import CARD
 from tf_mvae import MVAE, BiVCCA, Modality, MoPoE, likelihoods
 from tf_mvae.errors import UserError
 from tf_mvae.layers import mlp_decoder
+from tf_mvae.samplers import MixtureDensity
 from tf_mvae.serving import export_format, formats
 
 NOISE = np.random.default_rng(0).normal(size=[3, 8, tiny.LATENT_DIM]).astype(np.float32)
@@ -134,12 +135,72 @@ def test_what_cannot_be_converted_is_one_line(format_name, tmp_path):
     if format_name == "onnx":
         pytest.importorskip("tf2onnx")
     series = Modality("s", likelihoods.Normal([2]), Exponential(), mlp_decoder([2], [4]))
-    with pytest.raises(UserError, match="cannot be converted to .*; change the network") as caught:
+    with pytest.raises(UserError, match="cannot be converted to .* export another") as caught:
         export_format(MVAE([series], 2), tmp_path / "out", format_name)
     assert "\n" not in str(caught.value) and len(str(caught.value)) < 500
     if format_name == "tflite":
         assert "does not have the operations MatrixSolve" in str(caught.value)
     assert list((tmp_path / "out").iterdir()) == []
+
+
+@pytest.mark.parametrize("format_name", ["onnx", "tflite"])
+def test_likelihoods_of_tables_are_converted(format_name, tmp_path):
+    if format_name == "onnx":
+        pytest.importorskip("tf2onnx")
+    counts = likelihoods.ZeroInflatedNegativeBinomial([1])
+    parts = [likelihoods.Normal([2]), likelihoods.Categorical(3), likelihoods.Ordinal(4), counts]
+    table = Modality("table", likelihoods.Columns(parts), element_mask=True)
+    model = MVAE([table, Modality("counts", likelihoods.Poisson([2]))], 2)
+    _, difference = export_format(model, tmp_path / "out", format_name)
+    assert difference < 1e-5
+    time, size = likelihoods.CensoredWeibull(), likelihoods.Normal([1])
+    survival = MVAE([Modality("time", time), Modality("size", size)], 2)
+    with pytest.raises(UserError, match="cannot be converted to .* a likelihood of the model"):
+        export_format(survival, tmp_path / "survival", format_name)
+
+
+@pytest.mark.parametrize("way", ["sampler", "refined"])
+def test_other_runtimes_draw_from_the_posterior_and_say_so(way, tmp_path, caplog):
+    model = tiny.make_model()
+    if way == "sampler":
+        model.set_sampler(MixtureDensity(model.latent_dim, model.num_columns, 2, width=4))
+    model.default_latents = way
+    place, _ = export_format(model, tmp_path, "tflite")
+    assert "in the function generate of tflite z is from q(z | observed), not" in caplog.text
+    functions = json.loads((place / "tf_mvae.json").read_text())["functions"]
+    assert "z is from q(z | observed)" in functions["generate"]["meaning"]
+    caplog.clear()
+    export_format(model, tmp_path / "keras", "keras")
+    assert caplog.text == ""
+
+
+def test_what_differs_is_noticed_next_to_what_does_not():
+    @tf.function(input_signature=[tf.TensorSpec([None], name="x")])
+    def function(x):
+        return {"same": x, "other": tf.stack([x[0], x[0] / 0])}
+
+    inputs = {"x": np.ones(3, np.float32)}
+
+    def difference(*other):
+        answer = {"same": np.ones(3), "other": np.array(other)}
+        return formats._difference(answer, function, inputs)
+
+    assert difference(1, np.inf) == 0
+    assert difference(1.5, np.inf) == 0.5
+    assert np.isnan(difference(np.nan, np.inf)) and not difference(1, 1) <= 1e-4
+
+
+def test_a_mixture_has_a_keras_file(tmp_path):
+    model = tiny.make_any(MoPoE)
+    place, difference = export_format(model, tmp_path, "keras")
+    assert difference == 0
+    assert set(json.loads((place / "tf_mvae.json").read_text())["functions"]) == {
+        "encode",
+        "decode",
+    }
+    batch = tiny.make_batch()
+    loaded = keras.models.load_model(place / "model.keras")
+    tiny.assert_close(loaded(batch), model(batch), 0, 0)
 
 
 @pytest.mark.parametrize("format_name", ["onnx", "tflite"])

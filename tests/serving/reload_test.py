@@ -3,6 +3,7 @@
 import asyncio
 import shutil
 import threading
+import time
 
 import pytest
 
@@ -167,7 +168,31 @@ def test_what_is_no_version_is_passed_over(originals, base):
         assert states(client) == {"2": ("AVAILABLE", "OK")}
 
 
-@pytest.mark.parametrize("kind", ["missing", "empty", "broken"])
+def test_a_version_that_is_made_anew_under_its_number_is_loaded(originals, base):
+    with serving(base) as client:
+        shutil.rmtree(base / "2")
+        shutil.copytree(originals / "4", base / "2")
+        client.refresh()
+        assert factor(client) == 4.0 and states(client) == {"2": ("AVAILABLE", "OK")}
+        loads = client.metrics.loads.labels("loaded")._value
+        client.refresh()
+        assert loads.get() == 2  # it is not loaded again as long as it stays as it is
+        (base / "2" / "saved_model.pb").write_bytes(b"not a SavedModel")
+        client.refresh()
+        assert factor(client) == 4.0 and states(client) == {"2": ("AVAILABLE", "OK")}
+
+
+def test_a_directory_that_is_away_is_logged_once(originals, base, caplog):
+    with serving(base, poll_seconds=0.02) as client:
+        base.rename(base.with_name("away"))
+        wait_until(lambda: "cannot look for versions" in caplog.text)
+        time.sleep(0.2)
+        assert factor(client) == 2.0
+    assert caplog.text.count("cannot look for versions") == 1
+    assert "Traceback" not in caplog.text
+
+
+@pytest.mark.parametrize("kind", ["missing", "empty", "broken", "keras"])
 def test_nothing_to_serve_is_a_users_mistake(tmp_path, kind):
     folder = tmp_path / "served"
     if kind != "missing":
@@ -175,7 +200,15 @@ def test_nothing_to_serve_is_a_users_mistake(tmp_path, kind):
     if kind == "broken":
         (folder / "1").mkdir()
         (folder / "1" / "saved_model.pb").write_bytes(b"")
-    words = {"missing": "not a directory", "empty": "holds no SavedModel", "broken": "version 1"}
+    if kind == "keras":
+        (folder / "1").mkdir()
+        (folder / "1" / "model.keras").write_bytes(b"")
+    words = {
+        "missing": "not a directory",
+        "empty": "holds no SavedModel",
+        "broken": "version 1",
+        "keras": r"holds model\.keras.*format saved_model",
+    }
     with pytest.raises(UserError, match=words[kind]):
         load(folder)
 

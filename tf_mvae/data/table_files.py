@@ -1,5 +1,6 @@
 """Tables as files: CSV, TSV and Parquet, and folders of them that are joined."""
 
+import collections
 import contextlib
 import os
 import pathlib
@@ -147,23 +148,30 @@ def separator_of(path: str) -> str:
 
 
 def check_header(path: str, frame: Any) -> None:
-    """Checks that the rows of a text file have no more cells than its header has names.
+    """Checks that a text file names each of its columns once.
 
-    pandas takes the first cell of such rows as the name of the row, and every other one for that of
-    the column to its left.
+    Of rows that have more cells than the header has names pandas takes the first cell as the name
+    of the row, and every other one for that of the column to its left. It calls the second column
+    of a name `NAME.1`.
 
     Args:
-        path: The file, for the message.
-        frame: What pandas has read, without `index_col`.
+        path: The file.
+        frame: What pandas has read, or a part of it, without `index_col`.
 
     Raises:
-        UserError: They have more.
+        UserError: Rows have more cells, or two columns have one name.
     """
     if type(frame.index).__name__ != "RangeIndex":
         raise UserError(
             f"table {path}: its rows have more cells than its header has names; take the separator "
             "off the ends of the rows, or name the first column, if it holds names of rows"
         )
+    if frame.index.start:
+        return  # a later part
+    (names,) = read_csv(path, header=None, nrows=1, dtype=str, na_filter=False).to_numpy()
+    twice = [name for name, number in collections.Counter(names).items() if name and number > 1]
+    if twice:
+        raise UserError(f"table {path}: two columns have the name {twice[0]!r}; rename one")
 
 
 @contextlib.contextmanager

@@ -180,7 +180,9 @@ class Columns(Likelihood):
         """See `Likelihood.network_input`; classes are one-hot, 0 everywhere in a gap."""
         masks = [None] * len(self.parts)
         if there is not None:
-            masks = tf.split(there, self._widths, -1)
+            # LiteRT splits numbers only.
+            parts = tf.split(tf.cast(there, self.dtype), self._widths, -1)
+            masks = [part > 0 for part in parts]
         found = []
         for part, own, mask in zip(self.parts, self.part_values(value), masks, strict=True):
             if part.is_categorical:
@@ -206,10 +208,9 @@ class Columns(Likelihood):
 
     def _joined(self, values: Sequence[tf.Tensor]) -> tf.Tensor:
         """Concatenates values of the parts along the columns, `[..., columns]`."""
-        return tf.concat(
-            [
-                tf.cast(value if part.event_shape else value[..., tf.newaxis], self.dtype)
-                for part, value in zip(self.parts, values, strict=True)
-            ],
-            -1,
-        )
+        # expand_dims: LiteRT has no slice that adds an axis to several of unknown size.
+        found = [
+            tf.cast(value if part.event_shape else tf.expand_dims(value, -1), self.dtype)
+            for part, value in zip(self.parts, values, strict=True)
+        ]
+        return tf.concat(found, -1)

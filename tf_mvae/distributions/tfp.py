@@ -48,14 +48,18 @@ def transformed(
     return tfd.TransformedDistribution(base, bijector)
 
 
-def sample_quantiles(sample: tf.Tensor, probability: tf.Tensor) -> tf.Tensor:
+def sample_quantiles(
+    sample: tf.Tensor, probability: tf.Tensor, are_counts: bool = False
+) -> tf.Tensor:
     """Returns quantiles of samples, `[quantile, ...]`, with linear interpolation.
 
     Args:
         sample: `[sample, ...]`.
         probability: In [0, 1], `[quantile]`.
+        are_counts: Whether a quantile is one of the samples, the next higher one.
     """
-    return tfp.stats.percentile(sample, 100 * probability, axis=0, interpolation="linear")
+    how = "higher" if are_counts else "linear"
+    return tfp.stats.percentile(sample, 100 * probability, axis=0, interpolation=how)
 
 
 def minimize(

@@ -1,6 +1,7 @@
 """Reports of evaluations: the JSON file, and tables on the terminal."""
 
 import json
+import math
 import pathlib
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -10,6 +11,8 @@ from absl import logging
 from tf_mvae import files
 
 __all__ = ["read_report", "table", "update_report"]
+
+_UNKNOWN = "-"  # a standard error
 
 
 def update_report(path: pathlib.Path, analyses: Mapping[str, Any]) -> dict[str, Any]:
@@ -100,7 +103,7 @@ def table(analyses: Mapping[str, Any]) -> str:
         if "cell" in result:
             title, row, column = result["cell"]
             value, error, unit = _written(result)
-            cell = f"{value} +- {error} {unit}".rstrip()
+            cell = " +- ".join([value, error][: 1 + (error != _UNKNOWN)]) + f" {unit}".rstrip()
             grids.setdefault((analysis, title), {}).setdefault(row, {})[column] = cell
     lines += [_grid(": ".join(title), cells) for title, cells in grids.items()]
     return "\n\n".join(lines)
@@ -138,4 +141,5 @@ def _written(result: Mapping[str, Any]) -> tuple[str, str, str]:
     unit = result.get("unit", "%")
     scale, digits = (100, 2) if unit == "%" else (1, 3)
     value, error = scale * result["value"], scale * result["standard_error"]
-    return f"{value:.{digits}f}", f"{error:.{digits}f}", unit
+    known = _UNKNOWN if math.isnan(error) else f"{error:.{digits}f}"
+    return f"{value:.{digits}f}", known, unit

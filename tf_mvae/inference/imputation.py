@@ -199,12 +199,14 @@ def _summary(
             "quantiles": [(1 - expected < q).astype(np.float32) for q in quantiles],
             "probabilities": None,
         }
+    bounds = []
+    if len(quantiles):  # of counts a quantile is a count
+        how = "higher" if part.is_count else "linear"
+        bounds = list(np.quantile(sample, list(quantiles), axis=0, method=how).astype(np.float32))
     return {
         "mean": expected,
         "deviation": sample.std(axis=0),
-        "quantiles": list(np.quantile(sample, list(quantiles), axis=0).astype(np.float32))
-        if len(quantiles)
-        else [],
+        "quantiles": bounds,
         "probabilities": None,
     }
 

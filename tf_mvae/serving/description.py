@@ -1,5 +1,6 @@
 """Descriptions of an export: its modalities, and the inputs and outputs of each signature."""
 
+import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -51,8 +52,11 @@ def describe_modalities(model: BaseVAE) -> dict[str, Any]:
         nested lists in the shape of an example if its elements have different ones), `is_image`,
         and `element_mask` (true if single elements may be missing). Classes have `class_names`,
         groups `members` (one entry of the array each), and modalities with columns of several
-        types `columns`. A model with covariates also has `covariates`: by name `shape`, `dtype`,
-        `holds`, `low`, `high`, and `class_names` of classes.
+        types `columns`. Modalities of a table with a schema have `table_columns`, in the order of
+        the array: `name`, `type`, and `categories` (an entry is the place of its category) or `loc`
+        and `scale` (a number is `(x - loc) / scale`). A model with covariates also has
+        `covariates`: by name `shape`, `dtype`, `holds`, `low`, `high`, and `class_names` of
+        classes.
     """
     modalities = {}
     for modality in model.modalities:
@@ -73,6 +77,8 @@ def describe_modalities(model: BaseVAE) -> dict[str, Any]:
             entry["element_mask"] = True
         if getattr(likelihood, "names", None):
             entry["columns"] = list(likelihood.names)
+        if modality.table_columns is not None:
+            entry["table_columns"] = json.loads(modality.table_columns)
         modalities[modality.name] = entry
     return {
         "model": type(model).__name__,
@@ -255,7 +261,8 @@ def _output(model: BaseVAE, signature: str, key: str) -> dict[str, Any]:
             **unbounded,
             "meaning": "log p of the observed values of the example"
             + (f" given {', '.join(given)}" if (given := model.given_to_decoders) else "")
-            + ", in nats; on average below the true value. 0 if nothing is observed.",
+            + ", in nats; on average below the true value. 0 if nothing is observed (with a "
+            "sampler an estimate of 0).",
         },
         "standard_error": {
             "low": 0,

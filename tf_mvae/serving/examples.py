@@ -67,9 +67,10 @@ def _within(
         value = np.empty(shape, dtype)
         for element in np.ndindex(*shape[1:]):
             least, most = lows[element], highs[element]
-            # Between whole numbers are codes of classes, and events of survival times.
+            # Between whole numbers are codes of classes, counts, and events of survival times.
+            # Numbers of either sign with wide limits are none of these.
             whole = all(b is not None and float(b).is_integer() for b in (least, most))
-            kind = np.dtype(int) if whole else dtype
+            kind = np.dtype(int) if whole and (least >= 0 or most - least <= _WIDE) else dtype
             value[:, *element] = _within(rng, shape[:1], kind, least, most)
         return value
     if low is None:

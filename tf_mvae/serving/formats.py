@@ -7,31 +7,26 @@ the model's, before the version's directory appears.
 import json
 import os
 import pathlib
-import re
-import tempfile
-import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import keras
 import numpy as np
 import tensorflow as tf
+from absl import logging
 
 from tf_mvae.errors import UserError
-from tf_mvae.extras import needing
-from tf_mvae.layers import unrolled
 from tf_mvae.models import BaseVAE
+from tf_mvae.serving.conversion import Arrays, Runner
 from tf_mvae.serving.description import describe_function, describe_modalities
 from tf_mvae.serving.directories import write_version
 from tf_mvae.serving.examples import example_inputs
+from tf_mvae.serving.litert_format import write_litert
 from tf_mvae.serving.model_card import ModelCard, write_model_card
+from tf_mvae.serving.onnx_format import write_onnx
 from tf_mvae.serving.portable import portable_functions
-from tf_mvae.serving.signatures import ServedModel
-from tf_mvae.serving.tracing import (
-    check_stock_operations,
-    save_signatures,
-    with_plain_names,
-)
+from tf_mvae.serving.signatures import signatures
+from tf_mvae.serving.tracing import check_stock_operations
 
 __all__ = ["FORMATS", "TOLERANCE", "export_format"]
 
@@ -40,11 +35,12 @@ __all__ = ["FORMATS", "TOLERANCE", "export_format"]
 TOLERANCE = 1e-4
 
 _MARKERS = {"keras": "model.keras", "onnx": "decode.onnx", "tflite": "model.tflite"}
-_OPSET = 18
 _BATCH = 5
-
-Arrays = Mapping[str, np.ndarray]
-Runner = Callable[[Arrays], Arrays]
+# What a model's own `generate` draws latents from, where the functions of other formats do not.
+_WAYS = {
+    "sampler": "the model's sampler, of which more images are right and different",
+    "refined": "the Gaussian that is refined for each example",
+}
 
 
 def export_format(
@@ -84,9 +80,13 @@ def export_format(
     ```
     """
     differences: dict[str, float] = {}
+    way = "posterior" if format_name == "keras" else model._latents_way(None)
+    drawn = f"z is from q(z | observed), not from {_WAYS[way]}" if way in _WAYS else ""
+    if drawn:
+        logging.warning("in the function generate of %s %s", format_name, drawn)
 
     def write(directory: pathlib.Path) -> None:
-        functions = portable_functions(model)
+        functions = _functions(model, format_name)
         described = {name: _describe(model, name, f) for name, f in functions.items()}
         runners = FORMATS[format_name](model, functions, directory)
         for name, run in runners.items():
@@ -97,6 +97,8 @@ def export_format(
                     f"the {format_name} export's {name} differs from the model by "
                     f"{differences[name]:.2g}, more than {TOLERANCE}; nothing was exported"
                 )
+        if drawn:
+            described["generate"]["meaning"] += f" Here {drawn}."
         description = describe_modalities(model) | {
             "format": format_name,
             "functions": {name: described[name] for name in runners},
@@ -106,6 +108,16 @@ def export_format(
         write_model_card(directory, card or ModelCard(), description)
 
     return write_version(root, write, version, _MARKERS[format_name]), max(differences.values())
+
+
+def _functions(
+    model: BaseVAE, format_name: str
+) -> dict[str, tf.types.experimental.PolymorphicFunction]:
+    """Returns the functions that an export is compared by, which most formats consist of."""
+    if format_name == "keras" and model.posterior_kind.is_mixture:
+        every = signatures(model)
+        return {name: every[name] for name in ("encode", "decode")}
+    return portable_functions(model)
 
 
 def _describe(
@@ -142,11 +154,15 @@ def _difference(
     pairs = [(np.asarray(answer[name]), value.numpy()) for name, value in expected.items()]
     if any(one.shape != other.shape for one, other in pairs):
         return float("nan")
-    scales = [np.maximum(np.abs(other), 1) for _, other in pairs]
-    return max(
-        float(np.max(np.abs(one - other) / scale))
-        for (one, other), scale in zip(pairs, scales, strict=True)
-    )
+    return float(np.max([_relative(one, other) for one, other in pairs]))  # NaN if one is
+
+
+def _relative(one: np.ndarray, other: np.ndarray) -> float:
+    """Returns the largest difference relative to numbers above 1; NaN where only one is NaN."""
+    same = (one == other) | ((one != one) & (other != other))  # infinite ones, and NaN
+    with np.errstate(invalid="ignore"):
+        differences = np.abs(one - other) / np.maximum(np.abs(other), 1)
+    return float(np.max(np.where(same, 0, differences), initial=0))
 
 
 def _keras(model: BaseVAE, functions: Mapping, directory: pathlib.Path) -> dict[str, Runner]:
@@ -160,7 +176,7 @@ def _keras(model: BaseVAE, functions: Mapping, directory: pathlib.Path) -> dict[
             f"the .keras file cannot be loaded again: {error}; register the classes of your own "
             "networks with keras.saving.register_keras_serializable"
         ) from error
-    again = portable_functions(loaded)
+    again = _functions(loaded, "keras")
 
     def runner(name):
         function = again[name]
@@ -174,104 +190,9 @@ def _keras(model: BaseVAE, functions: Mapping, directory: pathlib.Path) -> dict[
     return {name: runner(name) for name in functions}
 
 
-def _onnx(model: BaseVAE, functions: Mapping, directory: pathlib.Path) -> dict[str, Runner]:
-    """Writes an ONNX file per function and returns functions that run them in onnxruntime."""
-    with needing("--format=onnx", "onnx"):
-        import onnxruntime
-        import tf2onnx
-    tf2onnx.logging.set_level(tf2onnx.logging.FATAL)
-
-    def convert(name, function):
-        path = directory / f"{name}.onnx"
-        plain, names = with_plain_names(function, lower_case=True)
-        try:
-            converted, _ = tf2onnx.convert.from_function(
-                plain,
-                plain.input_signature,
-                opset=_OPSET,
-                custom_op_handlers={"SelectV2": (_where, [])},
-            )
-            _name_inputs(converted.graph, names)
-            path.write_bytes(converted.SerializeToString())
-            session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
-        except Exception as error:  # the converter and the runtime document no exception types
-            raise UserError(
-                f"{name} cannot be converted to ONNX: {_reason(error)}; change the network that "
-                "has this operation, or export another format (saved_model, keras)"
-            ) from error
-        names = [output.name for output in session.get_outputs()]
-        return lambda inputs: dict(zip(names, session.run(None, dict(inputs)), strict=True))
-
-    return {name: convert(name, function) for name, function in functions.items()}
-
-
-def _name_inputs(graph: Any, names: Mapping[str, str]) -> None:
-    """Renames inputs of an ONNX graph, also where its loops and conditions use them."""
-    for value in graph.input:
-        value.name = names.get(value.name, value.name)
-    for inner in _graphs(graph):
-        for node in inner.node:
-            node.input[:] = [names.get(name, name) for name in node.input]
-
-
-def _where(context: Any, node: Any, name: str, arguments: Any) -> None:
-    """Converts SelectV2 to ONNX's Where.
-
-    tf2onnx by default multiplies both branches by the condition, and `NaN * 0` is NaN: masked NaN
-    would reach the output.
-    """
-    node.type, node.domain = "Where", ""
-
-
-def _graphs(graph: Any) -> Iterator[Any]:
-    """Yields an ONNX graph and the graphs nested in its loops and conditions."""
-    yield graph
-    for node in graph.node:
-        for attribute in node.attribute:
-            for inner in (attribute.g, *attribute.graphs):
-                yield from _graphs(inner)
-
-
-def _tflite(model: BaseVAE, functions: Mapping, directory: pathlib.Path) -> dict[str, Runner]:
-    """Writes `model.tflite` and returns functions that run its signatures in LiteRT."""
-    # LiteRT has no TensorFlow loops, so functions are traced again with recurrences unrolled.
-    functions = portable_functions(model)
-    with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # deprecations of tf.lite that a user can do nothing about
-        with unrolled(model):
-            save_signatures(ServedModel(model), folder, functions)
-        converter = tf.lite.TFLiteConverter.from_saved_model(folder, signature_keys=list(functions))
-        try:
-            content = converter.convert()
-        except Exception as error:  # the converter documents no exception types
-            raise UserError(
-                f"the model cannot be converted to LiteRT: {_reason(error)}; change the network "
-                "that has this operation, or export another format (saved_model, onnx)"
-            ) from error
-        (directory / "model.tflite").write_bytes(content)
-        interpreter = tf.lite.Interpreter(model_content=content)
-    runners = {name: interpreter.get_signature_runner(name) for name in functions}
-    return {name: (lambda inputs, run=run: run(**inputs)) for name, run in runners.items()}
-
-
-def _reason(error: Exception) -> str:
-    """Returns a converter's error in one line: the operations that it does not support, if any."""
-    message = str(error).strip()
-    for kind in ("Custom ops", "Flex ops", "TF Select ops"):
-        found = re.search(rf"{kind}: (.+)", message)
-        if found:
-            return f"LiteRT does not have the operations {found[1].strip()[:200]}"
-    lines = [line.strip() for line in message.splitlines() if line.strip()]
-    failed = re.search(r"failed to legalize operation '([^']+)'", message)
-    if failed:
-        return f"LiteRT does not have the operation {failed[1].removeprefix('tf.')}"
-    line = lines[0] if lines else type(error).__name__
-    return re.sub(r"^<unknown>:0: error: (loc\(.*\): )?", "", line)[:300]
-
-
 # By format: writes the files, and returns the exported functions, run in the format's own runtime.
 FORMATS: dict[str, Callable[..., dict[str, Runner]]] = {
     "keras": _keras,
-    "onnx": _onnx,
-    "tflite": _tflite,
+    "onnx": write_onnx,
+    "tflite": write_litert,
 }

@@ -224,7 +224,8 @@ def _summary(
         # Exact for a Bernoulli variable: 0 up to q = 1 - p, then 1; variance p (1 - p).
         bounds = [tf.cast(1 - expected < q, tf.float32) for q in _each(quantiles)]
         return expected, tf.sqrt(expected * (1 - expected)), tf.stack(bounds, 1), None
-    bounds = sample_quantiles(sample, quantiles)  # [quantile, batch, ...]
+    # [quantile, batch, ...]
+    bounds = sample_quantiles(sample, quantiles, are_counts=part.is_count)
     axes = [1, 0, *range(2, bounds.shape.rank)]
     return expected, tf.math.reduce_std(sample, 0), tf.transpose(bounds, axes), None
 

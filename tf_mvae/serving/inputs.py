@@ -59,8 +59,9 @@ def nothing(specs: list[tf.TensorSpec]) -> dict[str, tf.Tensor]:
 def unpack(model: BaseVAE, inputs: Mapping[str, tf.Tensor]) -> Given:
     """Splits a signature's inputs into values and masks, and replaces defaults.
 
-    An array of 0 examples means that the input was omitted. Omitted values become zeros; an omitted
-    mask becomes 1 if the modality's values are given, and 0 otherwise.
+    An array of 0 examples means that the input was omitted. A modality whose values are omitted is
+    missing, whatever its mask holds; an omitted mask is 1 everywhere. A request of masks alone has
+    as many examples as these.
 
     Args:
         model: The model.
@@ -75,9 +76,10 @@ def unpack(model: BaseVAE, inputs: Mapping[str, tf.Tensor]) -> Given:
     masks = {name: inputs[f"{name}_mask"] for name in names if f"{name}_mask" in inputs}
     if masks:
         counts = {name: tf.shape(value)[0] for name, value in values.items()}
-        size = tf.reduce_max(list(counts.values()))
+        size = tf.reduce_max([*counts.values(), *(tf.shape(mask)[0] for mask in masks.values())])
         for name, mask in masks.items():
-            masks[name] = _or_constant(mask, size, tf.cast(counts[name] > 0, mask.dtype))
+            observed = _or_constant(mask, size, tf.ones([], mask.dtype)) > 0
+            masks[name] = tf.cast(observed & (counts[name] > 0), mask.dtype)
         for name in optional_values(model):
             values[name] = _or_constant(values[name], size, tf.zeros([], values[name].dtype))
     return batch.unpack({"x": values, "mask": masks}, model.batch_inputs)

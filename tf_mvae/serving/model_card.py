@@ -96,12 +96,24 @@ def _markdown(told: Mapping[str, Any], description: Mapping[str, Any]) -> str:
             for name, m in description["modalities"].items()
         ]),
     ]  # fmt: skip
+    columns = [c for m in description["modalities"].values() for c in m.get("table_columns", ())]
+    if columns:
+        rows = [[str(column["name"]), column["type"], _numbers(column)] for column in columns]
+        parts += ["## Columns", _table(["column", "type", "as a number"], rows)]
     for title in ("data", "metrics", "flags"):
         rows = [[name, _text(value)] for name, value in told[title].items()]
         parts += [f"## {title.capitalize()}", _table(["", ""], rows) if rows else "Not known."]
     parts += ["## Limits", "\n".join(f"- {sentence}" for sentence in told["limits"])]
     parts += ["## Licence", told["licence"]]
     return "\n\n".join(parts) + "\n"
+
+
+def _numbers(column: Mapping[str, Any]) -> str:
+    """Says how an entry x of a table's column becomes a number of the model."""
+    if column["categories"]:
+        return ", ".join(f"{place}: {name}" for place, name in enumerate(column["categories"]))
+    x = f"(x - {_text(column['loc'])})" if column["loc"] else "x"
+    return x if column["scale"] == 1 else f"{x} / {_text(column['scale'])}"
 
 
 def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

@@ -23,17 +23,21 @@ def with_bounds(signature: Signature, description: Mapping[str, Any]) -> Signatu
     """
     try:
         described = description["signatures"][signature.name]["inputs"]
+        modalities = description["modalities"]
         inputs = {
             name: dataclasses.replace(
                 field,
                 low=_limits(described[name]["low"], field, -math.inf),
                 high=_limits(described[name]["high"], field, math.inf),
+                is_mask=name.endswith("_mask") and name.removesuffix("_mask") in modalities,
+                takes_nonfinite=False,
+                takes_nan=bool(modalities.get(name, {}).get("element_mask")),
             )
             for name, field in signature.inputs.items()
         }
-    except (KeyError, TypeError, ValueError):
+    except (AttributeError, KeyError, TypeError, ValueError):
         return signature
-    return dataclasses.replace(signature, inputs=inputs)
+    return dataclasses.replace(signature, inputs=inputs, described=True)
 
 
 def check_values(signature: Signature, inputs: Mapping[str, np.ndarray]) -> None:
@@ -44,23 +48,34 @@ def check_values(signature: Signature, inputs: Mapping[str, np.ndarray]) -> None
         inputs: Arrays by the inputs' names.
 
     Raises:
-        RequestError: A value is out of bounds.
+        RequestError: A value is out of bounds, or no number where that is no gap, or a mask holds
+            another value than 0 and 1.
     """
     for name, field in signature.inputs.items():
         values = inputs[name]
+        if field.is_mask and not ((values == 0) | (values == 1)).all():
+            raise RequestError(400, f"input {name!r} must hold 0 and 1 only")
+        if values.dtype.kind == "f" and not field.takes_nonfinite:
+            strange = np.isinf(values) if field.takes_nan else ~np.isfinite(values)
+            if _observed(strange, name, inputs).any():
+                hint = f"; a missing one has 0 in {name}_mask" if f"{name}_mask" in inputs else ""
+                raise RequestError(400, f"input {name!r} must hold finite numbers{hint}")
         if (field.low is None and field.high is None) or values.dtype == object:
             continue
         low = -math.inf if field.low is None else field.low
         high = math.inf if field.high is None else field.high
-        outside = (values < low) | (values > high)
-        if not outside.any():
-            continue
-        mask = inputs.get(f"{name}_mask")
-        # A mask is of examples, of the members of a group, or of single elements.
-        if mask is not None and mask.ndim and mask.shape == values.shape[: mask.ndim]:
-            outside &= mask.reshape(mask.shape + (1,) * (values.ndim - mask.ndim)) != 0
+        outside = _observed((values < low) | (values > high), name, inputs)
         if outside.any():
             raise RequestError(400, _out_of_bounds(name, low, high, outside))
+
+
+def _observed(found: np.ndarray, name: str, inputs: Mapping[str, np.ndarray]) -> np.ndarray:
+    """Returns what was found in an input, without what its mask says is missing."""
+    mask = inputs.get(f"{name}_mask")
+    # A mask is of examples, of the members of a group, or of single elements.
+    if not found.any() or mask is None or not mask.ndim or mask.shape != found.shape[: mask.ndim]:
+        return found
+    return found & (mask.reshape(mask.shape + (1,) * (found.ndim - mask.ndim)) != 0)
 
 
 def _out_of_bounds(

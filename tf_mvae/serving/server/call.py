@@ -133,12 +133,12 @@ def _count(signature: Signature, inputs: dict[str, np.ndarray], rows: bool) -> i
         # In row format, a tensor of any rank has its rows first.
         if signature.inputs[name].batched or rows and signature.inputs[name].shape is None
     }
-    if not sizes:
+    if not sizes and not signature.needs_examples:
         return 1
-    if len(set(sizes.values())) > 1 and signature.may_be_batched:
+    if len(set(sizes.values())) > 1 and (signature.may_be_batched or signature.described):
         said = ", ".join(f"{name} has {size}" for name, size in sizes.items())
         raise RequestError(400, f"the inputs differ in their number of examples: {said}")
-    if not all(sizes.values()):
+    if not sizes or not all(sizes.values()):
         raise RequestError(400, "a request must hold at least one example")
     return max(sizes.values())
 

@@ -33,7 +33,8 @@ class Repository:
     """Serves the newest versions of a directory; if a new version fails, the old one stays.
 
     A new version is loaded and warmed up while the old ones are served. Then it replaces the oldest
-    one, which is unloaded after its last request. Loading runs in a thread; all other methods must
+    one, or the one of the same number whose files have changed, which is unloaded after its last
+    request. Loading runs in a thread; all other methods must
     be called from one event loop.
     """
 
@@ -51,6 +52,7 @@ class Repository:
         self._settings = settings
         self._metrics = metrics
         self._served: dict[int, ServedVersion] = {}
+        self._files: dict[int, tuple] = {}  # of the served versions, when they were loaded
         self._failed: dict[int, tuple] = {}
         self._loader = concurrent.futures.ThreadPoolExecutor(1, "loader")
         self._load_running: concurrent.futures.Future | None = None
@@ -123,10 +125,16 @@ class Repository:
 
     async def watch(self) -> None:
         """Checks for new versions every `poll_seconds`, until it is cancelled."""
+        said = None
         while self._settings.poll_seconds:
             await asyncio.sleep(self._settings.poll_seconds)
             try:
                 await self.refresh()
+                said = None
+            except OSError as error:
+                if str(error) != said:  # once, however long it lasts
+                    said = str(error)
+                    _LOG.error("cannot look for versions", extra={"why": said})
             except Exception:
                 _LOG.exception("cannot look for versions")
 
@@ -150,12 +158,14 @@ class Repository:
             await self._drop(version)
 
     async def _load(self, version: int, directory: pathlib.Path) -> bool:
-        if version in self._served:
-            return True
         mark = await self._in_loader(_fingerprint, directory)
+        old = self._served.get(version)
+        if old is not None and mark in (self._files[version], self._failed.get(version)):
+            return True
         if self._failed.get(version) == mark:
             return False  # its files have not changed since it failed
-        self.states[version] = State("LOADING")
+        if old is None:
+            self.states[version] = State("LOADING")
         try:
             made = await self._in_loader(
                 ServedVersion, directory, version, self._settings.batch_any_model
@@ -164,13 +174,18 @@ class Repository:
             self._failed[version] = mark
             said = " ".join(str(error).split())[:500] or type(error).__name__
             said = said.replace(str(directory), str(version))
-            self.states[version] = State("END", "UNKNOWN", said)
+            if old is None:
+                self.states[version] = State("END", "UNKNOWN", said)
             self._metrics.loads.labels("failed").inc()
             _LOG.error("not loaded", extra={"version": version, "why": said})
-            return False
+            return old is not None
         self._failed.pop(version, None)
         await self._in_loader(self._tidy)
-        self._served[version] = made
+        self._served[version], self._files[version] = made, mark
+        if old is not None:
+            await _last_request(old)
+            del old
+            await self._in_loader(self._tidy)
         self.states[version] = State("AVAILABLE")
         self._metrics.loads.labels("loaded").inc()
         self._metrics.versions.labels(str(version)).set(1)
@@ -178,9 +193,9 @@ class Repository:
 
     async def _drop(self, version: int) -> None:
         old = self._served.pop(version)
+        self._files.pop(version)
         self.states[version] = State("UNLOADING")
-        while old.users:
-            await asyncio.sleep(0.02)
+        await _last_request(old)
         del old
         await self._in_loader(self._tidy)
         self.states[version] = State("END")
@@ -200,6 +215,12 @@ class Repository:
             for path in base.iterdir()
             if path.name.isdecimal() and path.name.isascii() and path.is_dir()
         }
+
+
+async def _last_request(version: ServedVersion) -> None:
+    """Waits until no request uses a version."""
+    while version.users:
+        await asyncio.sleep(0.02)
 
 
 def _fingerprint(directory: pathlib.Path) -> tuple:

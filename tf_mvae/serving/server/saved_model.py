@@ -168,6 +168,12 @@ def _is_own_export(description: dict) -> bool:
 
 
 def _read_definitions(directory: pathlib.Path) -> dict:
+    if not is_saved_model(directory):
+        there = ", ".join(sorted(path.name for path in directory.iterdir())[:5])
+        raise ValueError(
+            f"it has no saved_model.pb (it holds {there or 'nothing'}); a server takes exports of "
+            "the format saved_model"
+        )
     message = saved_model_pb2.SavedModel()
     try:
         message.ParseFromString((directory / "saved_model.pb").read_bytes())

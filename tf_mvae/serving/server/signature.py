@@ -21,6 +21,9 @@ class Field:
         low: The smallest valid value, or None; an array in the shape of an example if its elements
             have different ones.
         high: The largest valid value, likewise.
+        is_mask: Whether it holds 0 and 1 only, for each part of another input.
+        takes_nonfinite: Whether observed values may be NaN and infinite.
+        takes_nan: Whether observed values may be NaN, each a missing element.
     """
 
     name: str
@@ -29,6 +32,9 @@ class Field:
     default: np.ndarray | None = dataclasses.field(default=None, compare=False)
     low: float | np.ndarray | None = dataclasses.field(default=None, compare=False)
     high: float | np.ndarray | None = dataclasses.field(default=None, compare=False)
+    is_mask: bool = False
+    takes_nonfinite: bool = True
+    takes_nan: bool = True
 
     @property
     def batched(self) -> bool:
@@ -81,6 +87,8 @@ class Signature:
         one_by_one: Whether the first dimension of all tensors is 1, so that the model takes one
             example per call. The first dimension of the fields is then None (free), and each
             example of a request is a separate call.
+        described: Whether the export has a description: then every free first dimension is that of
+            the examples.
     """
 
     name: str
@@ -88,6 +96,7 @@ class Signature:
     inputs: dict[str, Field]
     outputs: dict[str, Field]
     one_by_one: bool = False
+    described: bool = False
 
     @property
     def free_of_scalars(self) -> bool:
@@ -99,6 +108,11 @@ class Signature:
         """Whether every tensor has a free first dimension."""
         fields = [*self.inputs.values(), *self.outputs.values()]
         return bool(self.inputs) and all(field.batched for field in fields)
+
+    @property
+    def needs_examples(self) -> bool:
+        """Whether it is known that inputs have examples, of which one has to be given."""
+        return self.described and any(field.batched for field in self.inputs.values())
 
     def with_free_examples(self) -> "Signature":
         """Returns the signature; if all first dimensions are 1, as `one_by_one` with free ones."""

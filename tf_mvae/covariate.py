@@ -33,6 +33,7 @@ class Covariate:
     Attributes:
         name: Its name.
         likelihood: Describes the data; it is never evaluated.
+        is_binary: Whether its numbers lie between 0 and 1.
         is_network_input: Whether networks see it.
 
     Example:
@@ -58,6 +59,7 @@ class Covariate:
         num_classes: int | None = None,
         shape: Sequence[int] = (),
         class_names: Sequence[str] | None = None,
+        is_binary: bool = False,
     ):
         """Describes a covariate.
 
@@ -66,6 +68,7 @@ class Covariate:
             num_classes: The number of classes; None: it is a number.
             shape: Of numbers, the shape of one example; `()` is one number.
             class_names: Of classes, their names, in order; default: their numbers.
+            is_binary: Whether the numbers lie between 0 and 1, as those of a yes or no.
 
         Raises:
             UserError: A name or a size does not fit, or classes have a shape.
@@ -76,6 +79,11 @@ class Covariate:
         except ValueError as error:
             raise UserError(str(error)) from None
         self.name = name
+        self.is_binary = is_binary
+        if is_binary:
+            if num_classes is not None:
+                raise UserError("a covariate has classes (num_classes) or is_binary, not both")
+            self.likelihood.low, self.likelihood.high = 0.0, 1.0
 
     def _range(
         self, num_classes: int | None, shape: Sequence[int], class_names: Sequence[str] | None
@@ -119,7 +127,8 @@ class Covariate:
         """Returns the constructor arguments of this covariate."""
         if self.likelihood.is_categorical:
             return {"name": self.name, **self.likelihood.get_config()}
-        return {"name": self.name, "shape": list(self.likelihood.event_shape)}
+        binary = {"is_binary": True} if self.is_binary else {}
+        return {"name": self.name, "shape": list(self.likelihood.event_shape), **binary}
 
     @classmethod
     def from_config(cls, config: dict[str, Any]) -> "Covariate":

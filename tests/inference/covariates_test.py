@@ -289,6 +289,18 @@ def test_covariates_that_a_model_cannot_have_are_refused():
         Modality("image", likelihoods.Bernoulli([2]), size_factor="depth")
 
 
+def test_a_binary_covariate_lies_between_0_and_1():
+    covariate = Covariate("smoker", is_binary=True)
+    assert Covariate.from_config(covariate.get_config()).is_binary
+    model = MVAE([Modality("a", likelihoods.Normal([2]))], 2, covariates=[covariate])
+    given = {"a": np.zeros([2, 2]), "smoker": np.array([0.0, 1.0])}
+    assert not np.allclose(*model.posterior(given).mean().numpy())
+    with pytest.raises(UserError, match="covariate 'smoker' must hold .* between 0 and 1"):
+        model.posterior({**given, "smoker": np.array([0.0, 7.0])})
+    with pytest.raises(UserError, match="not both"):
+        Covariate("site", 3, is_binary=True)
+
+
 def test_members_of_a_group_see_the_covariates():
     groups = [
         ModalityGroup("yes", ["p", "q"], likelihoods.Bernoulli([])),

@@ -105,7 +105,7 @@ def make_covariates(schema: "Schema") -> list[Covariate]:
             classes = [str(value) for value in column.categories]
             found.append(Covariate(own, len(classes), class_names=classes))
         else:
-            found.append(Covariate(own))
+            found.append(Covariate(own, is_binary=column.type == "binary"))
     return found
 
 

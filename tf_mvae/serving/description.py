@@ -1,6 +1,5 @@
 """Descriptions of an export: its modalities, and the inputs and outputs of each signature."""
 
-import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -8,19 +7,21 @@ import numpy as np
 import tensorflow as tf
 from tensorflow.core.protobuf import meta_graph_pb2
 
-from tf_mvae.distributions.likelihoods import (
-    Likelihood,
-)
-from tf_mvae.distributions.members import MemberLikelihood
+from tf_mvae.distributions.likelihoods import Likelihood
 from tf_mvae.models import BaseVAE
 from tf_mvae.serving.imputation import describe_imputed, quantiles_name
 from tf_mvae.serving.inputs import DRAWS
+from tf_mvae.serving.modality_description import (
+    bounds,
+    describe_modalities,
+    of_one,
+    range_in_words,
+)
 from tf_mvae.serving.portable import expected_prefix, noise_name
 from tf_mvae.serving.signatures import ALL_PRESENT
 
-__all__ = ["describe", "describe_function", "describe_modalities"]
+__all__ = ["describe", "describe_function"]
 
-_FLOAT_MAX = float(np.finfo(np.float32).max)
 # Upper limits of `num_samples`. `log_likelihood` adds up its samples chunk by chunk, in bounded
 # memory, so its limit is higher.
 _MOST_SAMPLES, _MOST_STREAMED = 10_000, 1_000_000
@@ -40,70 +41,6 @@ _MEANINGS = {
 }
 # Names of the leading axes of a signature's outputs; the others have `batch` alone.
 _LEADING = {"generate": ["num_samples", "batch"], "sample": ["num_samples"]}
-
-
-def describe_modalities(model: BaseVAE) -> dict[str, Any]:
-    """Describes a model's modalities, in a form for JSON.
-
-    Returns:
-        `model`, `latent_dim`, `targets` (the names of generated modalities), `conditions` (the
-        names of required inputs), and `modalities`: by name the `likelihood`, the `shape` of an
-        example, `dtype`, `holds` (the range in words), `low` and `high` (null without a bound;
-        nested lists in the shape of an example if its elements have different ones), `is_image`,
-        and `element_mask` (true if single elements may be missing). Classes have `class_names`,
-        groups `members` (one entry of the array each), and modalities with columns of several
-        types `columns`. Modalities of a table with a schema have `table_columns`, in the order of
-        the array: `name`, `type`, and `categories` (an entry is the place of its category) or `loc`
-        and `scale` (a number is `(x - loc) / scale`). A model with covariates also has
-        `covariates`: by name `shape`, `dtype`, `holds`, `low`, `high`, and `class_names` of
-        classes.
-    """
-    modalities = {}
-    for modality in model.modalities:
-        likelihood = modality.likelihood
-        entry = {
-            "likelihood": type(_of_one(likelihood)).__name__,
-            "shape": list(likelihood.event_shape),
-            "dtype": likelihood.dtype.name,
-            "holds": likelihood.describe_range(),
-            **_bounds(likelihood),
-            "is_image": likelihood.is_image,
-        }
-        if likelihood.is_categorical:
-            entry["class_names"] = list(likelihood.class_names)
-        if modality.mask_shape:
-            entry["members"] = list(modality.column_names)
-        if modality.element_mask:
-            entry["element_mask"] = True
-        if getattr(likelihood, "names", None):
-            entry["columns"] = list(likelihood.names)
-        if modality.table_columns is not None:
-            entry["table_columns"] = json.loads(modality.table_columns)
-        modalities[modality.name] = entry
-    return {
-        "model": type(model).__name__,
-        "latent_dim": model.latent_dim,
-        "targets": [modality.name for modality in model.targets],
-        "conditions": list(model.conditions),
-        "modalities": modalities,
-        **({"covariates": _covariates(model)} if model.covariates else {}),
-    }
-
-
-def _covariates(model: BaseVAE) -> dict[str, Any]:
-    """Returns the entry `covariates` of `describe_modalities`."""
-    found = {}
-    for covariate in model.covariates:
-        likelihood = covariate.likelihood
-        found[covariate.name] = {
-            "shape": list(likelihood.event_shape),
-            "dtype": likelihood.dtype.name,
-            "holds": likelihood.describe_range(),
-            **_bounds(likelihood),
-        }
-        if likelihood.is_categorical:
-            found[covariate.name]["class_names"] = list(likelihood.class_names)
-    return found
 
 
 def describe(
@@ -216,8 +153,8 @@ def _input(model: BaseVAE, signature: str, key: str) -> dict[str, Any]:
     if key in by_name:
         likelihood = by_name[key].likelihood
         what = key if by_name[key].role == "modality" else f"covariate {key}, which is required"
-        meaning = f"The {what}: {_range(likelihood)}."
-        return {**_bounds(likelihood), "meaning": meaning}
+        meaning = f"The {what}: {range_in_words(likelihood)}."
+        return {**bounds(likelihood), "meaning": meaning}
     if key.endswith("_mask"):
         name = key.removesuffix("_mask")
         what = f"an element of {name}" if by_name[name].element_mask else name
@@ -249,7 +186,7 @@ def _output(model: BaseVAE, signature: str, key: str) -> dict[str, Any]:
     by_name |= {prefix + name: modality for name, modality in by_name.items()}
     unbounded = {"low": None, "high": None}
     if signature == "impute":
-        return describe_imputed(key, lambda name: _bounds(by_name[name].likelihood))
+        return describe_imputed(key, lambda name: bounds(by_name[name].likelihood))
     if key in by_name:
         return _expected(by_name[key].name, by_name[key].likelihood)
     if key == "z":
@@ -279,20 +216,15 @@ def _output(model: BaseVAE, signature: str, key: str) -> dict[str, Any]:
     }[key]
 
 
-def _of_one(likelihood: Likelihood) -> Likelihood:
-    """Returns the likelihood of one member of a group."""
-    return likelihood.member if isinstance(likelihood, MemberLikelihood) else likelihood
-
-
 def _expected(name: str, likelihood: Likelihood) -> dict[str, Any]:
     """Returns `low`, `high` and `meaning` of a modality's expected value."""
-    likelihood = _of_one(likelihood)
+    likelihood = of_one(likelihood)
     if likelihood.is_categorical:
         meaning = f"Probability of each class of {name}, in the order of class_names."
         return {"low": 0, "high": 1, "meaning": meaning}
     if likelihood.is_sequence:
         meaning = f"Ids of {name}, the most probable symbol at each step."
-        return {**_bounds(likelihood), "meaning": meaning}
+        return {**bounds(likelihood), "meaning": meaning}
     meaning = f"Expected value of {name}."
     if likelihood.is_binary:
         return {"low": 0, "high": 1, "meaning": meaning}
@@ -303,33 +235,3 @@ def _latent(meaning: str | None = None) -> dict[str, Any]:
     """Returns `low`, `high` and `meaning` of an input or output of latents."""
     meaning = meaning or "The latent; its prior is the standard normal distribution."
     return {"low": None, "high": None, "meaning": meaning}
-
-
-def _range(likelihood: Likelihood) -> str:
-    """Describes the range of prepared data in words; `describe_range` covers raw data too."""
-    low, high = _bounds(likelihood).values()
-    both = isinstance(low, float) and isinstance(high, float)
-    return f"numbers in [{low:g}, {high:g}]" if both else likelihood.describe_range()
-
-
-def _bounds(likelihood: Likelihood) -> dict[str, Any]:
-    """Returns the least and the largest value of prepared data, None if there is no bound.
-
-    Elements with different bounds, such as columns of different types, have nested lists of them
-    in the shape of an example.
-    """
-    number = int if likelihood.dtype.is_integer else float
-
-    def known(value):
-        if isinstance(value, list):
-            return [known(one) for one in value]
-        return number(value) if abs(value) < _FLOAT_MAX else None
-
-    bounds = {}
-    for name in ("low", "high"):
-        values = np.asarray(getattr(likelihood, name))
-        if len(np.unique(values)) == 1:
-            bounds[name] = known(values.flat[0])
-        else:
-            bounds[name] = known(np.broadcast_to(values, likelihood.event_shape).tolist())
-    return bounds

@@ -18,10 +18,11 @@ from absl import logging
 from tf_mvae.errors import UserError
 from tf_mvae.models import BaseVAE
 from tf_mvae.serving.conversion import Arrays, Runner
-from tf_mvae.serving.description import describe_function, describe_modalities
+from tf_mvae.serving.description import describe_function
 from tf_mvae.serving.directories import write_version
 from tf_mvae.serving.examples import example_inputs
 from tf_mvae.serving.litert_format import write_litert
+from tf_mvae.serving.modality_description import describe_modalities
 from tf_mvae.serving.model_card import ModelCard, write_model_card
 from tf_mvae.serving.onnx_format import write_onnx
 from tf_mvae.serving.portable import portable_functions

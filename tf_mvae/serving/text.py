@@ -16,9 +16,9 @@ from tf_mvae.extras import needing
 from tf_mvae.models import BaseVAE
 from tf_mvae.models.sentences import say, text_modalities
 from tf_mvae.ops.tokens import END, PAD
-from tf_mvae.serving.description import describe_modalities
 from tf_mvae.serving.directories import write_version
 from tf_mvae.serving.export import read_meta_graph
+from tf_mvae.serving.modality_description import describe_modalities
 from tf_mvae.serving.model_card import ModelCard, write_model_card
 from tf_mvae.serving.signatures import ServedModel
 from tf_mvae.serving.tracing import check_stock_operations, save_signatures, trace

@@ -15,7 +15,7 @@ __all__ = ["answer_bytes", "check_amount", "check_values", "with_bounds"]
 
 
 def with_bounds(signature: Signature, description: Mapping[str, Any]) -> Signature:
-    """Returns a signature with the bounds of its inputs, from the model's description.
+    """Returns a signature with what the model's description says of its inputs.
 
     Args:
         signature: The signature.
@@ -23,13 +23,13 @@ def with_bounds(signature: Signature, description: Mapping[str, Any]) -> Signatu
     """
     try:
         described = description["signatures"][signature.name]["inputs"]
-        modalities = description["modalities"]
+        modalities = description.get("modalities", {})
         inputs = {
             name: dataclasses.replace(
                 field,
                 low=_limits(described[name]["low"], field, -math.inf),
                 high=_limits(described[name]["high"], field, math.inf),
-                is_mask=name.endswith("_mask") and name.removesuffix("_mask") in modalities,
+                is_mask=name.endswith("_mask") and name.removesuffix("_mask") in signature.inputs,
                 takes_nonfinite=False,
                 takes_nan=bool(modalities.get(name, {}).get("element_mask")),
             )

@@ -9,7 +9,7 @@ posterior (sampling importance resampling: Rubin, 1987; of VAEs Mattei and Frell
 """
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import numpy as np
 import tensorflow as tf
@@ -200,8 +200,9 @@ def _summary(
             "probabilities": None,
         }
     bounds = []
-    if len(quantiles):  # of counts a quantile is a count
-        how = "higher" if part.is_count else "linear"
+    if len(quantiles):
+        # Of counts a quantile is a count.
+        how: Literal["higher", "linear"] = "higher" if part.is_count else "linear"
         bounds = list(np.quantile(sample, list(quantiles), axis=0, method=how).astype(np.float32))
     return {
         "mean": expected,

@@ -38,10 +38,7 @@ TOLERANCE = 1e-4
 _MARKERS = {"keras": "model.keras", "onnx": "decode.onnx", "tflite": "model.tflite"}
 _BATCH = 5
 # What a model's own `generate` draws latents from, where the functions of other formats do not.
-_WAYS = {
-    "sampler": "the model's sampler, of which more images are right and different",
-    "refined": "the Gaussian that is refined for each example",
-}
+_WAYS = {"sampler": "sampler", "refined": "refined posterior"}
 
 
 def export_format(
@@ -82,9 +79,10 @@ def export_format(
     """
     differences: dict[str, float] = {}
     way = "posterior" if format_name == "keras" else model._latents_way(None)
-    drawn = f"z is from q(z | observed), not from {_WAYS[way]}" if way in _WAYS else ""
-    if drawn:
-        logging.warning("in the function generate of %s %s", format_name, drawn)
+    drawn = ""
+    if way in _WAYS:
+        drawn = f"{format_name} has no {_WAYS[way]}: generate draws z from q(z | observed)"
+        logging.warning("%s", drawn)
 
     def write(directory: pathlib.Path) -> None:
         functions = _functions(model, format_name)
@@ -99,7 +97,7 @@ def export_format(
                     f"{differences[name]:.2g}, more than {TOLERANCE}; nothing was exported"
                 )
         if drawn:
-            described["generate"]["meaning"] += f" Here {drawn}."
+            described["generate"]["meaning"] += f" {drawn}."
         description = describe_modalities(model) | {
             "format": format_name,
             "functions": {name: described[name] for name in runners},

@@ -125,7 +125,7 @@ def test_weights_of_a_sampler_need_one(name, tmp_path, caplog):
     caplog.clear()
     loaded.set_sampler(tf_mvae.samplers.MixtureFlow(saved.latent_dim, saved.num_columns))
     loaded.load_weights(tmp_path / name)
-    assert caplog.text == ""
+    assert "weights more than" not in caplog.text
     tiny.assert_close(loaded.get_weights(), saved.get_weights(), 0, 0)
 
 

@@ -173,13 +173,30 @@ def test_a_version_that_is_made_anew_under_its_number_is_loaded(originals, base)
         shutil.rmtree(base / "2")
         shutil.copytree(originals / "4", base / "2")
         client.refresh()
+        assert factor(client) == 2.0  # until the files are the same twice
+        client.refresh()
         assert factor(client) == 4.0 and states(client) == {"2": ("AVAILABLE", "OK")}
         loads = client.metrics.loads.labels("loaded")._value
-        client.refresh()
+        (base / "2" / "logs").mkdir()
+        (base / "2" / "logs" / "access.log").write_text("a line")
+        for _ in range(3):
+            client.refresh()
         assert loads.get() == 2  # it is not loaded again as long as it stays as it is
         (base / "2" / "saved_model.pb").write_bytes(b"not a SavedModel")
-        client.refresh()
+        for _ in range(3):
+            client.refresh()
+        assert client.metrics.loads.labels("failed")._value.get() == 1
         assert factor(client) == 4.0 and states(client) == {"2": ("AVAILABLE", "OK")}
+
+
+def test_a_version_that_serves_in_place_of_a_broken_one_is_loaded_anew_too(originals, base):
+    with serving(base) as client:
+        (base / "3").mkdir()
+        shutil.rmtree(base / "2")
+        shutil.copytree(originals / "4", base / "2")
+        for _ in range(2):
+            client.refresh()
+        assert factor(client) == 4.0
 
 
 def test_a_directory_that_is_away_is_logged_once(originals, base, caplog):

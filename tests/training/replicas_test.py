@@ -63,6 +63,7 @@ def weights(run_dir):
     """Returns the weights of a run's newest checkpoint by their places."""
     reader = tf.train.load_checkpoint(str(max(run_dir.glob("checkpoints/step-*")) / "variables"))
     names = sorted(n for n in reader.get_variable_to_shape_map() if n.startswith("model/"))
+    assert names
     return {name: reader.get_tensor(name) for name in names}
 
 

@@ -37,8 +37,6 @@ TOLERANCE = 1e-4
 
 _MARKERS = {"keras": "model.keras", "onnx": "decode.onnx", "tflite": "model.tflite"}
 _BATCH = 5
-# What a model's own `generate` draws latents from, where the functions of other formats do not.
-_WAYS = {"sampler": "sampler", "refined": "refined posterior"}
 
 
 def export_format(
@@ -78,11 +76,9 @@ def export_format(
     ```
     """
     differences: dict[str, float] = {}
-    way = "posterior" if format_name == "keras" else model._latents_way(None)
-    drawn = ""
-    if way in _WAYS:
-        drawn = f"{format_name} has no {_WAYS[way]}: generate draws z from q(z | observed)"
-        logging.warning("%s", drawn)
+    other = _other_latents(model, format_name)
+    if other:
+        logging.warning("%s", other)
 
     def write(directory: pathlib.Path) -> None:
         functions = _functions(model, format_name)
@@ -96,8 +92,8 @@ def export_format(
                     f"the {format_name} export's {name} differs from the model by "
                     f"{differences[name]:.2g}, more than {TOLERANCE}; nothing was exported"
                 )
-        if drawn:
-            described["generate"]["meaning"] += f" {drawn}."
+        if other and format_name != "keras":
+            described["generate"]["meaning"] += f" {other}."
         description = describe_modalities(model) | {
             "format": format_name,
             "functions": {name: described[name] for name in runners},
@@ -107,6 +103,21 @@ def export_format(
         write_model_card(directory, card or ModelCard(), description)
 
     return write_version(root, write, version, _MARKERS[format_name]), max(differences.values())
+
+
+def _other_latents(model: BaseVAE, format_name: str) -> str:
+    """Says what an export draws latents from, if it is not what the model does; else empty."""
+    way = model._latents_way(None)
+    if format_name == "keras":
+        # A file does not keep `default_latents`.
+        kept = model.posterior_kind.default_latents if model.sampler is None else "sampler"
+        if way == kept:
+            return ""
+        return f"a model that is loaded from the file has latents={kept!r} by default, not {way!r}"
+    absent = {"sampler": "sampler", "refined": "refined posterior"}
+    if way not in absent:
+        return ""
+    return f"{format_name} has no {absent[way]}: generate draws z from q(z | observed)"
 
 
 def _functions(

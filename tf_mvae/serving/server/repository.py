@@ -18,6 +18,7 @@ from tf_mvae.serving.server.settings import Settings
 __all__ = ["Repository", "State"]
 
 _LOG = logging.getLogger(__name__)
+_OF_A_SAVED_MODEL = ("saved_model.pb", "fingerprint.pb", "variables", "assets", "assets.extra")
 
 
 @dataclasses.dataclass
@@ -52,7 +53,9 @@ class Repository:
         self._settings = settings
         self._metrics = metrics
         self._served: dict[int, ServedVersion] = {}
-        self._files: dict[int, tuple] = {}  # of the served versions, when they were loaded
+        # Fingerprints of a version's files: when it was loaded, at the last poll, when it failed.
+        self._loaded: dict[int, tuple] = {}
+        self._polled: dict[int, tuple] = {}
         self._failed: dict[int, tuple] = {}
         self._loader = concurrent.futures.ThreadPoolExecutor(1, "loader")
         self._load_running: concurrent.futures.Future | None = None
@@ -141,7 +144,8 @@ class Repository:
     async def refresh(self) -> None:
         """Loads the newest versions, then unloads those that they replace."""
         there = await self._in_loader(self._find_directories)
-        for version in sorted(there, reverse=True)[: self._settings.num_versions]:
+        newest = sorted(there, reverse=True)[: self._settings.num_versions]
+        for version in sorted({*newest, *(set(self._served) & set(there))}, reverse=True):
             await self._load(version, there[version])
         if not self._served or not there:
             return  # if the directory becomes empty, the loaded versions stay
@@ -158,13 +162,18 @@ class Repository:
             await self._drop(version)
 
     async def _load(self, version: int, directory: pathlib.Path) -> bool:
+        """Loads a version unless it is served as it is; returns whether it is served then."""
         mark = await self._in_loader(_fingerprint, directory)
         old = self._served.get(version)
-        if old is not None and mark in (self._files[version], self._failed.get(version)):
-            return True
-        if self._failed.get(version) == mark:
-            return False  # its files have not changed since it failed
-        if old is None:
+        if mark is not None and mark == self._failed.get(version):
+            return old is not None  # its files have not changed since it failed
+        if old is not None:
+            # While files are being exchanged a graph may fit to weights of another version.
+            rests = mark == self._polled.get(version)
+            self._polled[version] = mark
+            if mark is None or mark == self._loaded[version] or not rests:
+                return True
+        else:
             self.states[version] = State("LOADING")
         try:
             made = await self._in_loader(
@@ -179,9 +188,11 @@ class Repository:
             self._metrics.loads.labels("failed").inc()
             _LOG.error("not loaded", extra={"version": version, "why": said})
             return old is not None
+        if old is not None and await self._in_loader(_fingerprint, directory) != mark:
+            return True
         self._failed.pop(version, None)
         await self._in_loader(self._tidy)
-        self._served[version], self._files[version] = made, mark
+        self._served[version], self._loaded[version] = made, mark
         if old is not None:
             await _last_request(old)
             del old
@@ -193,7 +204,7 @@ class Repository:
 
     async def _drop(self, version: int) -> None:
         old = self._served.pop(version)
-        self._files.pop(version)
+        self._loaded.pop(version)
         self.states[version] = State("UNLOADING")
         await _last_request(old)
         del old
@@ -223,11 +234,19 @@ async def _last_request(version: ServedVersion) -> None:
         await asyncio.sleep(0.02)
 
 
-def _fingerprint(directory: pathlib.Path) -> tuple:
-    """Returns names, sizes and times of a directory's files, which change while it is copied."""
+def _fingerprint(directory: pathlib.Path) -> tuple | None:
+    """Returns names, sizes and times of a SavedModel's files, which change while it is copied.
+
+    Other files of the directory do not count. None if a file cannot be looked at.
+    """
     found = []
-    for path in sorted(directory.rglob("*")):
-        with contextlib.suppress(OSError):
-            status = path.stat()
-            found.append((str(path), status.st_size, status.st_mtime_ns))
+    try:
+        for place in _OF_A_SAVED_MODEL:
+            top = directory / place
+            for path in sorted([top, *top.rglob("*")]):
+                if path.is_file():
+                    status = path.stat()
+                    found.append((str(path), status.st_size, status.st_mtime_ns))
+    except OSError:
+        return None
     return tuple(found)

@@ -16,6 +16,7 @@ from tf_mvae.errors import UserError
 from tf_mvae.layers import mlp_decoder
 from tf_mvae.samplers import MixtureDensity
 from tf_mvae.serving import export_format, formats
+from tf_mvae.serving.conversion import other_latents
 
 NOISE = np.random.default_rng(0).normal(size=[3, 8, tiny.LATENT_DIM]).astype(np.float32)
 
@@ -167,14 +168,15 @@ def test_other_runtimes_draw_from_the_posterior_and_say_so(way, tmp_path, caplog
     model.default_latents = way
     place, _ = export_format(model, tmp_path, "tflite")
     missing = {"sampler": "sampler", "refined": "refined posterior"}[way]
-    said = f"tflite has no {missing}: generate draws z from q(z | observed)"
+    said = f"tflite has no {missing}: z is drawn from q(z | observed)"
     assert said in caplog.text
     functions = json.loads((place / "tf_mvae.json").read_text())["functions"]
     assert said in functions["generate"]["meaning"]
+    assert other_latents(model, "text") == said.replace("tflite", "text")
     caplog.clear()
     export_format(model, tmp_path / "keras", "keras")
     said = "loaded from the file has latents='posterior' by default, not 'refined'"
-    assert (said in caplog.text) == (way == "refined") and "generate draws" not in caplog.text
+    assert (said in caplog.text) == (way == "refined") and "z is drawn" not in caplog.text
 
 
 def test_what_differs_is_noticed_next_to_what_does_not():

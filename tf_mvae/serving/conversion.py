@@ -1,13 +1,15 @@
-"""What the converters to other runtimes have in common."""
+"""What exports in other formats have in common."""
 
 import re
 from collections.abc import Callable, Mapping
 
 import numpy as np
+from absl import logging
 
 from tf_mvae.errors import UserError
+from tf_mvae.models import BaseVAE
 
-__all__ = ["Arrays", "Runner", "cannot_convert"]
+__all__ = ["Arrays", "Runner", "cannot_convert", "other_latents"]
 
 Arrays = Mapping[str, np.ndarray]
 Runner = Callable[[Arrays], Arrays]
@@ -43,3 +45,28 @@ def _reason(error: Exception) -> str:
         return f"LiteRT does not have the operation {failed[1].removeprefix('tf.')}"
     line = lines[0] if lines else type(error).__name__
     return re.sub(r"^<unknown>:0: error: (loc\(.*\): )?", "", line)[:300]
+
+
+def other_latents(model: BaseVAE, format_name: str) -> str:
+    """Says, also in the log, what an export draws latents from, if it is not what the model does.
+
+    Args:
+        model: The model.
+        format_name: `keras`, whose file does not keep `default_latents`, or a format whose
+            functions draw from the posterior.
+
+    Returns:
+        A sentence; empty if the export draws as the model does.
+    """
+    way = model._latents_way(None)
+    absent = {"sampler": "sampler", "refined": "refined posterior"}
+    said = ""
+    if format_name == "keras":
+        kept = model.posterior_kind.default_latents if model.sampler is None else "sampler"
+        if way != kept:
+            said = f"a model loaded from the file has latents={kept!r} by default, not {way!r}"
+    elif way in absent:
+        said = f"{format_name} has no {absent[way]}: z is drawn from q(z | observed)"
+    if said:
+        logging.warning("%s", said)
+    return said

@@ -13,11 +13,10 @@ from typing import Any
 import keras
 import numpy as np
 import tensorflow as tf
-from absl import logging
 
 from tf_mvae.errors import UserError
 from tf_mvae.models import BaseVAE
-from tf_mvae.serving.conversion import Arrays, Runner
+from tf_mvae.serving.conversion import Arrays, Runner, other_latents
 from tf_mvae.serving.description import describe_function
 from tf_mvae.serving.directories import write_version
 from tf_mvae.serving.examples import example_inputs
@@ -76,9 +75,7 @@ def export_format(
     ```
     """
     differences: dict[str, float] = {}
-    other = _other_latents(model, format_name)
-    if other:
-        logging.warning("%s", other)
+    other = other_latents(model, format_name)
 
     def write(directory: pathlib.Path) -> None:
         functions = _functions(model, format_name)
@@ -103,21 +100,6 @@ def export_format(
         write_model_card(directory, card or ModelCard(), description)
 
     return write_version(root, write, version, _MARKERS[format_name]), max(differences.values())
-
-
-def _other_latents(model: BaseVAE, format_name: str) -> str:
-    """Says what an export draws latents from, if it is not what the model does; else empty."""
-    way = model._latents_way(None)
-    if format_name == "keras":
-        # A file does not keep `default_latents`.
-        kept = model.posterior_kind.default_latents if model.sampler is None else "sampler"
-        if way == kept:
-            return ""
-        return f"a model that is loaded from the file has latents={kept!r} by default, not {way!r}"
-    absent = {"sampler": "sampler", "refined": "refined posterior"}
-    if way not in absent:
-        return ""
-    return f"{format_name} has no {absent[way]}: generate draws z from q(z | observed)"
 
 
 def _functions(

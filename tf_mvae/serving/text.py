@@ -16,6 +16,7 @@ from tf_mvae.extras import needing
 from tf_mvae.models import BaseVAE
 from tf_mvae.models.sentences import say, text_modalities
 from tf_mvae.ops.tokens import END, PAD
+from tf_mvae.serving.conversion import other_latents
 from tf_mvae.serving.directories import write_version
 from tf_mvae.serving.export import read_meta_graph
 from tf_mvae.serving.modality_description import describe_modalities
@@ -83,7 +84,8 @@ def export_text(
         check_stock_operations(read_meta_graph(directory).graph_def, _OPERATIONS)
         extra = directory / "assets.extra"
         extra.mkdir()
-        description = describe_modalities(model) | {"format": "text"}
+        other = {"latents": said} if (said := other_latents(model, "text")) else {}
+        description = describe_modalities(model) | {"format": "text", **other}
         (extra / "tf_mvae.json").write_text(json.dumps(description, indent=1), encoding="utf-8")
         write_model_card(extra, card or ModelCard(), description)
 

@@ -6,8 +6,7 @@ import pytest
 
 from tests import tiny
 from tests.serving import browser
-from tests.serving.server_tools import save_stranger, serving
-from tf_mvae.serving import export_saved_model
+from tests.serving.server_tools import save_stranger, serving, serving_export
 
 pytestmark = pytest.mark.skipif(browser.CHROMIUM is None, reason="no Chromium is installed")
 
@@ -22,9 +21,7 @@ def model():
 
 @pytest.fixture(scope="module")
 def client(model, tmp_path_factory):
-    folder = tmp_path_factory.mktemp("served") / "tiny"
-    export_saved_model(model, folder / "1")
-    with serving(folder, "tiny") as client:
+    with serving_export(model, tmp_path_factory.mktemp("served") / "tiny", "1") as client:
         yield client
 
 

@@ -214,12 +214,10 @@ def test_nothing_to_serve_is_a_users_mistake(tmp_path, kind):
     folder = tmp_path / "served"
     if kind != "missing":
         folder.mkdir()
-    if kind == "broken":
+    files = {"broken": "saved_model.pb", "keras": "model.keras"}
+    if kind in files:
         (folder / "1").mkdir()
-        (folder / "1" / "saved_model.pb").write_bytes(b"")
-    if kind == "keras":
-        (folder / "1").mkdir()
-        (folder / "1" / "model.keras").write_bytes(b"")
+        (folder / "1" / files[kind]).write_bytes(b"")
     words = {
         "missing": "not a directory",
         "empty": "holds no SavedModel",

@@ -10,8 +10,7 @@ import pytest
 import tensorflow as tf
 
 from tests import tiny
-from tests.serving.server_tools import save_stranger, serving
-from tf_mvae.serving import export_saved_model
+from tests.serving.server_tools import save_stranger, serving, serving_export
 
 
 @pytest.fixture(scope="module")
@@ -30,9 +29,7 @@ def model():
 @pytest.fixture(scope="module")
 def ours(model, tmp_path_factory):
     """A server of this package's own SavedModel, given without a version directory."""
-    folder = tmp_path_factory.mktemp("ours") / "tiny"
-    export_saved_model(model, folder)
-    with serving(folder, "tiny") as client:
+    with serving_export(model, tmp_path_factory.mktemp("ours") / "tiny") as client:
         yield client
 
 

@@ -15,6 +15,7 @@ import numpy as np
 import tensorflow as tf
 
 from tests import processes
+from tf_mvae.serving import export_saved_model
 from tf_mvae.serving.server.metrics import Metrics
 from tf_mvae.serving.server.repository import Repository
 from tf_mvae.serving.server.run import make_server
@@ -35,6 +36,14 @@ def wait_until(condition, seconds=60):
     while not condition():
         assert time.monotonic() < end, "never came true"
         time.sleep(0.01)
+
+
+@contextlib.contextmanager
+def serving_export(model, folder, version="."):
+    """Exports a model into a folder, or as a version of it, and serves it as `tiny`."""
+    export_saved_model(model, folder / version)
+    with serving(folder, "tiny") as client:
+        yield client
 
 
 def save_stranger(directory, factor=2.0):

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from tests import tiny
-from tests.serving.server_tools import serving
+from tests.serving.server_tools import serving_export
 from tf_mvae.serving import export_saved_model
 
 BATCH = tiny.make_batch(np.ones([2, 3]))
@@ -23,9 +23,7 @@ def model():
 
 @pytest.fixture(scope="module")
 def client(model, tmp_path_factory):
-    folder = tmp_path_factory.mktemp("served") / "tiny"
-    export_saved_model(model, folder)
-    with serving(folder, "tiny") as client:
+    with serving_export(model, tmp_path_factory.mktemp("served") / "tiny") as client:
         yield client
 
 

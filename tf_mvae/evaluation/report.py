@@ -103,7 +103,8 @@ def table(analyses: Mapping[str, Any]) -> str:
         if "cell" in result:
             title, row, column = result["cell"]
             value, error, unit = _written(result)
-            cell = " +- ".join([value, error][: 1 + (error != _UNKNOWN)]) + f" {unit}".rstrip()
+            number = value if error == _UNKNOWN else f"{value} +- {error}"
+            cell = f"{number} {unit}".rstrip()
             grids.setdefault((analysis, title), {}).setdefault(row, {})[column] = cell
     lines += [_grid(": ".join(title), cells) for title, cells in grids.items()]
     return "\n\n".join(lines)

@@ -50,15 +50,18 @@ class LatentDraws(NetworkModel):
     def _inferred(self, x: Mapping[str, tf.Tensor], mask: Mapping[str, tf.Tensor]) -> Posterior:
         return self._eager_calls("infer", self._infer, x, mask)
 
+    @property
+    def _usual_latents(self) -> str:
+        """How latents are drawn without `default_latents`, which a saved model does not keep."""
+        return self.posterior_kind.default_latents if self.sampler is None else "sampler"
+
     def _latents_way(self, latents: str | None) -> str:
         """Returns how latents are drawn, one of `LATENTS`.
 
         Raises:
             UserError: There is no such way, or no sampler.
         """
-        without = self.posterior_kind.default_latents
-        by_default = without if self.sampler is None else "sampler"
-        way = latents or self.default_latents or by_default
+        way = latents or self.default_latents or self._usual_latents
         checks.one_of("latents", way, LATENTS)
         if way == "sampler" and self.sampler is None:
             raise UserError(

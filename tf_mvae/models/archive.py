@@ -1,10 +1,11 @@
 """Files of weights: how many a file has; archives without the optimizer, of smaller numbers."""
 
+import contextlib
 import io
 import json
 import os
-import pathlib
 import zipfile
+from typing import Any
 
 import h5py
 import numpy as np
@@ -26,12 +27,13 @@ def num_weights(path: str | os.PathLike) -> int | None:
     """
     if str(path).endswith(".json") or not os.path.isfile(path):
         return None
-    content = pathlib.Path(path).read_bytes()
-    if str(path).endswith(".keras"):
-        with zipfile.ZipFile(io.BytesIO(content)) as archive:
-            content = archive.read(_WEIGHTS)
     found = []
-    with h5py.File(io.BytesIO(content), "r") as file:
+    with contextlib.ExitStack() as stack:
+        source: Any = path
+        if str(path).endswith(".keras"):
+            archive = stack.enter_context(zipfile.ZipFile(path))
+            source = stack.enter_context(archive.open(_WEIGHTS))
+        file = stack.enter_context(h5py.File(source, "r"))  # names are read, and no weights
         file.visititems(lambda name, item: found.append((name, isinstance(item, h5py.Dataset))))
     return sum(is_data and not _is_of_optimizer(name) for name, is_data in found)
 

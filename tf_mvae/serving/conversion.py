@@ -62,7 +62,7 @@ def other_latents(model: BaseVAE, format_name: str) -> str:
     absent = {"sampler": "sampler", "refined": "refined posterior"}
     said = ""
     if format_name == "keras":
-        kept = model.posterior_kind.default_latents if model.sampler is None else "sampler"
+        kept = model._usual_latents
         if way != kept:
             said = f"a model loaded from the file has latents={kept!r} by default, not {way!r}"
     elif way in absent:

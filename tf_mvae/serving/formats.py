@@ -4,6 +4,7 @@ Each exported file is run in its own runtime on example inputs, and its outputs 
 the model's, before the version's directory appears.
 """
 
+import functools
 import json
 import os
 import pathlib
@@ -140,13 +141,19 @@ def _difference(
     answer: Arrays, function: tf.types.experimental.PolymorphicFunction, inputs: Arrays
 ) -> float:
     """Returns the largest difference of outputs; NaN if their names or shapes differ."""
-    expected = function(*[inputs[spec.name] for spec in function.input_signature])
+    expected = _called(function, inputs)
     if set(answer) != set(expected):
         return float("nan")
-    pairs = [(np.asarray(answer[name]), value.numpy()) for name, value in expected.items()]
+    pairs = [(np.asarray(answer[name]), value) for name, value in expected.items()]
     if any(one.shape != other.shape for one, other in pairs):
         return float("nan")
     return float(np.max([_relative(one, other) for one, other in pairs]))  # NaN if one is
+
+
+def _called(function: tf.types.experimental.PolymorphicFunction, inputs: Arrays) -> Arrays:
+    """Returns a function's outputs, of inputs by their names."""
+    values = function(*[inputs[spec.name] for spec in function.input_signature])
+    return {name: value.numpy() for name, value in values.items()}
 
 
 def _relative(one: np.ndarray, other: np.ndarray) -> float:
@@ -169,17 +176,7 @@ def _keras(model: BaseVAE, functions: Mapping, directory: pathlib.Path) -> dict[
             "networks with keras.saving.register_keras_serializable"
         ) from error
     again = _functions(loaded, "keras")
-
-    def runner(name):
-        function = again[name]
-
-        def run(inputs):
-            values = function(*[inputs[spec.name] for spec in function.input_signature])
-            return {key: value.numpy() for key, value in values.items()}
-
-        return run
-
-    return {name: runner(name) for name in functions}
+    return {name: functools.partial(_called, again[name]) for name in functions}
 
 
 # By format: writes the files, and returns the exported functions, run in the format's own runtime.

@@ -205,6 +205,7 @@ class Repository:
     async def _drop(self, version: int) -> None:
         old = self._served.pop(version)
         self._loaded.pop(version)
+        self._polled.pop(version, None)
         self.states[version] = State("UNLOADING")
         await _last_request(old)
         del old

@@ -1,6 +1,6 @@
 """The values of a batch: which ones a modality, a mask and a weight may hold."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -44,8 +44,9 @@ def check_value(modality: Modality | Covariate, value: tf.Tensor, mask: tf.Tenso
     if known is None or known.dtype == bool or (mask is not None and there is None):
         return
     low, high = _raw_bounds(modality, value.dtype)
+    whole = modality.likelihood.whole if value.dtype.is_floating else False
     if modality.element_mask or np.ndim(low):
-        known, low, high = _observed(known, there, low, high, modality.element_mask)
+        known, low, high, whole = _observed(known, there, (low, high, whole), modality.element_mask)
     elif there is not None and not there.all():
         known = known[there > 0]
     if _are_pixels(modality, value.dtype):  # of 0..255, as every uint8
@@ -53,12 +54,12 @@ def check_value(modality: Modality | Covariate, value: tf.Tensor, mask: tf.Tenso
             raise UserError(_pixel_message(modality))
         return
     # A NaN makes every comparison false.
-    if np.ndim(low):
-        within = bool(np.all((known >= low) & (known <= high)))
+    if np.ndim(low) or np.any(whole):
+        within = bool(_are_within(known, low, high, whole).all())
     else:
         within = not known.size or (known.min() >= low and known.max() <= high)
     if not within:
-        bad = known[~((known >= low) & (known <= high))].flat[0]
+        bad = known[~_are_within(known, low, high, whole)].flat[0]
         hint = f" ({_NAN_HINTS[modality.role]})" if bad != bad else ""
         raise UserError(f"{_range_message(modality)}; it holds {bad}{hint}")
 
@@ -108,6 +109,9 @@ def assertions(
         return [*checks, check(tf.reduce_max(value) != 1, _pixel_message(modality))]
     low, high = _raw_bounds(modality, value.dtype)
     good = tf.logical_and(value >= tf.cast(low, value.dtype), value <= tf.cast(high, value.dtype))
+    whole = modality.likelihood.whole
+    if np.any(whole) and value.dtype.is_floating:
+        good &= (value == tf.floor(value)) | tf.constant(np.logical_not(whole))
     if modality.element_mask and value.dtype.is_floating:
         good |= tf.math.is_nan(value)
     inner = [1] * (value.shape.rank - mask.shape.rank)
@@ -153,17 +157,21 @@ def _known(tensor: tf.Tensor) -> np.ndarray | None:
     return None if found is None else np.asarray(found)
 
 
+def _are_within(known: np.ndarray, low: Any, high: Any, whole: Any) -> np.ndarray:
+    """Returns which values are between bounds, and whole numbers where they have to be."""
+    return (known >= low) & (known <= high) & (np.logical_not(whole) | (known == np.floor(known)))
+
+
 def _observed(
-    known: np.ndarray, there: np.ndarray | None, low: Any, high: Any, of_elements: bool
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Returns the observed elements with their bounds, each `[elements]`; NaN is a gap there."""
+    known: np.ndarray, there: np.ndarray | None, limits: Sequence[Any], of_elements: bool
+) -> list[np.ndarray]:
+    """Returns the observed elements with their limits, each `[elements]`; NaN is a gap there."""
     chosen = np.ones(known.shape, bool)
     if there is not None:
         chosen &= there.reshape(there.shape + (1,) * (known.ndim - there.ndim)) > 0
     if of_elements:
         chosen &= known == known
-    low, high = (np.broadcast_to(bound, known.shape)[chosen] for bound in (low, high))
-    return known[chosen], low, high
+    return [known[chosen], *(np.broadcast_to(limit, known.shape)[chosen] for limit in limits)]
 
 
 def _mask_message(name: str) -> str:

@@ -105,7 +105,7 @@ def test_a_model_has_times_among_its_modalities_and_is_saved(tmp_path):
 
 def test_what_is_no_pair_is_refused():
     modality = Modality("t", likelihoods.CensoredWeibull())
-    for bad in ([[0.0, 1.0]], [[1.0, 2.0]], [[np.nan, 1.0]]):
+    for bad in ([[0.0, 1.0]], [[1.0, 2.0]], [[1.0, 0.5]], [[np.nan, 1.0]]):
         with pytest.raises(UserError, match="pairs of a time"):
             check_arrays({"x": {"t": np.array(bad, np.float32)}}, [modality])
     tiny.assert_close(

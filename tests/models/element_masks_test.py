@@ -118,6 +118,26 @@ def test_masks_of_another_shape_and_elements_that_were_not_declared_are_refused(
         model.elbo(bad)
 
 
+def test_a_class_between_two_is_refused_and_an_estimated_count_is_not():
+    model, good = make_model(), make_batch()
+    row = int(np.argmax(good["mask"]["table"][:, 2]))
+    bad = tf.nest.map_structure(np.copy, good)
+    bad["x"]["table"][row, 2] = 0.5
+    for refused in (
+        lambda: model.elbo(bad),
+        lambda: list(check_dataset(tiny.batches(bad, 4), model.modalities)),
+    ):
+        with pytest.raises(
+            (UserError, tf.errors.InvalidArgumentError), match=r"integers in 0\.\.2 in column 2"
+        ):
+            refused()
+    bad["mask"]["table"][row, 2] = 0
+    good["x"]["counts"] = good["x"]["counts"] + 0.5
+    for batch in (bad, good):
+        assert np.isfinite(model.elbo(batch).elbo).all()
+        assert len(list(check_dataset(tiny.batches(batch, 4), model.modalities))) == 3
+
+
 def test_tables_and_arrays_give_element_masks():
     pandas = pytest.importorskip("pandas")
     model = make_model()

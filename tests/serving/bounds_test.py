@@ -52,6 +52,8 @@ def test_the_description_has_the_bounds_of_each_element(exported):
     described = json.loads((exported / "assets.extra/tf_mvae.json").read_text())
     table = described["modalities"]["table"]
     assert table["low"][0] < -1e6 and table["low"][1:3] == [0, 0] and table["high"][1] == 2
+    whole = {name: entry["whole"] for name, entry in described["modalities"].items()}
+    assert whole == {"table": [False, True, False, False], "survival": [False, True]}
     low, high = (described["modalities"]["survival"][side] for side in ("low", "high"))
     assert low[0] > 0 and high[0] > 1e3 and (low[1], high[1]) == (0, 1)
     drawn = example_inputs(described, "encode", 200)
@@ -69,6 +71,8 @@ def test_the_description_has_the_bounds_of_each_element(exported):
         ({"table": [0, 1, -1, 0.5]}, "'table', element [2] of an example, must lie in 0 to"),
         ({"table": [0, 1, 1, 1.5]}, "'table', element [3] of an example, must lie in 1e-"),
         ({"survival": [-2, 1]}, "'survival', element [0] of an example, must lie in"),
+        ({"table": [0, 0.5, 1, 0.5]}, "'table', element [1] of an example, must be a whole number"),
+        ({"survival": [2, 0.5]}, "'survival', element [1] of an example, must be a whole number"),
         ({"survival": [2, 1.5]}, "'survival', element [1] of an example, must lie in 0 to 1"),
     ],
 )
@@ -78,5 +82,7 @@ def test_an_element_out_of_its_bounds_is_refused(client, wrong, said):
 
 
 def test_what_stands_in_a_gap_is_not_checked(client):
-    status, answer = ask(client, [-5.0, 9, 4, 0.5], mask=[1.0, 0.0, 1.0, 1.0])
-    assert status == 200 and np.isfinite(answer["outputs"]["loc"]).all()
+    for hidden in (9, 0.5):
+        status, answer = ask(client, [-5.0, hidden, 2.5, 0.5], mask=[1.0, 0.0, 1.0, 1.0])
+        assert status == 200, answer
+        assert np.isfinite(answer["outputs"]["loc"]).all()

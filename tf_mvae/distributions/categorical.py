@@ -31,6 +31,7 @@ class Categorical(Likelihood):
     """
 
     low = 0.0
+    whole = True
     dtype = tf.int32
     placeholder = 0.0
 

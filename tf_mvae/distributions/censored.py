@@ -103,6 +103,7 @@ class _Censored(Likelihood, abc.ABC):
         super().__init__((*self.times_shape, 2), (2, *self.times_shape))
         self.low = np.array([self._low, 0.0], np.float32)
         self.high = np.array([self._high, 1.0], np.float32)
+        self.whole = np.array([False, True])
         self.placeholder = np.array([1.0, 1.0], np.float32)
 
     def get_config(self) -> dict[str, Any]:

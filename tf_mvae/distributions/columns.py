@@ -14,6 +14,9 @@ from tf_mvae.errors import UserError
 
 __all__ = ["Columns"]
 
+# Attributes that each column has of its part, with their type.
+_OF_COLUMNS = {"low": np.float32, "high": np.float32, "whole": bool, "placeholder": np.float32}
+
 
 @keras.saving.register_keras_serializable("tf_mvae")
 class Columns(Likelihood):
@@ -67,14 +70,14 @@ class Columns(Likelihood):
         self.names = None if names is None else tuple(names)
         if self.names is not None and len(self.names) != self.event_shape[0]:
             raise UserError(f"there are {self.event_shape[0]} columns and {len(self.names)} names")
-        self.low, self.high, self.placeholder = (
+        self.low, self.high, self.whole, self.placeholder = (
             np.concatenate(
                 [
-                    np.broadcast_to(np.asarray(getattr(part, what), np.float32), [width])
+                    np.broadcast_to(np.asarray(getattr(part, what), kind), [width])
                     for part, width in zip(self.parts, self._widths, strict=True)
                 ]
             )
-            for what in ("low", "high", "placeholder")
+            for what, kind in _OF_COLUMNS.items()
         )
 
     def get_config(self) -> dict[str, Any]:

@@ -27,6 +27,8 @@ class Likelihood:
         parameter_shape: Shape that a decoder must output for one example.
         low: The least value an entry may have.
         high: The largest value an entry may have.
+        whole: Whether an entry has to be a whole number: classes and events, not counts, of which
+            estimates have fractions.
         dtype: The type of prepared data.
         placeholder: A number, or an array that broadcasts to `event_shape`, inside the support of
             the distribution whatever its parameters: prepared data hold it where an example
@@ -43,6 +45,7 @@ class Likelihood:
 
     low: float | np.ndarray = -float(np.finfo(np.float32).max)
     high: float | np.ndarray = float(np.finfo(np.float32).max)
+    whole: bool | np.ndarray = False
     dtype: tf.DType = tf.float32
     placeholder: float | np.ndarray | None = None
     network: keras.layers.Layer | None = None

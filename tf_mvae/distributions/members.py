@@ -38,7 +38,8 @@ class MemberLikelihood(Likelihood):
         """
         super().__init__((number, *member.event_shape), (number, *member.parameter_shape))
         self.member = member
-        self.low, self.high, self.dtype = member.low, member.high, member.dtype
+        self.low, self.high, self.whole = member.low, member.high, member.whole
+        self.dtype = member.dtype
 
     def independent_parts(
         self, parameters: tf.Tensor | None = None

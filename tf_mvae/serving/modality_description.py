@@ -25,7 +25,8 @@ def describe_modalities(model: BaseVAE) -> dict[str, Any]:
         names of required inputs), and `modalities`: by name the `likelihood`, the `shape` of an
         example, `dtype`, `holds` (the range in words), `low` and `high` (null without a bound;
         nested lists in the shape of an example if its elements have different ones), `is_image`,
-        and `element_mask` (true if single elements may be missing). Classes have `class_names`,
+        and `element_mask` (true if single elements may be missing). If some elements of an array of
+        floats are whole numbers (classes, events), `whole` says which. Classes have `class_names`,
         groups `members` (one entry of the array each), and modalities with columns of several
         types `columns`. Modalities of a table with a schema have `table_columns`, in the order of
         the array: `name`, `type`, and `categories` (an entry is the place of its category) or `loc`
@@ -50,6 +51,8 @@ def describe_modalities(model: BaseVAE) -> dict[str, Any]:
             entry["members"] = list(modality.column_names)
         if modality.element_mask:
             entry["element_mask"] = True
+        if likelihood.dtype.is_floating and np.any(likelihood.whole):
+            entry["whole"] = np.broadcast_to(likelihood.whole, likelihood.event_shape).tolist()
         if getattr(likelihood, "names", None):
             entry["columns"] = list(likelihood.names)
         if modality.table_columns is not None:

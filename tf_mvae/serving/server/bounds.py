@@ -29,6 +29,7 @@ def with_bounds(signature: Signature, description: Mapping[str, Any]) -> Signatu
                 field,
                 low=_limits(described[name]["low"], field, -math.inf),
                 high=_limits(described[name]["high"], field, math.inf),
+                whole=_limits(modalities.get(name, {}).get("whole"), field, 0),
                 is_mask=name.endswith("_mask") and name.removesuffix("_mask") in signature.inputs,
                 takes_nonfinite=False,
                 takes_nan=bool(modalities.get(name, {}).get("element_mask")),
@@ -67,6 +68,12 @@ def check_values(signature: Signature, inputs: Mapping[str, np.ndarray]) -> None
         outside = _observed((values < low) | (values > high), name, inputs)
         if outside.any():
             raise RequestError(400, _out_of_bounds(name, low, high, outside))
+        if field.whole is not None:
+            # No comparison with NaN, of a gap, holds.
+            broken = (values - np.floor(values) > 0) & (field.whole > 0)
+            if (broken := _observed(broken, name, inputs)).any():
+                said = f"element {_first(broken)} of an example, must be a whole number"
+                raise RequestError(400, f"input {name!r}, {said}")
 
 
 def _observed(found: np.ndarray, name: str, inputs: Mapping[str, np.ndarray]) -> np.ndarray:
@@ -78,16 +85,21 @@ def _observed(found: np.ndarray, name: str, inputs: Mapping[str, np.ndarray]) ->
     return found & (mask.reshape(mask.shape + (1,) * (found.ndim - mask.ndim)) != 0)
 
 
+def _first(found: np.ndarray) -> list[int]:
+    """Returns where in its example the first element is of which something holds."""
+    return np.argwhere(found)[0][1:].tolist()
+
+
 def _out_of_bounds(
     name: str, low: float | np.ndarray, high: float | np.ndarray, outside: np.ndarray
 ) -> str:
     """Says which range values have to be in; elements with a range of their own are named."""
     what = f"input {name!r}"
     if np.ndim(low) or np.ndim(high):
-        element = np.argwhere(outside)[0][1:]  # without the number of the example
+        element = _first(outside)
         shape = outside.shape[1:]
         low, high = (np.broadcast_to(limit, shape)[tuple(element)] for limit in (low, high))
-        what += f", element {element.tolist()} of an example,"
+        what += f", element {element} of an example,"
     if high == math.inf:
         return f"{what} must be at least {low:g}"
     if low == -math.inf:

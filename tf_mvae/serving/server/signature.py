@@ -32,6 +32,7 @@ class Field:
     default: np.ndarray | None = dataclasses.field(default=None, compare=False)
     low: float | np.ndarray | None = dataclasses.field(default=None, compare=False)
     high: float | np.ndarray | None = dataclasses.field(default=None, compare=False)
+    whole: float | np.ndarray | None = dataclasses.field(default=None, compare=False)
     is_mask: bool = False
     takes_nonfinite: bool = True
     takes_nan: bool = True

@@ -82,3 +82,38 @@ def test_a_file_is_also_given_as_text(tmp_path):
     assert first.to_dict("list") == {"id": ["007", "008"], "n": ["", "1"]}
     assert second.to_dict("list") == {"id": ["009"], "n": ["NA"]}
     assert [len(part) for part in stream.parts()] == [2, 1]
+
+
+def write_folder(folder, **texts):
+    folder.mkdir()
+    for name, text in texts.items():
+        (folder / f"{name}.csv").write_text(text)
+    return folder
+
+
+def test_names_that_begin_with_a_zero_are_text_in_all_files_of_a_folder(tmp_path):
+    pandas = pytest.importorskip("pandas")
+    folder = write_folder(
+        tmp_path / "codes", rna="id,a\n007,1\n7,2\n0012,3\n", drugs="id,b\n12,4\n7,5\n007,6\n"
+    )
+    frame = read_table(folder)
+    expected = {"007": (1, 6), "7": (2, 5), "0012": (3, None), "12": (None, 4)}
+    for name, (a, b) in expected.items():
+        found = frame.loc[name, ["a", "b"]]
+        assert [None if pandas.isna(value) else value for value in found] == [a, b], name
+    assert len(frame) == 4
+    write_table(frame, tmp_path / "joined.csv")
+    assert "\n007,6.0,1.0\n" in (tmp_path / "joined.csv").read_text()
+    gap = write_folder(tmp_path / "gap", rna="id,a\n007,1\n,2\n", drugs="id,b\n7,5\n8,6\n")
+    with pytest.raises(UserError, match="missing or come twice"):
+        read_table(gap)
+
+
+def test_numbers_of_a_folder_are_joined_as_numbers(tmp_path):
+    pytest.importorskip("pandas")
+    folder = write_folder(
+        tmp_path / "numbers", rna="id,a\n0,1\n7,2\n", drugs="id,b\n7.0,4\n0.5,5\n0,6\n"
+    )
+    frame = read_table(folder)
+    assert frame[["a", "b"]].loc[[7, 0]].to_numpy().tolist() == [[2, 4], [1, 6]]
+    assert len(frame) == 3

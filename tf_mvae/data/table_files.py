@@ -40,8 +40,9 @@ def read_table_and_modalities(
 
     A file is a CSV, TSV or Parquet file (also compressed CSV); all its columns are one modality. A
     folder holds several such files. They are joined on their first column, which names the
-    examples; a row that a file does not have is missing from it. Each file is a modality, called as
-    the file is.
+    examples; a row that a file does not have is missing from it. Names that are numbers are equal
+    if the numbers are, unless one begins with a zero, as `007`: then all are text. Each file is a
+    modality, called as the file is.
 
     Args:
         path: A file or a folder.
@@ -66,15 +67,22 @@ def read_table_and_modalities(
     names = sorted(p for p in folder.iterdir() if p.name.lower().endswith(_ENDINGS))
     if not names:
         raise UserError(f"table {folder} is a folder without a file that ends in {_ENDINGS}")
-    parts: dict[str, Any] = {}
+    frames: dict[str, Any] = {}
     for file in names:
         name = file.name.partition(".")[0]
-        if name in parts or not re.fullmatch("[A-Za-z][A-Za-z0-9_]*", name):
+        if name in frames or not re.fullmatch("[A-Za-z][A-Za-z0-9_]*", name):
             raise UserError(
                 f"table {file}: what stands before the first dot is the modality's name: letters, "
                 "digits and underscores, another one for each file"
             )
-        parts[name] = _indexed(file)
+        frames[name] = _read_file(os.fspath(file))
+    if any(_has_codes(*part) for part in zip(names, frames.values(), strict=True)):
+        for file, frame in zip(names, frames.values(), strict=True):
+            frame[frame.columns[0]] = _keys(file, frame)
+    parts = {
+        name: _indexed(file, frame)
+        for file, (name, frame) in zip(names, frames.items(), strict=True)
+    }
     _check_parts(folder, parts)
     import pandas as pd
 
@@ -83,9 +91,25 @@ def read_table_and_modalities(
     return frame, {name: list(part.columns) for name, part in parts.items()}
 
 
-def _indexed(path: pathlib.Path) -> Any:
+def _has_codes(path: pathlib.Path, frame: Any) -> bool:
+    """Returns whether a number in a file's first column begins with a zero, as in `007`."""
+    is_number = getattr(frame.dtypes.iloc[0], "kind", "O") in "iuf"
+    if not is_number or path.suffix.lower() in PARQUET:
+        return False
+    return bool(_keys(path, frame).str.fullmatch("[+-]?0[0-9]+").any())
+
+
+def _keys(path: pathlib.Path, frame: Any) -> Any:
+    """Returns the first column of a file as the text that it is there; gaps stay gaps."""
+    column = frame[frame.columns[0]]
+    text = column.astype(str)
+    if path.suffix.lower() not in PARQUET:
+        text = read_csv(os.fspath(path), usecols=[0], dtype=str).iloc[:, 0].str.strip()
+    return text.where(column.notna(), None)
+
+
+def _indexed(path: pathlib.Path, frame: Any) -> Any:
     """Returns a file's data frame with its first column as the index."""
-    frame = _read_file(os.fspath(path))
     key = frame.columns[0]
     if not frame[key].is_unique or frame[key].isna().any():
         raise UserError(

@@ -6,11 +6,14 @@ r"""Compares kinds of samplers on one run: an analysis, the fit's loss and speed
 Fits each kind to the run's best checkpoint, which stays as it is, and prints a row for each, and
 for the run's posterior q (`q`). A draw is 64 samples of every modality given one of them, by an
 eager `generate` and by the exported signature. `--steps=20 --max_examples=200` is a rehearsal.
+Kinds that `--output` has of the same weights and settings are not repeated: a comparison that was
+interrupted goes on, and `--kinds` adds to one.
 `--times` repeats only the timing, for the kinds in `--output`, and keeps their other results: use
 it if another program ran during the comparison.
 """
 
 import argparse
+import hashlib
 import json
 import pathlib
 import statistics
@@ -95,6 +98,30 @@ def median_ms(call: Callable[[], Mapping[str, tf.Tensor]]) -> float:
     return statistics.median(times[1:])
 
 
+def origin(run: Run, given: argparse.Namespace) -> dict[str, Any]:
+    """Returns what rows depend on: the run, a digest of its weights, and the settings."""
+    digest = hashlib.sha256()
+    for weight in run.model.weights:
+        digest.update(weight.numpy().tobytes())
+    settings = ("epochs", "steps", "max_examples", "batch_size", "analysis")
+    return {
+        "run": pathlib.Path(given.run_dir).name,
+        "weights": digest.hexdigest(),
+        "settings": {name: getattr(given, name) for name in settings},
+    }
+
+
+def rows_so_far(run: Run, given: argparse.Namespace) -> dict[str, Any]:
+    """Returns the rows of `--output`, which have to be of the same weights and settings."""
+    if given.output is None or not given.output.exists():
+        return {}
+    rows = json.loads(given.output.read_text())
+    for key, value in origin(run, given).items():
+        if rows["q"].get(key) != value:
+            sys.exit(f"{given.output} has rows of other {key}; name another file, or delete it")
+    return rows
+
+
 def times_again(run: Run, given: argparse.Namespace) -> dict[str, Any]:
     """Returns the rows of a file with other times of fits and draws.
 
@@ -145,10 +172,14 @@ def main() -> None:
         settings = Settings(num_samples=analysis.num_samples, max_examples=given.max_examples)
         return analysis.analyze(run, settings)
 
-    rows: dict[str, Any] = {"q": {"draw": draw(run), "results": analyze()}}
-    print("q", json.dumps(rows["q"]), flush=True)
-    rows["q"]["run"] = pathlib.Path(given.run_dir).name
+    rows = rows_so_far(run, given)
+    if not rows:
+        rows["q"] = {"draw": draw(run), "results": analyze(), **origin(run, given)}
+        print("q", json.dumps(rows["q"]), flush=True)
     for kind in given.kinds:
+        if kind in rows:
+            print(kind, "is in", given.output, flush=True)
+            continue
         found = fit(run, kind, given)
         rows[kind] = {"fit": found, "draw": draw(run), "results": analyze()}
         print(kind, json.dumps(rows[kind]), flush=True)

@@ -95,6 +95,7 @@ def main(_) -> int:
 
     from tf_mvae.data.schema import Schema
     from tf_mvae.data.survival_columns import event_columns
+    from tf_mvae.data.table_files import PARQUET
     from tf_mvae.data.table_streams import open_table, writing_table
     from tf_mvae.data.tables import Table
     from tf_mvae.errors import UserError
@@ -107,6 +108,7 @@ def main(_) -> int:
     whole = [name for name, column in schema.columns.items() if column.is_class]
     whole += event_columns(schema)
     stream = open_table(FLAGS.input, _BLOCKS * BLOCK_ROWS, whole=whole)
+    has_types = FLAGS.output.lower().endswith(PARQUET)  # a column of text has no place for numbers
     row = gaps = 0
     with contextlib.ExitStack() as stack:
         write = stack.enter_context(writing_table(FLAGS.output))
@@ -121,7 +123,7 @@ def main(_) -> int:
             found = run.model.impute(
                 table, FLAGS.num_samples, _quantiles(), FLAGS.seed, FLAGS.importance, None, row
             )
-            write(found.filled if text is None else found.in_text(table, text))
+            write(found.filled if text is None or has_types else found.in_text(table, text))
             details = found.details(table)
             if write_details is not None:
                 write_details(details)

@@ -132,7 +132,7 @@ class MVAEImputer(OneToOneFeatureMixin, _TableEstimator):
     The model is an `MVAE` of one modality, the table, trained on the observed cells
     (`tf_mvae.data.from_frame`); see `GenerativeModel.impute` for the estimate. What is observed is
     not touched. Columns without a value in `fit` are dropped, as by scikit-learn's own imputers.
-    Of a data frame, columns that the inferred schema omits (text that differs in most rows, dates,
+    Of a data frame, columns that the inferred schema omits (text of many values, dates,
     constants) are passed through as they are, gaps too.
 
     Attributes:

@@ -68,6 +68,17 @@ def test_a_file_is_whole_or_not_there(tmp_path):
         write(make_frame()[["text"]])
 
 
+def test_parquet_has_one_type_for_a_column(tmp_path):
+    frame = make_frame()
+    frame["mixed"] = pd.Series(["a", *range(1, len(frame))], frame.index, dtype=object)
+    with (
+        pytest.raises(UserError, match="changes its type"),
+        writing_table(tmp_path / "a.pq") as write,
+    ):
+        write(frame)
+    assert not list(tmp_path.iterdir())
+
+
 def test_files_that_do_not_fit_are_named(tmp_path):
     (tmp_path / "empty.csv").write_text("a,b\n")
     for path, message in (("empty.csv", "has no rows"), ("none.csv", "cannot be read")):

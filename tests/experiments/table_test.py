@@ -105,6 +105,10 @@ def test_commands_fill_a_table_and_infer_a_schema(finished):
     assert not filled.isna().any(axis=None) and list(filled.columns) == list(frame.columns)
     before, after = (read_text(path) for path in (finished / "data.csv", output))
     assert ((after == before) | frame.isna()).all(axis=None)
+    assert impute(finished, f"--output={finished / 'filled.parquet'}").returncode == 0
+    typed = read_table(finished / "filled.parquet")
+    assert typed["a"].dtype.kind == "f" and typed["grade"].dtype == frame["grade"].dtype
+    assert ((typed == frame) | frame.isna()).all(axis=None) and not typed.isna().any(axis=None)
     gaps = int(frame.isna().sum().sum())
     assert len(read_table(details)) == gaps and f"{gaps} of 240 cells" in done.stdout
     for flags, message in (

@@ -113,7 +113,7 @@ def encoded_covariates(schema: "Schema", frame: Any) -> dict[str, np.ndarray]:
     """Returns a data frame's covariates, `[rows]` by their names in a batch.
 
     Positive numbers are logarithms, counts `log(1 + x)`, and a size factor is divided by its
-    column's mean (of positive numbers the geometric mean).
+    column's mean (of positive numbers by `scale`, the geometric mean; a `real` one is as it is).
 
     Raises:
         UserError: A column is missing, has a gap, or holds what does not fit its type.
@@ -144,7 +144,7 @@ def encoded_covariates(schema: "Schema", frame: Any) -> dict[str, np.ndarray]:
 
 
 def _sizes(column: "Column", values: np.ndarray) -> np.ndarray:
-    """Returns size factors near 1."""
+    """Returns size factors; of `positive` columns and counts they are near 1."""
     if column.type != "positive":
         values = column.decode(values) / column.mean
     if not (values > 0).all():

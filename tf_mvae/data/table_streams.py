@@ -200,17 +200,20 @@ def _parquet_writer(path: pathlib.Path) -> Iterator[Callable[[Any], None]]:
     writers: list[Any] = []
     columns: list[Any] = []
 
+    def schema_of(frame, named):
+        schema = pyarrow.Schema.from_pandas(frame, preserve_index=named)
+        for place, field in enumerate(schema):
+            if field.type == pyarrow.null():  # a column without a value, as yet
+                schema = schema.set(place, field.with_type(pyarrow.string()))
+        return schema
+
     def write(frame):
         named = frame.index.name is not None
-        if not writers:
-            columns.extend(frame.columns)
-            schema = pyarrow.Schema.from_pandas(frame, preserve_index=named)
-            for place, field in enumerate(schema):
-                if field.type == pyarrow.null():  # a column without a value, as yet
-                    schema = schema.set(place, field.with_type(pyarrow.string()))
-            writers.append(pyarrow.parquet.ParquetWriter(path, schema))
-        _check_columns(columns, frame)
         try:
+            if not writers:
+                columns.extend(frame.columns)
+                writers.append(pyarrow.parquet.ParquetWriter(path, schema_of(frame, named)))
+            _check_columns(columns, frame)
             part = pyarrow.Table.from_pandas(frame, writers[0].schema, preserve_index=named)
         except pyarrow.ArrowException as error:
             raise UserError(

@@ -42,9 +42,9 @@ def baseline_estimates(train: Table, holes: Table, settings: Settings) -> dict[s
 def fit_baselines(train: Table, settings: Settings) -> Callable[[Table], dict[str, Any]]:
     """Fits all baselines to a table, and returns a function that fills other tables with them.
 
-    If there are more than 200 columns (with one-hot classes), each column is regressed on the 50
-    most correlated ones, in 5 rounds instead of 10 (random forests: 1 instead of 3). Random forests
-    are fitted to at most 2,000 random rows.
+    If there are more than 200 columns (with one-hot classes), each column is regressed on 50
+    others, drawn in proportion to their correlation, in 5 rounds instead of 10 (random forests: 1
+    instead of 3). Random forests are fitted to at most 2,000 random rows.
 
     Args:
         train: The rows to learn from.

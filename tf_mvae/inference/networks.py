@@ -263,7 +263,7 @@ class NetworkModel(CovariateModel):
         """Checks that members' names are unique, and that the model supports groups."""
         groups = [modality.name for modality in modalities if modality.mask_shape]
         if not self.posterior_kind.takes_groups:
-            raise ValueError(
+            raise UserError(
                 f"{type(self).__name__} takes single modalities only, not the group "
                 f"{groups[0]!r}; MVAE, MVAEQ and MVTCAE take groups"
             )

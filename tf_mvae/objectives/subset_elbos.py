@@ -35,8 +35,9 @@ SUBSET_SETTINGS = (
         "term_weight",
         {},
         "Weights of whole terms, for examples with several modalities: label=0.1 is that of the "
-        "ELBO of the label alone, everything=0.5 of the joint one. If omitted, 0.1 for a class "
-        "that other things are reconstructed from, else 1, as in the paper.",
+        "ELBO of the label alone, everything=0.5 of the joint one. If omitted, 1 / (S - 1)^2 for "
+        "each of S single modalities, at most 0.1 for a class, if others are reconstructed from "
+        "them; else 1, as in the paper.",
     ),
     Setting(
         "alignment_weight",

@@ -1,7 +1,7 @@
 """Kinds of samplers that `samplers.py` compares, and those of them that are not in the package."""
 
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import keras
 import numpy as np
@@ -141,9 +141,14 @@ class StandardisedFlow(MixtureFlow):
         return posterior._replace(loc=self._mean + shift, log_scale=log_scale)
 
 
-class _Velocities(NamedTuple):
-    sampler: "FlowMatching"
+class _Features(NamedTuple):
     features: tf.Tensor
+
+
+class _Velocities(_Features):
+    """Tensors alone, as what a `tf.function` returns has to be; each sampler has a class of it."""
+
+    sampler: ClassVar[Any]
 
     def sample(
         self, num_samples: int, seed: tf.Tensor, temperature: float | None = None
@@ -187,11 +192,12 @@ class FlowMatching(LatentSampler):
             [keras.layers.Dense(units, "silu"), keras.layers.Dense(units)] for _ in range(3)
         ]
         self.last = keras.layers.Dense(self.latent_dim, kernel_initializer="zeros", name="last")
+        self._velocities = type("Velocities", (_Velocities,), {"sampler": self})
         self._build_on_zeros()
 
     def of(self, context: Context) -> Any:
         """See `LatentSampler.of`."""
-        return _Velocities(self, self.features(context))
+        return self._velocities(self.features(context))
 
     def velocity(self, z: tf.Tensor, time: Any, features: tf.Tensor) -> tf.Tensor:
         """Returns dz / dt, `[sample, batch, latent]`, at times `[sample, batch]` or one."""

@@ -178,6 +178,8 @@ class FlowMatching(LatentSampler):
     Straight paths, a residual network; the density would take an integral, and is not computed.
     """
 
+    has_density = False
+
     def __init__(
         self, *sizes: int, mean: np.ndarray, variance: np.ndarray, units: int = 512, **kwargs
     ):

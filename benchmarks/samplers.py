@@ -59,7 +59,8 @@ def fit(run: Run, kind: str, given: argparse.Namespace) -> dict[str, float]:
     model.set_sampler(sampler)
     number = epochs * steps
     rate = number * given.batch_size / seconds
-    return {"steps": number, "seconds": seconds, "examples/s": rate, "loss": loss, "kl": kl}
+    found = {"steps": number, "seconds": seconds, "examples/s": rate, "loss": loss}
+    return found | ({"kl": kl} if getattr(sampler, "has_density", True) else {})
 
 
 def draw(run: Run) -> dict[str, float]:
@@ -184,6 +185,7 @@ def main() -> None:
         rows[kind] = {"fit": found, "draw": draw(run), "results": analyze()}
         print(kind, json.dumps(rows[kind]), flush=True)
         if given.output is not None:
+            rows = {name: rows[name] for name in ("q", *KINDS) if name in rows}
             given.output.write_text(json.dumps(rows, indent=1) + "\n")
 
 

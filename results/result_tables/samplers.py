@@ -27,7 +27,9 @@ def samplers_table(path: pathlib.Path) -> str:
     for kind, row in found.items():
         fit, draw = row.get("fit"), row["draw"]
         cells = (
-            [str(fit["steps"]), f"{fit['seconds']:.0f}", f"{fit['kl']:.2f}"] if fit else ["-"] * 3
+            [str(fit["steps"]), f"{fit['seconds']:.0f}", f"{fit['kl']:.2f}" if "kl" in fit else "-"]
+            if fit
+            else ["-"] * 3
         )
         cells += [figure(row["results"].get(name)) for name in _FIGURES.values()]
         rows.append([kind, *cells, f"{draw['eager_ms']:.1f}", f"{draw['exported_ms']:.1f}"])

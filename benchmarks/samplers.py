@@ -8,8 +8,8 @@ for the run's posterior q (`q`). A draw is 64 samples of every modality given on
 eager `generate` and by the exported signature. `--steps=20 --max_examples=200` is a rehearsal.
 Kinds that `--output` has of the same weights and settings are not repeated: a comparison that was
 interrupted goes on, and `--kinds` adds to one.
-`--times` repeats only the timing, for the kinds in `--output`, and keeps their other results: use
-it if another program ran during the comparison.
+`--times` repeats only the timing, for the kinds in `--output`, each in a process of its own, and
+keeps their other results: use it if another program ran during the comparison.
 """
 
 import argparse
@@ -17,6 +17,7 @@ import hashlib
 import json
 import pathlib
 import statistics
+import subprocess
 import sys
 import tempfile
 import time
@@ -123,26 +124,34 @@ def rows_so_far(run: Run, given: argparse.Namespace) -> dict[str, Any]:
     return rows
 
 
-def times_again(run: Run, given: argparse.Namespace) -> dict[str, Any]:
-    """Returns the rows of a file with other times of fits and draws.
+def times_again(run: Run, kind: str, given: argparse.Namespace) -> dict[str, Any]:
+    """Returns a row of `--output` with other times of its fit and of a draw.
 
     The rate of a fit is that of the steps after the first ones, which trace it.
     """
-    rows = json.loads(given.output.read_text())
-    for kind, row in rows.items():
-        run.model.set_sampler(None)
-        if kind != "q":
-            few, many = (
-                fit(run, kind, argparse.Namespace(**{**vars(given), "steps": steps}))
-                for steps in (10, 10**6)
-            )
-            steps = many["steps"] - few["steps"]
-            rate = steps * given.batch_size / (many["seconds"] - few["seconds"])
-            seconds = row["fit"]["steps"] * given.batch_size / rate
-            row["fit"] |= {"examples/s": rate, "seconds": seconds}
-        row["draw"] = draw(run)
-        print(kind, row.get("fit"), row["draw"], flush=True)
-    return rows
+    row = json.loads(given.output.read_text())[kind]
+    run.model.set_sampler(None)
+    if kind != "q":
+        few, many = (
+            fit(run, kind, argparse.Namespace(**{**vars(given), "steps": steps}))
+            for steps in (10, 10**6)
+        )
+        steps = many["steps"] - few["steps"]
+        rate = steps * given.batch_size / (many["seconds"] - few["seconds"])
+        seconds = row["fit"]["steps"] * given.batch_size / rate
+        row["fit"] |= {"examples/s": rate, "seconds": seconds}
+    return row | {"draw": draw(run)}
+
+
+def time_each(given: argparse.Namespace) -> None:
+    """Measures the times of each kind in `--output` in a process of its own.
+
+    What one kind has traced slows down the eager calls of the next.
+    """
+    for kind in json.loads(given.output.read_text()):
+        if kind == "q" or kind in given.kinds:
+            command = [sys.executable, *sys.argv, f"--time_one={kind}"]
+            subprocess.run(command, check=True)
 
 
 def main() -> None:
@@ -158,10 +167,16 @@ def main() -> None:
     parser.add_argument("--kinds", nargs="*", default=list(KINDS), choices=list(KINDS))
     parser.add_argument("--output", type=pathlib.Path, default=None)
     parser.add_argument("--times", action="store_true", help="measure the times of --output again")
+    parser.add_argument("--time_one", default=None, help=argparse.SUPPRESS)
     given = parser.parse_args()
+    if given.times and given.time_one is None:
+        time_each(given)
+        return
     run = load_run(given.run_dir, data_dir=given.data_dir, latents="posterior")
-    if given.times:
-        rows = times_again(run, given)
+    if given.time_one is not None:
+        row = times_again(run, given.time_one, given)
+        print(given.time_one, row.get("fit"), row["draw"], flush=True)
+        rows = json.loads(given.output.read_text()) | {given.time_one: row}
         given.output.write_text(json.dumps(rows, indent=1) + "\n")
         return
 

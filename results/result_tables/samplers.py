@@ -25,14 +25,15 @@ def samplers_table(path: pathlib.Path) -> str:
     head = ["z from", "steps", "seconds", "KL", *_FIGURES, "64 images, ms", "exported, ms"]
     rows = []
     for kind, row in found.items():
-        fit, draw = row.get("fit"), row["draw"]
+        fit, draw = row.get("fit"), row.get("draw")
         cells = (
             [str(fit["steps"]), f"{fit['seconds']:.0f}", f"{fit['kl']:.2f}" if "kl" in fit else "-"]
             if fit
             else ["-"] * 3
         )
         cells += [figure(row["results"].get(name)) for name in _FIGURES.values()]
-        rows.append([kind, *cells, f"{draw['eager_ms']:.1f}", f"{draw['exported_ms']:.1f}"])
+        cells += [f"{draw[way]:.1f}" for way in ("eager_ms", "exported_ms")] if draw else ["-"] * 2
+        rows.append([kind, *cells])
     scale = {
         "image from label: named right": "image, reconstructions: coherence",
         "FD": "image, reconstructions: Frechet distance",

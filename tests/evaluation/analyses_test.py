@@ -10,10 +10,12 @@ import pytest
 import tensorflow as tf
 
 from tests import tiny
+from tf_mvae import MVAE, Modality, ModalityGroup, likelihoods
 from tf_mvae.evaluation import table, update_report, usual_analyses
 from tf_mvae.evaluation.accuracy import cross_modal_accuracy, share
 from tf_mvae.evaluation.classifier import load_or_train
 from tf_mvae.evaluation.coherence import images_of_classes, images_with_classes
+from tf_mvae.layers import mlp_encoder
 from tf_mvae.ops import random
 
 
@@ -37,6 +39,16 @@ def test_accuracy_equals_a_plain_loop():
                     right += int(probabilities[row].argmax() == x["label"][row])
         assert got[f"label | {', '.join(given)}"] == pytest.approx(share(right, number))
         assert 0 < number < 2 * len(x["label"])
+
+
+def test_a_class_is_predicted_from_a_group_of_which_some_members_are_there():
+    bits = ModalityGroup("bits", ["a", "b"], likelihoods.Bernoulli([1]))
+    kind = Modality("kind", likelihoods.Categorical(3), mlp_encoder([4]))
+    model = MVAE([bits, kind], 2)
+    x = {"bits": np.ones([4, 2, 1], np.float32), "kind": np.array([0, 1, 2, 0])}
+    mask = {"bits": np.array([[1, 0], [1, 1], [0, 0], [0, 1]]), "kind": np.array([1, 0, 1, 1])}
+    found = cross_modal_accuracy(model, [{"x": x, "mask": mask}], num_samples=2)["kind | bits"]
+    assert found == share(found["value"] * 2, 2)
 
 
 @pytest.mark.parametrize(

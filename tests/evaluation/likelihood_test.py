@@ -8,11 +8,12 @@ import pytest
 
 from tests import tiny
 from tests.linear_gaussian import LinearGaussian
-from tf_mvae import CVAE, VAE
+from tf_mvae import CVAE, MVAE, VAE, Modality, likelihoods
 from tf_mvae.data.pipeline import Split
 from tf_mvae.errors import UserError
 from tf_mvae.evaluation import ANALYSES, ImportanceSampler, Question, Settings, table
 from tf_mvae.evaluation.likelihood import default_questions, estimate
+from tf_mvae.layers import mlp_encoder
 
 TRUTH = LinearGaussian([3, 4, 5])
 MODEL = TRUTH.model()
@@ -191,3 +192,16 @@ def test_asked_questions_replace_the_usual_ones():
     assert list(ANALYSES["log_likelihood"].analyze(FakeRun(), settings)) == ["log p(x2 | x0)"]
     with pytest.raises(UserError, match="without --given"):
         ANALYSES["weight_variance"].analyze(FakeRun(), settings)
+
+
+def test_a_row_that_is_all_gaps_does_not_count():
+    modality = Modality("a", likelihoods.Normal([2]), mlp_encoder([4]), element_mask=True)
+    model = MVAE([modality, Modality("b", likelihoods.Normal([1]), mlp_encoder([4]))], 2)
+    x = np.array([[1, 2], [np.nan, np.nan], [3, np.nan]], np.float32)
+    batch = {"x": {"a": x, "b": np.ones([3, 1], np.float32)}}
+    masked = batch | {"mask": {"a": (~np.isnan(x)).astype(np.float32)}}
+    found, expected = (
+        estimate(ImportanceSampler(model, 5), [given], [Question(("a",))])
+        for given in (batch, masked)
+    )
+    assert found == expected

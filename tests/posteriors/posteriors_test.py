@@ -149,6 +149,8 @@ def test_many_modalities_have_the_single_ones_and_random_subsets_as_components()
     assert len({tuple(row) for row in listed}) == 13
     assert np.sort(listed.sum(1))[:9].tolist() == [1.0] * 9
     np.testing.assert_array_equal(listed, component_subsets(9, 4, seed=0))
+    # Six modalities have 2^6 - 2 subsets but all and nothing.
+    assert component_subsets(6, 1000, seed=0).shape == (62, 6)
 
 
 def test_nan_in_a_masked_expert_reaches_nothing():

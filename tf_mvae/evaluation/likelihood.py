@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import tensorflow as tf
 
+from tf_mvae.batch import unpack
 from tf_mvae.errors import UserError
 from tf_mvae.evaluation.importance_sampling import (
     FEW_EFFECTIVE_SAMPLES,
@@ -113,7 +114,8 @@ def _collect(
     masks = []
     for place, batch in enumerate(batches):
         size = len(next(iter(batch["x"].values())))
-        masks.append(_presence(sampler.model, batch.get("mask") or {}, size))
+        _, mask = unpack(batch, sampler.model.batch_inputs)  # a gap may be NaN alone
+        masks.append(_presence(sampler.model, mask, size))
         # The seed of a part does not depend on whether other questions share samples.
         for index, part in enumerate(parts):
             if part in used:

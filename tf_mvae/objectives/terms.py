@@ -106,15 +106,16 @@ class Terms(NamedTuple):
     def subset(self, present: tf.Tensor) -> tf.Tensor:
         """Returns which columns each term's posterior sees, `[term, batch, column]`.
 
-        Of more than 64 columns, for which that would be a large tensor, it is the terms of
-        several modalities only.
+        Of more than 64 columns, for which that would be a large tensor, it is the first block and
+        the terms of several modalities only.
 
         Args:
             present: 1 where an example has a column, `[batch, column]`.
         """
         blocks: Sequence[Block] = self.blocks
         if self.columns.number > _LISTED:
-            blocks = [block for block in blocks if block.subset is not None]
+            first, *others = blocks
+            blocks = [first, *(block for block in others if block.subset is not None)]
         return tf.concat([self.columns.subset(block, present) for block in blocks], 0)
 
     def places(self) -> dict[str, slice]:

@@ -117,12 +117,14 @@ def component_subsets(columns: int, num_subsets: int, seed: int) -> np.ndarray:
 
     Args:
         columns: The number of modalities.
-        num_subsets: Random subsets next to the single modalities, for more than 5 modalities.
+        num_subsets: Random subsets next to the single modalities, for more than 5 modalities; all
+            of two modalities or more, without that of all, if there are fewer.
         seed: Seed of the choice.
     """
     if columns <= _ENUMERATED:
         rows = [r for r in itertools.product((0.0, 1.0), repeat=columns) if any(r)]
         return np.array(sorted(rows, key=sum), np.float32)
+    num_subsets = min(num_subsets, 2**columns - columns - 2)
     rng = np.random.default_rng(seed)
     chosen_rows = {tuple(row) for row in np.eye(columns)}
     while len(chosen_rows) < columns + num_subsets:

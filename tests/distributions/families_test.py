@@ -229,3 +229,19 @@ def test_classes_are_averaged_over_latents_as_probabilities():
     parameters = tf.constant([[1.0, 9, 0, 0], [2.0, 9, 0, 0], [6.0, 0, 0, 9]])[:, tf.newaxis]
     found = likelihood.expected_over_samples(parameters)
     np.testing.assert_allclose(found, [[3.0, 0.0]], atol=1e-5)
+
+
+def test_a_small_count_teaches_a_large_mean_next_to_more_zeros():
+    likelihood = likelihoods.ZeroInflatedNegativeBinomial([4])
+    x, log_mean = np.array([0, 1, 3, 900.0], np.float32), np.float32(np.log(1000))
+    parameters = tf.Variable([[log_mean] * 4, [10.0] * 4, [0.5] * 4])
+    with tf.GradientTape() as tape:
+        found = likelihood.element_log_prob(parameters, x)
+    count = np.exp(10.0)
+    counts = scipy.stats.nbinom.logpmf(x, count, count / (count + 1000)) + np.log(sigmoid(-0.5))
+    expected = np.where(x == 0, np.logaddexp(counts, np.log(sigmoid(0.5))), counts)
+    np.testing.assert_allclose(found, expected, rtol=2e-4)
+    np.testing.assert_allclose(likelihood.log_prob(parameters, x), expected.sum(), rtol=2e-4)
+    gradient = tape.gradient(found, parameters)[0].numpy()
+    np.testing.assert_allclose(gradient[1:], (x[1:] - 1000) / (1 + 1000 / count), rtol=1e-3)
+    assert gradient[0] == 0  # a zero is one of the others

@@ -139,6 +139,23 @@ class ZeroInflatedNegativeBinomial(NegativeBinomial):
         shares = tfd.Categorical(logits=tf.stack([zero, tf.zeros_like(zero)], -1))
         return self._independent(tfd.MixtureSameFamily(shares, parts))
 
+    def log_prob(
+        self, parameters: tf.Tensor, value: tf.Tensor, training: bool = False
+    ) -> tf.Tensor:
+        """See `Likelihood.log_prob`."""
+        axes = list(range(-len(self.event_shape), 0))
+        return tf.reduce_sum(self.element_log_prob(parameters, value), axes)
+
+    def element_log_prob(self, parameters: tf.Tensor, value: tf.Tensor) -> tf.Tensor:
+        """See `Likelihood.element_log_prob`."""
+        # The mixture of `distribution` gives 1 a probability of e^-80 where it has none, which
+        # is more than a large mean gives it: the mean would not learn from such a count.
+        log_mean, log_count, zero = self._parts(parameters)
+        value = tf.convert_to_tensor(value, log_mean.dtype)
+        counts = tf.math.log_sigmoid(-zero) + self._counts(log_mean, log_count).log_prob(value)
+        zeros = tf.broadcast_to(tf.math.log_sigmoid(zero), tf.shape(counts))
+        return tf.where(value == 0, tf.reduce_logsumexp(tf.stack([zeros, counts]), 0), counts)
+
     def expected_value(self, parameters: tf.Tensor) -> tf.Tensor:
         """See `Likelihood.expected_value`."""
         log_mean, _, zero = self._parts(parameters)

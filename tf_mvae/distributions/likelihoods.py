@@ -19,6 +19,7 @@ from tf_mvae.distributions.categorical import Categorical
 from tf_mvae.distributions.censored import CensoredNormal, CensoredWeibull
 from tf_mvae.distributions.columns import Columns
 from tf_mvae.distributions.gamma import Gamma
+from tf_mvae.distributions.large_counts import LargePoisson
 from tf_mvae.distributions.likelihood import Likelihood
 from tf_mvae.distributions.log_normal import LogNormal
 from tf_mvae.distributions.negative_binomial import (
@@ -242,7 +243,7 @@ class Poisson(Likelihood):
 
     def distribution(self, parameters: tf.Tensor) -> tfd.Distribution:
         """See `Likelihood.distribution`."""
-        return self._independent(tfd.Poisson(log_rate=capped(parameters, MAX_LOG_RATE)))
+        return self._independent(LargePoisson(log_rate=capped(parameters, MAX_LOG_RATE)))
 
     def describe_range(self) -> str:
         """See `Likelihood.describe_range`."""

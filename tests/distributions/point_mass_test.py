@@ -86,6 +86,17 @@ def test_counts_with_more_zeros_are_the_zero_inflated_ones():
     )
 
 
+def test_a_point_mass_is_a_part_of_columns_with_gaps():
+    normal = likelihoods.PointMassMixture(likelihoods.Normal([2], scale=None))
+    counts = likelihoods.PointMassMixture(likelihoods.Poisson([2]), at=-1.0)
+    columns = likelihoods.Columns([normal, counts])
+    value, there = np.float32([[0, 5, -1, 3]]), np.array([[True, False, True, True]])
+    seen = columns.network_input(value, there).numpy()[0]
+    np.testing.assert_allclose(seen[:4], [0, 0, 1, 0])  # numbers, and which are the point's
+    np.testing.assert_allclose(seen[4:6], [0, np.log(4)], rtol=1e-6)
+    np.testing.assert_array_equal(seen[6:], there[0])
+
+
 def test_a_model_with_gaps_draws_the_value_and_is_saved(tmp_path):
     rng = np.random.default_rng(0)
     wet = rng.uniform(size=[12, 4]) < 0.5

@@ -192,8 +192,12 @@ class Columns(Likelihood):
                 seen = tf.one_hot(own, part.num_classes)
             else:
                 own = own if part.event_shape else own[..., tf.newaxis]
-                seen = tf.math.log1p(own) if part.is_count else part.network_input(own)
+                # A point mass next to counts may lie below 0.
+                counts = tf.maximum(own, 0) if part.is_count else own
+                seen = tf.math.log1p(counts) if part.is_count else part.network_input(own)
             if mask is not None:
+                if (width := mask.shape[-1]) > 1:  # next to a point mass there are flags, too
+                    mask = tf.concat([mask] * (seen.shape[-1] // width), -1)
                 seen = tf.where(mask, seen, tf.zeros([], seen.dtype))
             found.append(seen)
         if there is not None:

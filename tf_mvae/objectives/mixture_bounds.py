@@ -61,7 +61,9 @@ class StratifiedBound(EachExplainsAll):
     - `'elbo'`: `1/K sum_k log w_mk`;
     - `'iwae'`: `log 1/K sum_k w_mk` (Burda, Grosse and Salakhutdinov, ICLR 2016);
     - `'dreg'`: the same value, with the doubly reparameterised gradient (Tucker, Lawson, Gu
-      and Maddison, ICLR 2019), whose variance does not grow with K.
+      and Maddison, ICLR 2019), whose variance does not grow with K. Its identity is for one q;
+      here z comes from one component of the mixture `q(z | X)`, so that for K > 1 the gradient is
+      biased, as in the published implementations. That of `'iwae'` is not.
 
     (Shi, Siddharth, Paige and Torr, NeurIPS 2019, equations 2 and 3: the sum over m stands
     outside the logarithm.)

@@ -38,9 +38,9 @@ def infer_schema(
     with at most ten values are `ordinal`, other integers with a minimum of 0 or 1 are `count`,
     remaining integers are `real`; other numbers are `proportion` if they are between 0 and 1 and
     not above 0 and below 1e-6, `positive` if they are positive and skewed (skewness above 1), and
-    `real` otherwise. Empty columns, dates, lists, infinite numbers, text of more
-    than 50 different values or of more than ten that differ in most rows, and integers that number
-    the rows are excluded.
+    `real` otherwise. Empty columns, dates, lists, infinite numbers, text of more than 50 different
+    values or of more than ten that differ in most rows, and integers that number the rows are
+    excluded.
 
     Args:
         frame: A pandas data frame.

@@ -196,7 +196,7 @@ class Columns(Likelihood):
                 counts = tf.maximum(own, 0) if part.is_count else own
                 seen = tf.math.log1p(counts) if part.is_count else part.network_input(own)
             if mask is not None:
-                if (width := mask.shape[-1]) > 1:  # next to a point mass there are flags, too
+                if 1 < (width := mask.shape[-1]) < seen.shape[-1]:  # a point mass has flags, too
                     mask = tf.concat([mask] * (seen.shape[-1] // width), -1)
                 seen = tf.where(mask, seen, tf.zeros([], seen.dtype))
             found.append(seen)

@@ -148,6 +148,11 @@ class Likelihood:
         """
         return self._each(self.distribution(parameters)).log_prob(value)
 
+    def _sum_of_elements(self, parameters: tf.Tensor, value: tf.Tensor) -> tf.Tensor:
+        """Returns `log_prob` by `element_log_prob`, for subclasses that define the latter."""
+        axes = list(range(-len(self.event_shape), 0))
+        return tf.reduce_sum(self.element_log_prob(parameters, value), axes)
+
     def network_input(self, value: tf.Tensor, there: tf.Tensor | None = None) -> tf.Tensor:
         """Returns an encoder's input for prepared data, `[batch, ..., features]`.
 

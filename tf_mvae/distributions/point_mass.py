@@ -171,8 +171,7 @@ class PointMassMixture(Likelihood):
         self, parameters: tf.Tensor, value: tf.Tensor, training: bool = False
     ) -> tf.Tensor:
         """See `Likelihood.log_prob`."""
-        axes = list(range(-len(self.event_shape), 0))
-        return tf.reduce_sum(self.element_log_prob(parameters, value), axes)
+        return self._sum_of_elements(parameters, value)
 
     def element_log_prob(self, parameters: tf.Tensor, value: tf.Tensor) -> tf.Tensor:
         """See `Likelihood.element_log_prob`."""

@@ -124,12 +124,11 @@ def rows_so_far(run: Run, given: argparse.Namespace) -> dict[str, Any]:
     return rows
 
 
-def times_again(run: Run, kind: str, given: argparse.Namespace) -> dict[str, Any]:
-    """Returns a row of `--output` with other times of its fit and of a draw.
+def times_again(run: Run, kind: str, row: dict, given: argparse.Namespace) -> dict[str, Any]:
+    """Returns a kind's row with other times of its fit and of a draw.
 
     The rate of a fit is that of the steps after the first ones, which trace it.
     """
-    row = json.loads(given.output.read_text())[kind]
     run.model.set_sampler(None)
     if kind != "q":
         few, many = (
@@ -139,7 +138,7 @@ def times_again(run: Run, kind: str, given: argparse.Namespace) -> dict[str, Any
         steps = many["steps"] - few["steps"]
         rate = steps * given.batch_size / (many["seconds"] - few["seconds"])
         seconds = row["fit"]["steps"] * given.batch_size / rate
-        row["fit"] |= {"examples/s": rate, "seconds": seconds}
+        row = row | {"fit": row["fit"] | {"examples/s": rate, "seconds": seconds}}
     return row | {"draw": draw(run)}
 
 
@@ -174,9 +173,9 @@ def main() -> None:
         return
     run = load_run(given.run_dir, data_dir=given.data_dir, latents="posterior")
     if given.time_one is not None:
-        row = times_again(run, given.time_one, given)
-        print(given.time_one, row.get("fit"), row["draw"], flush=True)
-        rows = json.loads(given.output.read_text()) | {given.time_one: row}
+        rows, kind = json.loads(given.output.read_text()), given.time_one
+        rows[kind] = times_again(run, kind, rows[kind], given)
+        print(kind, rows[kind].get("fit"), rows[kind]["draw"], flush=True)
         given.output.write_text(json.dumps(rows, indent=1) + "\n")
         return
 

@@ -108,13 +108,14 @@ def main(_) -> int:
     whole = [name for name, column in schema.columns.items() if column.is_class]
     whole += event_columns(schema)
     stream = open_table(FLAGS.input, _BLOCKS * BLOCK_ROWS, whole=whole)
-    has_types = FLAGS.output.lower().endswith(PARQUET)  # a column of text has no place for numbers
+    # Text is written as it was read, unless the output has types: a column has one.
+    keeps_text = stream.texts is not None and not FLAGS.output.lower().endswith(PARQUET)
     row = gaps = 0
     with contextlib.ExitStack() as stack:
         write = stack.enter_context(writing_table(FLAGS.output))
         write_details = stack.enter_context(writing_table(FLAGS.details)) if FLAGS.details else None
         bar = stack.enter_context(tqdm.tqdm(total=stream.num_rows, unit="rows", disable=None))
-        texts = stream.texts() if stream.texts is not None else itertools.repeat(None)
+        texts = stream.texts() if keeps_text else itertools.repeat(None)
         for frame, text in zip(stream.parts(), texts, strict=False):
             try:
                 table = Table(frame, schema)
@@ -123,7 +124,7 @@ def main(_) -> int:
             found = run.model.impute(
                 table, FLAGS.num_samples, _quantiles(), FLAGS.seed, FLAGS.importance, None, row
             )
-            write(found.filled if text is None or has_types else found.in_text(table, text))
+            write(found.filled if text is None else found.in_text(table, text))
             details = found.details(table)
             if write_details is not None:
                 write_details(details)

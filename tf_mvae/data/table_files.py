@@ -64,24 +64,25 @@ def read_table_and_modalities(
     folder = pathlib.Path(path).expanduser()
     if not folder.is_dir():
         return _read_file(os.fspath(path)), "one"
-    names = sorted(p for p in folder.iterdir() if p.name.lower().endswith(_ENDINGS))
-    if not names:
+    paths = sorted(p for p in folder.iterdir() if p.name.lower().endswith(_ENDINGS))
+    if not paths:
         raise UserError(f"table {folder} is a folder without a file that ends in {_ENDINGS}")
     frames: dict[str, Any] = {}
-    for file in names:
+    keys: dict[str, Any] = {}
+    has_codes = False
+    for file in paths:
         name = file.name.partition(".")[0]
         if name in frames or not re.fullmatch("[A-Za-z][A-Za-z0-9_]*", name):
             raise UserError(
                 f"table {file}: what stands before the first dot is the modality's name: letters, "
                 "digits and underscores, another one for each file"
             )
-        frames[name] = _read_file(os.fspath(file))
-    if any(_has_codes(*part) for part in zip(names, frames.values(), strict=True)):
-        for file, frame in zip(names, frames.values(), strict=True):
-            frame[frame.columns[0]] = _keys(file, frame)
+        frames[name] = frame = _read_file(os.fspath(file))
+        keys[name], are_codes = _keys(file, frame.iloc[:, 0])
+        has_codes |= are_codes
     parts = {
-        name: _indexed(file, frame)
-        for file, (name, frame) in zip(names, frames.items(), strict=True)
+        name: _indexed(file, frame, keys[name] if has_codes else frame.iloc[:, 0])
+        for file, (name, frame) in zip(paths, frames.items(), strict=True)
     }
     _check_parts(folder, parts)
     import pandas as pd
@@ -91,37 +92,38 @@ def read_table_and_modalities(
     return frame, {name: list(part.columns) for name, part in parts.items()}
 
 
-def _has_codes(path: pathlib.Path, frame: Any) -> bool:
-    """Returns whether a number in a file's first column begins with a zero, as in `007`."""
-    is_number = getattr(frame.dtypes.iloc[0], "kind", "O") in "iuf"
-    if not is_number or path.suffix.lower() in PARQUET:
-        return False
-    return bool(_keys(path, frame).str.fullmatch("[+-]?0[0-9]+").any())
+def _keys(path: pathlib.Path, column: Any) -> tuple[Any, bool]:
+    """Returns a file's first column as the text that it is there; gaps stay gaps.
 
-
-def _keys(path: pathlib.Path, frame: Any) -> Any:
-    """Returns the first column of a file as the text that it is there; gaps stay gaps."""
-    column = frame[frame.columns[0]]
-    text = column.astype(str)
+    Also whether pandas took codes for numbers: one of them begins with a zero, as `007`.
+    """
+    text, are_codes = column.astype(str), False
     if path.suffix.lower() not in PARQUET:
-        text = read_csv(os.fspath(path), usecols=[0], dtype=str).iloc[:, 0].str.strip()
-    return text.where(column.notna(), None)
+        are_numbers = _are_numbers(column)
+        if are_numbers:
+            text = read_csv(os.fspath(path), usecols=[0], dtype=str).iloc[:, 0]
+        text = text.str.strip()
+        are_codes = are_numbers and bool(text.str.fullmatch("[+-]?0[0-9]+").any())
+    return text.where(column.notna(), None), are_codes
 
 
-def _indexed(path: pathlib.Path, frame: Any) -> Any:
-    """Returns a file's data frame with its first column as the index."""
-    key = frame.columns[0]
-    if not frame[key].is_unique or frame[key].isna().any():
+def _are_numbers(column: Any) -> bool:
+    return getattr(column.dtype, "kind", "O") in "iuf"
+
+
+def _indexed(path: pathlib.Path, frame: Any, keys: Any) -> Any:
+    """Returns a file's data frame with keys in place of its first column, as the index."""
+    if not keys.is_unique or keys.isna().any():
         raise UserError(
-            f"table {path}: the files of a folder are joined on their first column; {key!r} has "
-            "values that are missing or come twice"
+            f"table {path}: the files of a folder are joined on their first column; {keys.name!r} "
+            "has values that are missing or come twice"
         )
-    return frame.set_index(key)
+    return frame.iloc[:, 1:].set_index(keys)
 
 
 def _check_parts(folder: pathlib.Path, parts: dict[str, Any]) -> None:
     """Checks that files have a common first column, and no other column in common."""
-    kinds = {getattr(part.index.dtype, "kind", "O") in "iuf": name for name, part in parts.items()}
+    kinds = {_are_numbers(part.index): name for name, part in parts.items()}
     if len(kinds) > 1:
         raise UserError(
             f"table {folder}: the first column holds numbers in {kinds[True]} and text in "

@@ -192,9 +192,10 @@ class Columns(Likelihood):
                 seen = tf.one_hot(own, part.num_classes)
             else:
                 own = own if part.event_shape else own[..., tf.newaxis]
-                # A point mass next to counts may lie below 0.
-                counts = tf.maximum(own, 0) if part.is_count else own
-                seen = tf.math.log1p(counts) if part.is_count else part.network_input(own)
+                if part.is_count:  # a point mass next to counts may lie below 0
+                    seen = tf.math.log1p(tf.maximum(own, 0))
+                else:
+                    seen = part.network_input(own)
             if mask is not None:
                 if 1 < (width := mask.shape[-1]) < seen.shape[-1]:  # a point mass has flags, too
                     mask = tf.concat([mask] * (seen.shape[-1] // width), -1)

@@ -98,7 +98,7 @@ def _counter(model: BaseVAE, target: str, given: tuple[str, ...], num_samples: i
         guess = tf.argmax(probabilities, axis=-1, output_type=tf.int32)
         right = tf.cast(guess == tf.cast(x[target], tf.int32), tf.float32)
         # 1 for examples in which the target and all given modalities are observed, [batch]; of a
-        # group or a table any member or cell.
+        # group any member.
         seen = [tf.reduce_max(mask[n], axis=range(1, mask[n].shape.rank)) for n in (target, *given)]
         counts = tf.reduce_prod(tf.stack(seen), axis=0)
         return tf.reduce_sum(right * counts), tf.reduce_sum(counts)

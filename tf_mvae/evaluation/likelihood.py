@@ -113,9 +113,8 @@ def _collect(
     found: dict[Any, list] = {key: [] for key in (*used, *shared)}
     masks = []
     for place, batch in enumerate(batches):
-        size = len(next(iter(batch["x"].values())))
         _, mask = unpack(batch, sampler.model.batch_inputs)  # a gap may be NaN alone
-        masks.append(_presence(sampler.model, mask, size))
+        masks.append(_presence(sampler.model, mask))
         # The seed of a part does not depend on whether other questions share samples.
         for index, part in enumerate(parts):
             if part in used:
@@ -234,15 +233,12 @@ def _estimator(question: Question, plan: _Plan) -> dict[str, Any]:
     return {"estimator": "shared draws", "proposal": [list(names) for names in proposals]}
 
 
-def _presence(model: BaseVAE, mask: dict[str, Any], size: int) -> dict[str, np.ndarray]:
+def _presence(model: BaseVAE, mask: dict[str, tf.Tensor]) -> dict[str, np.ndarray]:
     """Returns whether each example is observed, by name of a modality, a group or a member."""
     found = {}
     for modality in model.modalities:
-        there = np.asarray(mask.get(modality.name, np.ones(size))) > 0
-        if modality.element_mask:
-            there = there.reshape(size, -1).any(axis=1)
+        there = mask[modality.name].numpy() > 0
         if modality.mask_shape:
-            there = np.broadcast_to(there.reshape(size, -1), [size, modality.size])
             found |= dict(zip(modality.column_names, there.T, strict=True))
             there = there.any(axis=1)
         found[modality.name] = there

@@ -104,6 +104,27 @@ def autograph(monkeypatch):
     monkeypatch.setattr(conversion, "CONVERSION_RULES", _RULES)
 
 
+@pytest.fixture(scope="module")
+def untraced():
+    """Functions of TensorFlow run operation by operation.
+
+    For files whose tests call each function once or twice: tracing it takes several times as long
+    as a call. What is particular to graphs is tested elsewhere, or in tests that ask for `traced`.
+    """
+    tf.config.run_functions_eagerly(True)
+    yield
+    tf.config.run_functions_eagerly(False)
+
+
+@pytest.fixture
+def traced():
+    """Functions are traced, as in a user's program, also in a file of `untraced` tests."""
+    before = tf.config.functions_run_eagerly()
+    tf.config.run_functions_eagerly(False)
+    yield
+    tf.config.run_functions_eagerly(before)
+
+
 @pytest.fixture
 def graph_optimizer():
     """Graphs are optimised, as in a user's program: fused operations round otherwise."""

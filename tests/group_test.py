@@ -32,6 +32,8 @@ from tf_mvae.layers import (
     mlp_encoder,
 )
 
+pytestmark = pytest.mark.usefixtures("untraced")
+
 MEMBERS = ("s0", "s1", "s2", "s3")
 WEIGHTS = {"s0": 2.0, "s2": 0.5}
 KINDS = {
@@ -221,7 +223,7 @@ def test_what_stands_in_masked_entries_changes_nothing():
     tiny.assert_close(*posteriors, 0, 0)
 
 
-def test_metrics_name_every_member_and_average_over_those_that_have_it():
+def test_metrics_name_every_member_and_average_over_those_that_have_it(traced):
     model, batch = grouped("Bernoulli"), data("Bernoulli")
     model.compile("adam", jit_compile=True)
     found = model.evaluate(batch, batch_size=9, return_dict=True, verbose=0)

@@ -25,6 +25,8 @@ from tf_mvae import (
 from tf_mvae.evaluation import ImportanceSampler
 from tf_mvae.ops.replicas import equal_parts
 
+pytestmark = pytest.mark.usefixtures("untraced")
+
 PRESETS = [MVAE, MVAEQ, VAE, CVAE, BiVCCA, JMVAE, TELBO, MoPoE, MVTCAE, MMVAE, MMVAEPlus]
 
 

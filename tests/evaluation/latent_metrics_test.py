@@ -7,6 +7,8 @@ from sklearn.metrics import adjusted_rand_score
 
 from tf_mvae.evaluation.latent_metrics import adjusted_rand_index, k_means, linear_probe
 
+pytestmark = pytest.mark.usefixtures("untraced")
+
 
 def blobs(number, spread, seed):
     rng = np.random.default_rng(seed)

@@ -15,6 +15,8 @@ from tf_mvae.evaluation import ANALYSES, ImportanceSampler, Question, Settings, 
 from tf_mvae.evaluation.likelihood import default_questions, estimate
 from tf_mvae.layers import mlp_encoder
 
+pytestmark = pytest.mark.usefixtures("untraced")
+
 TRUTH = LinearGaussian([3, 4, 5])
 MODEL = TRUTH.model()
 X = TRUTH.sample(30)

@@ -10,6 +10,8 @@ from tf_mvae.evaluation import ANALYSES, Settings, usual_analyses
 from tf_mvae.training import load_run, train
 from tf_mvae.training.incomplete import incomplete_split
 
+pytestmark = pytest.mark.usefixtures("untraced")
+
 
 @pytest.fixture(scope="module")
 def config(dataset_dir):  # noqa: F811

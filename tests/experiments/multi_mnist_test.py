@@ -18,6 +18,8 @@ from tf_mvae.ops import random
 from tf_mvae.ops.tokens import END
 from tf_mvae.training import load_run, train
 
+pytestmark = pytest.mark.usefixtures("untraced")
+
 WORDS = ("", "start", "end", *"0123456789")
 
 
@@ -37,7 +39,7 @@ def test_a_run_leaves_pictures_of_texts(run):
     assert {"samples", "reconstructions", "image_given_text", "text_given_image"} <= names
 
 
-def test_a_run_is_evaluated(run):
+def test_a_run_is_evaluated(traced, run):
     found = ANALYSES["transcription"].analyze(run, Settings(num_samples=2))
     assert set(found) == {"text | image, whole", "text | image, symbols"}
     assert found["text | image, whole"]["examples"] == 30

@@ -12,6 +12,8 @@ from tf_mvae import CVAE, MVAE, Modality, UserError, likelihoods
 from tf_mvae.data import from_frame
 from tf_mvae.inference.table_rows import generate_rows
 
+pytestmark = pytest.mark.usefixtures("untraced")
+
 NOISE = 0.5
 
 

@@ -11,6 +11,8 @@ from tf_mvae import MVAE, Modality, UserError, likelihoods
 from tf_mvae.data import from_frame
 from tf_mvae.optimization import layers_compute_in
 
+pytestmark = pytest.mark.usefixtures("untraced")
+
 
 def batch():
     return tiny.make_batch([[1, 1, 1]] * 8)
@@ -32,7 +34,7 @@ def test_arguments_have_the_order_that_they_have_in_keras():
             call(data, data)
 
 
-def test_a_table_is_fitted_as_it_is():
+def test_a_table_is_fitted_as_it_is(traced):
     pd = pytest.importorskip("pandas")
     frame = pd.DataFrame({"a": np.linspace(-1, 1, 12), "b": ["x", "y", "z"] * 4})
     table = from_frame(frame.mask(frame == "z"), verbose=False)
@@ -92,7 +94,7 @@ def _exchange_activation(dense):
 
 
 @pytest.mark.parametrize("change", [lambda dense: dense.enable_lora(2), _exchange_activation])
-def test_eager_calls_follow_layers_that_change(change):
+def test_eager_calls_follow_layers_that_change(traced, change):
     model, data = compiled(), batch()
     before = model.posterior(data["x"]).mean()
     encoder = model.get_layer("reading").encoder

@@ -8,6 +8,8 @@ import tensorflow as tf
 from tests import tiny
 from tf_mvae import CVAE, JMVAE, MVAE, TELBO, VAE, BiVCCA, UserError
 
+pytestmark = pytest.mark.usefixtures("untraced")
+
 WEIGHTS = np.array([2, 0, 1, 3], np.float32)
 PRESENT = np.array([[1, 1, 1], [1, 1, 1], [1, 0, 1], [1, 1, 1]])
 
@@ -90,7 +92,7 @@ def test_every_form_of_weights_gives_the_same(sharp):
     assert not np.allclose(found[0], sharp.evaluate(batch, verbose=0))
 
 
-def test_training_follows_the_weights():
+def test_training_follows_the_weights(traced):
     """By `fit` and `train_on_batch`; the oracle is a step of SGD along the gradient of the loss."""
     batch = tiny.make_batch(PRESENT)
     inside = {**batch, "weight": WEIGHTS}

@@ -9,6 +9,8 @@ from tf_mvae import MVAE, Modality, ModalityGroup, UserError, likelihoods
 from tf_mvae.models import JMVAE, MMVAEPlus
 from tf_mvae.samplers import CouplingFlow, fit
 
+pytestmark = pytest.mark.usefixtures("untraced")
+
 
 def with_group():
     group = ModalityGroup("tags", ["a", "b", "c"], likelihoods.Bernoulli([]))

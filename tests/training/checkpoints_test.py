@@ -17,6 +17,8 @@ from tf_mvae.errors import UserError
 from tf_mvae.training import checkpoints as checkpoints_module
 from tf_mvae.training.checkpoints import Checkpoints, Position
 
+pytestmark = pytest.mark.usefixtures("untraced")
+
 
 def make_model(seed=0):
     keras.utils.set_random_seed(seed)

@@ -13,6 +13,8 @@ from tf_mvae.samplers import MixtureFlow
 from tf_mvae.training import RunConfig, SamplerSettings, fit_sampler_of_run, load_run, train
 from tf_mvae.training import sampler as sampler_module
 
+pytestmark = pytest.mark.usefixtures("untraced")
+
 CONFIG = RunConfig(
     "tiny",
     latent_dim=3,
@@ -54,7 +56,7 @@ def test_training_leaves_a_sampler_that_is_loaded_unless_refused(run_dir):
     assert record["settings"]["epochs"] == 1 and record["metrics"]["val_loss"] > 0
 
 
-def test_one_that_was_interrupted_ends_with_the_same_weights(run_dir, tmp_path):
+def test_one_that_was_interrupted_ends_with_the_same_weights(traced, run_dir, tmp_path):
     whole, cut = tmp_path / "whole", tmp_path / "cut"
     for path in (whole, cut):
         shutil.copytree(run_dir, path)

@@ -20,6 +20,7 @@ def transcription_table(results: list[Result]) -> str:
                 weights(config.cross_weight, "the same"),
                 result.schedule(),
                 share(result.of("transcription", "text | image, whole")),
+                share(result.of("transcription", "text | image, whole: always the same")),
                 share(result.of("transcription", "text | image, symbols")),
                 nats(result.of("log_likelihood", "log p(image)")),
                 nats(result.of("log_likelihood", "log p(image, text)")),
@@ -28,7 +29,7 @@ def transcription_table(results: list[Result]) -> str:
         )
     head = [
         "model", "cross weight", "epochs / annealing, learning rate", "strings right",
-        "symbols right", "log p(image)", "log p(image, text)", "canvases", "canvases of log p",
+        "strings right, always the same string", "symbols right", "log p(image)", "log p(image, text)", "canvases", "canvases of log p",
     ]  # fmt: skip
     return table(head, rows) if rows else "No run yet."
 

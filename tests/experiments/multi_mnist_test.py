@@ -41,7 +41,8 @@ def test_a_run_leaves_pictures_of_texts(run):
 
 def test_a_run_is_evaluated(traced, run):
     found = ANALYSES["transcription"].analyze(run, Settings(num_samples=2))
-    assert set(found) == {"text | image, whole", "text | image, symbols"}
+    whole = "text | image, whole"
+    assert set(found) == {whole, f"{whole}: always the same", "text | image, symbols"}
     assert found["text | image, whole"]["examples"] == 30
     likelihood = ANALYSES["log_likelihood"].analyze(run, Settings(num_samples=5, max_examples=10))
     assert np.isfinite([result["value"] for result in likelihood.values()]).all()
@@ -52,6 +53,7 @@ def test_shares_are_counted_as_a_loop_counts_them(run):
     mask = {"image": np.ones(12, np.float32), "text": np.arange(12) % 3 > 0}
     found = transcription_accuracy(run.model, [{"x": batch["x"], "mask": mask}], 3)
     whole = symbols = places = 0
+    texts = [tuple(row) for row in batch["x"]["text"].numpy()[mask["text"]]]
     z = run.model.latent_samples(
         {"image": batch["x"]["image"]},
         3,
@@ -67,6 +69,8 @@ def test_shares_are_counted_as_a_loop_counts_them(run):
             whole, symbols, places = whole + (right == longer), symbols + right, places + longer
     assert found["text | image, whole"]["value"] == pytest.approx(whole / 24)
     assert found["text | image, symbols"]["value"] == pytest.approx(symbols / places)
+    constant = found["text | image, whole: always the same"]["value"]
+    assert constant == pytest.approx(max(texts.count(text) for text in texts) / len(texts))
 
 
 def _length(tokens):

@@ -1,5 +1,6 @@
 """The accuracy of a sequence that is predicted from another modality."""
 
+import collections
 from collections.abc import Iterable
 from typing import Any
 
@@ -37,17 +38,20 @@ def transcription_accuracy(
         For each sequence and each other modality, `"TARGET | GIVEN, whole"`, the fraction of
         sequences that are entirely right, and `"TARGET | GIVEN, symbols"`, the fraction of symbols
         that are right, up to the end of the longer of the two sequences. Standard errors treat
-        examples as independent.
+        examples as independent. `"TARGET | GIVEN, whole: always the same"` is what a constant
+        answer scores: the fraction of examples that have the most frequent sequence.
     """
     questions = _questions(model)
     functions = {q: _counter(model, *q, num_samples) for q in questions}
     rows = {q: [] for q in questions}
+    sequences = {q: collections.Counter() for q in questions}
     for place, batch in enumerate(batches):
         x, mask = unpack(batch, model.batch_inputs)
         stream = random.fold_in(tf.constant([seed, 22]), place)
         for question, function in functions.items():
-            there, *counts = (part.numpy() for part in function(x, mask, stream))
+            there, true, *counts = (part.numpy() for part in function(x, mask, stream))
             rows[question].append(np.stack(counts, axis=1)[there > 0])
+            sequences[question].update(map(tuple, true[there > 0]))
     found = {}
     for target, given in questions:
         whole, *symbols = np.concatenate(rows[target, given]).astype(float).T
@@ -55,6 +59,8 @@ def transcription_accuracy(
             lambda sums: sums[..., 0] / sums[..., 1], np.stack(symbols, 1)
         )
         found[f"{target} | {given}, whole"] = share(whole.sum(), len(whole))
+        constant = max(sequences[target, given].values(), default=0)
+        found[f"{target} | {given}, whole: always the same"] = share(constant, len(whole))
         found[f"{target} | {given}, symbols"] = {
             "value": value,
             "standard_error": error,
@@ -93,10 +99,10 @@ def _questions(model: BaseVAE) -> list[tuple[str, str]]:
 
 
 def _counter(model: BaseVAE, target: str, given: str, num_samples: int):
-    """Returns a function from a batch to counts per example, `[batch]` each.
+    """Returns a function from a batch to what is counted of its examples, mostly `[batch]`.
 
-    They are whether the example counts, the fraction of right sequences over the samples, and the
-    mean numbers of right symbols and of symbols.
+    They are whether the example counts, its sequence, `[batch, length]`, the fraction of right
+    sequences over the samples, and the mean numbers of right symbols and of symbols.
     """
 
     @tf.function(autograph=False)
@@ -111,6 +117,6 @@ def _counter(model: BaseVAE, target: str, given: str, num_samples: int):
         right = tf.cast(said == true, tf.float32)
         whole = tf.reduce_mean(tf.reduce_prod(right, axis=-1), axis=0)
         by_example = [tf.reduce_mean(tf.reduce_sum(v, -1), 0) for v in (right * places, places)]
-        return there, whole, *by_example
+        return there, true, whole, *by_example
 
     return count

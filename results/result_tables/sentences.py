@@ -29,7 +29,8 @@ def transcription_table(results: list[Result]) -> str:
         )
     head = [
         "model", "cross weight", "epochs / annealing, learning rate", "strings right",
-        "strings right, always the same string", "symbols right", "log p(image)", "log p(image, text)", "canvases", "canvases of log p",
+        "strings right, always the same string", "symbols right", "log p(image)",
+        "log p(image, text)", "canvases", "canvases of log p",
     ]  # fmt: skip
     return table(head, rows) if rows else "No run yet."
 

@@ -214,3 +214,18 @@ def test_transforming_in_a_graph_or_not_is_the_same():
     graph = tf.function(transform)(tf.constant(image), FIVE)
     for name in FIVE:
         np.testing.assert_array_equal(eager[name], graph[name])
+
+
+def test_a_coloured_picture_is_given_its_luminance_and_keeps_its_colours():
+    """Differences between channels are the colours; a grey copy is as bright as what it is of."""
+    rng = np.random.default_rng(0)
+    given, predicted = (rng.random([2, 5, 5, c]).astype(np.float32) for c in (1, 3))
+    (colourisation,) = (task for task in TASKS if task.name == "colourisation")
+    (correct,) = colourisation.corrections.values()
+    corrected = correct(given, predicted)
+    np.testing.assert_allclose(tf.image.rgb_to_grayscale(corrected), given, atol=2e-4)
+    for one in (0, 1):
+        difference = corrected[..., one] - corrected[..., 2]
+        np.testing.assert_allclose(difference, predicted[..., one] - predicted[..., 2], atol=1e-6)
+    grey = np.repeat(given, 3, axis=-1)
+    np.testing.assert_allclose(correct(given, grey), grey, atol=1e-4)

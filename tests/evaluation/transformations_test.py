@@ -21,7 +21,13 @@ from tf_mvae.training import RunConfig
 SIZE = 24
 CHANNELS = {"image": 3, "grey": 1, "mask_of": 1}
 TASKS = (
-    Task("colouring", "grey", "image", {"grey": lambda given, mean: np.repeat(given, 3, -1)}),
+    Task(
+        "colouring",
+        "grey",
+        "image",
+        {"grey": lambda given, mean: np.repeat(given, 3, -1)},
+        corrections={"brightened": lambda given, predicted: predicted + given},
+    ),
     Task(
         "cutting",
         "image",
@@ -96,7 +102,12 @@ def whole(run, split, name):
 def test_every_task_is_measured_beside_guesses(run):
     results = analyze(run, SETTINGS)
     assert set(results) == {
-        *(f"colouring, {m}: {who}" for m in ("PSNR", "SSIM") for who in ("model", "grey")),
+        *(
+            f"colouring, {m}{corrected}: {who}"
+            for m in ("PSNR", "SSIM")
+            for corrected in ("", " brightened")
+            for who in ("model", "grey")
+        ),
         *(f"cutting, {m}: {who}" for m in ("F1", "F1 within a pixel") for who in ("model", "mean")),
         *(
             f"repeating, {m}{part}: {who}"
@@ -111,6 +122,10 @@ def test_every_task_is_measured_beside_guesses(run):
     got = results["colouring, PSNR: grey"]
     assert got["value"] == pytest.approx(psnr.mean(), abs=1e-3) and got["unit"] == "dB"
     assert got["standard_error"] == pytest.approx(psnr.std(ddof=1) / np.sqrt(13), rel=1e-3)
+    psnr = picture_metrics.psnr(np.clip(2 * np.repeat(grey, 3, -1), 0, 1), image)
+    assert results["colouring, PSNR brightened: grey"]["value"] == pytest.approx(
+        psnr.mean(), abs=1e-3
+    )
     half = picture_metrics.ssim(np.clip(image + 0.1, 0, 1)[:, :, 12:], image[:, :, 12:]).mean()
     got = results["repeating, SSIM of the right half: the same but for a little"]
     assert got["value"] == pytest.approx(half, abs=1e-3)

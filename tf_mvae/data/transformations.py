@@ -53,6 +53,8 @@ CHANNELS = {
 _SEGMENTATION = "segmentation"
 _NO_MASK = np.zeros([IMAGE_SIZE, IMAGE_SIZE, 1], np.uint8)
 _BATCH = 64
+# The luminance of a pixel is the product with this: that of `tf.image.rgb_to_grayscale`.
+_LUMINANCE = np.float32([[0.2989], [0.5870], [0.1140]])
 
 
 def chosen(transformations: Sequence[str]) -> tuple[str, ...]:
@@ -266,9 +268,20 @@ def _as_given(given: np.ndarray, mean: np.ndarray) -> np.ndarray:
     return given
 
 
+def _with_luminance(given: np.ndarray, predicted: np.ndarray) -> np.ndarray:
+    """Adds one number to the channels of each pixel, so that its luminance is the given one."""
+    return predicted + given - predicted @ _LUMINANCE
+
+
 # Wu and Goodman, NeurIPS 2018: the tasks of their figure.
 TASKS = (
-    Task("colourisation", "grayscale", "image", {"grey in three channels": _in_three_channels}),
+    Task(
+        "colourisation",
+        "grayscale",
+        "image",
+        {"grey in three channels": _in_three_channels},
+        corrections={"with the given luminance": _with_luminance},
+    ),
     Task(
         "edge detection",
         "image",

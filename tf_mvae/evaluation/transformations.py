@@ -240,11 +240,15 @@ def _run(
 
 
 def _picture_rows(task: Task, pairs: Pairs, predicted: np.ndarray) -> dict[str, np.ndarray]:
-    """Returns PSNR and SSIM of each picture, and of the parts of it that the task names."""
-    parts = {"": (slice(None), slice(None)), **{f" of the {n}": p for n, p in task.parts.items()}}
+    """Returns PSNR and SSIM of each picture, and of the parts and corrections the task names."""
+    measured = {"": (predicted, pairs.target)}
+    for name, place in task.parts.items():
+        measured[f" of the {name}"] = tuple(a[:, *place] for a in (predicted, pairs.target))
+    for name, correct in task.corrections.items():
+        corrected = np.clip(correct(pairs.given, predicted), 0.0, 1.0)
+        measured[f" {name}"] = (corrected, pairs.target)
     rows = {}
-    for words, (down, across) in parts.items():
-        out, true = (a[:, down, across] for a in (predicted, pairs.target))
+    for words, (out, true) in measured.items():
         rows[f"PSNR{words}"] = np.minimum(metrics.psnr(out, true), _MOST_DB)
         rows[f"SSIM{words}"] = metrics.ssim(out, true)
     return rows

@@ -41,8 +41,8 @@ class EveryRow(RowPlan):
     ("make", "mode"),
     [
         *((make, mode) for make in (single, grouped) for mode in ("eager", "function")),
-        (single, "xla"),
-        pytest.param(grouped, "xla", marks=pytest.mark.long),
+        # XLA compiles the same gathers of rows in rows_test.
+        *(pytest.param(make, "xla", marks=pytest.mark.long) for make in (single, grouped)),
     ],
     indirect=["mode"],
 )

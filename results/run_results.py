@@ -27,7 +27,13 @@ HERE = pathlib.Path(__file__).parent
 ROOT = HERE.parent
 
 # What the documents show of a run, where it has them.
-_PICTURES = ("image_given_attributes", "image_given_label", "sampled_colourisation", "tasks")
+_PICTURES = (
+    "image_given_attributes",
+    "image_given_text",
+    "image_given_label",
+    "sampled_colourisation",
+    "tasks",
+)
 _SENTENCES = ("translation", "translation_baseline")
 _FIRST = 4  # sentences of each direction
 

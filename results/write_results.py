@@ -66,6 +66,8 @@ def main() -> None:
     fill(DOCS / "transformations.md", "latents", pictures.latents_table(results, "scenes"))
     fill(page, "attributes", pictures.attributes_tables(results))
     fill(page, "multi_mnist", sentences.transcription_table(results))
+    canvases = generation.generation_tables(results, "multi_mnist-mvae_cross")
+    fill(page, "multi_mnist generated", canvases)
     fill(page, "translation", sentences.translation_table(results))
     fill(page, "sentences", sentences.sentence_tables(results))
     for experiment in ("mnist", "fashion_mnist"):

@@ -9,7 +9,7 @@ def generation_tables(results: list[Result], name: str) -> str:
     """The tables of a run's `generation` analysis, as the terminal shows them."""
     grids: dict[str, dict[str, dict[str, str]]] = {}
     for result in results:
-        if result.name == name:
+        if result.name == name and "generation" in result.report:
             found = result.report["generation"]["results"]
             for one in sorted(found.values(), key=lambda one: one["place"]):
                 title, row, column = one["cell"]

@@ -3,7 +3,7 @@
 import itertools
 import re
 
-from result_tables.kept import Result, counted, nats, reported, share, table, weights
+from result_tables.kept import Result, counted, nats, picture, reported, share, table, weights
 from result_tables.sentence_files import read_sentences
 
 _SCORES = (("translation", ""), ("translation", " by chance"), ("translation_baseline", ""))
@@ -11,9 +11,10 @@ _SCORES = (("translation", ""), ("translation", " by chance"), ("translation_bas
 
 def transcription_table(results: list[Result]) -> str:
     """MultiMNIST: strings predicted from canvases, and likelihoods."""
-    rows = []
+    rows, pictures = [], []
     for result, _ in reported(results, "transcription"):
         config = result.config
+        pictures += picture(result, "image_given_text.jpg", "canvases generated from strings")
         rows.append(
             [
                 config.model,
@@ -32,7 +33,7 @@ def transcription_table(results: list[Result]) -> str:
         "strings right, always the same string", "symbols right", "log p(image)",
         "log p(image, text)", "canvases", "canvases of log p",
     ]  # fmt: skip
-    return table(head, rows) if rows else "No run yet."
+    return "\n\n".join([table(head, rows), *pictures]) if rows else "No run yet."
 
 
 def translation_table(results: list[Result]) -> str:

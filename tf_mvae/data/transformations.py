@@ -54,7 +54,7 @@ _SEGMENTATION = "segmentation"
 _NO_MASK = np.zeros([IMAGE_SIZE, IMAGE_SIZE, 1], np.uint8)
 _BATCH = 64
 # The luminance of a pixel is the product with this: that of `tf.image.rgb_to_grayscale`.
-_LUMINANCE = np.float32([[0.2989], [0.5870], [0.1140]])
+_LUMINANCE = np.array([[0.2989], [0.5870], [0.1140]], np.float32)
 
 
 def chosen(transformations: Sequence[str]) -> tuple[str, ...]:

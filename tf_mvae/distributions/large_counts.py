@@ -9,6 +9,7 @@ __all__ = ["LargePoisson"]
 
 _LARGE = 1000.0
 _CLOSE = 0.05
+_LARGE_RATE = 1e4
 
 
 class LargePoisson(tfd.Poisson):
@@ -21,6 +22,15 @@ class LargePoisson(tfd.Poisson):
         f(r) = r log(r) - r + 1 = d^2 / 2 - d^3 / 6 + d^4 / 12 - ...,  d = r - 1
 
     (Loader, *Fast and accurate computation of binomial probabilities*, 2000).
+
+    Cumulative probabilities are those of the incomplete gamma function in float64, and above a rate
+    of 10,000 Peizer and Pratt's, within 1e-8,
+
+        P(X <= x) = Phi((x + 2/3 - rate + 0.02 / (x + 1)) sqrt(2 f(s) / rate) / |s - 1|)
+        s = (x + 1/2) / rate
+
+    (*A normal approximation for binomial, F, beta, and other common, related tail probabilities*,
+    Journal of the American Statistical Association, 1968).
     """
 
     def _log_prob(self, x):
@@ -38,3 +48,21 @@ class LargePoisson(tfd.Poisson):
         stirling = 0.5 * tf.math.log(2 * math.pi * count) + inverse / 12 - inverse**3 / 360
         large = -rate * tf.where(tf.abs(difference) < _CLOSE, series, far) - stirling
         return tf.where(is_large, large, super()._log_prob(x))
+
+    def _cdf(self, x):
+        x, rate = (tf.cast(value, tf.float64) for value in (x, self._rate_parameter_no_checks()))
+        x = tf.floor(x)
+        count = tf.maximum(x, 0.0)
+        is_large = rate > _LARGE_RATE
+        exact = tf.math.igammac(count + 1, tf.where(is_large, tf.ones_like(rate), rate))
+        difference = (count + 0.5 - rate) / rate
+        # f(s) / (s - 1)^2
+        near = tf.abs(difference) < 1e-3
+        apart = tf.where(near, tf.ones_like(difference), difference)
+        far = ((1 + apart) * tf.math.log1p(apart) - apart) / apart**2
+        close = 1 / 2 - difference / 6 + difference**2 / 12 - difference**3 / 20
+        ratio = tf.where(near, close, far)
+        distance = count + 2 / 3 - rate + 0.02 / (count + 1)
+        normal = tf.math.erfc(-distance * tf.sqrt(ratio / rate)) / 2
+        found = tf.where(is_large, normal, exact)
+        return tf.cast(tf.where(x < 0, tf.zeros_like(found), found), self.dtype)

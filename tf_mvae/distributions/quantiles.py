@@ -10,7 +10,7 @@ from tf_mvae.errors import UserError
 __all__ = ["bisected", "quantile"]
 
 _BISECTIONS = 48  # halvings of a range of integers up to 2^48
-_LARGEST = 2.0**40
+_LARGEST = 2.0**47  # means are up to 2^43
 
 
 def quantile(distribution: tfd.Distribution, probability: float | tf.Tensor) -> tf.Tensor:

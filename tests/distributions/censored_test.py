@@ -46,6 +46,21 @@ def test_events_have_their_density_and_censored_times_the_probability_of_later_o
     np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-3)
 
 
+def test_numbers_far_from_the_mean_have_gradients():
+    """Also at the ends of the range, with the least scale: 1e10 standard deviations."""
+    likelihood = likelihoods.CensoredNormal()
+    for distance in (-1e3, 20.0, 990.0, 1010.0, 1e5):
+        found = likelihood.log_prob(tf.constant([[0.0, 20.0]]), [[distance * 20.001, 0.0]])
+        np.testing.assert_allclose(found, scipy.stats.norm.logsf(distance), rtol=1e-5, atol=1e-6)
+    for time in (-1e7, 0.0, 1e7):
+        for loc in (-1e7, 0.0, 1e7):
+            for event in (0.0, 1.0):
+                parameters = tf.Variable([[loc, -100.0]])
+                with tf.GradientTape() as tape:
+                    found = likelihood.log_prob(parameters, [[time, event]])
+                assert np.isfinite(found) and np.isfinite(tape.gradient(found, parameters)).all()
+
+
 def test_mean_quantiles_and_samples_are_those_of_times_of_events(family):
     likelihood, parameters, oracle = family
     mean = likelihood.expected_value(parameters).numpy()

@@ -1,6 +1,7 @@
 """Likelihoods of times of which some are known only to lie beyond a time."""
 
 import abc
+import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -18,6 +19,7 @@ from tf_mvae.errors import UserError
 __all__ = ["CensoredNormal", "CensoredWeibull", "WithEvents"]
 
 _MOST_NORMAL, _LEAST_TIME, _MOST_TIME = 1e7, 1e-12, 1e12
+_FAR = 1e3  # standard deviations; the next term of the tail is 1e-6
 _LEAST_SHAPE = 0.05  # of a Weibull distribution: its mean is finite in float32
 
 
@@ -168,7 +170,17 @@ class CensoredNormal(_Censored):
     def _pairs(self, parameters: tf.Tensor) -> WithEvents:
         loc, scale = self._parts(parameters)
         normal = tfd.Normal(loc, positive(scale))
-        return WithEvents(normal, normal.log_prob, normal.log_survival_function)
+
+        def log_survival(time):
+            distance = (time - normal.loc) / normal.scale
+            # TFP's series has no finite gradient where powers of its terms overflow.
+            is_far = distance > _FAR
+            far = tf.where(is_far, distance, _FAR)
+            tail = -0.5 * far**2 - tf.math.log(far) - 0.5 * math.log(2 * math.pi)
+            near = tf.where(is_far, 0.0, distance)
+            return tf.where(is_far, tail, tfd.Normal(0.0, 1.0).log_survival_function(near))
+
+        return WithEvents(normal, normal.log_prob, log_survival)
 
 
 @keras.saving.register_keras_serializable("tf_mvae")

@@ -11,7 +11,12 @@ from tf_mvae import experiments
 from tf_mvae.batch import check_arrays
 from tf_mvae.data import attributes as module
 from tf_mvae.data import evaluation_batches
-from tf_mvae.data.attributes import CELEBA_ATTRIBUTES, image_and_attributes, square
+from tf_mvae.data.attributes import (
+    CELEBA_ATTRIBUTES,
+    check_bytes,
+    image_and_attributes,
+    square,
+)
 from tf_mvae.data.split import Split
 from tf_mvae.errors import UserError
 
@@ -101,6 +106,12 @@ def test_directories_that_are_none_are_named(tmp_path, digits_dir):
     (info,) = pathlib.Path(digits_dir).glob("*/*/dataset_info.json")
     with pytest.raises(UserError, match="not an image with a dict of boolean attributes"):
         image_and_attributes("train", None, str(info.parent))
+
+
+def test_pixels_that_are_no_bytes_are_refused():
+    check_bytes("pictures", tfds.features.Image(shape=(4, 4, 3)))
+    with pytest.raises(UserError, match="'pictures': pixels are uint16; write them as uint8"):
+        check_bytes("pictures", tfds.features.Image(shape=(4, 4, 3), dtype=np.uint16))
 
 
 def test_square_cuts_the_middle():

@@ -81,6 +81,22 @@ def test_no_batch_is_longer_than_a_multiple_of_8_asks_for():
     assert lengths == {8, 16, 20}
 
 
+def test_what_an_epoch_leaves_out_is_of_any_length():
+    """The rest of a window would be its longest examples, the same in every epoch."""
+    missed = [set(range(NUMBER)) - {*np.ravel(places(batches(1, first_epoch=0)))}]
+    everything = Buckets(("one", "other"), batches=NUMBER)
+    visits = np.zeros(NUMBER, int)
+    for epoch in range(30):
+        found = training_batches(
+            make_split(), BATCH, epoch + 1, seed=3, buckets=everything, first_epoch=epoch
+        )
+        missed.append(set(range(NUMBER)) - {*np.ravel(places(found))})
+        visits[list(missed[-1])] += 1
+    assert all(len(each) == NUMBER % BATCH for each in missed)
+    longest = sorted(range(NUMBER), key=length_of)[-10:]
+    assert visits.max() < 5 and visits[longest].sum() < 10
+
+
 def test_windows_of_the_epochs_own_order_are_sorted_and_their_batches_shuffled():
     plain = places(training_batches(make_split(), BATCH, 1, seed=3))
     found = places(batches())

@@ -138,6 +138,9 @@ def test_mistakes_are_told_in_one_line(tmp_path):
     told(r"train.en has 2 lines and train.vi 1: they are not aligned")
     (tmp_path / "train.vi").write_bytes(b"a\nM\xe1\n")
     told(r"train.vi is not UTF-8: byte 3")
+    (tmp_path / "train.en").write_bytes(b"one\rmore\r\ntwo\n")
+    (tmp_path / "train.vi").write_bytes(b"mot\nhai\n")
+    assert read_parallel_text("train", ["en", "vi"], tmp_path)["en"] == ["one more", "two"]
     write(tmp_path / "test.en", ["", " "])
     write(tmp_path / "test.vi", ["", ""])
     told("no sentence in en, vi", "test")

@@ -9,6 +9,7 @@ import tensorflow as tf
 from tf_mvae.data import Split, training_batches
 from tf_mvae.data.pairing import paired_masks, with_masks
 from tf_mvae.data.strata import cut
+from tf_mvae.errors import UserError
 
 NUMBER = 200
 NAMES = ["image", "label"]
@@ -78,3 +79,8 @@ def test_where_all_are_alike_there_is_nothing_to_compose(value):
 def test_every_kind_has_a_row_even_where_its_share_is_none(split):
     assert [stratum.rows for stratum in cut(split.presence, 20, 0.0)] == [1, 10, 9]
     assert [stratum.rows for stratum in cut(split.presence, 20, 1.0)] == [18, 1, 1]
+
+
+def test_a_batch_has_a_row_of_every_kind(split):
+    with pytest.raises(UserError, match="--batch_size=2 is too small .*; make it 3 or more"):
+        cut(split.presence, 2, 0.5)

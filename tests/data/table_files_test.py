@@ -26,6 +26,15 @@ def test_rows_of_more_cells_than_the_header_has_are_refused(tmp_path, text):
             read(path)
 
 
+def test_a_file_that_was_cut_short_is_one_line(tmp_path):
+    whole = gzip.compress("\n".join(["a,b", *(f"{i},{i * i}" for i in range(2000))]).encode())
+    for name, data in (("cut", whole[:900]), ("damaged", whole[:300] + b"\0" * 40 + whole[340:])):
+        path = tmp_path / f"{name}.csv.gz"
+        path.write_bytes(data)
+        with pytest.raises(UserError, match="damaged or cut short|cannot be read"):
+            read_table(path)
+
+
 def test_two_columns_of_one_name_are_refused(tmp_path):
     path = tmp_path / "data.csv"
     path.write_text(",age,,age\n1,2,3,4\n1,2,3,4\n")

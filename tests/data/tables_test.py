@@ -244,6 +244,32 @@ def test_a_split_that_some_rows_do_not_have_is_refused():
     frame = pd.DataFrame({"a": range(4), "split": ["train", "validation", "test", None]})
     with pytest.raises(UserError, match="empty in 1 rows"):
         without_split(frame)
+    named = pd.DataFrame({"a": range(3), "split": ["Train", "Validation", "Test "]})
+    with pytest.raises(UserError, match="holds Test , Train, Validation; write train, validation"):
+        without_split(named)
+
+
+def test_text_of_a_type_of_numbers_is_these_numbers():
+    """Files of Parquet and pandas categories may hold digits as text."""
+    numbers = pd.DataFrame({"a": [52.0, 61.5, 70.0, 88.0], "b": [0.0, 3.0, 900.0, 41.0]} | {
+        name: [0.5, np.nan, 2.5, 9.0] for name in "cd"
+    })  # fmt: skip
+    text = numbers.astype(object).where(numbers.isna(), numbers.astype(str))
+    text = text.assign(c=numbers["c"].astype("category"), d=text["d"].astype("category"))
+    types = {"a": "real", "b": "count", "c": "positive", "d": "real"}
+    found, expected = (from_frame(frame, types=types, verbose=False) for frame in (text, numbers))
+    assert found.schema.columns == expected.schema.columns
+    for part in ("x", "mask"):
+        np.testing.assert_array_equal(found.batch[part]["table"], expected.batch[part]["table"])
+    for wrong, words in (("abc", "holds 'abc', which is no number"), ("inf", "infinite numbers")):
+        with pytest.raises(UserError, match=words):
+            from_frame(text.assign(a=wrong), types=types, verbose=False)
+
+
+def test_a_single_proportion_of_0_is_a_proportion():
+    frame = pd.DataFrame({"a": [0.0, None, None], "b": [0.5, 1.5, 4.0]})
+    table = from_frame(frame, types={"a": "proportion"}, verbose=False)
+    assert np.all(np.isfinite(table.batch["x"]["table"][0]))
 
 
 def test_what_is_generated_of_a_proportion_is_one():

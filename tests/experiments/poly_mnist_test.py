@@ -101,6 +101,7 @@ def test_missingness_depends_on_the_class(data_dir):  # noqa: F811
     [
         ({"missing_by_class": True}, "--missing_by_class is for --missing_rate"),
         ({"missing_by_class": True, "missing_rate": {"m9": 0.1}}, "--missing_rate names 'm9'"),
+        ({"missing_by_class": True, "missing_rate": {"label": 0.1}}, "names 'label'"),
         ({"missing_by_class": True, "missing_rate": {"m1": 0.6}}, "must be 0.5 or less"),
         ({"background_hash": "0" * 64}, "the backgrounds of this package have the hash"),
     ],

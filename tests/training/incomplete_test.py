@@ -63,6 +63,35 @@ def test_parts_may_be_missing_at_random():
     assert 0 < presence["label"].mean() < 1
 
 
+def replace_labels(monkeypatch, change):
+    """Puts other labels into the tiny experiment: `change(labels, name of the split)`."""
+    tiny = registry.get("tiny")
+
+    def load(name, data_dir):
+        split = tiny.load(name, data_dir)
+        change_one = lambda part: {"x": {**part["x"], "label": change(part["x"]["label"], name)}}  # noqa: E731
+        return dataclasses.replace(split, dataset=split.dataset.map(change_one))
+
+    monkeypatch.setitem(EXPERIMENTS._items, "tiny", dataclasses.replace(tiny, load=load))
+
+
+def test_rates_by_class_are_the_same_where_a_class_does_not_occur(monkeypatch):
+    replace_labels(monkeypatch, lambda v, name: tf.minimum(v, 1) if name == "validation" else v)
+    config = config_of(paired_examples=None, missing_rate={"image": 0.5}, missing_by_class=True)
+    for name, rates in (("train", [0, 0.5, 1]), ("validation", [0, 0.5])):
+        split = incomplete_split(config, name)
+        labels = np.array([part["x"]["label"] for part in split.dataset.as_numpy_iterator()])
+        there = split.presence["image"]
+        found = [1 - there[labels == label].mean() for label in range(len(rates))]
+        np.testing.assert_allclose(found, rates, atol=0.35)
+
+
+def test_a_label_that_is_no_class_makes_no_classes(monkeypatch):
+    replace_labels(monkeypatch, lambda v, name: tf.cast(v, tf.float32)[tf.newaxis] / 2)
+    presence = incomplete_split(config_of(), "train").presence
+    assert (presence["image"] * presence["label"]).sum() == 12
+
+
 def test_no_data_are_read_to_know_what_they_lack(monkeypatch):
     def unread():
         raise AssertionError("the data are read")

@@ -122,6 +122,19 @@ def square(image: tf.Tensor, size: int) -> tf.Tensor:
     return tf.ensure_shape(resized, [size, size, image.shape[-1]])
 
 
+def check_bytes(dataset: str, image: Any) -> None:
+    """Checks that the pixels of a data set's feature are bytes.
+
+    Raises:
+        UserError: They are not: brighter ones would all be white.
+    """
+    if np.dtype(image.np_dtype) != np.uint8:
+        raise UserError(
+            f"data set {dataset!r}: pixels are {np.dtype(image.np_dtype)}; write them as uint8, "
+            "from 0 to 255"
+        )
+
+
 def _attributes_of(builder: tfds.core.DatasetBuilder) -> set[str]:
     features = builder.info.features
     try:
@@ -135,4 +148,5 @@ def _attributes_of(builder: tfds.core.DatasetBuilder) -> set[str]:
         ) from error
     if channels != 3:
         raise UserError(f"data set {builder.name!r}: images need 3 channels, not {channels}")
+    check_bytes(builder.name, image)
     return names

@@ -39,13 +39,16 @@ class Buckets:
         """
 
         def sorted_window(place, window):
-            order = tf.argsort(self._lengths(window), stable=True)
-            # Complete batches of sorted examples, [whole, rows], in random order; the rest follows.
-            whole = tf.size(order) // rows
-            cut = tf.reshape(order[: whole * rows], [whole, rows])
+            lengths = self._lengths(window)
+            whole = tf.size(lengths) // rows
+            # Sorted examples of complete batches, [whole, rows], in random order. The rest follows
+            # unsorted: an epoch may leave it out, and it would be the longest examples.
+            order = tf.argsort(lengths[: whole * rows], stable=True)
+            cut = tf.reshape(order, [whole, rows])
             noise = tf.random.stateless_uniform([self.batches], tf.random.fold_in(stream, place))
             cut = tf.gather(cut, tf.argsort(noise[:whole]))
-            order = tf.concat([tf.reshape(cut, [-1]), order[whole * rows :]], 0)
+            rest = tf.range(whole * rows, tf.size(lengths))
+            order = tf.concat([tf.reshape(cut, [-1]), rest], 0)
             return tf.nest.map_structure(lambda values: tf.gather(values, order), window)
 
         windows = examples.batch(rows * self.batches).enumerate()

@@ -96,7 +96,7 @@ def _ids(condition: str, text: str, length: int, tokenizer: Any) -> np.ndarray:
 def _class_number(condition: str, text: str, likelihood: Categorical) -> int:
     if text in likelihood.class_names:
         return likelihood.class_names.index(text)
-    if text.isdigit() and int(text) < likelihood.num_classes:
+    if text.isascii() and text.isdigit() and int(text) < likelihood.num_classes:
         return int(text)
     names = ", ".join(likelihood.class_names)
     raise UserError(f"condition {condition!r}: the classes are {names}")

@@ -132,13 +132,15 @@ def _from_table(path: pathlib.Path, languages: Sequence[str]) -> dict[str, list[
 
 def _lines(path: pathlib.Path) -> list[str]:
     try:
-        text = path.read_text(encoding="utf-8-sig")
+        text = path.read_bytes().decode("utf-8-sig")
     except OSError as error:
         raise UserError(f"{path} cannot be read: {error.strerror}") from error
     except UnicodeDecodeError as error:
         raise UserError(f"{path} is not UTF-8: byte {error.start} cannot be read") from error
-    lines = text.split("\n")  # a form feed or U+2028 in a sentence ends no line
-    return [line.removesuffix("\r") for line in (lines[:-1] if lines[-1] == "" else lines)]
+    # A form feed, U+2028 or carriage return in a sentence ends no line.
+    lines = text.split("\n")
+    kept = lines[:-1] if lines[-1] == "" else lines
+    return [line.removesuffix("\r").replace("\r", " ") for line in kept]
 
 
 def _from_tfds(

@@ -68,7 +68,7 @@ def training_batches(
         UserError: The streams do not fit the batches, the strata or the parts.
     """
     sources = [
-        _Examples(source.dataset, source.num_examples, rows, shuffle_buffer // streams)
+        _Examples(source.dataset, source.num_examples, rows, max(1, shuffle_buffer // streams))
         for source, rows in _sources(split, batch_size, strata, streams, part)
     ]
     if _fits(split, cache_bytes):

@@ -20,6 +20,7 @@ __all__ = ["describe_schema", "infer_schema", "reduced"]
 _MOST_GRADES = 10  # integers of more values are counts or real
 _MOST_CATEGORIES = 50
 _SKEW = 1.0
+_OF_NUMBERS = ("real", "positive", "count", "proportion")
 _DATES = "it holds dates or times; turn them into numbers, such as days since a date"
 
 
@@ -171,7 +172,9 @@ def _column(name: Any, values: Any, kind: str | None) -> Column | str:
     if dtype == "O" and any(isinstance(value, several) for value in observed):
         return "it holds several values in a cell; give each a column"
     categories = getattr(values.dtype, "categories", None)
-    if categories is not None:
+    if kind in _OF_NUMBERS and _numbers(observed) is None:  # text of digits, or categories of it
+        return _number_column(name, _read_numbers(name, kind, observed), kind)
+    if categories is not None and kind not in _OF_NUMBERS:
         ordered = bool(values.dtype.ordered)
         return _classes(name, [class_value(v) for v in categories], ordered, kind, observed)
     numbers = _numbers(observed)
@@ -207,6 +210,25 @@ def _numbers(observed: Any) -> np.ndarray | None:
         return np.asarray(observed, np.float64)
     except (TypeError, ValueError):
         return None
+
+
+def _read_numbers(name: Any, kind: str, observed: Any) -> np.ndarray:
+    """Returns the numbers that the text of a column says, which is said to be of a type of numbers.
+
+    Raises:
+        UserError: A cell is no number.
+    """
+    numbers = np.empty(len(observed))
+    for place, value in enumerate(observed):
+        try:
+            numbers[place] = float(value)
+        except (TypeError, ValueError):
+            raise UserError(
+                f"column {name!r} is to be of type {kind!r} and holds {value!r}, which is no number"
+            ) from None
+    if not np.isfinite(numbers).all():
+        raise UserError(f"column {name!r} is to be of type {kind!r} and holds infinite numbers")
+    return numbers
 
 
 def _is_date(value: Any) -> bool:
@@ -261,7 +283,7 @@ def _number_column(name: Any, numbers: np.ndarray, kind: str) -> Column:
         if numbers.min() > 0 and numbers.max() < 1:
             return Column(name, kind)
         # (value (n - 1) + 1/2) / n moves 0 and 1 inside (Smithson and Verkuilen, 2006).
-        edge = 0.5 / len(numbers)
+        edge = 0.5 / max(len(numbers), 2)
         return Column(name, kind, loc=-edge / (1 - 2 * edge), scale=1 / (1 - 2 * edge))
     spread = float(numbers.std())
     loc = float(numbers.mean())

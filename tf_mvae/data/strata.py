@@ -6,6 +6,8 @@ from typing import Any
 
 import numpy as np
 
+from tf_mvae.errors import UserError
+
 __all__ = ["Stratum", "cut"]
 
 _MOST_PATTERNS = 8
@@ -44,6 +46,9 @@ def cut(
     Returns:
         The strata, the complete examples first; None where all examples are alike, so that
         there is nothing to compose.
+
+    Raises:
+        UserError: A batch has fewer rows than there are strata.
     """
     names = list(presence)
     columns = [(presence[name] > 0).reshape(len(presence[name]), -1) for name in names]
@@ -64,6 +69,12 @@ def cut(
         for index, members in enumerate(groups):
             members[rows_of_some[owner.reshape(-1) == index]] = True
         known = [dict(zip(names, p, strict=True)) for p in patterns.astype(float).tolist()]
+    kinds = 1 + len(groups)
+    if batch_size < kinds:
+        raise UserError(
+            f"--batch_size={batch_size} is too small for --paired_share: a batch has examples of "
+            f"{kinds} kinds, complete ones and others; make it {kinds} or more"
+        )
     paired = int(np.clip(round(paired_share * batch_size), 1, batch_size - len(groups)))
     rows = _largest_remainders([int(g.sum()) for g in groups], batch_size - paired)
     others = [Stratum(*parts) for parts in zip(groups, rows, known, strict=True)]

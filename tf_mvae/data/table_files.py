@@ -5,6 +5,7 @@ import contextlib
 import os
 import pathlib
 import re
+import zlib
 from collections.abc import Iterator
 from typing import Any
 
@@ -211,6 +212,8 @@ def reading(path: str) -> Iterator[None]:
         raise UserError(f"{path} needs pyarrow: pip install pyarrow") from error
     except OSError as error:
         raise UserError(f"table {path} cannot be read: {error.strerror or error}") from error
+    except (EOFError, zlib.error) as error:
+        raise UserError(f"table {path} cannot be read: it is damaged or cut short") from error
     except UserError:
         raise
     except UnicodeDecodeError as error:

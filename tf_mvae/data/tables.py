@@ -119,10 +119,12 @@ def without_split(
         UserError: Rows without one of these, no row with one of them, or another name of one.
     """
     named = set(frame[_SPLIT_COLUMN].dropna()) if _SPLIT_COLUMN in frame.columns else set()
-    if named and named != set(_SPLITS) and named <= {*_SPLITS, *_OTHER_SPLITS}:
+    meant = {str(name).strip().lower() for name in named}
+    if named and named != set(_SPLITS) and meant <= {*_SPLITS, *_OTHER_SPLITS}:
+        found = ", ".join(sorted(map(str, named)))
         raise UserError(
-            f"column {_SPLIT_COLUMN!r} holds {', '.join(sorted(named))}; write train, validation "
-            "and test into it, or give it another name if it says nothing of the kind"
+            f"column {_SPLIT_COLUMN!r} holds {found}; write train, validation and test into "
+            "it, or give it another name if it says nothing of the kind"
         )
     if named == set(_SPLITS):
         empty = int(frame[_SPLIT_COLUMN].isna().sum())

@@ -20,7 +20,7 @@ import tensorflow as tf
 import tensorflow_datasets as tfds
 from absl import logging
 
-from tf_mvae.data.attributes import square
+from tf_mvae.data.attributes import check_bytes, square
 from tf_mvae.data.canny import canny
 from tf_mvae.data.pipeline import Split
 from tf_mvae.data.prepared import chosen_builder, read, usual_splits
@@ -242,6 +242,7 @@ def _features(builder: tfds.core.DatasetBuilder) -> dict[str, Any]:
             f"data set {builder.name!r} has no feature 'image' of 1, 3 or 4 channels; its "
             f"features are {', '.join(features) or builder.info.features}"
         )
+    check_bytes(builder.name, features["image"])
     return features
 
 

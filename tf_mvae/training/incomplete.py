@@ -202,7 +202,8 @@ def _whole_rows(split: Split) -> np.ndarray:
 
 def _classes(config: RunConfig, split: Split, name: str) -> np.ndarray | None:
     """Returns the examples' classes, `[examples]`, or None if they have none."""
-    if "label" in split.dataset.element_spec["x"]:
+    spec = split.dataset.element_spec["x"].get("label")
+    if spec is not None and spec.dtype.is_integer and spec.shape.rank == 0:
         return pairing.class_labels(split)
     if registry.get(config.experiment).labels is None:
         return None
@@ -219,7 +220,10 @@ def _missing_by_class(
             f"--missing_by_class needs examples with a class; those of "
             f"--experiment={config.experiment} have none"
         )
-    known = sorted(split.dataset.element_spec["x"])
+    known = _modalities(config, split)
+    # The rates of the classes are the same in both splits, whichever classes occur.
+    every = labels if name == "train" else _classes(config, load_split(config, "train"), "train")
+    number = 1 + max(np.max(part) for part in (labels, every))
     rates = {}
     for place, (part, rate) in enumerate(sorted(config.missing_rate.items())):
         if part not in known:
@@ -229,7 +233,7 @@ def _missing_by_class(
                 f"--missing_rate={part}={rate:g} with --missing_by_class must be 0.5 or less: the "
                 "rate of a class is up to twice as high"
             )
-        rising = np.linspace(0, 2 * rate, labels.max() + 1)
+        rising = np.linspace(0, 2 * rate, number)
         rates[part] = rising if place % 2 == 0 else rising[::-1]
     return pairing.missing_by_label(labels, rates, seed)
 

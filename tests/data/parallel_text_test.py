@@ -139,7 +139,7 @@ def test_mistakes_are_told_in_one_line(tmp_path):
     (tmp_path / "train.vi").write_bytes(b"a\nM\xe1\n")
     told(r"train.vi is not UTF-8: byte 3")
     (tmp_path / "train.en").write_bytes(b"one\rmore\r\ntwo\n")
-    (tmp_path / "train.vi").write_bytes(b"mot\nhai\n")
+    (tmp_path / "train.vi").write_bytes(b"ba\nhai\n")
     assert read_parallel_text("train", ["en", "vi"], tmp_path)["en"] == ["one more", "two"]
     write(tmp_path / "test.en", ["", " "])
     write(tmp_path / "test.vi", ["", ""])

@@ -64,6 +64,18 @@ def test_evaluation_knows_how_many_batches_there_are_though_examples_were_chosen
     assert evaluation_batches(chosen, 5).cardinality() == -(-chosen.num_examples // 5)
 
 
+def test_examples_that_lack_something_can_be_left_out():
+    numbers = np.arange(6)
+    members = np.array([[1, 0], [0, 0], [1, 1], [0, 1], [1, 1], [1, 0]])
+    presence = {"x": np.array([1, 1, 1, 1, 0, 1]), "y": members}
+    dataset = tf.data.Dataset.from_tensor_slices({"x": {"x": numbers, "y": members}})
+    found = Split(dataset, 6, presence=presence).complete()
+    assert found.num_examples == 4
+    assert [int(part["x"]["x"]) for part in found.dataset] == [0, 2, 3, 5]
+    for whole in (Split(dataset, 6), Split(dataset, 6, presence={"x": np.ones(6)})):
+        assert whole.complete() is whole
+
+
 def test_evaluation_has_every_example_once_in_order():
     batches = labels(evaluation_batches(make_split(), 5))
     assert sum(batches, []) == list(range(NUMBER))

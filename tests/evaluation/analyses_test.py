@@ -10,10 +10,11 @@ import pytest
 import tensorflow as tf
 
 from tests import tiny
-from tf_mvae import MVAE, Modality, ModalityGroup, likelihoods
-from tf_mvae.evaluation import table, update_report, usual_analyses
+from tf_mvae import MVAE, Covariate, Modality, ModalityGroup, UserError, likelihoods
+from tf_mvae.data import Split
+from tf_mvae.evaluation import classifier, table, update_report, usual_analyses
 from tf_mvae.evaluation.accuracy import cross_modal_accuracy, share
-from tf_mvae.evaluation.classifier import load_or_train
+from tf_mvae.evaluation.classifier import kept_classifier, load_or_train
 from tf_mvae.evaluation.coherence import images_of_classes, images_with_classes
 from tf_mvae.layers import mlp_encoder
 from tf_mvae.ops import random
@@ -49,6 +50,22 @@ def test_a_class_is_predicted_from_a_group_of_which_some_members_are_there():
     mask = {"bits": np.array([[1, 0], [1, 1], [0, 0], [0, 1]]), "kind": np.array([1, 0, 1, 1])}
     found = cross_modal_accuracy(model, [{"x": x, "mask": mask}], num_samples=2)["kind | bits"]
     assert found == share(found["value"] * 2, 2)
+
+
+def test_a_class_is_predicted_with_the_covariates():
+    value = Modality("value", likelihoods.Normal([2]), mlp_encoder([4]))
+    kind = Modality("kind", likelihoods.Categorical(3), mlp_encoder([4]))
+    model = MVAE([value, kind], 2, covariates=[Covariate("age")])
+    rng = np.random.default_rng(0)
+    x = {
+        "value": rng.normal(size=[30, 2]),
+        "kind": rng.integers(3, size=30),
+        "age": 4 * rng.random(30),
+    }
+    found = cross_modal_accuracy(model, [{"x": x}], num_samples=50)["kind | value"]
+    drawn = model.generate({"value": x["value"], "age": x["age"]}, 200, seed=3)["kind"]
+    guess = drawn.numpy().mean(0).argmax(-1)
+    assert found["value"] == pytest.approx((guess == x["kind"]).mean(), abs=0.1)
 
 
 @pytest.mark.parametrize(
@@ -122,15 +139,37 @@ def test_a_classifier_is_trained_kept_and_made_again_when_damaged(tmp_path, capl
     assert "trained again" in caplog.text
 
 
+def test_a_classifier_learns_from_examples_that_have_both(tmp_path, monkeypatch):
+    image, label, _ = tiny.make_modalities()
+    x = {"image": np.zeros([4, 4, 4, 1], np.float32), "label": np.arange(4, dtype=np.int32)}
+    seen = []
+    monkeypatch.setattr(classifier, "load_or_train", lambda _, batches, *__: seen.append(batches))
+    monkeypatch.setattr(classifier, "training_batches", lambda train, *_: train.dataset.batch(2))
+    run = types.SimpleNamespace(directory=tmp_path, config=types.SimpleNamespace(seed=0))
+    for there in ([1, 1, 0, 1], [0, 0, 0, 0]):
+        presence = {"image": np.ones(4), "label": np.array(there)}
+        run.split = lambda name, p=presence: Split(
+            tf.data.Dataset.from_tensor_slices({"x": x}), 4, presence=p
+        )
+        if any(there):
+            kept_classifier(run, image, label)
+        else:
+            with pytest.raises(UserError, match="no training example has both image and label"):
+                kept_classifier(run, image, label)
+    (batches,) = seen
+    assert sorted(np.concatenate([batch["x"]["label"] for batch in batches])) == [0, 1, 3]
+
+
 def test_a_report_keeps_other_analyses(tmp_path):
     path = tmp_path / "evaluation.json"
-    one = {"settings": {"seed": 0}, "results": {"label | image": share(3, 4)}}
-    two = {"settings": {"seed": 1}, "results": {"image | label": share(1, 4)}}
+    one = {"settings": {"seed": 0, "ways": ()}, "results": {"label | image": share(3, 4)}}
+    two = {"settings": {"seed": 1, "ways": ("a",)}, "results": {"image | label": share(1, 4)}}
     update_report(path, {"accuracy": one})
     update_report(path, {"coherence": two})
-    assert json.loads(path.read_text()) == {"accuracy": one, "coherence": two}
+    one["settings"]["ways"], read = [], json.loads(path.read_text())
+    assert read == {"accuracy": one, "coherence": json.loads(json.dumps(two))}
     update_report(path, {"accuracy": two})
-    assert json.loads(path.read_text())["accuracy"] == two
+    assert json.loads(path.read_text())["accuracy"] == json.loads(json.dumps(two))
     update_report(path, {"accuracy": {**two, "results": {}}})  # the same once more
     replaced = (tmp_path / "evaluation_replaced.jsonl").read_text().splitlines()
     assert [json.loads(line) for line in replaced] == [{"accuracy": one}]

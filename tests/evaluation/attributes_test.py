@@ -12,7 +12,7 @@ from tf_mvae import MVAE, Modality, ModalityGroup, likelihoods
 from tf_mvae.data.pipeline import Split, evaluation_batches
 from tf_mvae.errors import UserError
 from tf_mvae.evaluation import ANALYSES, Settings, attributes
-from tf_mvae.evaluation.attributes import attribute_results, prevalence
+from tf_mvae.evaluation.attributes import attribute_results, mean_over_attributes, prevalence
 from tf_mvae.layers import mlp_encoder
 
 NAMES = ("Bald", "Bangs", "Smiling")
@@ -127,6 +127,21 @@ def test_an_attribute_that_nobody_has_has_no_balanced_accuracy():
         np.zeros(3),
     )
     assert set(found) == {"Bangs, accuracy", "Smiling, accuracy", "mean, accuracy"}
+
+
+@pytest.mark.parametrize("wrong", [0, 1])
+def test_the_error_of_a_single_positive_is_not_known(wrong):
+    """Without it there is no balanced accuracy: no error follows from the other examples."""
+    true = np.arange(100)[:, np.newaxis] == 0
+    right = np.arange(100)[:, np.newaxis] >= wrong
+    found = mean_over_attributes([(right, true), (right, ~true)])
+    assert found["value"] == 1 - wrong / 2 and np.isnan(found["standard_error"])
+    # Next to an attribute of many, the mean without that example is the other attribute's.
+    many = np.random.default_rng(0).random([100, 1]) < 0.5
+    true, right = np.hstack([true, many]), np.hstack([right, np.ones([100, 1], bool)])
+    found = mean_over_attributes([(right, true), (right, ~true)])
+    assert found["value"] == 1 - wrong / 4
+    assert found["standard_error"] == pytest.approx(0.99 * wrong / 4, abs=0.01)
 
 
 def test_prevalence_counts_what_is_known():

@@ -19,6 +19,8 @@ def test_a_model_is_judged_by_its_classes_and_its_attributes():
     vector = Modality("traits", likelihoods.Bernoulli([3]))
     (attributes,) = concepts_of(MVAE([tiny.make_modalities()[0], vector], latent_dim=2))
     assert (type(attributes), attributes.name) == (AttributeConcept, "traits")
+    gaps = Modality("gaps", likelihoods.Bernoulli([3]), element_mask=True)
+    assert not concepts_of(MVAE([tiny.make_modalities()[0], gaps], latent_dim=2))
     true = attributes.true({"traits": [[0, 1, 1], [1, 0, 0]]})
     asked = attributes.asked(np.array([1.0, 0.0]), true)
     np.testing.assert_array_equal(asked, [[True] * 3, [False] * 3])

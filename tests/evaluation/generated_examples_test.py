@@ -5,7 +5,7 @@ import pytest
 
 from tests import tiny
 from tests.evaluation import attributes_test
-from tf_mvae import CVAE, MVAE, Modality, likelihoods
+from tf_mvae import CVAE, MVAE, Covariate, Modality, likelihoods
 from tf_mvae.errors import UserError
 from tf_mvae.evaluation import Settings
 from tf_mvae.evaluation.generated_examples import (
@@ -69,6 +69,19 @@ def test_examples_are_generated_as_the_model_does_by_default():
     np.testing.assert_allclose(generated["image"][3 * 4 + 3 * 1 + 2], expected[2, 1], atol=1e-6)
     drawn = sample_prior(model, 7, settings)["image"]
     np.testing.assert_allclose(drawn[4:], model.sample(3, seed=[5, 1])["image"], atol=1e-6)
+
+
+def test_covariates_are_given_to_every_subset():
+    value, kind = (Modality(n, likelihoods.Normal([2])) for n in ("value", "kind"))
+    model = MVAE([value, kind], 2, covariates=[Covariate("age")])
+    rng = np.random.default_rng(0)
+    x = {name: rng.normal(size=[7, 2]).astype(np.float32) for name in ("value", "kind")}
+    x["age"] = rng.normal(size=7).astype(np.float32)
+    mask = {name: np.ones(7, np.float32) for name in ("value", "kind")}
+    settings = Settings(num_samples=2, seed=1)
+    found, _ = generate(model, Examples(x, mask), Subset(("value",)), settings)
+    expected = model.generate({n: x[n] for n in ("value", "age")}, 2, seed=[1, 0])["kind"]
+    np.testing.assert_allclose(found["kind"][::2], expected[0], atol=1e-6)
 
 
 def test_reconstructions_see_everything():

@@ -9,6 +9,7 @@ from tf_mvae import MVAE
 from tf_mvae.data import from_frame
 from tf_mvae.evaluation import Settings
 from tf_mvae.evaluation.imputation import analyze, held_out
+from tf_mvae.evaluation.imputation_baselines import _units
 from tf_mvae.evaluation.report import table as printed
 
 pd = pytest.importorskip("pandas")
@@ -36,6 +37,13 @@ def test_each_modality_is_held_out_as_a_whole_and_compared():
     assert len(results["coverage error, model"]["coverage"]) == 19
     text = printed({"imputation": {"results": results}})
     assert "imputation: modality held out, error of numbers" in text
+
+
+def test_a_column_that_is_empty_in_training_has_the_unit_of_its_schema():
+    frame = pd.DataFrame({"a": [0.5, 1.5, 4.0], "b": [1.5, 2.5, 9.0]})
+    schema = from_frame(frame, verbose=False).schema
+    table = from_frame(frame.assign(b=np.nan), schema, verbose=False)
+    assert _units(table)["b"] == (0.0, 1.0) and np.isfinite(_units(table)["a"]).all()
 
 
 def test_survival_times_are_compared_by_their_order():

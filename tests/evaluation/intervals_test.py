@@ -7,7 +7,7 @@ import tensorflow as tf
 
 from tests import tiny
 from tests.data.sensors_test import exact_model
-from tf_mvae import CVAE, UserError
+from tf_mvae import CVAE, MVAE, Modality, ModalityGroup, UserError, likelihoods
 from tf_mvae.evaluation import Settings
 from tf_mvae.evaluation.imputation_calibration import LEVELS
 from tf_mvae.evaluation.intervals import analyze
@@ -31,6 +31,15 @@ def test_an_exact_model_covers_what_it_says(stretch):
             assert abs(result["value"] - level) < 0.03
         else:
             assert result["value"] < level - 0.15
+
+
+def test_only_numbers_have_intervals():
+    bits = ModalityGroup("bits", ["a", "b"], likelihoods.Bernoulli([]))
+    kinds = likelihoods.Columns([likelihoods.Categorical(3), likelihoods.Categorical(2)])
+    parts = [likelihoods.Bernoulli([4]), kinds, likelihoods.CensoredWeibull()]
+    modalities = [bits, *(Modality(f"m{i}", part) for i, part in enumerate(parts))]
+    with pytest.raises(UserError, match="needs a modality of numbers"):
+        analyze(SimpleNamespace(model=MVAE(modalities, 2)), Settings())
 
 
 def test_a_model_that_needs_something_given_is_refused():

@@ -142,6 +142,13 @@ class Split:
             presence=self.presence and {n: v[members] for n, v in self.presence.items()},
         )
 
+    def complete(self) -> "Split":
+        """Returns the examples that have all modalities, of a group any member, as far as is known."""
+        parts = (self.presence or {}).values()
+        there = [np.reshape(part, [self.num_examples, -1]).any(axis=1) for part in parts]
+        whole = np.all(there, axis=0) if there else np.ones(self.num_examples, bool)
+        return self if whole.all() else self.where(whole)
+
     def only(self, names: Sequence[str]) -> "Split":
         """Returns the same examples with some of their modalities.
 

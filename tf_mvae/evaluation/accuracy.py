@@ -92,7 +92,8 @@ def _counter(model: BaseVAE, target: str, given: tuple[str, ...], num_samples: i
 
     @tf.function(autograph=False)
     def count(x, mask, seed):
-        chosen = {name: x[name] for name in given}
+        covariates = [covariate.name for covariate in model.covariates]
+        chosen = {name: x[name] for name in (*given, *covariates)}
         there = {name: mask[name] for name in given}
         probabilities = mean_prediction(model, target, chosen, num_samples, seed, there)
         guess = tf.argmax(probabilities, axis=-1, output_type=tf.int32)

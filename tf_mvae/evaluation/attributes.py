@@ -100,11 +100,14 @@ def prevalence(split: Split, group: ModalityGroup) -> np.ndarray:
         split: The examples.
         group: The attributes.
     """
-    there, known = np.zeros(group.size), np.zeros(group.size)
+    there, known = 0, 0
     for batch in split.only([group.name]).dataset.batch(500):
         x, mask = unpack(batch, [group])
-        there += tf.reduce_sum(tf.cast(x[group.name], tf.float32) * mask[group.name], 0).numpy()
-        known += tf.reduce_sum(mask[group.name], 0).numpy()
+        positive = x[group.name].numpy() > 0.5
+        counts = np.broadcast_to(
+            np.reshape(mask[group.name], [len(positive), -1]) > 0, positive.shape
+        )
+        there, known = there + (positive & counts).sum(0), known + counts.sum(0)
     return there / np.maximum(known, 1)
 
 
@@ -122,7 +125,7 @@ def analyze(run: Run, settings: Settings) -> dict[str, Any]:
         UserError: The model has no group of attributes, or no single modality.
     """
     groups = attribute_groups(run.model.targets)
-    singles = [m for m in run.model.modalities if not m.mask_shape]
+    singles = [m for m in run.model.modalities if not m.mask_shape and not m.element_mask]
     if not groups or not singles:
         raise UserError(
             "--analysis=attributes needs a model of a group of attributes and a modality to "
@@ -263,7 +266,11 @@ def mean_over_attributes(
     def mean(totals: np.ndarray) -> np.ndarray:
         totals = totals.reshape(*totals.shape[:-1], *shape)
         right, number = totals[..., ::2, :], totals[..., 1::2, :]
-        return (right / np.maximum(number, 1)).mean(axis=(-2, -1))
+        accuracy = (right / np.maximum(number, 1)).mean(axis=-2)
+        # Without one example an attribute may have none in some part: it is excluded then, too.
+        has = (number > 0).all(axis=-2)
+        with np.errstate(invalid="ignore"):
+            return (accuracy * has).sum(axis=-1) / has.sum(axis=-1)
 
     pictures = np.any([counts[:, whole] for _, counts in parts], axis=(0, 2))
     rows = sums[pictures].reshape(pictures.sum(), -1).astype(float)

@@ -7,6 +7,7 @@ import keras
 import tensorflow as tf
 
 from tf_mvae.data.pipeline import Split, training_batches
+from tf_mvae.errors import UserError
 from tf_mvae.evaluation.kept import kept_network
 from tf_mvae.evaluation.run import Run
 from tf_mvae.modality import Modality
@@ -97,6 +98,12 @@ def kept_classifier(
     train = run.split("train") if train is None else train
     if train.dataset.element_spec["x"].keys() > {image.name, label.name}:
         train = train.only([image.name, label.name])  # the cache holds these two only
+    train = train.complete()
+    if not train.num_examples:
+        raise UserError(
+            f"no training example has both {image.name} and {label.name}, from which a judge of "
+            "images learns; choose another --analysis"
+        )
     passes = -(-_JUDGE_EXAMPLES // train.num_examples)
     batches = training_batches(train, 100, passes, run.config.seed)
     return load_or_train(path, batches, image, label)

@@ -95,7 +95,7 @@ def analyze(run: Run, settings: Settings) -> dict[str, Any]:
         UserError: The model has no image and class, or has other conditions than the class.
     """
     model = run.model
-    images = [m for m in model.targets if m.likelihood.is_image]
+    images = [m for m in model.targets if m.likelihood.is_image and not m.element_mask]
     labels = [m for m in model.modalities if m.likelihood.is_categorical and not m.mask_shape]
     pairs = [
         (image, label)

@@ -17,6 +17,7 @@ from tf_mvae.evaluation.attributes import (
     mean_over_attributes,
     network_predictor,
     predicted_attributes,
+    prevalence,
 )
 from tf_mvae.evaluation.classifier import kept_classifier
 from tf_mvae.evaluation.judges import Judge
@@ -177,7 +178,7 @@ class AttributeConcept(Concept):
         predictor = network_predictor(network, image, group)
         batches = settings.shown_batches(run, "thresholds", "validation")
         checked = predicted_attributes(predictor, batches, run.model, image, group)
-        thresholds = balanced_thresholds(*checked, otherwise=checked[1].mean(axis=0))
+        thresholds = balanced_thresholds(*checked, otherwise=prevalence(seen, group))
         return Judge(network, _above(group, thresholds))
 
     def true(self, x: Mapping[str, Any]) -> np.ndarray:
@@ -225,6 +226,7 @@ def _vectors(modalities: Sequence[Modality]) -> list[Modality]:
         m
         for m in modalities
         if m.likelihood.is_binary
+        and not m.element_mask  # a score would take what is missing for a no
         and len(m.likelihood.event_shape) == 1
         and m.likelihood.event_shape[0] <= _MOST_ATTRIBUTES
     ]

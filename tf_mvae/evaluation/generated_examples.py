@@ -206,7 +206,9 @@ def given_part(
     names = mask if model.conditions else [modality.name for modality in model.modalities]
     hidden = {name: np.zeros_like(examples.mask[name][rows]) for name in names if name not in mask}
     there = {name: mask[name][rows] for name in names if name in mask}
-    return Examples({name: examples.x[name][rows] for name in names}, {**hidden, **there})
+    with_covariates = [*names, *(covariate.name for covariate in model.covariates)]
+    x = {name: examples.x[name][rows] for name in with_covariates}
+    return Examples(x, {**hidden, **there})
 
 
 def sample_prior(

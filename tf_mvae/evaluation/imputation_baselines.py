@@ -101,6 +101,9 @@ def _units(table: Table) -> Units:
     for column in (table.schema.columns | table.schema.covariates).values():
         if not column.is_class:
             values = column.encode(table.frame[column.name]).astype(np.float64)
+            if np.isnan(values).all():  # the schema's unit is all that is known
+                found[column.name] = 0.0, 1.0
+                continue
             spread = float(np.nanstd(values))
             found[column.name] = float(np.nanmean(values)), spread or 1.0
     return found

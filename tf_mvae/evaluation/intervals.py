@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 
 from tf_mvae.batch import unpack
+from tf_mvae.distributions.likelihood import Likelihood
 from tf_mvae.errors import UserError
 from tf_mvae.evaluation.imputation_calibration import LEVELS, central_ends
 from tf_mvae.evaluation.registry import analysis
@@ -68,5 +69,10 @@ def analyze(run: Run, settings: Settings) -> dict[str, Any]:
     }
 
 
-def _is_of_numbers(likelihood: Any) -> bool:
-    return not (likelihood.is_categorical or likelihood.is_binary or likelihood.is_sequence)
+def _is_of_numbers(likelihood: Likelihood) -> bool:
+    """Says whether all parts are: no classes, no yes or no, no sequences, no censored times."""
+    parts = [part for part, _ in likelihood.independent_parts()]
+    return all(
+        part.has_single_elements and not (part.is_categorical or part.is_binary or part.is_sequence)
+        for part in parts
+    )

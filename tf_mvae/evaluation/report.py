@@ -49,7 +49,7 @@ def update_report(path: pathlib.Path, analyses: Mapping[str, Any]) -> dict[str, 
     replaced = {
         name: report[name]
         for name, analysis in analyses.items()
-        if name in report and report[name]["settings"] != analysis["settings"]
+        if name in report and report[name]["settings"] != _as_read(analysis["settings"])
     }
     if replaced:
         history = path.with_name(f"{path.stem}_replaced.jsonl")
@@ -60,6 +60,11 @@ def update_report(path: pathlib.Path, analyses: Mapping[str, Any]) -> dict[str, 
     report = {**report, **analyses}
     files.write_text(path, json.dumps(report, indent=1, sort_keys=True))
     return report
+
+
+def _as_read(settings: dict[str, Any]) -> dict[str, Any]:
+    """Returns settings as they are read from a file, where tuples are lists."""
+    return json.loads(json.dumps(settings))
 
 
 def read_report(path: pathlib.Path) -> dict[str, Any] | None:

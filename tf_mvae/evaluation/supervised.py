@@ -151,7 +151,12 @@ def train_supervised(
     Raises:
         UserError: No training example has both modalities.
     """
-    split = _with_both(split.only([given.name, target.name]))
+    split = split.only([given.name, target.name]).complete()
+    if not split.num_examples:
+        raise UserError(
+            "no training example of the run has both modalities of a supervised network; give "
+            "--baseline_steps=0 to evaluate without supervised networks"
+        )
     batch_size = min(batch_size, split.num_examples)
     others = evaluation_batches(checks.only([given.name, target.name]), _LOOK_BATCH, seed)
     epochs = -(-steps // split.steps_per_epoch(batch_size))
@@ -226,17 +231,3 @@ class _Best:
         if self.weights:
             self.network.set_weights(self.weights)
         return self.step
-
-
-def _with_both(split: Split) -> Split:
-    """Excludes examples that are known to miss a modality, so that all rows have a loss."""
-    if split.presence is None:
-        return split
-    parts = [np.reshape(there, [split.num_examples, -1]) for there in split.presence.values()]
-    whole = np.all([(part > 0).any(axis=1) for part in parts], axis=0)
-    if not whole.any():
-        raise UserError(
-            "no training example of the run has both modalities of a supervised network; give "
-            "--baseline_steps=0 to evaluate without supervised networks"
-        )
-    return split.where(whole)

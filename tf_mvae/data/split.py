@@ -143,7 +143,7 @@ class Split:
         )
 
     def complete(self) -> "Split":
-        """Returns the examples that have all modalities, of a group any member, as far as is known."""
+        """Returns the examples that, as far as is known, have all modalities (a group's in part)."""
         parts = (self.presence or {}).values()
         there = [np.reshape(part, [self.num_examples, -1]).any(axis=1) for part in parts]
         whole = np.all(there, axis=0) if there else np.ones(self.num_examples, bool)

@@ -143,7 +143,10 @@ class Split:
         )
 
     def complete(self) -> "Split":
-        """Returns the examples that, as far as is known, have all modalities (a group's in part)."""
+        """Returns the examples that have all modalities, as far as is known.
+
+        Of a group they have some member.
+        """
         parts = (self.presence or {}).values()
         there = [np.reshape(part, [self.num_examples, -1]).any(axis=1) for part in parts]
         whole = np.all(there, axis=0) if there else np.ones(self.num_examples, bool)

@@ -93,20 +93,28 @@ def attribute_results(
     return found | {f"mean, {metric}": mean for metric, mean in means.items() if mean is not None}
 
 
-def prevalence(split: Split, group: ModalityGroup) -> np.ndarray:
+def known_members(mask: Any, true: np.ndarray) -> np.ndarray:
+    """Returns which attributes are observed, `[example, member]`, as `true` is.
+
+    Args:
+        mask: Of a group `[example, member]`, of a vector `[example]`.
+        true: True values.
+    """
+    return np.broadcast_to(np.reshape(mask, [len(true), -1]) > 0, true.shape)
+
+
+def prevalence(split: Split, group: Modality) -> np.ndarray:
     """Returns the fraction of positives of each attribute among observed values, `[member]`.
 
     Args:
         split: The examples.
-        group: The attributes.
+        group: The attributes, a group or a vector.
     """
     there, known = 0, 0
     for batch in split.only([group.name]).dataset.batch(500):
         x, mask = unpack(batch, [group])
         positive = x[group.name].numpy() > 0.5
-        counts = np.broadcast_to(
-            np.reshape(mask[group.name], [len(positive), -1]) > 0, positive.shape
-        )
+        counts = known_members(mask[group.name], positive)
         there, known = there + (positive & counts).sum(0), known + counts.sum(0)
     return there / np.maximum(known, 1)
 
@@ -176,10 +184,9 @@ def predicted_attributes(
     parts = []
     for place, batch in enumerate(batches):
         x, mask = unpack(batch, model.batch_inputs)
-        true, there = x[group.name].numpy() > 0.5, mask[given.name].numpy()[:, np.newaxis]
-        counts = there * np.reshape(mask[group.name], [len(true), -1]) > 0
+        true, there = x[group.name].numpy() > 0.5, mask[given.name].numpy()[:, np.newaxis] > 0
         probabilities = predictor(x[given.name], mask[given.name], place)
-        parts.append((probabilities, true, np.broadcast_to(counts, true.shape)))
+        parts.append((probabilities, true, there & known_members(mask[group.name], true)))
     return tuple(np.concatenate(part) for part in zip(*parts, strict=True))
 
 

@@ -14,6 +14,7 @@ import tensorflow as tf
 from tf_mvae.errors import UserError
 from tf_mvae.evaluation.attributes import (
     attribute_classifier,
+    known_members,
     mean_over_attributes,
     network_predictor,
     predicted_attributes,
@@ -191,7 +192,7 @@ class AttributeConcept(Concept):
 
     def asked(self, known: np.ndarray, true: np.ndarray) -> np.ndarray:
         """See `Concept`; `[examples, attribute]`."""
-        return np.broadcast_to(np.reshape(known, [len(true), -1]) > 0, true.shape)
+        return known_members(known, true)
 
     def score(self, said: np.ndarray, true: np.ndarray, asked: np.ndarray) -> dict[str, Any]:
         """Returns balanced accuracy; NaN if no attribute has positives and negatives."""

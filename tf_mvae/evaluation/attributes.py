@@ -28,6 +28,7 @@ __all__ = [
     "analyze",
     "attribute_classifier",
     "attribute_results",
+    "known_members",
     "mean_over_attributes",
     "network_predictor",
     "predicted_attributes",

@@ -255,6 +255,26 @@ def test_a_mask_of_the_batch_is_that_of_every_member_and_faults_are_told():
         check_arrays({"x": broken, "mask": batch["mask"]}, model.modalities)
 
 
+def test_every_mask_of_a_member_counts():
+    model = grouped("Normal")
+    rng = np.random.default_rng(0)
+    value = rng.normal(size=[9, 2]).astype(np.float32)
+    has = np.arange(9) % 3 > 0
+    hidden = np.repeat(~has[:, np.newaxis], 2, axis=1)
+    expected = model.posterior({"s1": value}, {"s1": has}).stddev()
+    assert np.ptp(expected.numpy(), axis=0).max() > 0
+    for given in (
+        ({"s1": np.ma.array(value, mask=hidden)},),
+        ({"s1": value}, {"s": has}),
+        ({"s1": value}, {"s": np.repeat(has[:, np.newaxis], 4, axis=1)}),
+        ({"s1": np.ma.array(value, mask=hidden)}, {"s1": np.ones(9)}),
+    ):
+        np.testing.assert_array_equal(model.posterior(*given).stddev(), expected)
+    hidden[1, 0] = True
+    with pytest.raises(UserError, match="member 's1': an example is masked in part"):
+        model.posterior({"s1": np.ma.array(value, mask=hidden)})
+
+
 @pytest.mark.parametrize("make", [BiVCCA, CVAE, JMVAE, TELBO, VAE])
 def test_models_without_groups_say_so(make):
     parts = [group_of("Normal")] if make is VAE else [image(0), group_of("Normal")]

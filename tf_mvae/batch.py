@@ -300,23 +300,40 @@ def _join_members(
             continue
         if group.name in x:
             raise UserError(f"x has the group {group.name!r} and its member {given[0]!r}; give one")
-        values = {member: to_tensor(x.pop(member), f"member {member!r}") for member in given}
-        there = {
-            member: tf.cast(
-                to_tensor(mask.pop(member, tf.ones(tf.shape(value)[:1])), member), tf.float32
-            )
-            for member, value in values.items()
-        }
+        parts = {m: _member(m, x.pop(m), mask.pop(m, None)) for m in given}
+        values, there = ({m: part[place] for m, part in parts.items()} for place in (0, 1))
         first = values[given[0]]
         nothing, absent = tf.zeros_like(first), tf.zeros(tf.shape(first)[:1])
         try:
             x[group.name] = tf.stack([values.get(m, nothing) for m in group.column_names], axis=1)
-            mask[group.name] = tf.stack([there.get(m, absent) for m in group.column_names], axis=1)
+            known = tf.stack([there.get(m, absent) for m in group.column_names], axis=1)
         except (ValueError, TypeError, tf.errors.InvalidArgumentError) as error:
             raise UserError(
                 f"members {given} of {group.name!r} differ in shape or type; give arrays alike"
             ) from error
+        if group.name in mask:
+            known *= _for_members(_mask_tensor(mask[group.name], group), group)
+        mask[group.name] = known
     return x, mask
+
+
+def _member(name: str, value: Any, mask: Any) -> tuple[tf.Tensor, tf.Tensor]:
+    """Returns a member's values, and 1 for each example that has it, float32 `[batch]`.
+
+    Both its mask and that of a numpy masked array count.
+    """
+    hidden = np.ma.getmaskarray(value) if isinstance(value, np.ma.MaskedArray) else None
+    value = to_tensor(np.ma.getdata(value) if hidden is not None else value, f"member {name!r}")
+    there = tf.ones(tf.shape(value)[:1]) if mask is None else to_tensor(mask, name)
+    there = tf.cast(there, tf.float32)
+    if hidden is not None:
+        rows = hidden.reshape(len(hidden), -1)
+        if np.any(rows.any(1) != rows.all(1)):
+            raise UserError(
+                f"member {name!r}: an example is masked in part; mask all of its values, or none"
+            )
+        there *= 1.0 - rows.all(1)
+    return value, there
 
 
 def _mask_tensor(given: Any, modality: Modality) -> tf.Tensor:

@@ -89,6 +89,12 @@ def test_names_to_decode_are_known(model):
     assert_one_line(lambda: model.from_latent(z, names="image"), "list")
 
 
+@pytest.mark.parametrize("seed", [2**31, np.int64(2**32), np.array([0, -(2**40)])])
+def test_a_seed_has_32_bits(seed):
+    with pytest.raises(UserError, match="seed must be an integer of 32 bits"):
+        arguments.seed_pair(seed)
+
+
 @pytest.mark.parametrize("seed", [3, [3, 0], np.int64(3), np.array([3, 0]), tf.constant(3)])
 def test_a_seed_is_a_number_or_two(seed):
     np.testing.assert_array_equal(arguments.seed_pair(seed), [3, 0])

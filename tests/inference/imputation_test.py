@@ -10,6 +10,7 @@ from tests.data.tables_test import make_frame
 from tests.models.element_masks_test import make_batch, make_model
 from tf_mvae import CVAE, MVAE, Modality, UserError, likelihoods
 from tf_mvae.data import from_frame
+from tf_mvae.data.schema import Schema
 from tf_mvae.inference.table_rows import generate_rows
 
 pytestmark = pytest.mark.usefixtures("untraced")
@@ -111,8 +112,42 @@ def test_wrong_arguments_are_refused():
         model.impute(batch, quantiles=(0.0,))
     with pytest.raises(UserError, match="num_samples"):
         model.impute(batch, num_samples=0)
+    with pytest.raises(UserError, match="quantiles are numbers above 0 and below 1; they are 0.5"):
+        model.impute(batch, quantiles=0.5)
+    with pytest.raises(UserError, match="first_row"):
+        model.impute(batch, first_row="a")
+    frame = pytest.importorskip("pandas").DataFrame({"a": [1.0]})
+    with pytest.raises(UserError, match="a column alone is no table"):
+        model.impute(frame["a"])
     with pytest.raises(UserError, match="the data set is empty"):
         model.impute(tf.nest.map_structure(lambda values: values[:0], batch))
+
+
+def test_conditions_that_are_masked_are_refused_as_generate_does():
+    parts = [Modality("n", likelihoods.Normal([2])), Modality("y", likelihoods.Normal([3]))]
+    model = CVAE(parts, latent_dim=2, units=[8])
+    x = {"y": np.float32([[1, 2, 3], [np.nan, 8, 9]])}
+    with pytest.raises(UserError, match="needs 'y' of every example"):
+        model.impute({"x": x, "mask": {"y": [1, 0]}}, 3)
+
+
+def test_a_table_of_another_schema_is_refused():
+    """Its numbers and classes would be read in the model's units and order."""
+    pd = pytest.importorskip("pandas")
+    frame = pd.DataFrame({"r": np.linspace(0.5, 9.5, 10) ** 2, "c": list("abcabcabca")})
+    model = MVAE(from_frame(frame, verbose=False).modalities(), latent_dim=2)
+    others = {
+        "column 'r' has another type, unit": frame.assign(r=1000 * frame["r"]),
+        "column 'c' has another type, unit": frame.assign(c=list("xbxbxbxbxb")),
+        "columns of 'table' are others": frame[["r"]],
+    }
+    for words, other in others.items():
+        table = from_frame(other, verbose=False)
+        for call in (model.impute, model.predict):
+            with pytest.raises(UserError, match=words):
+                call(table)
+    table = from_frame(frame[:4], Schema.of_modalities(model.modalities), verbose=False)
+    assert len(model.impute(table, 3).filled) == 4
 
 
 def test_it_is_the_same_for_all_batch_sizes_of_one_model():

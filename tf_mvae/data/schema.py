@@ -163,6 +163,31 @@ class Schema:
             groups[modality.name] = tuple(column.name for column in own)
         return cls(columns, groups)
 
+    def check_model(self, modalities: Sequence[Modality | Covariate]) -> None:
+        """Checks that a model's modalities were made from the same columns, if by a schema at all.
+
+        Raises:
+            UserError: A column has another type, unit or categories than the model's.
+        """
+        for modality in modalities:
+            made = getattr(modality, "table_columns", None)
+            if made is None or modality.name not in self.modalities:
+                continue
+            expected = [Column.from_config(entry).to_config() for entry in json.loads(made)]
+            own = [column.to_config() for column in self.of(modality.name)]
+            if [e["name"] for e in expected] != [o["name"] for o in own]:
+                differs = f"columns of {modality.name!r} are others"
+            else:
+                pairs = zip(expected, own, strict=True)
+                names = [e["name"] for e, o in pairs if json.dumps(e) != json.dumps(o)]
+                if not names:
+                    continue
+                differs = f"column {names[0]!r} has another type, unit or other categories"
+            raise UserError(
+                f"the table's {differs} than the model's; make the table by the model's schema, "
+                "tf_mvae.data.from_frame(frame, schema)"
+            )
+
     def make_covariates(self) -> list[Covariate]:
         """Returns new covariates for a model of the schema's modalities."""
         return covariate_columns.make_covariates(self)

@@ -81,6 +81,9 @@ def seed_pair(seed: Any) -> tf.Tensor:
         pair.shape.is_compatible_with(shape) for shape in ([], [2])
     ):
         raise UserError(_seed_message(seed))
+    known = tf.get_static_value(pair)
+    if known is not None and np.any(known != known.astype(np.int32)):
+        raise UserError(_seed_message(seed))
     return tf.stack([tf.cast(pair, tf.int32), 0]) if pair.shape.rank == 0 else pair
 
 

@@ -2,7 +2,7 @@
 
 import contextlib
 import functools
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -97,8 +97,9 @@ class GenerativeModel(LatentModel):
             mask: Masks by name, `[batch]`.
             seed: A number (or two); the same one gives the same samples. The model's own
                 if omitted.
-            temperature: Factor of the posterior's standard deviation; 0 gives its mean. With a
-                sampler, the factor of the Gaussian noise that the flow transforms to z.
+            temperature: Factor of the posterior's standard deviation; 0 gives its mean (of a
+                mixture that of the component that is drawn). With a sampler, the factor of the
+                Gaussian noise that the flow transforms to z.
             return_samples: Whether to sample the likelihoods too, instead of returning
                 their means (probabilities for classes).
             latents: `'posterior'` samples z from `q(z | given)` even if the model has a sampler;
@@ -172,6 +173,9 @@ class GenerativeModel(LatentModel):
             UserError: The data or an argument do not fit.
         """
         number = checks.positive_integer("num_samples", num_samples)
+        first_row = checks.non_negative_integer("first_row", first_row)
+        if hasattr(data, "iloc") and not hasattr(data, "columns"):
+            raise UserError("a column alone is no table; give a data frame, frame[[NAME]]")
         if hasattr(data, "iloc"):
             if self.covariates:
                 raise UserError(
@@ -179,8 +183,13 @@ class GenerativeModel(LatentModel):
                     "tf_mvae.data.from_frame(frame, schema)"
                 )
             data = Table(data, Schema.of_modalities(self.modalities))
+        if isinstance(data, Table):
+            data.schema.check_model(self.modalities)
         batch = getattr(data, "batch", data)
         x, mask = unpack(batch, self.batch_inputs, partial=True)
+        x = {**x, **self._conditions_of_all(x, mask)}
+        if not isinstance(quantiles, Iterable):
+            raise UserError(f"quantiles are numbers above 0 and below 1; they are {quantiles!r}")
         seed = self._seed(seed)
         how = (number, tuple(quantiles), seed, importance, latents, first_row)
         found = impute_arrays(self, x, mask, *how)

@@ -100,6 +100,7 @@ def checked_input(
         UserError: The data do not fit, or weights are given apart from batches.
     """
     if isinstance(data, Table):
+        data.schema.check_model(modalities)
         data = data.batch
     if _is_arrays(data):
         data = data if sample_weight is None else (data, None, sample_weight)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from tf_mvae.data.column import Column
+from tf_mvae.data.missing import is_missing
 from tf_mvae.data.schema import Schema
 from tf_mvae.data.survival_columns import event_columns
 from tf_mvae.errors import UserError
@@ -65,6 +66,7 @@ def generate_rows(
                 f"{column.name!r} is a survival time with the events {event!r}: give both "
                 f"(--condition={column.name}=TIME --condition={event}=1), or neither"
             )
+    cells = {name: value for name, value in cells.items() if not is_missing(value)}
     given = {name: _value(name, columns[name], value) for name, value in cells.items()}
     blank = {name: [given.get(name)] * number for name in columns}
     batch = schema.encode(pd.DataFrame(blank, dtype=object))

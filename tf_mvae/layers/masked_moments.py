@@ -64,7 +64,7 @@ def normalised(
 def _ways(dtype: tf.DType, epsilon: float) -> tuple[Callable[..., Any], Callable[..., Any]]:
     """Returns the choice between the two ways and that of the gradient, as functions of tensors.
 
-    They are traced once for all layers and shapes: a model of six images has 72 such
+    They are traced once for all layers and shapes: a model of six images has 36 such
     layers, and the branches of their choices were most of its functions.
     """
     pixels = tf.TensorSpec([None, None, None, None], dtype)

@@ -144,10 +144,12 @@ def _draw_another(
 def check_num_random(num_random: int, num_modalities: int) -> None:
     """Raises ValueError where there are fewer proper subsets than `num_random`."""
     checks.non_negative_integer("num_random_subsets", num_random)
-    if num_random > num_proper_subsets(num_modalities):
+    most = num_proper_subsets(num_modalities)
+    if num_random > most:
         raise ValueError(
             f"{num_random} random subsets of {num_modalities} modalities were asked for, but "
-            f"only {num_proper_subsets(num_modalities)} have at least 2 modalities and not all"
+            f"only {most} have at least 2 modalities and not all; make num_random_subsets "
+            f"{most}{' or less' if most else ''}"
         )
 
 

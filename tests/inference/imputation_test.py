@@ -169,6 +169,8 @@ def test_rows_are_made_up_given_cells_in_the_tables_units():
     assert rows["visits"].nunique() > 1
     again = generate_rows(model, schema, {"site": "B", "weight": 80.0}, 50, seed=1)
     assert again.equals(rows)
+    cells = {"site": "B", "weight": 80.0, "grade": None, "crp": np.nan}
+    assert generate_rows(model, schema, cells, 50, seed=1).equals(rows)
     graded = generate_rows(model, schema, {"stage": "2.0"}, 3)  # as a table with gaps has it
     assert set(graded["stage"]) == {2}
     for cells, message in (

@@ -31,8 +31,9 @@ def generate_rows(
     Args:
         model: A model of the schema's modalities.
         schema: The schema.
-        cells: Values of columns that are given, of the rows all alike; strings are read. A
-            covariate has to be among them; a survival time and its event are given together.
+        cells: Values of columns that are given, of the rows all alike; strings are read, and
+            missing ones (None, NaN) are not given. A covariate has to be among them; a survival
+            time and its event are given together.
         number: How many rows.
         seed: A number, or two.
         temperature: Factor on the posterior's standard deviation.
@@ -48,6 +49,7 @@ def generate_rows(
     """
     import pandas as pd
 
+    cells = {name: value for name, value in cells.items() if not is_missing(value)}
     events = event_columns(schema)
     columns: dict[Any, Column | None] = {}
     for name, column in {**schema.columns, **schema.covariates}.items():
@@ -66,7 +68,6 @@ def generate_rows(
                 f"{column.name!r} is a survival time with the events {event!r}: give both "
                 f"(--condition={column.name}=TIME --condition={event}=1), or neither"
             )
-    cells = {name: value for name, value in cells.items() if not is_missing(value)}
     given = {name: _value(name, columns[name], value) for name, value in cells.items()}
     blank = {name: [given.get(name)] * number for name in columns}
     batch = schema.encode(pd.DataFrame(blank, dtype=object))

@@ -36,7 +36,7 @@ class Generator:
     A temperature moves images towards the mean of all.
     """
 
-    conditions = ()
+    conditions = covariates = ()
 
     def __init__(self, image, label="true"):
         self.modalities = self.targets = [

@@ -158,7 +158,7 @@ class Schema:
         for modality in modalities:
             if modality.table_columns is None:
                 raise UserError(f"modality {modality.name!r} is not of a table with a schema")
-            own = [Column.from_config(entry) for entry in json.loads(modality.table_columns)]
+            own = _made_from(modality.table_columns)
             columns |= {column.name: column for column in own}
             groups[modality.name] = tuple(column.name for column in own)
         return cls(columns, groups)
@@ -173,7 +173,7 @@ class Schema:
             made = getattr(modality, "table_columns", None)
             if made is None or modality.name not in self.modalities:
                 continue
-            expected = [Column.from_config(entry).to_config() for entry in json.loads(made)]
+            expected = [column.to_config() for column in _made_from(made)]
             own = [column.to_config() for column in self.of(modality.name)]
             if [e["name"] for e in expected] != [o["name"] for o in own]:
                 differs = f"columns of {modality.name!r} are others"
@@ -259,3 +259,8 @@ class Schema:
             raise UserError(
                 f"schema {path} is not one that python -m tf_mvae.inspect_table writes: {error!r}"
             ) from error
+
+
+def _made_from(table_columns: str) -> list[Column]:
+    """Returns the columns that a modality was made from; see `Modality.table_columns`."""
+    return [Column.from_config(entry) for entry in json.loads(table_columns)]

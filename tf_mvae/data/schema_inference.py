@@ -172,12 +172,12 @@ def _column(name: Any, values: Any, kind: str | None) -> Column | str:
     if dtype == "O" and any(isinstance(value, several) for value in observed):
         return "it holds several values in a cell; give each a column"
     categories = getattr(values.dtype, "categories", None)
-    if kind in _OF_NUMBERS and _numbers(observed) is None:  # text of digits, or categories of it
+    numbers = _numbers(observed)
+    if kind in _OF_NUMBERS and numbers is None:  # text of digits, or categories of it
         return _number_column(name, _read_numbers(name, kind, observed), kind)
     if categories is not None and kind not in _OF_NUMBERS:
         ordered = bool(values.dtype.ordered)
         return _classes(name, [class_value(v) for v in categories], ordered, kind, observed)
-    numbers = _numbers(observed)
     if numbers is None:
         if kind is None and all(_is_date(value) for value in observed):
             return _DATES

@@ -174,16 +174,16 @@ class GenerativeModel(LatentModel):
         """
         number = checks.positive_integer("num_samples", num_samples)
         first_row = checks.non_negative_integer("first_row", first_row)
-        if hasattr(data, "iloc") and not hasattr(data, "columns"):
-            raise UserError("a column alone is no table; give a data frame, frame[[NAME]]")
         if hasattr(data, "iloc"):
+            if not hasattr(data, "columns"):
+                raise UserError("a column alone is no table; give a data frame, frame[[NAME]]")
             if self.covariates:
                 raise UserError(
                     "a saved model keeps its columns, not its covariates'; give the table, "
                     "tf_mvae.data.from_frame(frame, schema)"
                 )
             data = Table(data, Schema.of_modalities(self.modalities))
-        if isinstance(data, Table):
+        elif isinstance(data, Table):
             data.schema.check_model(self.modalities)
         batch = getattr(data, "batch", data)
         x, mask = unpack(batch, self.batch_inputs, partial=True)

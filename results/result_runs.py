@@ -192,6 +192,16 @@ RUNS |= {
     f"multi_mnist-{config}": [f"--flagfile=configs/multi_mnist/{config}.cfg", *_TEN, *sampler]
     for config, sampler in (("mvae", []), ("mvae_cross", ["--sampler_epochs=10"]))
 }
+# Drawn shapes with captions of one to five attributes: the epochs of the config take half an hour a
+# level, these ten minutes. The sampler draws images from captions, and both from nothing.
+RUNS |= {
+    f"cd_sprites-level{level}": [
+        *("--flagfile=configs/cd_sprites/mvae.cfg", f"--level={level}"),
+        *("--epochs=5", "--annealing_epochs=2", "--learning_rate_schedule=cosine"),
+        "--sampler_epochs=5",
+    ]
+    for level in (1, 2, 3, 4, 5)
+}
 
 
 def _pairs(fraction: float) -> list[str]:
@@ -274,6 +284,8 @@ def evaluations(name: str) -> list[list[str]]:
         # A canvas takes ten times as long to decode as a digit.
         measures = ["transcription", *(["generation"] if name.endswith("_cross") else [])]
         return [[f"--analysis={','.join(measures)}"], [*_LIKELIHOOD, "--max_examples=200"]]
+    if name.startswith("cd_sprites"):
+        return [["--analysis=generation,transcription"]]
     if name.startswith("generation-weak"):
         return [["--analysis=accuracy,generation"]]
     if name.startswith("generation"):

@@ -270,7 +270,7 @@ def test_generate_prints_the_numbers_of_a_run_without_pictures(tmp_path, trainin
     assert_one_line(result, "--output", "leave it out")
 
 
-def test_commands_to_copy_are_quoted(finished, tmp_path, capsys):
+def test_commands_to_copy_are_quoted(finished, tmp_path, nothing_exported, capsys):
     run_dir = shutil.copytree(finished, tmp_path / "my run")
     (run_dir / "finished.json").unlink()
     train(CONFIG, run_dir)

@@ -23,7 +23,9 @@ tf.config.set_logical_device_configuration(
 )
 # On a GPU float32 is multiplied with 10 bits of 23 otherwise.
 tf.config.experimental.enable_tensor_float_32_execution(False)
-
+# What has been imported stays: it is not searched for cycles.
+gc.collect()
+gc.freeze()
 
 # Tests' graphs are small and run a few times: optimising them takes longer than it saves. Commands
 # that tests start as processes of their own optimise theirs.
@@ -147,6 +149,13 @@ def training_alone(monkeypatch):
     """Runs that are trained in this process draw and export nothing."""
     for name in ("draw", "finish"):
         monkeypatch.setattr(f"tf_mvae.training.trainer.{name}", lambda *_: {})
+
+
+@pytest.fixture
+def nothing_exported(monkeypatch):
+    """Runs that are trained in this process leave an empty SavedModel: tracing it takes longest."""
+    name = "tf_mvae.training.finishing.export_saved_model"
+    monkeypatch.setattr(name, lambda model, place, card: place.mkdir())
 
 
 @pytest.fixture

@@ -47,12 +47,13 @@ from tf_mvae.layers import (
     spatial_head,
 )
 from tf_mvae.layers.joint import JointEncoder
-from tf_mvae.objectives import MixtureElbo
-from tf_mvae.posteriors import MixtureOfExperts
+from tf_mvae.objectives import MixtureElbo, PrivateStratifiedBound
+from tf_mvae.posteriors import LatentSpace, MixtureOfExperts, PrivateMixtureOfExperts
 
 __all__ = ["DESCRIPTORS", "Descriptor"]
 
 _BATCH = 6
+_PRIVATE = LatentSpace(3, {"image": 2, "label": 1, "reading": 2})
 
 
 @keras.saving.register_keras_serializable("tf_mvae_tests")
@@ -337,5 +338,15 @@ DESCRIPTORS = [
     ),
     _model(
         "MultimodalVAE", MultimodalVAE, posterior_kind=MixtureOfExperts(), objective=MixtureElbo()
+    ),
+    _combining(
+        _model(
+            "MultimodalVAE_private",
+            MultimodalVAE,
+            latent=_PRIVATE,
+            latent_dim=_PRIVATE.size,
+            posterior_kind=PrivateMixtureOfExperts(_PRIVATE),
+            objective=PrivateStratifiedBound(_PRIVATE, "elbo"),
+        )
     ),
 ]

@@ -356,6 +356,9 @@ def test_a_cvae_generates_its_target_from_conditions(tiny_batch):
         rows = np.concatenate([rows, condition], axis=-1, dtype=np.float32)
         expected = scipy.special.expit(model.target.decode(rows))
         np.testing.assert_allclose(decoded["image"].mean()[sample], expected, rtol=1e-4, atol=1e-6)
+    one = model.decode(z[0, 0], given={name: value[:1] for name, value in given.items()})
+    expected = decoded["image"].mean()[0, 0]
+    np.testing.assert_allclose(one["image"].mean(), expected, rtol=1e-4, atol=1e-6)
     # Without the target the latent is the prior's.
     generated = model.generate(given, 3, seed=4, temperature=0)
     expected = model.from_latent(np.zeros([8, tiny.LATENT_DIM]), given=given)["image"]

@@ -18,6 +18,7 @@ def test_a_small_divergence_is_told_with_what_to_try(kl):
     for words in (f"{kl:.3g} nats", f"below {COLLAPSED_KL:g}", "mean of", "--free_bits"):
         assert words in warning
     assert "\n" not in warning
+    assert "free_bits" not in collapse_warning(CONFIG, {"val_kl": kl}, free_bits=False)
 
 
 @pytest.mark.parametrize(
@@ -33,11 +34,10 @@ def test_nothing_else_is(config, metrics):
     assert collapse_warning(config, metrics) is None
 
 
-def test_a_run_says_so_at_its_end_and_keeps_it(tmp_path, monkeypatch, caplog):
+def test_a_run_says_so_at_its_end_and_keeps_it(tmp_path, monkeypatch, nothing_exported, caplog):
     monkeypatch.setattr(trainer, "draw", lambda *_: {})
     monkeypatch.setattr(finishing, "write_pictures", lambda *_: [])
     monkeypatch.setattr(finishing, "write_curves", lambda *_: None)
-    monkeypatch.setattr(finishing, "export_saved_model", lambda model, place, card: place.mkdir())
     monkeypatch.setattr(collapse, "COLLAPSED_KL", 1e3)
     config = RunConfig(
         "tiny", latent_dim=3, epochs=1, annealing_epochs=0, batch_size=10, jit_compile=False

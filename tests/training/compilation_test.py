@@ -83,7 +83,7 @@ def test_replicas_do_not_measure(tmp_path, batch_norm, expected):
     assert choose(tmp_path, make, replicas=True) is expected
 
 
-def test_a_run_goes_on_as_it_began_and_says_how(tmp_path, monkeypatch):
+def test_a_run_goes_on_as_it_began_and_says_how(tmp_path, nothing_exported):
     train(AUTO, tmp_path / "run")
     flags = RunDirectory(tmp_path / "run").flags
     began = RunConfig.read(flags)

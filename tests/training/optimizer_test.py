@@ -185,7 +185,7 @@ def test_a_loss_that_overflows_in_float16_is_scaled_down_and_training_goes_on():
     assert any(np.any(a != b) for a, b in zip(weights(model), start, strict=True))
 
 
-def test_a_run_with_all_of_it_is_taken_up_to_the_bit(tmp_path, monkeypatch):
+def test_a_run_with_all_of_it_is_taken_up_to_the_bit(tmp_path, monkeypatch, nothing_exported):
     monkeypatch.setattr(trainer, "draw", lambda *_: {})
     monkeypatch.setattr(finishing, "write_pictures", lambda *_: None)
     config = config_of(epochs=3, annealing_epochs=2, jit_compile=False, **EVERYTHING)

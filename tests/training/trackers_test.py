@@ -48,7 +48,7 @@ def test_a_run_is_tracked_and_continued(calls, tmp_path):
     run_dir = tmp_path / "run"
     run_dir.mkdir()
     directory, trackers = RunDirectory(run_dir), Trackers(["mlflow", "wandb"], run_dir, CONFIG)
-    writer = MetricsWriter(directory, dict, 10, 6, trackers=trackers)
+    writer = MetricsWriter(directory, dict, 10, 6, 3, trackers=trackers)
     writer.set_params({"epochs": 1})
     writer.on_epoch_end(0, {"kl": 2.5, "val_elbo": -3.5})
     trackers.close()

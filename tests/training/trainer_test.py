@@ -15,8 +15,7 @@ import tf_mvae  # noqa: F401  registers what a .keras file holds
 from tests import processes, tiny
 from tests.training import tiny_experiment  # noqa: F401  registers the experiment
 from tf_mvae.errors import UserError
-from tf_mvae.training import RunConfig, callbacks, load_run, train, trainer
-from tf_mvae.training.stopping import Stopped
+from tf_mvae.training import RunConfig, load_run, train, trainer
 
 # Whether XLA compiles a step is the subject of compilation_test.
 CONFIG = RunConfig(
@@ -155,31 +154,7 @@ def test_one_epoch_and_then_two_end_as_two_at_once_to_the_bit(tmp_path, training
     assert metric_rows(tmp_path / "run") == metric_rows(tmp_path / "whole")
 
 
-def test_a_run_that_stops_at_the_last_step_of_an_epoch_goes_on(
-    tmp_path, monkeypatch, training_alone
-):
-    """The checkpoint is after the last step and before the validation; two epochs of 6 steps."""
-    config = CONFIG.replace(epochs=2)
-    train(config, tmp_path / "whole")
-    count = callbacks.Progress.on_train_batch_end
-    for step in (6, 12):
-
-        def stop(self, batch, logs=None, step=step):
-            count(self, batch, logs)
-            if self._done == step:
-                signal.raise_signal(signal.SIGTERM)
-
-        run_dir = tmp_path / f"stopped_at_{step}"
-        with monkeypatch.context() as patch:
-            patch.setattr(callbacks.Progress, "on_train_batch_end", stop)
-            with pytest.raises(Stopped):
-                train(config, run_dir)
-        train(config, run_dir)
-        assert last_state(run_dir) == last_state(tmp_path / "whole")
-        assert metric_rows(run_dir) == metric_rows(tmp_path / "whole")
-
-
-def test_a_damaged_summary_is_written_anew(finished, tmp_path, caplog):
+def test_a_damaged_summary_is_written_anew(finished, tmp_path, nothing_exported, caplog):
     run_dir = shutil.copytree(finished, tmp_path / "run")
     summary = (run_dir / "finished.json").read_text()
     (run_dir / "finished.json").write_text("")

@@ -39,8 +39,9 @@ def cd_sprites_modalities(
     """
     number, shape = len(WORDS), [SIZE, SIZE, 3]
     decoder = RecurrentDecoder(number, units=_UNITS, num_layers=1)
+    spaced = [f"\u2581{word}" for word in WORDS]  # `TokenSequence.text` writes a space for it
     text = likelihoods.TokenSequence(
-        number, caption_length(level), decoder, context_size=_UNITS, words=WORDS
+        number, caption_length(level), decoder, context_size=_UNITS, words=spaced
     )
     context = MaskedSequential([keras.layers.Dense(*text.parameter_shape)])
     networks = {

@@ -85,6 +85,11 @@ class NetworkModel(CovariateModel):
         self.latent_dim = checks.positive_integer("latent_dim", latent_dim)
         self.seed = checks.integer("seed", seed)
         self.latent = latent or LatentSpace(self.latent_dim)
+        if self.latent.size != self.latent_dim:
+            raise UserError(
+                f"latent_dim is {self.latent_dim} and the latent space has {self.latent.size} "
+                "dimensions: give latent_dim=latent.size"
+            )
         self.sampler = None
         self.default_latents: str | None = None
         self._eager_calls = EagerCalls(self)

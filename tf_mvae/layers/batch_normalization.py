@@ -55,7 +55,7 @@ class MaskedBatchNormalization(keras.layers.BatchNormalization):
             outputs, *after = self._fused(inputs, counts)
         else:
             outputs, *after = self._part(inputs, counts, moving)
-        anything = _over_replicas(tf.reduce_sum(tf.cast(counts, tf.float32))) > 0
+        anything = replicas.sum_over_replicas(tf.reduce_sum(tf.cast(counts, tf.float32))) > 0
         for variable, new, old in zip(moving, after, before, strict=True):
             variable.assign(tf.where(anything, new, old))
         return outputs
@@ -112,14 +112,10 @@ class MaskedBatchNormalization(keras.layers.BatchNormalization):
         counts = tf.ones(tf.shape(inputs)[:-1], tf.bool) if mask is None else mask
         there = tf.cast(counts, inputs.dtype)[..., tf.newaxis]
         axes = self._reduction_axes
-        number = _over_replicas(tf.reduce_sum(there)) + keras.backend.epsilon()
-        mean = _over_replicas(tf.reduce_sum(tf.where(there > 0, inputs, 0.0), axes)) / number
+        number = replicas.sum_over_replicas(tf.reduce_sum(there)) + keras.backend.epsilon()
+        mean = (
+            replicas.sum_over_replicas(tf.reduce_sum(tf.where(there > 0, inputs, 0.0), axes))
+            / number
+        )
         squares = tf.where(there > 0, tf.square(inputs - mean), 0.0)
-        return mean, _over_replicas(tf.reduce_sum(squares, axes)) / number
-
-
-def _over_replicas(value: tf.Tensor) -> tf.Tensor:
-    """Adds up over replicas, if there are several."""
-    if not replicas.are_several():
-        return value
-    return tf.distribute.get_replica_context().all_reduce(tf.distribute.ReduceOp.SUM, value)
+        return mean, replicas.sum_over_replicas(tf.reduce_sum(squares, axes)) / number

@@ -184,6 +184,8 @@ class BaseVAE(TrainableModel, SharedModel):
         number = self.num_samples if num_samples is None else arguments.sample_count(num_samples)
         x, mask = unpack(batch, self.batch_inputs)
         present = present_mask(mask, self.modalities)
+        if training:
+            self.check_free_bits()
         if not self.objective.learns_from_incomplete:
             complete = complete_examples(present)
             mask = dict.fromkeys(mask, complete)
@@ -215,6 +217,14 @@ class BaseVAE(TrainableModel, SharedModel):
             )
         weight = example_weight(batch)
         return found if weight is None else found.weighted(weight)
+
+    def check_free_bits(self) -> None:
+        """Raises UserError if `free_bits` is set and the objective has no use for it."""
+        if self.free_bits and not self.objective.takes_free_bits:
+            raise UserError(
+                f"{self.name} takes no free_bits: the divergence that it charges is a mixture's, "
+                "no sum over latent dimensions; set free_bits=0"
+            )
 
     def _log_likelihood_of(self, x: Mapping[str, tf.Tensor], mask: Mapping[str, tf.Tensor]) -> Any:
         """Returns how modalities are decoded, if not from z alone; see `Step`."""

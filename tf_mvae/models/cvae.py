@@ -174,6 +174,8 @@ class CVAE(BaseVAE):
         self, z: tf.Tensor, condition: tf.Tensor, counts: tf.Tensor, training: bool
     ) -> tf.Tensor:
         """Decodes `[..., batch, latent]` with `[batch, size]` to the target's parameters."""
+        if z.shape.rank == 1:  # one latent, which has no axis of examples
+            condition, counts = condition[0], counts[0]
         lead = tf.shape(z)[:-1]
         size = condition.shape[-1]
         beside = tf.broadcast_to(condition, tf.concat([lead, [size]], 0))

@@ -77,5 +77,5 @@ class MMVAEPlus(MultimodalVAE):
             **super().get_config(),
             "latent_dim": self.latent.shared,
             "private_dim": self.latent.private,
-            **self.objective.get_config(),
+            "bound": self.objective.kind,
         }

@@ -54,7 +54,7 @@ class MultimodalVAE(BaseVAE):
             latent_dim: Size of the latent.
             posterior_kind: How experts become `q(z | S)`; default: the product of experts.
             objective: What is maximised; default: `SubsetElbos`.
-            **kwargs: Those of `BaseVAE`: `kl_weight`, `free_bits`, `num_samples`, `seed`, `name`.
+            **kwargs: Those of `BaseVAE`: `latent`, `kl_weight`, `free_bits`, `num_samples`, `seed`, `name`.
 
         Raises:
             ValueError: An argument is out of its range, or the modalities do not fit.
@@ -156,6 +156,8 @@ class MultimodalVAE(BaseVAE):
             serialize = keras.saving.serialize_keras_object
             config["posterior_kind"] = serialize(self.posterior_kind)
             config["objective"] = serialize(self.objective)
+            if self.latent.private:
+                config["latent"] = serialize(self.latent)
         return config
 
     @classmethod
@@ -164,7 +166,7 @@ class MultimodalVAE(BaseVAE):
         make = keras.saving.deserialize_keras_object
         parts: dict[str, Any] = {
             name: make(config[name], custom_objects=custom_objects)
-            for name in ("posterior_kind", "objective")
+            for name in ("posterior_kind", "objective", "latent")
             if name in config
         }
         return super().from_config({**config, **parts}, custom_objects)

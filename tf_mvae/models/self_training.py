@@ -8,6 +8,7 @@ import tensorflow as tf
 from tf_mvae import checks
 from tf_mvae.batch import example_weight, present_mask, unpack
 from tf_mvae.modality import Modality
+from tf_mvae.ops.replicas import sum_over_replicas
 from tf_mvae.settings import Setting
 
 if TYPE_CHECKING:
@@ -167,6 +168,8 @@ def _aligned(
 ) -> tf.Tensor:
     """Aligns predicted probabilities with the frequencies of observed classes; see `guess_missing`.
 
+    Replicas have parts of a batch, and sum them.
+
     Args:
         probabilities: Predicted probabilities, `[batch, class]`.
         guessing: 1 if the class is to be predicted, `[batch]`.
@@ -175,10 +178,11 @@ def _aligned(
     """
     number = probabilities.shape[-1]
     labelled = tf.where(mask[:, tf.newaxis] > 0, tf.one_hot(classes, number), 0.0)
-    rate = (tf.reduce_sum(labelled, axis=0) + 1) / (tf.reduce_sum(mask) + number)
+    frequencies = sum_over_replicas(tf.reduce_sum(labelled, axis=0))
+    rate = (frequencies + 1) / (sum_over_replicas(tf.reduce_sum(mask)) + number)
     for _ in range(_ROUNDS):
-        # The sum of p(c) over unlabelled examples plus n r(c), [class].
-        guessed = tf.linalg.matvec(probabilities, guessing, transpose_a=True) + number * rate
-        probabilities = probabilities * rate / guessed
+        # The sum of p(c) over unlabelled examples, [class].
+        guessed = tf.linalg.matvec(probabilities, guessing, transpose_a=True)
+        probabilities = probabilities * rate / (sum_over_replicas(guessed) + number * rate)
         probabilities /= tf.reduce_sum(probabilities, axis=-1, keepdims=True)
     return probabilities

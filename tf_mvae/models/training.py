@@ -191,15 +191,10 @@ class TrainableModel(GenerativeModel):
             data: The replica's part of a batch.
 
         Returns:
-            Gradients of the trainable variables, and each metric's sum and count, `[2]`
-            (`[2, member]` for a group).
-
-        Raises:
-            ValueError: A trainable variable has no gradient.
+            Gradients of the trainable variables (None for one that has no influence on the loss),
+            and each metric's sum and count, `[2]` (`[2, member]` for a group).
         """
         gradients, measured = self._loss_gradients(data)
-        if any(gradient is None for gradient in gradients):
-            raise ValueError("a trainable variable has no influence on the loss")
         return gradients, self._metric_sums(measured)
 
     def apply_gradients(self, gradients: Sequence[Any]) -> None:

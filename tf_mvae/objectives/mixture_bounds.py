@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import keras
+import numpy as np
 import tensorflow as tf
 
 from tf_mvae import checks
@@ -39,6 +40,8 @@ class MixtureElbo(AnyElbo):
     divergences is a bound on the mixture's.)
     """
 
+    takes_free_bits = False
+
     def bound(
         self, terms: Terms, z: tf.Tensor, found: Reconstruction, step: Step
     ) -> tuple[tf.Tensor, tf.Tensor]:
@@ -69,6 +72,8 @@ class StratifiedBound(EachExplainsAll):
     outside the logarithm.)
     """
 
+    takes_free_bits = False
+
     def __init__(self, bound: str = "dreg"):
         """Creates the objective.
 
@@ -97,7 +102,7 @@ class StratifiedBound(EachExplainsAll):
         detached = self.kind == "dreg"
         give_factor = None
         if detached:
-            z, give_factor = _with_gradient_factor(z)
+            z, give_factor = _with_gradient_factor(z, self.in_ratio(terms))
         found = reconstruct(targets, batch, terms, z, *step.reconstruction)
         log_ratio = self.log_ratio(terms, z, detached)
         log_weight = found.weighted + step.kl_weight * log_ratio
@@ -117,11 +122,20 @@ class StratifiedBound(EachExplainsAll):
         each = type(mixture)(*(part[tf.newaxis] for part in mixture))
         return standard_normal_log_prob(z) - each.log_prob(z)
 
+    def in_ratio(self, terms: Terms) -> tf.Tensor:
+        """Returns 1 for dimensions of z whose own density is in `log_ratio`, `[term, 1, latent]`.
+
+        Args:
+            terms: The terms.
+        """
+        return tf.ones([1, 1, terms.posterior.loc.shape[-1]])
+
     def get_config(self) -> dict[str, Any]:
         """See `Objective.get_config`."""
         return {"bound": self.kind}
 
 
+@keras.saving.register_keras_serializable("tf_mvae")
 class PrivateStratifiedBound(StratifiedBound):
     """`StratifiedBound` where each modality has latents of its own.
 
@@ -167,6 +181,24 @@ class PrivateStratifiedBound(StratifiedBound):
             private.append(standard_normal_log_prob(w) - density.log_prob(w))
         return ratio + tf.stack(private, axis=1)
 
+    def in_ratio(self, terms: Terms) -> tf.Tensor:
+        """See `StratifiedBound.in_ratio`; those from auxiliary priors are not."""
+        rows = np.zeros([len(self.latent.private), 1, self.latent.size], np.float32)
+        rows[..., self.latent.shared_slice] = 1
+        for row, name in zip(rows, self.latent.private, strict=True):
+            row[:, self.latent.private_slice(name)] = 1
+        return tf.constant(rows)
+
+    def get_config(self) -> dict[str, Any]:
+        """See `Objective.get_config`."""
+        return {**super().get_config(), "latent": keras.saving.serialize_keras_object(self.latent)}
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> "PrivateStratifiedBound":
+        """See `Objective.from_config`."""
+        latent = keras.saving.deserialize_keras_object(config["latent"])
+        return cls(**{**config, "latent": latent})
+
 
 def _stopped(posterior: Posterior) -> Posterior:
     """Returns the posterior without gradients of its parameters."""
@@ -189,8 +221,14 @@ def _bound(
     return tf.stop_gradient(value - surrogate) + surrogate
 
 
-def _with_gradient_factor(z: tf.Tensor) -> tuple[tf.Tensor, Callable[[tf.Tensor], None]]:
+def _with_gradient_factor(
+    z: tf.Tensor, where: tf.Tensor
+) -> tuple[tf.Tensor, Callable[[tf.Tensor], None]]:
     """Returns z, whose gradient is multiplied by a factor that is known only later.
+
+    Args:
+        z: `[sample, term, batch, latent]`.
+        where: 1 for the dimensions that have the factor, 0 for those that have none.
 
     Returns:
         z, and a function that takes the factor; it must be called before the gradient is
@@ -200,6 +238,6 @@ def _with_gradient_factor(z: tf.Tensor) -> tuple[tf.Tensor, Callable[[tf.Tensor]
 
     @tf.custom_gradient
     def identity(value):
-        return tf.identity(value), lambda upstream: upstream * factors[0]
+        return tf.identity(value), lambda up: up * (1 + where * (factors[0] - 1))
 
     return identity(z), factors.append

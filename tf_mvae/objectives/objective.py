@@ -144,12 +144,14 @@ class Objective(abc.ABC):
             something.
         splits_seed: Whether subsets and noise take seeds of their own.
         takes_cross_weight: Whether a modality's `cross_weight` has a meaning.
+        takes_free_bits: Whether it charges a divergence that is a sum over latent dimensions.
         alignment_weight: The weight of `Terms.alignment`.
     """
 
     learns_from_incomplete = True
     splits_seed = False
     takes_cross_weight = False
+    takes_free_bits = True
     alignment_weight = 0.0
 
     def check(self, modalities: Sequence[Modality]) -> None:

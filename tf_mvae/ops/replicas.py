@@ -17,6 +17,7 @@ __all__ = [
     "may_be_empty",
     "rows_before_and_in_all",
     "share_of_rows",
+    "sum_over_replicas",
 ]
 
 _EQUAL: contextvars.ContextVar[bool] = contextvars.ContextVar("equal", default=False)
@@ -87,6 +88,12 @@ def share_of_rows(rows: tf.Tensor) -> tf.Tensor:
         return rows
     _, total = rows_before_and_in_all(rows)
     return tf.cast(total, tf.float32) / replica.num_replicas_in_sync
+
+
+def sum_over_replicas(value: tf.Tensor) -> tf.Tensor:
+    """Returns the sum over replicas, which XLA cannot compile; the value itself if there is one."""
+    replica = _replica()
+    return value if replica is None else replica.all_reduce(tf.distribute.ReduceOp.SUM, value)
 
 
 def _replica() -> tf.distribute.ReplicaContext | None:

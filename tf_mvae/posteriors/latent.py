@@ -1,6 +1,7 @@
 """Latent spaces with parts that only one modality has."""
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import keras
 import tensorflow as tf
@@ -20,6 +21,7 @@ PRIVATE_DIM = Setting(
 )
 
 
+@keras.saving.register_keras_serializable("tf_mvae")
 class LatentSpace:
     """`z = (u, w_1, ..., w_N)`: a part that all modalities share, and a part of each one's own.
 
@@ -53,6 +55,15 @@ class LatentSpace:
             raise UserError(f"private_dim must have {list(names)}; it has {sorted(sizes)}")
         sizes = {n: checks.positive_integer(f"private_dim[{n!r}]", sizes[n]) for n in names}
         return cls(checks.positive_integer("latent_dim", shared), sizes)
+
+    def get_config(self) -> dict[str, Any]:
+        """Returns the constructor's arguments."""
+        return {"shared": self.shared, "private": self.private}
+
+    @classmethod
+    def from_config(cls, config: Mapping[str, Any]) -> "LatentSpace":
+        """Creates a space from the result of `get_config`."""
+        return cls(**config)
 
     @property
     def size(self) -> int:

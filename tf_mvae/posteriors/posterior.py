@@ -6,6 +6,7 @@ import math
 import tensorflow as tf
 
 from tf_mvae.distributions.tfp import Distribution
+from tf_mvae.errors import UserError
 
 __all__ = ["Posterior", "standard_normal_log_prob"]
 
@@ -81,10 +82,10 @@ class Posterior(abc.ABC):
             free_bits: Nats a latent dimension.
 
         Raises:
-            ValueError: The divergence is not a sum over latent dimensions.
+            UserError: The divergence is not a sum over latent dimensions.
         """
         if free_bits:
-            raise ValueError(
+            raise UserError(
                 "free_bits needs a divergence that is a sum over latent dimensions, which that "
                 "of a mixture is not; set free_bits=0"
             )

@@ -1,6 +1,7 @@
 """A mixture of experts over a shared latent, with private latents."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import keras
 import tensorflow as tf
@@ -14,6 +15,7 @@ from tf_mvae.posteriors.mixture import GaussianMixture
 __all__ = ["PrivateMixtureOfExperts"]
 
 
+@keras.saving.register_keras_serializable("tf_mvae")
 class PrivateMixtureOfExperts(ExpertKind):
     """`q(z | S) = 1/|S| sum_{i in S} q(u | x_i) prod_{n in S} q(w_n | x_n) prod_{n not in S} p(w_n)`.
 
@@ -71,3 +73,12 @@ class PrivateMixtureOfExperts(ExpertKind):
             auxiliary = self._priors.log_variance * others
             rows.append(own.log_variances[index] + tf.pad(auxiliary, [[self.latent.shared, 0]]))
         return DiagonalGaussian(own.loc, tf.stack(rows))
+
+    def get_config(self) -> dict[str, Any]:
+        """See `PosteriorKind.get_config`."""
+        return {"latent": keras.saving.serialize_keras_object(self.latent)}
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> "PrivateMixtureOfExperts":
+        """See `PosteriorKind.from_config`."""
+        return cls(keras.saving.deserialize_keras_object(config["latent"]))

@@ -277,7 +277,9 @@ def fit(
     data = checked_input(data, model.batch_inputs, kwargs.pop("sample_weight", None))
     if isinstance(data, Mapping):
         kwargs["batch_size"] = checks.positive_integer("batch_size", batch_size)
-    steps = kwargs.get("steps_per_epoch") or _num_batches(data, batch_size)
+    steps = kwargs.get("steps_per_epoch") or _num_batches(
+        data, batch_size, kwargs.get("validation_split", 0.0)
+    )
     optimizer = make_optimizer(learning_rate, steps and steps * epochs)
     trainer.compile(optimizer, jit_compile=jit_compile)
     try:
@@ -288,10 +290,11 @@ def fit(
     return history
 
 
-def _num_batches(data: Any, batch_size: int) -> int | None:
+def _num_batches(data: Any, batch_size: int, held_out: float) -> int | None:
     """Returns the number of batches of an epoch, None if it is not known."""
     if isinstance(data, Mapping):
-        return math.ceil(len(next(iter(data["x"].values()))) / batch_size)
+        rows = len(next(iter(data["x"].values())))
+        return math.ceil(math.floor(rows * (1 - held_out)) / batch_size)
     if isinstance(data, tf.data.Dataset) and data.cardinality() > 0:
         return int(data.cardinality())
     return None

@@ -105,16 +105,15 @@ class CheckpointWriter(_StepCounter):
             self._check(self.model, here.step)
             self._save()
         if stop is not None:
-            if self._checkpoints is not None:
-                self._checkpoints.join()
-            self.on_train_end()
-            raise Stopped(stop, here.step)
+            self._stop_here(stop)
 
     def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
-        """Writes the epoch's checkpoint."""
+        """Writes the epoch's checkpoint, and stops if a signal has arrived in the validation."""
         metrics = {name: float(value) for name, value in (logs or {}).items()}
         self.position = Position(self.position.step, epoch + 1, 0, metrics)
         self._save()
+        if self._stop.agreed is not None:
+            self._stop_here(self._stop.agreed)
 
     def finite_epochs(self) -> keras.callbacks.Callback:
         """Returns a callback that raises `Diverged` if the state after an epoch is not finite."""
@@ -128,6 +127,12 @@ class CheckpointWriter(_StepCounter):
     def _save(self) -> None:
         if self._checkpoints is not None:
             self._checkpoints.save(self.position)
+
+    def _stop_here(self, number: int) -> None:
+        if self._checkpoints is not None:
+            self._checkpoints.join()
+        self.on_train_end()
+        raise Stopped(number, self.position.step)
 
 
 class Progress(_StepCounter):
@@ -189,12 +194,14 @@ class Progress(_StepCounter):
         if self._terminal or not logs:
             return
         rate = (self._done - self._start) / (time.monotonic() - self._begun)
-        # The rate is 0 if the run was resumed after the last step, before the validation.
-        left = int((self._total - self._done) / rate) if rate else 0
+        pace = ""
+        if rate:  # it is 0 if the run was resumed after an epoch's last step, before the validation
+            left = int((self._total - self._done) / rate)
+            pace = f"; {rate:.1f} steps/s, ETA {left // 60}:{left % 60:02d}"
         validation = logs[f"val_{self._key}"]
         print(
             f"epoch {epoch + 1}/{self._epochs}: {self._title} {logs[self._key]:.2f}, validation "
-            f"{validation:.2f} nats; {rate:.1f} steps/s, ETA {left // 60}:{left % 60:02d}",
+            f"{validation:.2f} nats{pace}",
             file=sys.stderr,
             flush=True,
         )
@@ -213,6 +220,7 @@ class MetricsWriter(keras.callbacks.Callback):
         draw: Callable[[], dict[str, Any]],
         picture_epochs: int,
         steps_per_epoch: int,
+        epochs: int,
         tell: Callable[[], str] = lambda: "",
         trackers: Trackers | None = None,
     ):
@@ -223,6 +231,7 @@ class MetricsWriter(keras.callbacks.Callback):
             draw: Returns images for TensorBoard by name, uint8 `[height, width, 3]`.
             picture_epochs: Epochs between images; they are also drawn after the last epoch.
             steps_per_epoch: Steps of a complete epoch.
+            epochs: Epochs of the complete run.
             tell: Returns sentences that the model generates, which are written every epoch; an
                 empty string if it generates none.
             trackers: The trackers to log each epoch's metrics to; default: TensorBoard.
@@ -231,12 +240,14 @@ class MetricsWriter(keras.callbacks.Callback):
         self._directory = directory
         self._draw, self._tell = draw, tell
         self._picture_epochs, self._steps_per_epoch = picture_epochs, steps_per_epoch
+        self._epochs = epochs
         self._trackers = trackers
         if trackers is None or trackers.tensorboard:
             self._writer = tf.summary.create_file_writer(str(directory.tensorboard))
         else:
             self._writer = tf.summary.create_noop_writer()
-        self._began = time.monotonic()
+        earlier = [row.get("seconds", 0.0) for row in directory.metric_rows()]  # of a resumed run
+        self._began = time.monotonic() - max(earlier, default=0.0)
 
     def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
         """Writes the epoch's metrics, images and sentences."""
@@ -246,7 +257,7 @@ class MetricsWriter(keras.callbacks.Callback):
         self._directory.add_metrics(
             {"epoch": epoch + 1, "step": step, "seconds": seconds, **metrics}
         )
-        last = epoch + 1 == self.params["epochs"]
+        last = epoch + 1 == self._epochs
         named = {_tag(name): value for name, value in metrics.items()}
         if self._trackers is not None:
             self._trackers.log(named, step)

@@ -13,7 +13,9 @@ __all__ = ["COLLAPSED_KL", "collapse_warning"]
 COLLAPSED_KL = 0.5
 
 
-def collapse_warning(config: RunConfig, metrics: Mapping[str, float]) -> str | None:
+def collapse_warning(
+    config: RunConfig, metrics: Mapping[str, float], free_bits: bool = True
+) -> str | None:
     """Returns a warning if the latent of a run's model has almost no information about an example.
 
     Args:
@@ -21,6 +23,7 @@ def collapse_warning(config: RunConfig, metrics: Mapping[str, float]) -> str | N
             annealing of the KL weight does.
         metrics: The metrics of the best checkpoint, which is exported; `val_kl` is compared with
             `COLLAPSED_KL`.
+        free_bits: Whether the model's objective takes them.
 
     Returns:
         The warning, or None.
@@ -28,9 +31,10 @@ def collapse_warning(config: RunConfig, metrics: Mapping[str, float]) -> str | N
     kl = metrics.get("val_kl")
     if kl is None or kl >= COLLAPSED_KL or config.epochs < config.annealing_epochs:
         return None
+    advice = "--free_bits=0.1, more " if free_bits else "more "
     return (
         f"the posterior has collapsed: the KL divergence of the joint posterior is {kl:.3g} nats "
         f"(below {COLLAPSED_KL:g}), so that reconstructions and imputations are about the mean of "
-        "each modality; try a larger --likelihood_weight, --free_bits=0.1, more "
+        f"each modality; try a larger --likelihood_weight, {advice}"
         "--annealing_epochs, or for mvae a --term_weight of 0 for single modalities"
     )

@@ -102,9 +102,11 @@ def needs_no_xla(model: BaseVAE) -> bool:
     """Returns whether the model sums over replicas within a step, which XLA cannot compile.
 
     Args:
-        model: The model. Batch normalisation sums over replicas.
+        model: The model. Batch normalisation and self-training sum over replicas.
     """
-    return any(isinstance(layer, MaskedBatchNormalization) for layer in model._flatten_layers())
+    return bool(getattr(model, "self_training", None)) or any(
+        isinstance(layer, MaskedBatchNormalization) for layer in model._flatten_layers()
+    )
 
 
 def _seconds_of_step(

@@ -111,7 +111,7 @@ def finish(
     else:
         attach_run_sampler(directory, model, best.step)
     write_results(config, directory, model, best, test_batch)
-    warning = collapse_warning(config, best.metrics)
+    warning = collapse_warning(config, best.metrics, model.objective.takes_free_bits)
     summary = {
         "best_checkpoint": dataclasses.asdict(best),
         "epochs": config.epochs,

@@ -8,12 +8,13 @@ import tensorflow as tf
 from tf_mvae.batch import out_of_range
 from tf_mvae.training.callbacks import CheckpointWriter
 from tf_mvae.training.feeding import Feed
+from tf_mvae.training.replicas import Replicas
 
 __all__ = ["fit_to_end"]
 
 
 def fit_to_end(
-    trained: keras.Model,
+    trained: keras.Model | Replicas,
     feed: Feed,
     writer: CheckpointWriter,
     callbacks: Sequence[keras.callbacks.Callback],
@@ -22,7 +23,7 @@ def fit_to_end(
     """Trains from the position of a checkpoint writer to the end of the run.
 
     Args:
-        trained: A compiled model, or an object with its `fit` (`Replicas`).
+        trained: A compiled model, or its replicas.
         feed: The run's batches.
         writer: The writer of checkpoints, which has the current position.
         callbacks: Further callbacks.
@@ -43,7 +44,7 @@ def fit_to_end(
 
 
 def _fit_from_here(
-    trained: keras.Model,
+    trained: keras.Model | Replicas,
     feed: Feed,
     writer: CheckpointWriter,
     validation: tf.data.Dataset,
@@ -72,7 +73,7 @@ def _fit_from_here(
 
 
 def _end_epoch(
-    trained: keras.Model,
+    trained: keras.Model | Replicas,
     epoch: int,
     epochs: int,
     validation: tf.data.Dataset,
@@ -83,11 +84,14 @@ def _end_epoch(
     Keras' `fit` cannot do this, because it needs at least one step.
     """
     known = {"epochs": epochs, "steps": 0, "verbose": 0}
-    listeners = keras.callbacks.CallbackList(list(callbacks), model=trained, **known)
+    model = trained.models[0] if isinstance(trained, Replicas) else trained
+    listeners = keras.callbacks.CallbackList(list(callbacks), model=model, **known)
     listeners.on_train_begin()
     listeners.on_epoch_begin(epoch)  # restores the metrics of the epoch's steps
-    logs = dict(trained.get_metrics_result())
+    logs = {name: float(value) for name, value in model.get_metrics_result().items()}
+    listeners.on_test_begin()  # averages of the weights take their place
     found = trained.evaluate(validation, verbose=0, return_dict=True)
-    logs |= {f"val_{name}": value for name, value in found.items()}
+    logs |= {f"val_{name}": float(value) for name, value in found.items()}
+    listeners.on_test_end(logs)
     listeners.on_epoch_end(epoch, logs)
     listeners.on_train_end()

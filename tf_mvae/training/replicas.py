@@ -92,8 +92,8 @@ class Replicas:
         self._jit = bool(self.models[0].jit_compile)
         if self._jit and needs_no_xla(self.models[0]):
             raise UserError(
-                "batch normalisation sums over replicas within a step, which XLA cannot compile; "
-                "add --jit_compile=false"
+                "batch normalisation and self-training sum over replicas within a step, which XLA "
+                "cannot compile; add --jit_compile=false"
             )
         # Each copy has its own traced functions, because they use the variables of its device.
         self._gradients = [self._compiled(m.loss_gradients) for m in self.models]
@@ -102,6 +102,7 @@ class Replicas:
         self._train_step = tf.function(self._train_step_of_all, autograph=False)
         self._test_step = tf.function(self._test_step_of_all, autograph=False)
         self._share = tf.function(self._share_of_all, autograph=False)
+        self._vote = tf.function(self._votes_of_all, autograph=False)
 
     def share(self, values: Sequence[int]) -> list[int]:
         """Returns the chief's integers in every process, and sets all copies to the chief's state.
@@ -157,19 +158,32 @@ class Replicas:
             callback_list.on_epoch_begin(epoch)
             for step in range(steps_per_epoch):
                 callback_list.on_train_batch_begin(step)
-                asked = tf.constant([float(self.stop.asked == number) for number in SIGNALS])
-                sums, cast = self._train_step(self._distributed(next(batches)), asked)
+                sums, cast = self._train_step(self._distributed(next(batches)), self._asked())
                 # Uses the votes of the previous step, so that nothing waits for this one.
                 self.stop.agree(votes)
                 votes = cast
                 callback_list.on_train_batch_end(step, self._updated(sums))
             logs = dict(self._updated(None))
-            model.reset_metrics()
             callback_list.on_test_begin()
             logs |= {f"val_{name}": value for name, value in self._evaluated(validation).items()}
             callback_list.on_test_end(logs)
             callback_list.on_epoch_end(epoch, {n: float(value) for n, value in logs.items()})
         callback_list.on_train_end()
+
+    def evaluate(
+        self, x: tf.data.Dataset, verbose: int = 0, return_dict: bool = True
+    ) -> dict[str, tf.Tensor]:
+        """Evaluates as `BaseVAE.evaluate`.
+
+        Args:
+            x: Complete batches.
+            verbose: As for Keras' `evaluate`; nothing is shown.
+            return_dict: As for Keras' `evaluate`; always by name.
+
+        Raises:
+            UserError: The data do not fit the modalities.
+        """
+        return dict(self._evaluated(check_dataset(x, self.models[0].batch_inputs)))
 
     def _note_id(self, context: tf.distribute.experimental.ValueContext) -> tf.Tensor:
         """Records the ids of the replicas of this process."""
@@ -225,23 +239,26 @@ class Replicas:
         Returns:
             The sums of the metrics, and the number of processes that were sent each signal.
         """
+        reached: list[int] = []
 
         def replica_step(part):
             context, index = tf.distribute.get_replica_context(), self._index()
             gradients, sums = self._gradients[index](part)
-            # A process votes once, by its first replica.
-            first = tf.cast(context.replica_id_in_sync_group == self._ids[0], tf.float32)
-            added = context.all_reduce(
-                tf.distribute.ReduceOp.SUM, [*gradients, *sums, asked * first]
-            )
-            number = len(gradients)
-            return added[:number], added[number:-1], added[-1]
+            # As Keras' optimizers do, it leaves alone what has no influence on the loss.
+            reached[:] = [place for place, each in enumerate(gradients) if each is not None]
+            there = [gradients[place] for place in reached]
+            parts = [*there, *sums, self._own_vote(asked)]
+            added = context.all_reduce(tf.distribute.ReduceOp.SUM, parts)
+            return added[: len(there)], added[len(there) : -1], added[-1]
 
         gradients, sums, votes = self._strategy.run(replica_step, args=(batch,))
         local = self._strategy.experimental_local_results
         for index, device in enumerate(self._devices):
+            own: list[Any] = [None] * len(self.models[0].trainable_variables)
+            for place, gradient in zip(reached, gradients, strict=True):
+                own[place] = local(gradient)[index]
             with tf.device(device):
-                self._apply[index]([local(gradient)[index] for gradient in gradients])
+                self._apply[index](own)
         return [local(each)[0] for each in sums], local(votes)[0]
 
     def _test_step_of_all(self, batch: Any) -> list[tf.Tensor]:
@@ -271,6 +288,7 @@ class Replicas:
 
         Every process evaluates a batch by itself if it cannot be divided equally, such as the last.
         """
+        self.models[0].reset_metrics()
         for batch in batches:
             rows = tf.nest.flatten(batch)[0].shape[0]
             if rows % self.number:
@@ -279,7 +297,26 @@ class Replicas:
             share = rows // self.number
             part = _rows(batch, self._ids[0] * share, share * len(self._ids))
             logs = self._updated(self._test_step(self._distributed(part)))
+        self.stop.agree(self._vote(self._asked()))  # no step follows the last evaluation
         return logs
+
+    def _asked(self) -> tf.Tensor:
+        """Returns 1 for the signal that this process was sent, `[signal]`."""
+        return tf.constant([float(self.stop.asked == number) for number in SIGNALS])
+
+    def _votes_of_all(self, asked: tf.Tensor) -> tf.Tensor:
+        """Returns the number of processes that were sent each signal."""
+
+        def replica_step():
+            context = tf.distribute.get_replica_context()
+            return context.all_reduce(tf.distribute.ReduceOp.SUM, self._own_vote(asked))
+
+        return self._strategy.experimental_local_results(self._strategy.run(replica_step))[0]
+
+    def _own_vote(self, asked: tf.Tensor) -> tf.Tensor:
+        """Returns what a replica adds: a process votes once, by its first replica."""
+        number = tf.distribute.get_replica_context().replica_id_in_sync_group
+        return asked * tf.cast(number == self._ids[0], tf.float32)
 
     def _updated(self, sums: Sequence[tf.Tensor] | None) -> dict[str, tf.Tensor]:
         """Adds sums and counts to the metrics, and returns the means."""

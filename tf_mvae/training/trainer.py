@@ -159,6 +159,7 @@ def _train(config: RunConfig, directory: RunDirectory, options: _Options) -> dic
         trained = Replicas(strategy, lambda: make_model(config))
         model = trained.models[0]
         feed = dataclasses.replace(feed, part=trained.part)
+    model.check_free_bits()
     if config.sampler_epochs:
         model.check_takes_sampler()
     if strategy is None or trained.is_chief:
@@ -214,6 +215,7 @@ def _lead(
         lambda: draw(models[0], test_batch, config),
         options.picture_epochs,
         each,
+        config.epochs,
         lambda: tell(models[0], test_batch, config.seed),
         tracked,
     )

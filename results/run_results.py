@@ -29,6 +29,7 @@ ROOT = HERE.parent
 # What the documents show of a run, where it has them.
 _PICTURES = (
     "image_given_attributes",
+    "image_given_caption",
     "image_given_text",
     "image_given_label",
     "sampled_colourisation",

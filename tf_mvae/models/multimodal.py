@@ -54,7 +54,8 @@ class MultimodalVAE(BaseVAE):
             latent_dim: Size of the latent.
             posterior_kind: How experts become `q(z | S)`; default: the product of experts.
             objective: What is maximised; default: `SubsetElbos`.
-            **kwargs: Those of `BaseVAE`: `latent`, `kl_weight`, `free_bits`, `num_samples`, `seed`, `name`.
+            **kwargs: Those of `BaseVAE`: `latent`, `kl_weight`, `free_bits`, `num_samples`,
+                `seed`, `name`.
 
         Raises:
             ValueError: An argument is out of its range, or the modalities do not fit.

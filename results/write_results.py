@@ -87,6 +87,7 @@ def main() -> None:
     for name in ("training_step", "convolutions", "first_step", "step_profile", "quality_for_time"):
         fill(DOCS / "performance.md", name, benchmark(name))
     fill(DOCS / "benchmarks.md", "field", benchmark("field"))
+    fill(DOCS / "benchmarks.md", "captions", generation.captions_table(results))
     fill(DOCS / "server.md", "apis", serving.apis_table(BENCHMARKS / "serving_grpc.json"))
 
 

@@ -83,6 +83,35 @@ def weak_table(results: list[Result]) -> str:
     return table(["paired", *_FIGURES], rows)
 
 
+_CAPTIONS = {
+    "image given caption": "image | caption: coherence",
+    "FD": "image | caption: Frechet distance",
+    "caption given image": "caption | image: coherence",
+    "both from nothing": "image from the prior: coherence",
+    "reconstructions": "image, reconstructions: coherence",
+    "useless: random image": "image, useless: random training image: coherence",
+    "useless: most frequent caption": "caption, useless: most frequent: coherence",
+    "real images": "image, real examples: coherence",
+}
+
+
+def captions_table(results: list[Result]) -> str:
+    """The runs `cd_sprites-levelN`, a row each."""
+    runs = [result for result in results if result.name.startswith("cd_sprites-level")]
+    if not runs:
+        return "No run yet."
+    rows = [
+        [
+            str(result.config.get("level")),
+            result.schedule(),
+            str(result.config.get("sampler_epochs")),
+            *(figure(result.of("generation", what)) for what in _CAPTIONS.values()),
+        ]
+        for result in runs
+    ]
+    return table(["level", "epochs / annealing", "sampler: epochs", *_CAPTIONS], rows)
+
+
 def _useless(result: Result) -> list[tuple[str, list[str]]]:
     """Returns the names of useless models, and their cells below the columns of `_FIGURES`."""
 

@@ -12,7 +12,8 @@ _SCORES = (("translation", ""), ("translation", " by chance"), ("translation_bas
 def transcription_table(results: list[Result]) -> str:
     """MultiMNIST: strings predicted from canvases, and likelihoods."""
     rows, pictures = [], []
-    for result, _ in reported(results, "transcription"):
+    canvases = [result for result in results if result.config.experiment == "multi_mnist"]
+    for result, _ in reported(canvases, "transcription"):
         config = result.config
         pictures += picture(result, "image_given_text.jpg", "canvases generated from strings")
         rows.append(

@@ -1,7 +1,9 @@
 """Versions are numbered, written atomically, and never overwritten."""
 
+import concurrent.futures
 import os
 import pathlib
+import threading
 
 import pytest
 
@@ -48,6 +50,19 @@ def test_a_number_that_another_takes_meanwhile_is_passed_over(tmp_path):
 
     assert write_version(tmp_path, slow) == tmp_path / "2"
     assert files(tmp_path) == {"1/file": "theirs", "2/part/file": "whole"}
+
+
+def test_threads_write_at_the_same_time(tmp_path):
+    both = threading.Barrier(2)
+
+    def slow(folder):
+        both.wait(60)
+        write(folder)
+
+    with concurrent.futures.ThreadPoolExecutor(2) as pool:
+        made = [pool.submit(write_version, tmp_path, slow) for _ in range(2)]
+        assert {one.result() for one in made} >= {tmp_path / "1"}
+    assert set(files(tmp_path)) == {"1/part/file", "2/part/file"}
 
 
 def test_another_kind_of_version_is_refused(tmp_path):

@@ -43,6 +43,8 @@ def client(tmp_path_factory):
         ("GET", f"{BASE}/labels/none", None, 400),
         ("GET", f"{BASE}/versions/99999999999999999999", None, 400),
         ("GET", f"{BASE}/versions/three", None, 400),
+        ("GET", f"{BASE}/versions/{'9' * 5000}", None, 400),
+        ("GET", f"{BASE}/versions/003", None, 200),
         ("GET", f"{BASE}/versions/", None, 400),
         ("GET", f"{BASE}/", None, 400),
         ("GET", f"{BASE}/versions/3/labels/stable", None, 400),

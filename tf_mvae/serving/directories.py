@@ -3,6 +3,7 @@
 import os
 import pathlib
 import shutil
+import uuid
 from collections.abc import Callable
 
 import tensorflow as tf
@@ -102,7 +103,8 @@ def _write(
     target: Callable[[], pathlib.Path],
 ) -> pathlib.Path | None:
     """Writes a directory in `parent`, and renames it to `target()`; None if that exists."""
-    temporary = parent / f".{name}.{os.getpid()}.tmp"
+    # A name of its own: threads have one process number, and containers often the same.
+    temporary = parent / f".{name}.{uuid.uuid4().hex}.tmp"
     try:
         temporary.mkdir(parents=True)
         write(temporary)

@@ -63,7 +63,7 @@ def make_app(service: Service) -> Starlette:
             watcher.cancel()
 
     routes = []
-    for at in ("", "/versions/{version:int}", "/labels/{label}"):
+    for at in ("", "/versions/{version}", "/labels/{label}"):
         model = "/v1/models/{name}" + at
         routes += [
             _route(f"{model}:predict", endpoints.predict, "POST"),
@@ -225,10 +225,14 @@ def _route(path: str, endpoint: Callable, method: str) -> Route:
 
 
 def _version_of(request: Request) -> int | None:
-    version = request.path_params.get("version")
-    if version is not None and version > _MAX_VERSION:
-        raise RequestError(400, f"Failed to convert version: {str(version)[:100]} to numeric.")
-    return version
+    text = request.path_params.get("version")
+    if text is None:
+        return None
+    digits = text.lstrip("0") or "0"
+    known = text.isascii() and text.isdecimal() and len(digits) <= len(str(_MAX_VERSION))
+    if not known or int(digits) > _MAX_VERSION:
+        raise RequestError(400, f"Failed to convert version: {text[:100]} to numeric.")
+    return int(digits)
 
 
 def _status_of(version: int, state: State) -> dict:

@@ -3,8 +3,10 @@
 import asyncio
 import collections
 import concurrent.futures
+import contextlib
 import dataclasses
 import time
+from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
 from tf_mvae.serving.server.bounds import answer_bytes
@@ -92,26 +94,41 @@ class Batcher:
             reservation: Reserves the bytes of the response; the caller releases it.
 
         Raises:
-            RequestError: The queue or the memory budget is full, the time limit is exceeded, or the
-                model raised an error.
+            RequestError: The queue or the memory budget is full, or the model raised an error.
         """
         self.check_room()
         self._reserve(call, reservation)
-        written = []
-        try:
-            async with asyncio.timeout(self._settings.request_seconds):
-                for part in self._parts(version, call):
-                    written.append(await self._run(version, part))
-        except TimeoutError:
-            self._metrics.refused.labels("timeout").inc()
-            raise RequestError(
-                504, f"no answer within {self._settings.request_seconds:g} seconds"
-            ) from None
+        written = [await self._run(version, part) for part in self._parts(version, call)]
         blocks = call.answer.join(written)
         size = sum(map(len, blocks))
         if not reservation.resize(size if size > _SHORT_ANSWER else 0):
             raise self._no_room_for_answer()
         return blocks
+
+    @contextlib.asynccontextmanager
+    async def in_time(self) -> AsyncIterator[None]:
+        """Limits a request to `request_seconds`, from its parsing on.
+
+        Raises:
+            RequestError: The time is over.
+        """
+        try:
+            async with asyncio.timeout(self._settings.request_seconds):
+                yield
+        except TimeoutError:
+            self._metrics.refused.labels("timeout").inc()
+            raise RequestError(
+                504, f"no answer within {self._settings.request_seconds:g} seconds"
+            ) from None
+
+    @contextlib.contextmanager
+    def waiting(self) -> Iterator[None]:
+        """Counts a request that waits for something else than the model."""
+        self._count(1)
+        try:
+            yield
+        finally:
+            self._count(-1)
 
     def _reserve(self, call: Call, reservation: Reservation) -> None:
         """Reserves memory for the response; raises an error if there is not enough."""

@@ -55,15 +55,18 @@ async def read_body(
 
 
 def _unpack(body: bytes, settings: Settings) -> bytes:
-    unpacker = zlib.decompressobj(wbits=31)
-    try:
-        unpacked = unpacker.decompress(body, settings.max_body_bytes + 1)
-    except zlib.error as error:
-        raise RequestError(400, f"the body is not gzip: {error}") from error
-    if len(unpacked) > settings.max_body_bytes:
-        raise _too_long(settings)
-    if not unpacker.eof:
-        raise RequestError(400, "the body is not gzip: it ends early")
+    unpacked = b""
+    while body:  # it may have several members, one behind the other (RFC 1952)
+        unpacker = zlib.decompressobj(wbits=31)
+        try:
+            unpacked += unpacker.decompress(body, settings.max_body_bytes + 1 - len(unpacked))
+        except zlib.error as error:
+            raise RequestError(400, f"the body is not gzip: {error}") from error
+        if len(unpacked) > settings.max_body_bytes:
+            raise _too_long(settings)
+        if not unpacker.eof:
+            raise RequestError(400, "the body is not gzip: it ends early")
+        body = unpacker.unused_data
     return unpacked
 
 

@@ -118,9 +118,11 @@ def complete_call(
             limit is exceeded.
     """
     examples = _count(signature, inputs, rows)
-    for field in signature.inputs.values():
-        if field.name not in inputs:
-            inputs[field.name] = _default(field, examples)
+    # In the signature's order: the queues of the server compare inputs by their places.
+    inputs = {
+        field.name: inputs[field.name] if field.name in inputs else _default(field, examples)
+        for field in signature.inputs.values()
+    }
     decoded = check_amount(signature, inputs, examples, settings)
     check_values(signature, inputs)
     return Call(signature, inputs, examples, answer, decoded)

@@ -17,7 +17,7 @@ from tf_mvae.serving.server.call import (
 from tf_mvae.serving.server.errors import RequestError
 from tf_mvae.serving.server.settings import Settings
 from tf_mvae.serving.server.signature import Signature
-from tf_mvae.serving.server.tensors import check_shape, is_bytes_object, to_array
+from tf_mvae.serving.server.tensors import check_json_form, check_shape, is_bytes_object, to_array
 
 __all__ = ["parse_body", "parse_predict"]
 
@@ -60,9 +60,11 @@ def parse_predict(document: dict, signatures: Mapping[str, Signature], settings:
             is not of its type and shape.
     """
     name = document.get("signature_name", DEFAULT_SIGNATURE)
-    if name and type(name) is not str:
+    if name is not None and type(name) is not str:
         raise RequestError(400, "'signature_name' must be a string")
     signature = find_signature(name, signatures)
+    for field in signature.outputs.values():
+        check_json_form(field)
     if "instances" in document and "inputs" in document:
         raise RequestError(400, "only one of 'instances' and 'inputs' may be there")
     if "instances" in document:

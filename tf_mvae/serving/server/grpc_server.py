@@ -58,17 +58,24 @@ class GrpcServer:
             await self._server.stop(self._service.settings.drain_seconds)
 
 
+_MOST = 2**31 - 1  # gRPC's options are of 32 bits
+
+
 def _options(settings: Settings) -> list[tuple[str, int]]:
     """Returns the server's limits as gRPC options."""
+
+    def milliseconds(seconds: float) -> int:
+        return round(min(1000 * seconds, _MOST))
+
     return [
         # Otherwise a second server could listen on the same port, and get half of the requests.
         ("grpc.so_reuseport", 0),
-        ("grpc.max_receive_message_length", settings.max_body_bytes),
+        ("grpc.max_receive_message_length", min(settings.max_body_bytes, _MOST)),
         ("grpc.max_send_message_length", -1),
         # gRPC limits the size of a message only before decompression, so compression is off.
         ("grpc.compression_enabled_algorithms_bitset", _IDENTITY_ONLY),
-        ("grpc.max_allowed_incoming_connections", settings.max_connections),
-        ("grpc.max_concurrent_streams", settings.max_connections),
-        ("grpc.server_handshake_timeout_ms", round(1000 * settings.read_seconds)),
-        ("grpc.max_connection_idle_ms", round(1000 * settings.keep_alive_seconds)),
+        ("grpc.max_allowed_incoming_connections", min(settings.max_connections, _MOST)),
+        ("grpc.max_concurrent_streams", min(settings.max_connections, _MOST)),
+        ("grpc.server_handshake_timeout_ms", milliseconds(settings.read_seconds)),
+        ("grpc.max_connection_idle_ms", milliseconds(settings.keep_alive_seconds)),
     ]

@@ -106,12 +106,17 @@ class Service:
             RequestError: The request is wrong, a limit is exceeded, or the model raised an error.
         """
         with self.repository.use(found):
-            if body_bytes > _LARGE_BODY:
-                loop = asyncio.get_running_loop()
+            async with self.batcher.in_time():
+                return await self._answer(found, parse, body_bytes, held)
+
+    async def _answer(self, found: ServedVersion, parse: Callable[[], Call], body_bytes: int, held):
+        if body_bytes > _LARGE_BODY:
+            loop = asyncio.get_running_loop()
+            with self.batcher.waiting():
                 call = await loop.run_in_executor(self._parser, parse)
-            else:
-                call = parse()
-            return await self.batcher.submit(found, call, held)
+        else:
+            call = parse()
+        return await self.batcher.submit(found, call, held)
 
     def refuse_method(self, found: ServedVersion, method: str, signature: str) -> RequestError:
         """Returns the error for a request to `classify` or `regress`.

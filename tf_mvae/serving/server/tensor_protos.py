@@ -61,7 +61,7 @@ def from_proto(proto: TensorProto, field: Field, settings: Settings) -> np.ndarr
     # A short message may have a huge shape: one value is repeated, or rows are empty.
     if max(count * field.numpy_dtype.itemsize, *shape, 0) > settings.max_body_bytes:
         raise refusal(field, f"of shape {shape} is longer than {settings.max_body_bytes} bytes")
-    array = _values(proto, field, count).reshape(shape)
+    array = _values(proto, field, shape, settings.max_body_bytes).reshape(shape)
     check_shape(array, field)
     if not settings.accept_nonfinite:
         check_finite(array, field)
@@ -132,8 +132,9 @@ class TensorAnswer:
         return [response.SerializeToString()]
 
 
-def _values(proto: TensorProto, field: Field, count: int) -> np.ndarray:
-    """Returns the values of a message as a flat array of `count` elements."""
+def _values(proto: TensorProto, field: Field, shape: list[int], most: int) -> np.ndarray:
+    """Returns the values of a message as a flat array of a shape's elements, of `most` bytes."""
+    count = math.prod(shape)
     if proto.tensor_content:
         return _from_content(proto.tensor_content, field, count)
     given = getattr(proto, _VALUES[field.dtype])
@@ -141,6 +142,9 @@ def _values(proto: TensorProto, field: Field, count: int) -> np.ndarray:
         raise refusal(field, f"has {count} values by its shape; {len(given)} were sent")
     dtype = field.numpy_dtype
     if field.kind == "string":
+        repeated = (count - len(given)) * len(given[-1]) if len(given) else 0
+        if repeated > most:
+            raise refusal(field, f"of shape {shape} is longer than {most} bytes")
         array = np.empty(len(given), object)
         array[:] = list(given)
         fill = b""

@@ -44,8 +44,7 @@ def to_array(value: Any, field: Field, finite: bool = False) -> np.ndarray:
     Raises:
         RequestError: The value has another type, or lists differ in length.
     """
-    if field.kind not in _KINDS:
-        raise RequestError(501, f"tensors of type {field.dtype.name} have no JSON form")
+    check_json_form(field)
     found = _flatten_numbers(value, field)
     flat, shape = found or _flatten(value, field)
     wrong = set() if found else set(map(type, flat)) - _KINDS[field.kind]
@@ -61,6 +60,19 @@ def to_array(value: Any, field: Field, finite: bool = False) -> np.ndarray:
     return array.reshape(shape)
 
 
+def check_json_form(field: Field) -> None:
+    """Checks that JSON can hold an input or output.
+
+    Args:
+        field: The input or output.
+
+    Raises:
+        RequestError: It cannot: the type is complex, for example.
+    """
+    if field.kind not in _KINDS:
+        raise RequestError(501, f"tensors of type {field.dtype.name} have no JSON form")
+
+
 def check_finite(array: np.ndarray, field: Field) -> None:
     """Checks that an array is finite.
 
@@ -71,7 +83,8 @@ def check_finite(array: np.ndarray, field: Field) -> None:
     Raises:
         RequestError: A value is NaN or infinite.
     """
-    if field.kind == "float" and not np.isfinite(array.astype(np.float32)).all():
+    known = array if array.dtype.kind == "f" else array.astype(np.float32)  # bfloat16
+    if field.kind == "float" and not np.isfinite(known).all():
         raise refusal(field, "holds NaN or infinity, which this server refuses")
 
 

@@ -196,9 +196,11 @@ class PointMassMixture(Likelihood):
         """See `Likelihood.quantile`."""
         own, logits = self._parts(parameters)
         share = tf.sigmoid(logits)
-        probability = tf.broadcast_to(tf.cast(probability, share.dtype), tf.shape(share))
+        probability = tf.cast(probability, share.dtype)
+        shape = tf.broadcast_dynamic_shape(tf.shape(share), tf.shape(probability))
+        share, probability = (tf.broadcast_to(each, shape) for each in (share, probability))
         rest = 1 - share
-        below = rest * self._cdf(own, share, self.at - 1 if self.is_count else self.at)
+        below = rest * self._cdf(own, share, math.ceil(self.at) - 1 if self.is_count else self.at)
         with_mass = share + rest * self._cdf(own, share, self.at)
         first, second = (
             tf.clip_by_value(each / rest, _LEAST, 1 - _LEAST)

@@ -61,7 +61,8 @@ class GenerativeModel(LatentModel):
         """
         z, conditions = self._latents(z, given)
         if training:
-            parameters = self.likelihood_parameters(z, None, conditions, training)
+            with self._drawn_layers(training):
+                parameters = self.likelihood_parameters(z, None, conditions, training)
         else:
             parameters = self._eager_calls(
                 "parameters",
@@ -232,10 +233,19 @@ class GenerativeModel(LatentModel):
             `"z"`, the posterior's mean, and every modality's expected value, by name.
         """
         x, mask = unpack(inputs, self.batch_inputs, partial=True)
-        found = self._infer(x, mask, training) if training else self._inferred(x, mask)
-        z = found.mean()
-        values = self._decoded(z, None, None, self._present_conditions(x, mask))
-        if self.sampler is not None and not training:
+        conditions = self._present_conditions(x, mask)
+        if training:
+            with self._drawn_layers(training):
+                z = self._infer(x, mask, training).mean()
+                parameters = self.likelihood_parameters(z, None, conditions, training)
+            wanted = self._given(parameters)
+            return {
+                "z": z,
+                **{m.name: m.likelihood.expected_value(parameters[m.name]) for m in wanted},
+            }
+        z = self._inferred(x, mask).mean()
+        values = self._decoded(z, None, None, conditions)
+        if self.sampler is not None:
             complete = functools.partial(with_missing_values, self)
             values = self._eager_calls("complete", complete, values, x, mask)
         return {"z": z, **values}

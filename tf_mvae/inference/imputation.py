@@ -221,6 +221,8 @@ def _observed(
         return np.zeros(shape, modality.likelihood.dtype.as_numpy_dtype), np.zeros(shape, bool)
     there = mask[modality.name].numpy()
     value = modality.prepare(x[modality.name], mask[modality.name]).numpy()
+    if modality.likelihood.is_sequence:  # shorter ones are padded
+        value = np.pad(value, [(0, 0), (0, shape[1] - value.shape[1])], constant_values=PAD)
     observed = np.broadcast_to(there.reshape(there.shape + (1,) * (value.ndim - there.ndim)), shape)
     if modality.element_mask:
         known = elements.observed(tf.constant(value)).numpy()

@@ -34,7 +34,8 @@ class LatentModel(LatentDraws):
             UserError: A key, shape, type, mask or value does not fit.
         """
         x, mask = self._unpacked(x, mask)
-        found = self._infer(x, mask, training) if training else self._inferred(x, mask)
+        with self._drawn_layers(training):
+            found = self._infer(x, mask, training) if training else self._inferred(x, mask)
         return found.distribution()
 
     def latent_distribution(

@@ -1,8 +1,10 @@
 """The networks of a model: encoders and decoders of its modalities."""
 
+import contextlib
 from collections.abc import Container, Mapping, Sequence
 from typing import Any
 
+import keras
 import tensorflow as tf
 
 from tf_mvae import checks
@@ -17,6 +19,7 @@ from tf_mvae.inference.covariates import CovariateModel
 from tf_mvae.inference.eager_calls import EagerCalls
 from tf_mvae.inference.ownership import check_unowned, own
 from tf_mvae.layers.appended import append
+from tf_mvae.layers.dropout import layer_seeds
 from tf_mvae.modality import Modality
 from tf_mvae.ops import random
 from tf_mvae.posteriors import (
@@ -74,7 +77,8 @@ class NetworkModel(CovariateModel):
             ValueError: No modality, two of one name, one that belongs to another model already,
                 a size below 1, or covariates that do not fit.
         """
-        super().__init__(**kwargs)
+        # Layers cast their own inputs: data of fewer digits would be others.
+        super().__init__(**{"autocast": False, **kwargs})
         arguments.check_modalities(modalities)
         self.posterior_kind = posterior_kind
         self._check_number(modalities)
@@ -89,6 +93,12 @@ class NetworkModel(CovariateModel):
             raise UserError(
                 f"latent_dim is {self.latent_dim} and the latent space has {self.latent.size} "
                 "dimensions: give latent_dim=latent.size"
+            )
+        names = [modality.name for modality in modalities]
+        if self.latent.private and list(self.latent.private) != names:
+            raise UserError(
+                f"the latent space has private parts of {list(self.latent.private)}; give one of "
+                f"each modality, in the model's order: {names}"
             )
         self.sampler = None
         self.default_latents: str | None = None
@@ -139,6 +149,18 @@ class NetworkModel(CovariateModel):
         self.sampler = sampler
         if locked:
             self._tracker.lock()
+
+    @property
+    def trainable(self) -> bool:
+        """Whether training changes the weights; those of a sampler it never does."""
+        return super().trainable
+
+    @trainable.setter
+    def trainable(self, value: bool) -> None:
+        keras.Model.trainable.fset(self, value)
+        sampler = getattr(self, "sampler", None)
+        if sampler is not None:
+            sampler.trainable = False
 
     def check_takes_sampler(self) -> None:
         """Checks that the model has a use for a sampler.
@@ -304,6 +326,10 @@ class NetworkModel(CovariateModel):
     def _seed(self, seed: int | Sequence[int] | tf.Tensor | None) -> tf.Tensor:
         """Returns a seed of two integers; a missing one is the model's own."""
         return arguments.seed_pair(self.seed if seed is None else seed)
+
+    def _drawn_layers(self, training: bool) -> contextlib.AbstractContextManager[None]:
+        """Gives layers such as dropout the model's seed, where they act outside a training step."""
+        return layer_seeds(self._seed(None)) if training else contextlib.nullcontext()
 
     def _two_seeds(self, seed: int | Sequence[int] | tf.Tensor | None) -> list[tf.Tensor]:
         """Returns two seeds of one; by a graph, since eagerly that is forty operations."""

@@ -1,5 +1,6 @@
 """A joint model of modalities: a posterior kind and an objective."""
 
+import inspect
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -79,7 +80,8 @@ class MultimodalVAE(BaseVAE):
         """
         x, mask = self._unpacked(x, mask)
         if training:
-            encoded = self._encode_each(x, mask, training)
+            with self._drawn_layers(training):
+                encoded = self._encode_each(x, mask, training)
         else:
             encoded = self._eager_calls("experts", self._encode_each, x, mask)
         own = self.posterior_kind.own_posterior
@@ -153,7 +155,8 @@ class MultimodalVAE(BaseVAE):
     def get_config(self) -> dict[str, Any]:
         """Returns the constructor arguments of this model."""
         config = super().get_config()
-        if type(self) is MultimodalVAE:  # a preset has arguments of its own for these
+        taken = inspect.signature(type(self).__init__).parameters
+        if {"posterior_kind", "objective"} <= set(taken):  # a preset has others for these
             serialize = keras.saving.serialize_keras_object
             config["posterior_kind"] = serialize(self.posterior_kind)
             config["objective"] = serialize(self.objective)

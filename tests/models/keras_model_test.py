@@ -1,0 +1,129 @@
+"""What a Keras user expects of a model: subclasses, precision, `training`, `trainable`."""
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from tests import tiny
+from tf_mvae import (
+    CVAE,
+    MMVAE,
+    MVAE,
+    Modality,
+    MoPoE,
+    MultimodalVAE,
+    layers,
+    likelihoods,
+    objectives,
+    posteriors,
+    samplers,
+)
+from tf_mvae.errors import UserError
+
+
+@keras.saving.register_keras_serializable("tf_mvae_tests")
+class Mine(MultimodalVAE):
+    """A subclass that keeps the constructor."""
+
+
+def test_a_subclass_that_keeps_the_constructor_is_saved_with_its_parts(tmp_path):
+    kind, objective = posteriors.MixtureOfExperts(), objectives.MixtureElbo()
+    model = tiny.make_any(Mine, posterior_kind=kind, objective=objective)
+    model.save(tmp_path / "model.keras")
+    for again in (
+        keras.models.load_model(tmp_path / "model.keras"),
+        keras.models.clone_model(model),
+    ):
+        assert type(again) is Mine
+        assert type(again.posterior_kind) is posteriors.MixtureOfExperts
+        assert type(again.objective) is objectives.MixtureElbo
+
+
+def test_data_reach_a_model_of_less_precision_as_they_are(bfloat16_policy):
+    model = MVAE([Modality("t", likelihoods.Columns([likelihoods.Categorical(400)]))], 4)
+    x = {"t": np.array([[256.0], [257.0]], np.float32)}  # equal with 8 bits
+    z = model(x)["z"].numpy()
+    np.testing.assert_array_equal(z, model.posterior(x).mean())
+    assert np.any(z[0] != z[1])
+
+
+def test_layers_act_as_in_training_wherever_that_is_asked_for():
+    drop = layers.SeededDropout(0.5)
+    encoder = layers.MaskedSequential([keras.layers.Dense(16), drop])
+    decoder = layers.MaskedSequential([keras.layers.Dense(16), keras.layers.Dropout(0.5),
+                                       keras.layers.Dense(3)])  # fmt: skip
+    model = MVAE([Modality("a", likelihoods.Normal([3]), encoder, decoder)], 4)
+    x = {"a": np.ones([5, 3], np.float32)}
+    still = model(x)
+    assert np.any(model.posterior(x, training=True).mean() != still["z"])
+    assert np.any(model.experts(x, training=True)["a"].mean() != model.experts(x)["a"].mean())
+    (one, other) = (model(x, training=True)["a"].numpy() for _ in range(2))
+    assert np.any(one != still["a"]) and np.any(one != other)
+
+
+def test_a_model_that_is_frozen_and_thawed_leaves_its_sampler_alone():
+    model = tiny.make_model()
+    model.set_sampler(samplers.MixtureFlow(model.latent_dim, model.num_columns, 2, 8, 8))
+    number = len(model.trainable_variables)
+    model.trainable = False
+    assert not model.trainable_variables and not model.trainable
+    model.trainable = True
+    assert len(model.trainable_variables) == number and not model.sampler.trainable
+
+
+@pytest.mark.parametrize("private", [{"b": 2, "a": 2}, {"a": 2}])
+def test_private_latents_are_in_the_order_of_the_modalities(private):
+    latent = posteriors.LatentSpace(1, private)
+    parts = [Modality(name, likelihoods.Normal([3])) for name in ("a", "b")]
+    kind = posteriors.PrivateMixtureOfExperts(latent)
+    bound = objectives.PrivateStratifiedBound(latent)
+    with pytest.raises(UserError, match=r"in the model's order: \['a', 'b'\]"):
+        MultimodalVAE(parts, latent.size, kind, bound, latent=latent)
+
+
+@pytest.mark.parametrize("make", [MoPoE, MMVAE, CVAE])
+def test_free_bits_that_nothing_charges_are_refused_in_training(make, tiny_batch):
+    model = tiny.make_any(make, free_bits=0.5)
+    model.elbo(tiny_batch)
+    if model.objective.takes_free_bits:
+        model.elbo(tiny_batch, training=True)
+        return
+    with pytest.raises(UserError, match="takes no free_bits"):
+        model.elbo(tiny_batch, training=True)
+
+
+def test_auxiliary_priors_have_one_factor_in_the_gradient():
+    """They are in no density of a weight: 'dreg' has for them the gradient of 'iwae'."""
+    gradients = {}
+    for bound in ("iwae", "dreg"):
+        keras.utils.set_random_seed(0)
+        latent = posteriors.LatentSpace(1, {"a": 2, "b": 2})
+        parts = [Modality(name, likelihoods.Normal([3])) for name in ("a", "b")]
+        kind = posteriors.PrivateMixtureOfExperts(latent)
+        objective = objectives.PrivateStratifiedBound(latent, bound)
+        model = MultimodalVAE(parts, 5, kind, objective, latent=latent, num_samples=6)
+        x = np.random.default_rng(0).normal(size=[2, 7, 3]).astype(np.float32)
+        with tf.GradientTape() as tape:
+            loss = model.elbo({"x": dict(zip("ab", x, strict=True))}, seed=3, training=True).loss
+        gradients[bound] = tape.gradient(loss, model.private_priors.log_variance.value)
+    assert np.all(np.abs(gradients["iwae"]) > 1e-4)
+    tiny.assert_close(gradients["dreg"], gradients["iwae"], 1e-4, 1e-6)
+
+
+def test_a_shorter_sequence_is_imputed_from():
+    decoder = layers.RecurrentDecoder(12, units=8, num_layers=1)
+    text = likelihoods.TokenSequence(12, 6, decoder, context_size=8)
+    model = MVAE([Modality("s", text), Modality("b", likelihoods.Categorical(4))], 4)
+    s = np.random.default_rng(0).integers(3, 12, [4, 3])
+    masks = {"b": np.array([0, 0, 0, 1.0])}
+    found = model.impute({"x": {"s": s, "b": np.arange(4)}, "mask": masks}, num_samples=3)
+    np.testing.assert_array_equal(found["s"].filled, np.pad(s, [(0, 0), (0, 3)]))
+
+
+def test_quantiles_of_counts_with_a_mass_between_two_of_them():
+    likelihood = likelihoods.PointMassMixture(likelihoods.Poisson([1]), at=2.5)
+    parameters = tf.constant([[np.log(2.0), 0.0]], tf.float32)  # half of it at 2.5
+    probability = tf.constant([0.05, 0.3, 0.33, 0.5, 0.9])[:, tf.newaxis, tf.newaxis]
+    found = likelihood.quantile(parameters, probability)
+    np.testing.assert_array_equal(found[:, 0, 0], [0, 2, 2, 2.5, 3])

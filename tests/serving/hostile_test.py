@@ -142,7 +142,11 @@ def test_a_small_body_that_unpacks_to_a_gigantic_one_is_413(client):
     assert len(bomb) < 1 << 20
     assert client.predict(bomb, headers={"Content-Encoding": "gzip"})[0] == 413
     whole = b'{"inputs": [[1, 2]]}'
-    for parts, status in (((whole[:5], whole[5:]), 200), ((whole, b"rest"), 400)):
+    for parts, status in (
+        ((whole[:5], whole[5:]), 200),
+        ((whole, b"rest"), 400),
+        ([b" "] * 101, 400),
+    ):
         body = b"".join(map(gzip.compress, parts))
         assert client.predict(body, headers={"Content-Encoding": "gzip"})[0] == status
 

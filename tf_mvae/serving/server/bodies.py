@@ -54,9 +54,16 @@ async def read_body(
     return unpacked
 
 
+_MOST_MEMBERS = 100  # what is left of the body is copied for each
+
+
 def _unpack(body: bytes, settings: Settings) -> bytes:
     unpacked = b""
+    members = 0
     while body:  # it may have several members, one behind the other (RFC 1952)
+        members += 1
+        if members > _MOST_MEMBERS:
+            raise RequestError(400, f"the body has more than {_MOST_MEMBERS} gzip members")
         unpacker = zlib.decompressobj(wbits=31)
         try:
             unpacked += unpacker.decompress(body, settings.max_body_bytes + 1 - len(unpacked))

@@ -246,7 +246,7 @@ def _networks(
 
 def _encoded_rows(modality: Modality, batch_size: int) -> int:
     """Returns for how many rows an encoder runs: for each class once, where these are fewer."""
-    return min(batch_size, num_inputs(modality.encoder) or batch_size)
+    return min(batch_size, num_inputs(modality.encoder, modality.expert_head) or batch_size)
 
 
 def _lookup(model: MVAE, modality: Modality, batch_size: int) -> int:

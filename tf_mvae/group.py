@@ -155,7 +155,8 @@ class ModalityGroup(Modality):
         """
         run, first = self._expert_parameters, _members_first(self.prepare(value, mask))
         if covariates is None:
-            parameters = once_an_input(self.encoder, run, first, tf.transpose(mask), training)
+            networks = (self.encoder, self.expert_head)
+            parameters = once_an_input(networks, run, first, tf.transpose(mask), training)
         else:
             parameters = run(first, tf.transpose(mask), training, covariates)
         loc, log_variance = tf.split(tf.transpose(parameters, [1, 0, 2]), 2, axis=-1)

@@ -217,7 +217,8 @@ class Modality(keras.layers.Layer):
         if training and self.element_dropout:
             prepared = elements.hide_randomly(prepared, self.element_dropout, next_seed(self.name))
         if covariates is None:
-            parameters = once_an_input(self.encoder, run, prepared, mask, training)
+            networks = (self.encoder, self.expert_head)
+            parameters = once_an_input(networks, run, prepared, mask, training)
         else:
             parameters = run(prepared, mask, training, covariates)
         loc, log_variance = tf.split(parameters, 2, axis=-1)

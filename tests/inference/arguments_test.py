@@ -5,7 +5,18 @@ import pytest
 import tensorflow as tf
 
 from tests import tiny
-from tf_mvae import CVAE, JMVAE, MVAE, TELBO, VAE, BiVCCA, LinearAnnealing, Modality, UserError
+from tf_mvae import (
+    CVAE,
+    JMVAE,
+    MVAE,
+    TELBO,
+    VAE,
+    BiVCCA,
+    LinearAnnealing,
+    MMVAEPlus,
+    Modality,
+    UserError,
+)
 from tf_mvae.inference import arguments
 
 NAN = float("nan")
@@ -46,7 +57,7 @@ def test_other_models_refuse_theirs():
         tiny.make_any(CVAE, activation="relooo")
 
 
-@pytest.mark.parametrize("make", [MVAE, VAE, CVAE, JMVAE, TELBO, BiVCCA])
+@pytest.mark.parametrize("make", [MVAE, VAE, CVAE, JMVAE, TELBO, BiVCCA, MMVAEPlus])
 def test_modalities_are_a_list_of_one_or_more(make):
     (one,) = tiny.make_modalities()[:1]
     for wrong in ([], one, None, ["image"], 3, {"image": one}):

@@ -50,6 +50,24 @@ def test_rows_of_the_table_are_taken(mode):
     np.testing.assert_array_equal(taken, [table[m][inputs[m]] for m in range(2)])
 
 
+def test_what_follows_a_table_must_treat_rows_by_itself_too():
+    table = keras.layers.Embedding(6, 3)
+    assert num_inputs(table, keras.layers.Dense(2)) == 6
+    assert num_inputs(table, MaskedSequential([MaskedBatchNormalization()])) is None
+
+
+def test_a_head_of_the_experts_own_sees_every_row():
+    """Batch normalisation within it has the mean of the rows, not of the classes."""
+    head = MaskedSequential([MaskedBatchNormalization(), keras.layers.Dense(4)])
+    encoder = keras.layers.Embedding(CLASSES, 3)
+    made = Modality("kind", likelihoods.Categorical(CLASSES), encoder, expert_head=head)
+    made.connect(2)
+    loc, log_variance = made.encode(np.array([0] * 9 + [1]), tf.ones([10]), training=True)
+    mean = made.expert_head.layers[1].bias  # of what is normalised, weighted by rows, 0
+    found = tf.reduce_mean(tf.concat([loc, log_variance], -1), 0)
+    np.testing.assert_allclose(found, mean, atol=1e-5)
+
+
 def modality():
     return Modality("kind", likelihoods.Categorical(CLASSES), mlp_encoder([6, 5], CLASSES))
 

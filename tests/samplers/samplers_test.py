@@ -116,6 +116,8 @@ def test_the_seed_decides_and_temperature_zero_has_no_noise_but_a_choice(sampler
     first, same, other = (sampler.sample(4, context, seed) for seed in (1, (1, 0), 2))
     np.testing.assert_array_equal(first, same)
     assert not np.allclose(first, other)
+    with pytest.raises(UserError, match="seed must be an integer of 32 bits"):
+        sampler.sample(4, context, 2**40)
     still = sampler.sample(40, context, 1, temperature=0.0).numpy()
     most = getattr(sampler, "num_components", 1)
     assert len(np.unique(still[:, 0].round(4), axis=0)) <= most

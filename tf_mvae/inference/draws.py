@@ -32,6 +32,8 @@ class LatentDraws(NetworkModel):
     def _unpacked(
         self, x: Mapping[str, Any], mask: Mapping[str, Any] | None
     ) -> tuple[dict[str, tf.Tensor], dict[str, tf.Tensor]]:
+        if not isinstance(x, Mapping):
+            raise UserError(f"data are given as {{name: array}}; these are a {type(x).__name__}")
         return unpack({"x": x, "mask": mask or {}}, self.batch_inputs, partial=True)
 
     def _context(self, x: Mapping[str, tf.Tensor], mask: Mapping[str, tf.Tensor]) -> Context:

@@ -97,8 +97,10 @@ def checked_input(
         partial: Whether modalities may be omitted altogether.
 
     Raises:
-        UserError: The data do not fit, or weights are given apart from batches.
+        UserError: The data do not fit, or there are none, or weights are given apart from batches.
     """
+    if data is None:
+        raise UserError("there are no data: x is arrays by name, a table, or batches")
     if isinstance(data, Table):
         data.schema.check_model(modalities)
         data = data.batch

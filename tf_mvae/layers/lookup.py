@@ -1,6 +1,7 @@
 """Networks of few different inputs, run once an input instead of once a row."""
 
-from collections.abc import Callable
+import itertools
+from collections.abc import Callable, Sequence
 
 import keras
 import tensorflow as tf
@@ -20,12 +21,12 @@ _ROW_BY_ROW = (
 )
 
 
-def num_inputs(network: keras.layers.Layer) -> int | None:
-    """Returns how many different inputs of one number a network has, if these are few.
+def num_inputs(*networks: keras.layers.Layer) -> int | None:
+    """Returns how many different inputs of one number networks in a row have, if these are few.
 
-    That is so where it begins with an embedding, and what follows treats every row by
-    itself: it is then a table. None where it does not (batch normalisation mixes rows,
-    dropout draws for each), or where that cannot be known.
+    That is so where the first begins with an embedding, and what follows treats every row by
+    itself: together they are then a table. None where it does not (batch normalisation mixes
+    rows, dropout draws for each), or where that cannot be known.
 
     Example:
 
@@ -34,8 +35,10 @@ def num_inputs(network: keras.layers.Layer) -> int | None:
     num_inputs(mlp_encoder([512, 512]))                   # None
     ```
     """
-    layers = network.layers if isinstance(network, MaskedSequential) else [network]
-    first, rest = layers[0], layers[1:]
+    first, *rest = itertools.chain.from_iterable(
+        network.layers if isinstance(network, MaskedSequential) else [network]
+        for network in networks
+    )
     if any(type(layer) not in _ROW_BY_ROW for layer in rest):
         return None
     if type(first) is GroupedEmbedding:
@@ -46,7 +49,7 @@ def num_inputs(network: keras.layers.Layer) -> int | None:
 
 
 def once_an_input(
-    network: keras.layers.Layer,
+    networks: Sequence[keras.layers.Layer],
     run: Callable[[tf.Tensor, tf.Tensor, bool], tf.Tensor],
     inputs: tf.Tensor,
     mask: tf.Tensor,
@@ -55,14 +58,14 @@ def once_an_input(
     """Returns `run(inputs, mask, training)`, of each different input once where these are fewer.
 
     Args:
-        network: The network that `run` runs, perhaps followed by a linear layer.
+        networks: What `run` runs, one after the other.
         run: Gives `[..., rows, size]`.
         inputs: `[..., rows]`, or rows of more than one number, which all run.
         mask: 1 where a row counts, `[..., rows]`.
         training: Whether this is a training step.
     """
     mask = tf.convert_to_tensor(mask)
-    number = num_inputs(network)
+    number = num_inputs(*networks)
     if inputs.shape.rank > mask.shape.rank or not number or number >= (inputs.shape[-1] or 0):
         return run(inputs, mask, training)
     shape = [*inputs.shape[:-1], number]

@@ -5,6 +5,7 @@ from typing import Any
 
 import keras
 
+from tf_mvae.inference.arguments import check_modalities
 from tf_mvae.modality import Modality
 from tf_mvae.models.multimodal import MultimodalVAE
 from tf_mvae.models.registry import preset
@@ -60,6 +61,7 @@ class MMVAEPlus(MultimodalVAE):
         Raises:
             ValueError: A size is below 1, or a name is not known.
         """
+        check_modalities(modalities)
         names = [modality.name for modality in modalities]
         latent = LatentSpace.of(names, latent_dim, private_dim)
         kwargs |= {"num_samples": num_samples, "latent": latent}

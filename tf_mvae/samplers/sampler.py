@@ -9,6 +9,7 @@ import tensorflow as tf
 
 from tf_mvae import checks
 from tf_mvae.distributions.tfp import Distribution
+from tf_mvae.inference.arguments import seed_pair
 from tf_mvae.posteriors import Context, Posterior
 from tf_mvae.samplers.features import ContextFeatures
 
@@ -103,9 +104,7 @@ class LatentSampler(keras.layers.Layer, abc.ABC):
             temperature: Factor on the standard deviation of the Gaussian noise that is
                 transformed; 1 if omitted.
         """
-        seed = tf.convert_to_tensor(seed, tf.int32)
-        seed = tf.stack([seed, 0]) if seed.shape.rank == 0 else seed
-        return self.of(context).sample(num_samples, seed, temperature)
+        return self.of(context).sample(num_samples, seed_pair(seed), temperature)
 
     def log_prob(self, z: tf.Tensor, context: Context) -> tf.Tensor:
         """Returns `log p(z | S)` in nats, `[sample, batch]`.

@@ -81,7 +81,7 @@ def likelihood_table(results: list[Result], paper: dict, experiment: str) -> str
 def variance_table(results: list[Result], paper: dict, experiments: list[str]) -> str:
     """Variances of the log importance weights, proposal q(z | image)."""
     what = "variance of log w, log p(image)"
-    rows = []
+    rows, note = [], ""
     for model in MODELS:
         row = [model]
         for experiment in experiments:
@@ -89,15 +89,24 @@ def variance_table(results: list[Result], paper: dict, experiments: list[str]) -
             run = _run_name(experiment, model)
             usual = (r.schedule() for r in results if r.name == run)
             runs = found.get((model, next(usual, None)), [])
-            row += [
-                _over_seeds(runs, "weight_variance", what),
-                _paper(paper["variance"], experiment, model),
-            ]
+            value = _over_seeds(runs, "weight_variance", what)
+            if any(_of_a_sampler(run, what) for run in runs):
+                value += " *"
+                note = "\n\n\\* Half of the draws are from `q(z | image)`, half from the sampler."
+            row += [value, _paper(paper["variance"], experiment, model)]
         rows.append(row)
     head = ["model"]
     for experiment in experiments:
         head += [experiment, "paper"]
-    return table(head, rows)
+    return table(head, rows) + note
+
+
+def _of_a_sampler(run: Result, what: str) -> bool:
+    """Says whether a variance was measured with draws of the run's sampler, as it once was."""
+    variance = run.of("weight_variance", what)
+    if variance is None or "proposal" in variance:
+        return False
+    return run.report["weight_variance"]["settings"].get("latents") == "sampler"
 
 
 def _run_name(experiment: str, model: str) -> str:

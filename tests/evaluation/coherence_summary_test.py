@@ -53,6 +53,16 @@ def test_means_are_over_subsets_and_images():
     ]
 
 
+def test_draws_for_one_example_are_one_observation():
+    """Their mean is; a class has as many observations as examples."""
+    summary, said = make([TRUE]), np.repeat(TRUE, 3)
+    said[::3] = np.repeat(WRONG, 3)[::3]  # one draw in three of every example
+    parts = found(TRUE, 1.0)
+    summary.add(1, np.repeat(TRUE, 3), said, parts, draws=3)
+    result = summary.results(0)["1 given, c: coherence"]
+    assert result["value"] == pytest.approx(2 / 3) and result["examples"] == 4
+
+
 def test_joint_coherence_asks_all_judges():
     rng = np.random.default_rng(0)
     real = rng.integers(0, 3, 3000)

@@ -30,8 +30,10 @@ def test_classes_are_right_or_wrong():
     concept = Concept(tiny.make_modalities()[1])
     true, asked = np.array([0, 1, 2, 4, 4]), np.array([1, 1, 1, 1, 0]) > 0
     said = concept.said(np.eye(5)[[0, 2, 2, 4, 4]])
-    assert concept.score(said, true, asked) == share(3, 4)
-    members = concept.members(true, asked)
+    assert concept.score(said, true, asked) == pytest.approx(share(3, 4))
+    twice = [np.repeat(part, 2, 0) for part in (said, true, asked)]
+    assert concept.score(*twice, draws=2) == pytest.approx(share(3, 4))  # no more examples
+    members = concept.members(true, asked, true)
     np.testing.assert_array_equal(members.sum(0), [1, 1, 1, 0, 1])
     assert concept.most_frequent(true) == 4
 
@@ -43,8 +45,17 @@ def test_strings_are_right_from_start_to_end_and_a_class_is_a_length():
     np.testing.assert_array_equal(true[0], [3, 4, 2, 0])  # nothing behind the end
     said = concept.said(np.array([[3, 4, 2, 5], [5, 6, 2, 0], [6, 2, 0, 0]]))
     asked = np.ones(3, bool)
-    assert concept.score(said, true, asked) == share(2, 3)
-    np.testing.assert_array_equal(concept.members(true, asked).sum(0), [0, 0, 2, 1, 0])
+    assert concept.score(said, true, asked) == pytest.approx(share(2, 3))
+    np.testing.assert_array_equal(concept.members(true, asked, true).sum(0), [0, 0, 2, 1, 0])
+
+
+def test_strings_that_repeat_are_classes():
+    likelihood = likelihoods.TokenSequence(8, 4, RecurrentDecoder(8, 4, 4))
+    concept = StringConcept(Modality("text", likelihood))
+    like = np.array([[3, 2, 0], [3, 2, 0], [4, 2, 0], [4, 2, 0], [4, 2, 0]])
+    true = np.array([[4, 2, 0], [3, 2, 0], [5, 2, 0]])  # the last one is none of them
+    members = concept.members(true, np.ones(3, bool), like)
+    np.testing.assert_array_equal(members, [[0, 1], [1, 0], [0, 0]])
 
 
 def test_attributes_that_are_asked_for_count_alike_whether_rare_or_not():
@@ -64,7 +75,10 @@ def test_attributes_that_are_asked_for_count_alike_whether_rare_or_not():
     assert score["standard_error"] == pytest.approx((2 * rarest) ** 0.5 / 6, rel=0.2)
     usual = np.broadcast_to(concept.most_frequent(true), true.shape)
     assert concept.score(usual, true, asked)["value"] == 0.5
+    twice = [np.repeat(part, 2, 0) for part in (said, true, asked)]
+    assert concept.score(*twice, draws=2) == pytest.approx(score)
     assert np.isnan(concept.score(said[:1], true[:1], asked[:1])["value"])
     np.testing.assert_array_equal(
-        concept.members(true, asked)[:, [0, 3]].T, [(true & asked)[:, 0], (~true & asked)[:, 0]]
+        concept.members(true, asked, true)[:, [0, 3]].T,
+        [(true & asked)[:, 0], (~true & asked)[:, 0]],
     )

@@ -11,7 +11,7 @@ from tests.linear_gaussian import LinearGaussian
 from tf_mvae import CVAE, MVAE, VAE, Modality, likelihoods
 from tf_mvae.data.pipeline import Split
 from tf_mvae.errors import UserError
-from tf_mvae.evaluation import ANALYSES, ImportanceSampler, Question, Settings, table
+from tf_mvae.evaluation import ANALYSES, ImportanceSampler, Question, Settings, likelihood, table
 from tf_mvae.evaluation.likelihood import default_questions, estimate
 from tf_mvae.layers import mlp_encoder
 
@@ -187,6 +187,26 @@ def test_both_analyses_share_one_pass_and_make_one_table():
     ]
     lines = table({"log_likelihood": {"results": likelihoods}}).splitlines()
     assert f"{likelihoods['log p(x0)']['value']:.3f} nats" in lines[1]
+
+
+def test_a_sampler_shares_in_likelihoods_and_not_in_variances(monkeypatch):
+    """Variances of models with and without a sampler are of one kind of proposal."""
+    proposals = []
+
+    def answer(sampler, batches, questions, seed):
+        proposals.append(sampler.proposal)
+        return {}
+
+    model = types.SimpleNamespace(sampler="sampler", modalities=MODEL.modalities, conditions=())
+    monkeypatch.setattr(likelihood, "estimate", answer)
+    monkeypatch.setattr(
+        likelihood, "ImportanceSampler", lambda *_, **given: types.SimpleNamespace(**given)
+    )
+    settings = Settings(num_samples=5, questions=(Question(("x2",), ()),))
+    ANALYSES["log_likelihood"].analyze(FakeRun(model), settings)
+    with pytest.raises(UserError, match="without --given"):  # `answer` found none
+        ANALYSES["weight_variance"].analyze(FakeRun(model), settings)
+    assert proposals == ["sampler", None]
 
 
 def test_asked_questions_replace_the_usual_ones():

@@ -42,7 +42,8 @@ def test_a_run_leaves_pictures_of_texts(run):
 def test_a_run_is_evaluated(traced, run):
     found = ANALYSES["transcription"].analyze(run, Settings(num_samples=2))
     whole = "text | image, whole"
-    assert set(found) == {whole, f"{whole}: always the same", "text | image, symbols"}
+    symbols = "text | image, symbols"
+    assert set(found) == {n + same for n in (whole, symbols) for same in ("", ": always the same")}
     assert found["text | image, whole"]["examples"] == 30
     likelihood = ANALYSES["log_likelihood"].analyze(run, Settings(num_samples=5, max_examples=10))
     assert np.isfinite([result["value"] for result in likelihood.values()]).all()
@@ -71,6 +72,10 @@ def test_shares_are_counted_as_a_loop_counts_them(run):
     assert found["text | image, symbols"]["value"] == pytest.approx(symbols / places)
     constant = found["text | image, whole: always the same"]["value"]
     assert constant == pytest.approx(max(texts.count(text) for text in texts) / len(texts))
+    usual = max(texts, key=texts.count)
+    longer = [max(_length(np.array(usual)), _length(np.array(text))) for text in texts]
+    right = sum(np.equal(usual, text)[:n].sum() for text, n in zip(texts, longer, strict=True))
+    assert found["text | image, symbols: always the same"]["value"] == right / sum(longer)
 
 
 def _length(tokens):

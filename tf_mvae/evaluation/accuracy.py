@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 from typing import Any
 
+import numpy as np
 import tensorflow as tf
 
 from tf_mvae.batch import unpack
@@ -36,7 +37,8 @@ def cross_modal_accuracy(
 
     Returns:
         Results of `share` by `"TARGET | GIVEN"`: for each class modality given each other modality,
-        and given all others together if there are several.
+        and given all others together if there are several; and by `"TARGET | GIVEN: always the
+        same"` what a constant answer scores, the most frequent class of these examples.
 
     Example:
     ```python
@@ -49,14 +51,20 @@ def cross_modal_accuracy(
     """
     questions = _questions(model)
     functions = {q: _counter(model, *q, num_samples) for q in questions}
-    totals = {q: [0.0, 0.0] for q in questions}
+    right, classes = dict.fromkeys(questions, 0.0), dict.fromkeys(questions, 0.0)
     for place, batch in enumerate(batches):
         x, mask = unpack(batch, model.batch_inputs)
         stream = random.fold_in(tf.constant([seed, 21]), place)
         for question, function in functions.items():
-            for index, count in enumerate(function(x, mask, stream)):
-                totals[question][index] += float(count)
-    return {f"{t} | {', '.join(given)}": share(*totals[t, given]) for t, given in questions}
+            counts = function(x, mask, stream)
+            right[question] += float(counts[0])
+            classes[question] += counts[1].numpy().astype(float)
+    found = {}
+    for question in questions:
+        name, number = f"{question[0]} | {', '.join(question[1])}", np.sum(classes[question])
+        found[name] = share(right[question], number)
+        found[f"{name}: always the same"] = share(np.max(classes[question]), number)
+    return found
 
 
 @analysis("accuracy", "classes predicted from other modalities")
@@ -88,7 +96,7 @@ def _questions(model: BaseVAE) -> list[tuple[str, tuple[str, ...]]]:
 
 
 def _counter(model: BaseVAE, target: str, given: tuple[str, ...], num_samples: int):
-    """Returns a function from a batch to the numbers of right predictions and of predictions."""
+    """Returns a function from a batch to the number of right predictions, and of each class."""
 
     @tf.function(autograph=False)
     def count(x, mask, seed):
@@ -97,11 +105,13 @@ def _counter(model: BaseVAE, target: str, given: tuple[str, ...], num_samples: i
         there = {name: mask[name] for name in given}
         probabilities = mean_prediction(model, target, chosen, num_samples, seed, there)
         guess = tf.argmax(probabilities, axis=-1, output_type=tf.int32)
-        right = tf.cast(guess == tf.cast(x[target], tf.int32), tf.float32)
+        true = tf.cast(x[target], tf.int32)
+        right = tf.cast(guess == true, tf.float32)
         # 1 for examples in which the target and all given modalities are observed, [batch]; of a
         # group any member.
         seen = [tf.reduce_max(mask[n], axis=range(1, mask[n].shape.rank)) for n in (target, *given)]
         counts = tf.reduce_prod(tf.stack(seen), axis=0)
-        return tf.reduce_sum(right * counts), tf.reduce_sum(counts)
+        classes = tf.one_hot(true, probabilities.shape[-1])
+        return tf.reduce_sum(right * counts), tf.reduce_sum(classes * counts[:, tf.newaxis], 0)
 
     return count

@@ -70,7 +70,8 @@ def attribute_results(
         `value`, `standard_error` and `examples` by `"MEMBER, accuracy"` and
         `"MEMBER, balanced accuracy"`; the latter also with its `threshold`, and only for attributes
         with positives and negatives. `"mean, accuracy"` and `"mean, balanced accuracy"` are the
-        means over attributes.
+        means over attributes. Accuracies have the `frequent` one of a useless model, which gives
+        everyone the more frequent answer (its balanced accuracy is 1/2).
     """
     probabilities, true, counts = predicted_attributes(predictor, batches, model, given, group)
     found: dict[str, dict[str, Any]] = {}
@@ -79,7 +80,10 @@ def attribute_results(
         p, has = probabilities[rows, column], true[rows, column]
         if not len(p):
             continue
-        found[f"{name}, accuracy"] = share(((p > 0.5) == has).sum(), len(p))
+        frequent = max(has.mean(), 1 - has.mean())
+        found[f"{name}, accuracy"] = share(((p > 0.5) == has).sum(), len(p)) | {
+            "frequent": float(frequent)
+        }
         if 0 < has.sum() < len(p):
             right = (p > thresholds[column]) == has
             note = {"threshold": float(thresholds[column])}
@@ -91,6 +95,9 @@ def attribute_results(
         "balanced accuracy": [(named, counts & true), (named, counts & ~true)],
     }
     means = {metric: mean_over_attributes(part) for metric, part in parts.items()}
+    frequent = [part["frequent"] for part in found.values() if "frequent" in part]
+    if means["accuracy"] is not None:
+        means["accuracy"]["frequent"] = float(np.mean(frequent))
     return found | {f"mean, {metric}": mean for metric, mean in means.items() if mean is not None}
 
 
@@ -249,7 +256,7 @@ def _balanced(right_positives: np.ndarray, right_negatives: np.ndarray) -> dict[
 
 
 def mean_over_attributes(
-    parts: Sequence[tuple[np.ndarray, np.ndarray]],
+    parts: Sequence[tuple[np.ndarray, np.ndarray]], draws: int = 1
 ) -> dict[str, Any] | None:
     """Returns the mean accuracy over attributes, None if there is no attribute.
 
@@ -259,7 +266,9 @@ def mean_over_attributes(
     attributes of one example are not independent.
 
     Args:
-        parts: Whether a prediction is right, and whether it counts, `[example, member]` each.
+        parts: Whether a prediction is right, and whether it counts, `[example * draws, member]`
+            each.
+        draws: Predictions of each example, next to each other.
 
     Returns:
         `value`, `standard_error` and `examples`.
@@ -270,6 +279,7 @@ def mean_over_attributes(
     # Right and counted predictions of each part in turn, [example, 2 * part, member].
     sums = np.stack([a[:, whole] for right, counts in parts for a in (right & counts, counts)], 1)
     shape = sums.shape[1:]
+    sums = sums.reshape(-1, draws, *shape).sum(axis=1)  # of each example
 
     def mean(totals: np.ndarray) -> np.ndarray:
         totals = totals.reshape(*totals.shape[:-1], *shape)
@@ -280,7 +290,7 @@ def mean_over_attributes(
         with np.errstate(invalid="ignore"):
             return (accuracy * has).sum(axis=-1) / has.sum(axis=-1)
 
-    pictures = np.any([counts[:, whole] for _, counts in parts], axis=(0, 2))
+    pictures = sums[:, 1::2].any(axis=(1, 2))
     rows = sums[pictures].reshape(pictures.sum(), -1).astype(float)
     value, error = ratio_and_error(mean, rows)
     return {"value": value, "standard_error": error, "examples": int(pictures.sum())}

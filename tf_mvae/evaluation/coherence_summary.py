@@ -8,7 +8,7 @@ import numpy as np
 
 from tf_mvae.evaluation.concepts import Concept
 from tf_mvae.evaluation.references import FRECHET, Reference
-from tf_mvae.evaluation.statistics import share
+from tf_mvae.evaluation.statistics import mean_share, share
 
 __all__ = ["CoherenceSummary"]
 
@@ -40,7 +40,12 @@ class CoherenceSummary:
         self._said: list[np.ndarray] = []
 
     def add(
-        self, number: int, true: np.ndarray, said: np.ndarray, found: Mapping[str, Any]
+        self,
+        number: int,
+        true: np.ndarray,
+        said: np.ndarray,
+        found: Mapping[str, Any],
+        draws: int = 1,
     ) -> None:
         """Adds the results of one image modality, generated from one subset.
 
@@ -49,11 +54,12 @@ class CoherenceSummary:
             true: The true classes, `[generated]`.
             said: The classes that the judge assigns, `[generated]`.
             found: The result of `Reference.measure`.
+            draws: How many generated images, next to each other, belong to one example.
         """
         row = f"{number} given"
         self._found[row].append(found)
-        self._right[row].append(said == true)
-        self._true[row] = true
+        self._right[row].append((said == true).reshape(-1, draws).mean(axis=1))
+        self._true[row] = true[::draws]
 
     def add_joint(self, said: np.ndarray, found: Mapping[str, Any]) -> None:
         """Adds the results of one image modality, generated from the prior.
@@ -80,10 +86,10 @@ class CoherenceSummary:
                     results[f"{row}: {name}"] = _mean(parts) | {"cell": [table, row, title]}
         classes = f"{self._concept.name} by class"
         for row, right in self._right.items():
-            rates = np.mean(right, axis=0)  # [generated], over subsets and images
+            rates = np.mean(right, axis=0)  # [examples], over subsets and images
             for value, name in enumerate(self._concept.modality.likelihood.class_names):
                 members = self._true[row] == value
-                found = share(rates[members].sum(), members.sum())
+                found = mean_share(rates[members])
                 results[f"{row}, {name}: coherence"] = found | {"cell": [classes, name, row]}
         if self._said:
             rng = np.random.default_rng([seed, 52])

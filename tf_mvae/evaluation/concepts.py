@@ -24,7 +24,7 @@ from tf_mvae.evaluation.classifier import kept_classifier
 from tf_mvae.evaluation.judges import Judge
 from tf_mvae.evaluation.run import Run
 from tf_mvae.evaluation.settings import Settings
-from tf_mvae.evaluation.statistics import share
+from tf_mvae.evaluation.statistics import mean_share, share
 from tf_mvae.evaluation.thresholds import balanced_thresholds
 from tf_mvae.group import attribute_groups
 from tf_mvae.modality import Modality
@@ -87,26 +87,33 @@ class Concept:
         """
         return known > 0
 
-    def score(self, said: np.ndarray, true: np.ndarray, asked: np.ndarray) -> dict[str, Any]:
+    def score(
+        self, said: np.ndarray, true: np.ndarray, asked: np.ndarray, draws: int = 1
+    ) -> dict[str, Any]:
         """Returns the fraction of examples whose predicted value is the true one.
 
         Args:
-            said: Predicted values, `[examples, ...]`.
-            true: True values, `[examples, ...]`.
+            said: Predicted values, `[examples * draws, ...]`, with those of an example next to each
+                other.
+            true: True values, `[examples * draws, ...]`.
             asked: Which values count, the result of `asked`.
+            draws: Predictions of each example, which are not independent: the standard error is
+                over examples.
 
         Returns:
             `value`, `standard_error` and `examples`.
         """
         right = np.reshape(said == true, [len(true), -1]).all(axis=1)
-        return share(right[asked].sum(), asked.sum())
+        return mean_share(right.reshape(-1, draws)[asked[::draws]].mean(axis=1))
 
-    def members(self, true: np.ndarray, asked: np.ndarray) -> np.ndarray:
+    def members(self, true: np.ndarray, asked: np.ndarray, like: np.ndarray) -> np.ndarray:
         """Returns which example belongs to which class, booleans `[examples, classes]`.
 
         Args:
             true: True values, `[examples, ...]`.
             asked: Which values count, the result of `asked`.
+            like: The values of a data set that decides what the classes are, where a concept has
+                no fixed ones, `[any, ...]`.
         """
         classes = np.arange(self.modality.likelihood.num_classes)
         return (true[:, np.newaxis] == classes) & asked[:, np.newaxis]
@@ -124,7 +131,8 @@ class Concept:
 class StringConcept(Concept):
     """A sequence of symbols; the score is the fraction of sequences that are entirely right.
 
-    `members` groups sequences by length, because groups of equal sequences would be too small.
+    `members` groups equal sequences, or those of one length in data in which an average sequence is
+    there less than twice.
     """
 
     score_name = "read right"
@@ -145,10 +153,15 @@ class StringConcept(Concept):
         """Returns sequences with padding after their end; see `Concept`."""
         return blank_rest(tf.cast(generated, tf.int32)).numpy()
 
-    def members(self, true: np.ndarray, asked: np.ndarray) -> np.ndarray:
+    def members(self, true: np.ndarray, asked: np.ndarray, like: np.ndarray) -> np.ndarray:
         """See `Concept`."""
-        lengths = np.arange(true.shape[1] + 1)
-        return ((true > 0).sum(axis=1)[:, np.newaxis] == lengths) & asked[:, np.newaxis]
+        classes = {tuple(one): place for place, one in enumerate(np.unique(like, axis=0))}
+        if 2 * len(classes) <= len(like):
+            own = np.array([classes.get(tuple(one), -1) for one in true], int)
+        else:
+            classes = dict.fromkeys(range(true.shape[1] + 1))
+            own = (true > 0).sum(axis=1)
+        return (own[:, np.newaxis] == np.arange(len(classes))) & asked[:, np.newaxis]
 
 
 class AttributeConcept(Concept):
@@ -194,13 +207,15 @@ class AttributeConcept(Concept):
         """See `Concept`; `[examples, attribute]`."""
         return known_members(known, true)
 
-    def score(self, said: np.ndarray, true: np.ndarray, asked: np.ndarray) -> dict[str, Any]:
+    def score(
+        self, said: np.ndarray, true: np.ndarray, asked: np.ndarray, draws: int = 1
+    ) -> dict[str, Any]:
         """Returns balanced accuracy; NaN if no attribute has positives and negatives."""
         right = said == true
         parts = [(right, asked & true), (right, asked & ~true)]
-        return mean_over_attributes(parts) or share(0, 0)
+        return mean_over_attributes(parts, draws) or share(0, 0)
 
-    def members(self, true: np.ndarray, asked: np.ndarray) -> np.ndarray:
+    def members(self, true: np.ndarray, asked: np.ndarray, like: np.ndarray) -> np.ndarray:
         """See `Concept`."""
         return np.concatenate([asked & true, asked & ~true], axis=1)
 

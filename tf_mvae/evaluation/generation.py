@@ -172,15 +172,15 @@ def _given(
         true, asked_of_real = truth(concept, test._replace(mask=test.mask | given))
         repeated = np.repeat(true, times, 0), np.repeat(asked_of_real, times, 0)
         if concept.name in targets:
-            score = concept.score(concept.said(generated[concept.name]), *repeated)
+            score = concept.score(concept.said(generated[concept.name]), *repeated, times)
             results |= cells(concept.name, f" | {words}", {"coherence": score}, _titles(concept))
         for one in judged:
             if one.concept is concept and one.image.name in targets:
                 values = generated[one.image.name]
                 verdict = one.reference.judge(values)
-                found = one.reference.measure(values, *repeated, asked_of_real, verdict)
+                found = one.reference.measure(values, *repeated, times, asked_of_real, verdict)
                 if not concept.is_modality and not way:
-                    summary.add(len(subset.names), repeated[0], verdict.said, found)
+                    summary.add(len(subset.names), repeated[0], verdict.said, found, times)
                 results |= _cells(one, f" | {words}", found)
     return results
 
@@ -221,7 +221,7 @@ def _scale(one: Judged, known: Known, generated: int, seed: int) -> dict[str, An
     for name, shown in known.shown(image, concept, generated).items():
         results |= _cells(one, f", {name}", reference.measure(*shown))
     results |= _cells(one, ", real examples", reference.of_real())
-    useless = known.useless(image, concept, *known.repeated(concept), seed)
+    useless = known.useless(image, concept, *known.repeated(concept), seed, known.num_samples)
     for name, shown in useless.items():
         results |= _cells(one, f", {name}", reference.measure(*shown))
     return results

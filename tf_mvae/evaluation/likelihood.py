@@ -21,10 +21,9 @@ from tf_mvae.evaluation.settings import Settings
 from tf_mvae.evaluation.statistics import mean_and_error
 from tf_mvae.models import BaseVAE
 from tf_mvae.ops import random
+from tf_mvae.samplers import LatentSampler
 
 __all__ = ["analyze", "analyze_variance", "estimate"]
-
-_MEMORY = "likelihood"
 
 # Seeds of estimates with shared samples differ from those of single likelihoods.
 _SHARED_STREAM = 24
@@ -133,7 +132,8 @@ def _collect(
 @analysis("log_likelihood", "log-likelihoods by importance sampling", num_samples=1000)
 def analyze(run: Run, settings: Settings) -> dict[str, Any]:
     """Estimates log-likelihoods on a run's split; the `log_likelihood` analysis."""
-    return {str(question): result for question, result in _estimates(run, settings).items()}
+    found = _estimates(run, settings, run.model.sampler)
+    return {str(question): result for question, result in found.items()}
 
 
 @analysis("weight_variance", "variances of the log importance weights", num_samples=1000)
@@ -142,16 +142,17 @@ def analyze_variance(run: Run, settings: Settings) -> dict[str, Any]:
 
         Var_{z ~ q(z | x_P)} log (p(x_T | z) p(z) / q(z | x_P)),   in nats^2
 
-    is 0 if the proposal is the true posterior. It is averaged over examples, for each marginal and
-    the joint likelihood (for a model with conditions: the conditional likelihood). Wu and Goodman,
-    NeurIPS 2018, Table 3.
+    is 0 if the proposal is the true posterior. The proposal is the model's own posterior, without
+    the sampler that shares in estimates of likelihoods, so that models can be compared. It is
+    averaged over examples, for each marginal and the joint likelihood (for a model with conditions:
+    the conditional likelihood). Wu and Goodman, NeurIPS 2018, Table 3.
 
     Raises:
         UserError: All questions have a `--given`, and the model has no conditions.
     """
     chosen = [
         (question, result)
-        for question, result in _estimates(run, settings).items()
+        for question, result in _estimates(run, settings, None).items()
         if not question.given or run.model.conditions
     ]
     if not chosen:
@@ -161,15 +162,19 @@ def analyze_variance(run: Run, settings: Settings) -> dict[str, Any]:
             "value": result["log_weight_variance"],
             "standard_error": result["log_weight_variance_error"],
             "examples": result["examples"],
+            "proposal": "posterior",  # reports of earlier versions do not say so
             "unit": "nats^2",
         }
         for question, result in chosen
     }
 
 
-def _estimates(run: Run, settings: Settings) -> dict[Question, dict[str, Any]]:
-    """Estimates all questions, once for both analyses of a run."""
-    if _MEMORY not in settings.memory:
+def _estimates(
+    run: Run, settings: Settings, proposal: LatentSampler | None
+) -> dict[Question, dict[str, Any]]:
+    """Estimates all questions, once for both analyses of a run that have the same proposal."""
+    key = "likelihood" if proposal is None else "likelihood with the sampler"
+    if key not in settings.memory:
         model = run.model
         questions = [
             _separated(question, settings.given_proposal)
@@ -180,10 +185,10 @@ def _estimates(run: Run, settings: Settings) -> dict[Question, dict[str, Any]]:
             model,
             settings.num_samples,
             jit_compile=run.config.jit_compile,
-            proposal=model.sampler,
+            proposal=proposal,
         )
-        settings.memory[_MEMORY] = estimate(sampler, batches, questions, settings.seed)
-    return settings.memory[_MEMORY]
+        settings.memory[key] = estimate(sampler, batches, questions, settings.seed)
+    return settings.memory[key]
 
 
 def _separated(question: Question, names: tuple[str, ...] | None) -> Question:

@@ -20,6 +20,7 @@ __all__ = ["FRECHET", "Reference", "cells", "useless_images"]
 FRECHET = "Frechet distance"
 _BLOCKS = 10
 _NEIGHBOURS = 5
+_STREAM = 53
 
 
 class Reference:
@@ -61,26 +62,33 @@ class Reference:
         """Returns the judge's own score on the real examples."""
         return {"coherence": self.concept.score(self.said, self._true, self._asked)}
 
-    def pair(self, values: np.ndarray, true: np.ndarray, asked: np.ndarray) -> dict[str, Any]:
+    def pair(
+        self, values: np.ndarray, true: np.ndarray, asked: np.ndarray, draws: int = 1
+    ) -> dict[str, Any]:
         """Measures coherence and Frechet distance.
+
+        Distances, density and coverage depend on the number of examples: they are measured of no
+        more generated examples than there are real ones.
 
         Args:
             values: Generated examples, `[generated, *event_shape]`.
             true: The values that they were generated from, `[generated, ...]`.
             asked: Which values count (`Concept.asked`).
+            draws: How many of `values`, next to each other, belong to one example.
 
         Returns:
             Results by name: `value`, `standard_error`, `examples` and `unit`. Standard errors are
             from the spread of the generated examples only; for distances by a jackknife over ten
             blocks.
         """
-        return self._pair(self.judge(values), true, asked)
+        return self._pair(self.judge(values), true, asked, draws)
 
     def measure(
         self,
         values: np.ndarray,
         true: np.ndarray,
         asked: np.ndarray,
+        draws: int = 1,
         asked_of_real: np.ndarray | None = None,
         verdict: Verdict | None = None,
     ) -> dict[str, Any]:
@@ -90,6 +98,7 @@ class Reference:
             values: See `pair`.
             true: See `pair`.
             asked: See `pair`.
+            draws: See `pair`.
             asked_of_real: Which values of the real examples count, `[examples, ...]`, when
                 variances are compared; default: all known ones.
             verdict: The judge's result for `values`, if it is known already.
@@ -98,13 +107,13 @@ class Reference:
             Results by name; see `pair`.
         """
         verdict = self.judge(values) if verdict is None else verdict
-        inside, covered = self._neighbourhoods.compare(verdict.features)
+        inside, covered = self._neighbourhoods.compare(self._comparable(verdict))
         asked_of_real = self._asked if asked_of_real is None else asked_of_real
         density, error = mean_and_error(inside)
         return {
-            **self._pair(verdict, true, asked),
+            **self._pair(verdict, true, asked, draws),
             **self._variances(values, true, asked, asked_of_real),
-            "density": _result(density, error, len(values)),
+            "density": _result(density, error, len(inside)),
             "coverage": {**share(covered.sum(), len(covered)), "unit": "%"},
         }
 
@@ -112,32 +121,44 @@ class Reference:
     def _neighbourhoods(self) -> Neighbourhoods:
         return Neighbourhoods.of(self._features, min(_NEIGHBOURS, len(self._features) - 1))
 
-    def _pair(self, verdict: Any, true: np.ndarray, asked: np.ndarray) -> dict[str, Any]:
+    def _comparable(self, verdict: Verdict) -> np.ndarray:
+        """Returns features of as many generated as real examples, or of all if these are fewer.
+
+        One is drawn of every block of neighbours, which may be draws for one example.
+        """
+        number = len(verdict.features)
+        ends = np.linspace(0, number, min(number, len(self._features)) + 1).astype(int)
+        return verdict.features[np.random.default_rng(_STREAM).integers(ends[:-1], ends[1:])]
+
+    def _pair(
+        self, verdict: Verdict, true: np.ndarray, asked: np.ndarray, draws: int
+    ) -> dict[str, Any]:
         """Returns coherence and Frechet distance; see `pair`."""
-        features, number = verdict.features, len(verdict.features)
+        features = self._comparable(verdict)
         distance = self._fit.frechet_distance(features)
 
         def of_some(rows: np.ndarray) -> float:
             return self._fit.frechet_distance(features[rows])
 
-        error = block_jackknife(of_some, number, _BLOCKS)
+        error = block_jackknife(of_some, len(features), _BLOCKS)
         return {
-            "coherence": self.concept.score(verdict.said, true, asked),
-            FRECHET: _result(distance, error, number),
+            "coherence": self.concept.score(verdict.said, true, asked, draws),
+            FRECHET: _result(distance, error, len(features)),
         }
 
     def _variances(
         self, values: np.ndarray, true: np.ndarray, asked: np.ndarray, asked_of_real: np.ndarray
     ) -> dict[str, Any]:
         """Returns the variance within classes over that of real and reconstructed examples."""
-        members = self.concept.members(true, asked)
+        members = self.concept.members(true, asked, self._true)
         own = within_class_variance(values, members)
 
         def of_some(rows: np.ndarray) -> float:
             return within_class_variance(values[rows], members[rows])
 
         error = block_jackknife(of_some, len(values), _BLOCKS)
-        real_members, found = self.concept.members(self._true, asked_of_real), {}
+        real_members = self.concept.members(self._true, asked_of_real, self._true)
+        found = {}
         for name, examples in (("real", self._real), ("reconstructions", self._reconstructed)):
             repeated = np.repeat(real_members, len(examples) // len(self._real), axis=0)
             scale = within_class_variance(examples, repeated)
@@ -168,27 +189,41 @@ def useless_images(
 
     Returns:
         Images `[examples, *event_shape]` by name: the mean training image of the example's class
-        (if it has several classes, the mean of their means), a random training image of any class,
-        and independent uniform noise in [0, 1].
+        (of several classes, such as attributes, the linear regression of pixels on them), a random
+        training image of any class, and independent uniform noise in [0, 1].
     """
     rng = np.random.default_rng([seed, 45])
-    flat = training.reshape(len(training), -1)
-    classes = concept.members(training_true, training_asked).astype(flat.dtype)
-    counts, own = classes.sum(axis=0), concept.members(true, asked).astype(flat.dtype)
-    # Mean images of the classes, [class, pixel]; the overall mean for a class without an example.
-    means = np.where(
-        counts[:, np.newaxis] > 0,
-        classes.T @ flat / np.maximum(counts, 1)[:, np.newaxis],
-        flat.mean(axis=0),
+    mean = _expected_images(
+        concept.members(training_true, training_asked, training_true),
+        training.reshape(len(training), -1),
+        concept.members(true, asked, training_true),
     )
-    belongs = own.sum(axis=1, keepdims=True)
-    mean = np.where(belongs > 0, own @ means / np.maximum(belongs, 1), flat.mean(axis=0))
     shape = (len(true), *training.shape[1:])
     return {
         "class mean": mean.reshape(shape),
         "random training image": training[rng.integers(len(training), size=len(true))],
         "noise": rng.random(shape, np.float32),
     }
+
+
+def _expected_images(members: np.ndarray, images: np.ndarray, wanted: np.ndarray) -> np.ndarray:
+    """Regresses training images on their classes, and returns the images of wanted classes.
+
+    With one class an example these are the classes' means. A class without an example, and an
+    example without a class, add nothing to the mean of all images.
+
+    Args:
+        members: Which training example belongs to which class, `[training, class]`.
+        images: `[training, pixel]`.
+        wanted: Which example belongs to which class, `[examples, class]`.
+
+    Returns:
+        `[examples, pixel]`.
+    """
+    inside = members.any(axis=1)
+    classes, mean = members[inside].astype(np.float64), images.mean(axis=0)
+    effects = np.linalg.pinv(classes.T @ classes) @ (classes.T @ (images[inside] - mean))
+    return (mean + wanted @ effects).astype(images.dtype)
 
 
 def cells(

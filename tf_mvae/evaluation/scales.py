@@ -28,11 +28,13 @@ class Shown(NamedTuple):
         values: The images, `[images, *event_shape]`.
         true: The concept's values, `[images, ...]`.
         asked: Which values count (`Concept.asked`).
+        draws: How many images, next to each other, belong to one example.
     """
 
     values: np.ndarray
     true: np.ndarray
     asked: np.ndarray
+    draws: int = 1
 
 
 class Known(NamedTuple):
@@ -114,12 +116,18 @@ class Known(NamedTuple):
         wanted = (part[: len(reconstructed)] for part in self.repeated(concept))
         training = (self.training.prepared(image), *truth(concept, self.training))
         return {
-            "reconstructions": Shown(reconstructed, *wanted),
+            "reconstructions": Shown(reconstructed, *wanted, self.num_samples),
             "real training examples": Shown(*(part[:most_training] for part in training)),
         }
 
     def useless(
-        self, image: Modality, concept: Concept, true: np.ndarray, asked: np.ndarray, seed: int
+        self,
+        image: Modality,
+        concept: Concept,
+        true: np.ndarray,
+        asked: np.ndarray,
+        seed: int,
+        draws: int = 1,
     ) -> dict[str, Shown]:
         """Returns images of baselines that have learned nothing, by name; see `useless_images`.
 
@@ -129,10 +137,13 @@ class Known(NamedTuple):
             true: Its true values, `[images, ...]`.
             asked: Which values count, `[images, ...]`.
             seed: The random seed.
+            draws: How many images, next to each other, belong to one example.
         """
         training = (self.training.prepared(image), *truth(concept, self.training))
         drawn = useless_images(concept, true, asked, *training, seed)
-        return {f"useless: {name}": Shown(values, true, asked) for name, values in drawn.items()}
+        return {
+            f"useless: {name}": Shown(values, true, asked, draws) for name, values in drawn.items()
+        }
 
     def repeated(self, concept: Concept) -> tuple[np.ndarray, np.ndarray]:
         """Returns `truth` of the evaluated examples, repeated for each reconstruction."""

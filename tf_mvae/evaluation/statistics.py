@@ -9,13 +9,20 @@ __all__ = [
     "block_jackknife",
     "jackknife_error",
     "mean_and_error",
+    "mean_share",
     "ratio_and_error",
     "share",
 ]
 
 
 def share(right: float, number: float) -> dict[str, float]:
-    """Returns the fraction `p = right / number` with its standard error `sqrt(p (1 - p) / number)`.
+    """Returns the fraction `p = right / number` with its standard error.
+
+        sqrt(q (1 - q) / (number + 4)),   q = (right + 2) / (number + 4)
+
+    Two successes and two failures are added, so that the error is not 0 where all or none of the
+    examples are right (Agresti and Coull, *Approximate is better than "exact" for interval
+    estimation of binomial proportions*, The American Statistician 1998).
 
     Args:
         right: The count.
@@ -25,8 +32,28 @@ def share(right: float, number: float) -> dict[str, float]:
         `value`, `standard_error` and `examples`.
     """
     value = right / number if number else math.nan
-    error = math.sqrt(value * (1 - value) / number) if number else math.nan
+    added = (right + 2) / (number + 4)
+    error = math.sqrt(added * (1 - added) / (number + 4)) if number else math.nan
     return {"value": value, "standard_error": error, "examples": int(number)}
+
+
+def mean_share(rates: np.ndarray) -> dict[str, float]:
+    """Returns the mean of examples' own fractions with its standard error, as `share` does.
+
+    The error is that of the mean of independent examples, of which four are added: `share`'s where
+    every fraction is 0 or 1.
+
+    Args:
+        rates: The fraction of each example, such as that of its draws that are right, `[examples]`.
+
+    Returns:
+        `value`, `standard_error` and `examples`.
+    """
+    if not len(rates):
+        return share(0, 0)
+    added = np.concatenate([rates, [0, 0, 1, 1]])
+    error = added.std() / math.sqrt(len(added))
+    return {"value": float(np.mean(rates)), "standard_error": float(error), "examples": len(rates)}
 
 
 def mean_and_error(values: np.ndarray) -> tuple[float, float]:

@@ -12,7 +12,7 @@ from tf_mvae.errors import UserError
 from tf_mvae.evaluation.registry import analysis
 from tf_mvae.evaluation.run import Run
 from tf_mvae.evaluation.settings import Settings
-from tf_mvae.evaluation.statistics import ratio_and_error, share
+from tf_mvae.evaluation.statistics import mean_share, ratio_and_error
 from tf_mvae.models import BaseVAE
 from tf_mvae.ops import random
 from tf_mvae.ops.tokens import blank_rest
@@ -38,8 +38,8 @@ def transcription_accuracy(
         For each sequence and each other modality, `"TARGET | GIVEN, whole"`, the fraction of
         sequences that are entirely right, and `"TARGET | GIVEN, symbols"`, the fraction of symbols
         that are right, up to the end of the longer of the two sequences. Standard errors treat
-        examples as independent. `"TARGET | GIVEN, whole: always the same"` is what a constant
-        answer scores: the fraction of examples that have the most frequent sequence.
+        examples as independent. `"TARGET | GIVEN, whole: always the same"` and `"TARGET | GIVEN,
+        symbols: always the same"` are what a constant answer scores, the most frequent sequence.
     """
     questions = _questions(model)
     functions = {q: _counter(model, *q, num_samples) for q in questions}
@@ -55,18 +55,33 @@ def transcription_accuracy(
     found = {}
     for target, given in questions:
         whole, *symbols = np.concatenate(rows[target, given]).astype(float).T
-        value, error = ratio_and_error(
-            lambda sums: sums[..., 0] / sums[..., 1], np.stack(symbols, 1)
-        )
-        found[f"{target} | {given}, whole"] = share(whole.sum(), len(whole))
-        constant = max(sequences[target, given].values(), default=0)
-        found[f"{target} | {given}, whole: always the same"] = share(constant, len(whole))
-        found[f"{target} | {given}, symbols"] = {
-            "value": value,
-            "standard_error": error,
-            "examples": len(whole),
+        same_whole, *same_symbols = _always_the_same(sequences[target, given]).T
+        name = f"{target} | {given}"
+        found |= {
+            f"{name}, whole": mean_share(whole),
+            f"{name}, whole: always the same": mean_share(same_whole),
+            f"{name}, symbols": _ratio(np.stack(symbols, 1)),
+            f"{name}, symbols: always the same": _ratio(np.stack(same_symbols, 1)),
         }
     return found
+
+
+def _always_the_same(sequences: collections.Counter) -> np.ndarray:
+    """Counts what `_counter` does where the answer is always the most frequent sequence.
+
+    Returns:
+        Whether the whole is right, right symbols and symbols, `[examples, 3]`.
+    """
+    true = np.array(list(sequences.elements()))
+    said = np.array(sequences.most_common(1)[0][0])
+    places, right = (said > 0) | (true > 0), said == true
+    return np.stack([right.all(1), (right & places).sum(1), places.sum(1)], axis=1).astype(float)
+
+
+def _ratio(counts: np.ndarray) -> dict[str, float]:
+    """Returns the fraction of symbols that are right; `counts` are `[examples, 2]`."""
+    value, error = ratio_and_error(lambda sums: sums[..., 0] / sums[..., 1], counts)
+    return {"value": value, "standard_error": error, "examples": len(counts)}
 
 
 @analysis("transcription", "sequences predicted from images", num_samples=4)

@@ -16,6 +16,7 @@ import re
 import shutil
 import subprocess
 import sys
+from typing import Any
 
 import tensorflow as tf
 from result_runs import OTHER_DATA, RUNS, SAME_NETWORKS, evaluations
@@ -37,6 +38,7 @@ _PICTURES = (
 )
 _SENTENCES = ("translation", "translation_baseline")
 _FIRST = 4  # sentences of each direction
+_DONE = "evaluations_done.json"
 
 
 def run(module: str, *flags: str) -> None:
@@ -57,14 +59,29 @@ def take_networks(run_dir: pathlib.Path, name: str) -> None:
 
 
 def evaluated(run_dir: pathlib.Path, flags: list[str]) -> bool:
-    """Says whether a run has the analyses that flags name, of its newest weights."""
-    report = run_dir / "evaluation.json"
-    if not report.exists():
-        return False
+    """Says whether a run has what flags ask for, made with these flags, of its newest weights."""
+    return _done(run_dir).get(" ".join(flags)) == _left(run_dir, flags)
+
+
+def note(run_dir: pathlib.Path, flags: list[str]) -> None:
+    """Keeps what an evaluation left, so that `evaluated` knows it."""
+    done = _done(run_dir) | {" ".join(flags): _left(run_dir, flags)}
+    (run_dir / _DONE).write_text(json.dumps(done, indent=1))
+
+
+def _done(run_dir: pathlib.Path) -> dict[str, Any]:
+    path = run_dir / _DONE
+    return json.loads(path.read_text()) if path.exists() else {}
+
+
+def _left(run_dir: pathlib.Path, flags: list[str]) -> dict[str, Any]:
+    """Returns when the weights were written, and the analyses that flags name as they stand."""
     weights = [*(run_dir / "checkpoints").iterdir(), *run_dir.glob("sampler/checkpoints/*")]
-    newest = max(path.stat().st_mtime for path in weights)
+    report = run_dir / "evaluation.json"
+    found = json.loads(report.read_text()) if report.exists() else {}
     names = flags[0].removeprefix("--analysis=").split(",")
-    return report.stat().st_mtime > newest and set(names) <= set(json.loads(report.read_text()))
+    newest = max(path.stat().st_mtime for path in weights)
+    return {"weights": newest, "analyses": {name: found.get(name) for name in names}}
 
 
 def keep(run_dir: pathlib.Path, target: pathlib.Path) -> None:
@@ -125,14 +142,10 @@ def main() -> None:
             run("train", *RUNS[name], *flags, data, f"--run_dir={run_dir}")
         if not arguments.train_only:
             take_networks(run_dir, name)
-            # Chosen before the first one makes the report newer than the weights.
-            wanted = [
-                flags
-                for flags in evaluations(name)
-                if arguments.evaluate_only or not evaluated(run_dir, flags)
-            ]
-            for flags in wanted:
-                run("evaluate", *flags, data, f"--run_dir={run_dir}")
+            for flags in evaluations(name):
+                if arguments.evaluate_only or not evaluated(run_dir, flags):
+                    run("evaluate", *flags, data, f"--run_dir={run_dir}")
+                    note(run_dir, flags)
             keep(run_dir, HERE / "runs" / called)
 
 

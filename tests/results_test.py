@@ -87,6 +87,7 @@ def test_attributes_make_a_table_that_says_what_was_seen_and_measured(tmp_path):
         for metric in ("accuracy", "balanced accuracy")
         for method in ("model", "supervised")
     }
+    results["Bald, accuracy | image: model"]["frequent"] = 0.9
     settings = {"split": "test", "step": 1234, "baseline_steps": 567}
     report = {"attributes": {"settings": settings, "results": results}}
     (tmp_path / "evaluation.json").write_text(json.dumps(report))
@@ -94,28 +95,40 @@ def test_attributes_make_a_table_that_says_what_was_seen_and_measured(tmp_path):
     text = written.attributes_tables([written.Result(tmp_path)])
     assert "k = 2, missing in training: attributes 0.5" in text
     assert "1,234 steps of 100, the classifier 567; 7 examples of the test split." in text
-    assert "| Bald | 75.0 ± 1.2 % | 75.0 ± 1.2 % | 75.0 ± 1.2 % | 75.0 ± 1.2 % |" in text
+    assert "| Bald | 90.0 % | 75.0 ± 1.2 % | 75.0 ± 1.2 % | 75.0 ± 1.2 % | 75.0 ± 1.2 % |" in text
 
 
 def test_a_run_is_not_evaluated_again_unless_it_has_been_trained_on(tmp_path):
-    evaluated = script("run_results").evaluated
-    flags = ["--analysis=accuracy,coherence", "--max_examples=3"]
-    weights = tmp_path / "checkpoints" / "one"
+    results = script("run_results")
+    report, weights = tmp_path / "evaluation.json", tmp_path / "checkpoints" / "one"
     weights.parent.mkdir()
     weights.touch()
-    assert not evaluated(tmp_path, flags)
-    report = tmp_path / "evaluation.json"
-    report.write_text(json.dumps({"accuracy": {}}))
-    later = weights.stat().st_mtime + 10
-    os.utime(report, (later, later))
-    assert not evaluated(tmp_path, flags) and evaluated(tmp_path, ["--analysis=accuracy"])
-    sampler = tmp_path / "sampler" / "checkpoints" / "one"
-    sampler.mkdir(parents=True)
-    os.utime(sampler, (later + 10, later + 10))  # fitted since
-    assert not evaluated(tmp_path, ["--analysis=accuracy"])
-    os.utime(sampler, (later - 10, later - 10))
-    os.utime(weights, (later + 10, later + 10))
-    assert not evaluated(tmp_path, ["--analysis=accuracy"])
+
+    def evaluate(names, **settings):
+        found = json.loads(report.read_text()) if report.exists() else {}
+        report.write_text(json.dumps(found | {name: {"settings": settings} for name in names}))
+
+    both, one = ["--analysis=accuracy,coherence"], ["--analysis=generation", "--split=test"]
+    assert not results.evaluated(tmp_path, both)
+    for flags, names in ((both, ["accuracy", "coherence"]), (one, ["generation"])):
+        evaluate(names, step=10)
+        results.note(tmp_path, flags)
+    assert results.evaluated(tmp_path, both) and results.evaluated(tmp_path, one)
+    assert not results.evaluated(tmp_path, [one[0]])  # with other flags
+    evaluate(["accuracy"], max_examples=20)  # by hand, since
+    assert not results.evaluated(tmp_path, both) and results.evaluated(tmp_path, one)
+    for trained in (weights, tmp_path / "sampler" / "checkpoints" / "one"):
+        evaluate(["accuracy"], step=10)
+        results.note(tmp_path, both)
+        if trained != weights:
+            trained.mkdir(parents=True)
+        later = weights.stat().st_mtime + 10
+        os.utime(trained, (later, later))
+        assert not results.evaluated(tmp_path, both)
+        # Evaluating one of two anew says nothing of the other.
+        results.note(tmp_path, one)
+        assert results.evaluated(tmp_path, one) and not results.evaluated(tmp_path, both)
+        os.utime(trained, (0, 0))
 
 
 def test_translations_make_a_table_by_the_share_of_pairs(tmp_path):

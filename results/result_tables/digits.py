@@ -106,7 +106,7 @@ def _of_a_sampler(run: Result, what: str) -> bool:
     variance = run.of("weight_variance", what)
     if variance is None or "proposal" in variance:
         return False
-    return run.report["weight_variance"]["settings"].get("latents") == "sampler"
+    return run.report["weight_variance"].get("settings", {}).get("latents") == "sampler"
 
 
 def _run_name(experiment: str, model: str) -> str:

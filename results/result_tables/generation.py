@@ -86,6 +86,8 @@ def weak_table(results: list[Result]) -> str:
 _CAPTIONS = {
     "image given caption": "image | caption: coherence",
     "FD": "image | caption: Frechet distance",
+    "FD of reconstructions": "image, reconstructions: Frechet distance",
+    "FD of random training images": "image, useless: random training image: Frechet distance",
     "caption given image": "caption | image: coherence",
     "both from nothing": "image from the prior: coherence",
     "reconstructions": "image, reconstructions: coherence",

@@ -1,10 +1,15 @@
 """Pictures from pictures, and attributes predicted from them: one table per run."""
 
 import collections
+import json
+import pathlib
 
 from result_tables.kept import Result, measured_on, picture, reported, seen, share, table, weights
 
 _METHODS = ("model", "supervised")
+
+# What a constant answer scores, for runs whose evaluation did not say so.
+_FREQUENT = pathlib.Path(__file__).parents[1] / "attribute_frequencies.json"
 
 
 def transformations_tables(results: list[Result]) -> str:
@@ -68,15 +73,25 @@ def latents_table(results: list[Result], dataset: str) -> str:
 
 def attributes_tables(results: list[Result]) -> str:
     """Attributes predicted from images, one table per run: the model and a supervised network."""
-    parts = []
+    parts, known = [], json.loads(_FREQUENT.read_text())
     for result, found in reported(results, "attributes"):
         rows = collections.defaultdict(dict)
+        frequent = dict(known.get(result.config.dataset_dir, {}))
         for name, measured in found["results"].items():
             attribute, metric = name.partition(" | ")[0].split(", ")
             rows[attribute][metric, measured["method"]] = share(measured)
+            frequent |= {attribute: measured["frequent"]} if "frequent" in measured else {}
         places = [(m, by) for m in ("accuracy", "balanced accuracy") for by in _METHODS]
-        lines = [[name, *(row.get(place, "-") for place in places)] for name, row in rows.items()]
-        head = ["attribute", *(f"{metric}, {by}" for metric, by in places)]
+        lines = [
+            [
+                name,
+                f"{100 * frequent[name]:.1f} %" if name in frequent else "-",
+                *(row.get(place, "-") for place in places),
+            ]
+            for name, row in rows.items()
+        ]
+        useless = "useless: accuracy of the more frequent answer"
+        head = ["attribute", useless, *(f"{metric}, {by}" for metric, by in places)]
         config, settings = result.config, found["settings"]
         note = (
             f"`{result.name}`: {config.dataset_dir or 'celeb_a'}, k = {config.num_random_subsets}, "

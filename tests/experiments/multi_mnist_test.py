@@ -16,7 +16,7 @@ from tf_mvae.evaluation import ANALYSES, Settings
 from tf_mvae.evaluation.transcription import transcription_accuracy
 from tf_mvae.ops import random
 from tf_mvae.ops.tokens import END
-from tf_mvae.training import load_run, train
+from tf_mvae.training import finishing, load_run, train
 
 pytestmark = pytest.mark.usefixtures("untraced")
 
@@ -30,7 +30,9 @@ def run(data_dir, tmp_path_factory):  # noqa: F811
         flags, data_dir=data_dir, epochs=1, annealing_epochs=1, latent_dim=8, jit_compile=False
     )
     directory = tmp_path_factory.mktemp("run") / "run"
-    train(config, directory)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(finishing, "export_saved_model", lambda model, place, card: place.mkdir())
+        train(config, directory)
     return load_run(directory, "last")
 
 

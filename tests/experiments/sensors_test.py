@@ -9,7 +9,7 @@ from tf_mvae.evaluation import ANALYSES, Settings, usual_analyses
 from tf_mvae.training import load_run, train
 
 
-def test_a_run_of_many_sensors_is_trained_drawn_and_evaluated(tmp_path):
+def test_a_run_of_many_sensors_is_trained_drawn_and_evaluated(tmp_path, nothing_exported):
     number = 12
     flags = read_flags(CONFIGS / "sensors" / "mvae.cfg")
     train(config_of(flags, num_modalities=number, jit_compile=False), tmp_path / "run")

@@ -95,6 +95,7 @@ def test_an_export_agrees_with_the_model(tmp_path):
     np.testing.assert_allclose(answer["loc"], model.posterior(x).mean(), rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.long
 def test_onnx_agrees_with_the_model(tmp_path):
     pytest.importorskip("onnxruntime")
     pytest.importorskip("tf2onnx")

@@ -20,13 +20,13 @@ from tf_mvae.training import RunConfig, make_strategy, train
 from tf_mvae.training.replicas import Replicas
 
 
-def spawn(run_dir, digits_dir, strategy="default", num_logical_cpus=0, cluster=(), index=0):
-    """Starts one process of `tests.training.replicas_worker`."""
+def spawn(names, run_dir, digits_dir, strategy="default", num_cpus=0, cluster=(), index=0):
+    """Starts one process of `tests.training.replicas_worker`, which trains some of `RUNS`."""
     environment = dict(os.environ)
     if cluster:
         task = {"type": "worker", "index": index}
         environment["TF_CONFIG"] = json.dumps({"cluster": {"worker": cluster}, "task": task})
-    flags = [strategy, str(num_logical_cpus), str(run_dir), str(digits_dir)]
+    flags = [strategy, str(num_cpus), str(run_dir), str(digits_dir), *names]
     return processes.start("-m", "tests.training.replicas_worker", *flags, env=environment)
 
 
@@ -83,37 +83,45 @@ def answer(run_dir):
 
 @pytest.fixture(scope="module")
 def one_process(tmp_path_factory, digits_dir):
-    """The runs of one process on one device."""
+    """Returns a folder with a run of one process on one device, made at first use."""
     folder = tmp_path_factory.mktemp("one")
-    finish([spawn(folder, digits_dir)])
-    return folder
+
+    def of(name):
+        if not (folder / name).exists():
+            finish([spawn([name], folder, digits_dir)])
+        return folder / name
+
+    return of
 
 
-def assert_same_runs(folder, one_process):
-    for run in RUNS:
-        assert_same_curve(folder / run, one_process / run)
-        tiny.assert_close(weights(folder / run), weights(one_process / run), 1e-3, 1e-4)
-    tiny.assert_close(answer(folder / EXPORTED), answer(one_process / EXPORTED), 1e-3, 1e-4)
+def assert_same_runs(folder, one_process, names):
+    for name in names:
+        assert_same_curve(folder / name, one_process(name))
+        tiny.assert_close(weights(folder / name), weights(one_process(name)), 1e-3, 1e-4)
+    if EXPORTED in names:
+        tiny.assert_close(answer(folder / EXPORTED), answer(one_process(EXPORTED)), 1e-3, 1e-4)
 
 
 @pytest.mark.long
 def test_a_process_of_two_devices_trains_as_one(one_process, tmp_path, digits_dir):
     """The digits, and a group of 18 attributes half of which are missing."""
-    finish([spawn(tmp_path / "mirrored", digits_dir, "mirrored", 2)])
-    assert_same_runs(tmp_path / "mirrored", one_process)
+    finish([spawn(RUNS, tmp_path / "mirrored", digits_dir, "mirrored", 2)])
+    assert_same_runs(tmp_path / "mirrored", one_process, RUNS)
 
 
-@pytest.mark.parametrize("number", [2, pytest.param(4, marks=pytest.mark.long)])
-def test_processes_train_as_one(number, one_process, tmp_path, digits_dir):
+@pytest.mark.parametrize(
+    ("number", "names"), [(2, ["group"]), pytest.param(4, list(RUNS), marks=pytest.mark.long)]
+)
+def test_processes_train_as_one(number, names, one_process, tmp_path, digits_dir):
     """With the real MultiWorkerMirroredStrategy, on loopback."""
     cluster = free_addresses(number)
     finish([  # only the chief writes: the others are given a directory that stays unused
-        spawn(tmp_path / ("chief" if index == 0 else "nowhere"), digits_dir,
+        spawn(names, tmp_path / ("chief" if index == 0 else "nowhere"), digits_dir,
               "multi_worker", 0, cluster, index)
         for index in range(number)
     ])  # fmt: skip
     assert not (tmp_path / "nowhere").exists()
-    assert_same_runs(tmp_path / "chief", one_process)
+    assert_same_runs(tmp_path / "chief", one_process, names)
 
 
 def make_model(optimizer=None, jit_compile=False, **kwargs):

@@ -1,6 +1,7 @@
 """One process of those that train together: `python -m tests.training.replicas_worker`.
 
-It trains the digits, and then a small group of 18 attributes of which half are missing.
+It trains the runs that it is told: the digits, a small group of 18 attributes of which half are
+missing.
 """
 
 import pathlib
@@ -57,14 +58,16 @@ RUNS = {
 EXPORTED = "digits"  # an export takes as long as the training
 
 
-def main(strategy: str, num_logical_cpus: int, run_dir: str, digits_dir: str) -> None:
-    """Trains the runs one after the other, each in a directory of its name."""
+def main(strategy: str, num_logical_cpus: int, run_dir: str, digits_dir: str, *names: str) -> None:
+    """Trains some of `RUNS` one after the other, each in a directory of its name."""
     finishing.write_pictures = lambda *_: []  # they take as long as the training
     export = finishing._replace_saved_model
     strategy = make_strategy(strategy, num_logical_cpus)
-    for name, flags in RUNS.items():
+    for name in names:
         finishing._replace_saved_model = export if name == EXPORTED else lambda *_: None
-        config = RunConfig(**COMMON, **flags, data_dir=digits_dir if name == "digits" else None)
+        config = RunConfig(
+            **COMMON, **RUNS[name], data_dir=digits_dir if name == "digits" else None
+        )
         train(config, pathlib.Path(run_dir) / name, picture_epochs=1000, strategy=strategy)
 
 

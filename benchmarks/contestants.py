@@ -15,7 +15,7 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
-__all__ = ["Contestant", "Failed", "ours", "processor", "theirs"]
+__all__ = ["Contestant", "Failed", "machine", "ours", "processor", "theirs"]
 
 HERE = pathlib.Path(__file__).parent
 
@@ -28,6 +28,7 @@ class Contestant:
     """A process that answers questions.
 
     Attributes:
+        limit: Seconds that an answer may take; None for no limit. It may change between questions.
         start_seconds: From its start until its model was ready.
     """
 
@@ -36,12 +37,12 @@ class Contestant:
 
         Args:
             command: What to run.
-            limit: Seconds that an answer may take; forever where left out.
+            limit: Seconds that an answer may take; no limit if None.
 
         Raises:
-            Failed: It ended, or its model could not be built.
+            Failed: It ended, its model could not be built, or not in time. The process is stopped.
         """
-        self._limit = limit
+        self.limit = limit
         self._log = tempfile.TemporaryFile("w+")
         # A path of ours would show another Python the packages of this one.
         environment = {k: v for k, v in os.environ.items() if k != "PYTHONPATH"}
@@ -59,7 +60,11 @@ class Contestant:
             text=True,
             env=environment,
         )
-        self._answer()
+        try:
+            self._answer()
+        except BaseException:
+            self.stop()
+            raise
         self.start_seconds = time.perf_counter() - begin
 
     def ask(self, do: str, **arguments: Any) -> Any:
@@ -82,8 +87,8 @@ class Contestant:
     def _answer(self) -> Any:
         with selectors.DefaultSelector() as selector:
             selector.register(self._process.stdout, selectors.EVENT_READ)
-            if not selector.select(self._limit):
-                raise Failed(f"no answer within {self._limit:.0f} s")
+            if not selector.select(self.limit):
+                raise Failed(f"no answer within {self.limit:.0f} s")
         line = self._process.stdout.readline()
         answer = json.loads(line) if line else {"error": f"the process ended: {self._last_line()}"}
         if "error" in answer:
@@ -113,3 +118,8 @@ def processor() -> str:
     lines = info.read_text().splitlines() if info.exists() else []
     names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
     return names[0] if names else os.uname().machine
+
+
+def machine() -> dict[str, str | int]:
+    """Returns the processor and how many of its cores this process may use."""
+    return {"processor": processor(), "cores": len(os.sched_getaffinity(0))}

@@ -7,12 +7,12 @@ so: Keras' transposed convolution as the last layer of decoders, `ImageConv2DTra
 networks in bfloat16, and compiled by XLA. PolyMNIST's networks are those of `field.py`; the others
 are set-ups of `step_setups.py`. The table has medians, the rate of a matrix product in both types
 says what the machine can do. It is written to benchmarks/results/convolutions.json and .md, and
-`python results/write_results.py` puts it into docs/performance.md.
+`python results/write_results.py` puts it into docs/performance.md. Set-ups of earlier runs that are
+not measured now stay, each with the machine that it was measured on.
 """
 
 import argparse
 import contextlib
-import json
 import os
 import pathlib
 import statistics
@@ -28,6 +28,7 @@ sys.path.insert(0, str(pathlib.Path(__file__).parents[1]))
 import contestants  # noqa: E402
 import keras  # noqa: E402
 import numpy as np  # noqa: E402
+import records  # noqa: E402
 import step_setups  # noqa: E402
 import tensorflow as tf  # noqa: E402
 from matmul import matmul_rate  # noqa: E402
@@ -112,16 +113,20 @@ def report(record: dict[str, Any]) -> str:
     """Returns the table, and what it was measured with."""
     head = ["a step, ms", *WAYS]
     lines = [f"| {' | '.join(head)} |", f"| {' | '.join(['---'] * len(head))} |"]
-    for row in record["rows"].values():
+    for row in record["setups"].values():
         cells = [f"{row['ms'][way]:,.1f}" if way in row["ms"] else "-" for way in WAYS]
         lines.append(f"| {' | '.join([row['title'], *cells])} |")
-    rate = ", ".join(f"{value:.0f} in {kind}" for kind, value in record["gflops"].items())
-    about = (
-        f"{record['processor']}, {record['cores']} cores, load before {record['load_before']:.1f}; "
-        f"`tf.matmul` of 2048 x 2048, GFLOP/s: {rate}; tensorflow {record['tensorflow']}; medians "
-        f"of {record['rounds']} rounds."
-    )
+    about = records.by_machine(record["setups"].values(), _measured_on)
     return "\n".join([*lines, "", about]) + "\n"
+
+
+def _measured_on(setup: dict[str, Any]) -> str:
+    rate = ", ".join(f"{value:.0f} in {kind}" for kind, value in setup["gflops"].items())
+    return (
+        f"{setup['processor']}, {setup['cores']} cores, load before {setup['load_before']:.1f}; "
+        f"`tf.matmul` of 2048 x 2048, GFLOP/s: {rate}; tensorflow {setup['tensorflow']}; medians "
+        f"of {setup['rounds']} rounds."
+    )
 
 
 def main() -> None:
@@ -134,21 +139,18 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=1.5, help="of each way in a round")
     parser.add_argument("--output", type=pathlib.Path, default=RESULTS)
     given = parser.parse_args()
-    record = {
-        "processor": contestants.processor(),
-        "cores": os.cpu_count(),
+    machine = {
+        **contestants.machine(),
         "load_before": os.getloadavg()[0],
         "tensorflow": version("tensorflow"),
         "rounds": given.rounds,
         "gflops": rates(),
-        "rows": {},
     }
     for name in given.setups:
         ways = [way for way in WAYS if way != XLA or name in given.xla]
-        record["rows"][name] = compare(name, ways, given.rounds, given.seconds)
-        print(name, record["rows"][name]["ms"], flush=True)
-    given.output.write_text(json.dumps(record, indent=1) + "\n")
-    given.output.with_suffix(".md").write_text(report(record))
+        found = compare(name, ways, given.rounds, given.seconds)
+        print(name, found["ms"], flush=True)
+        records.keep(given.output, {name: found | machine}, report, names)
 
 
 if __name__ == "__main__":

@@ -110,8 +110,35 @@ def _store(
     path.write_text(json.dumps(everything, indent=1) + "\n")
 
 
+def common_seeds(entry: dict[str, Any]) -> list[str]:
+    """Returns the seeds that all methods of a data set have, in order.
+
+    The hidden parts differ between seeds, so means over different seeds are no comparison.
+    """
+    methods = [*entry["baselines"].values(), *entry["settings"].values()]
+    return sorted(set.intersection(*map(set, methods)), key=int)
+
+
+def comparable(entry: dict[str, Any]) -> dict[str, Any]:
+    """Returns a data set's entry with the scores of the seeds that all of its methods have."""
+    seeds = common_seeds(entry)
+    return entry | {
+        kind: {name: {seed: scores[seed] for seed in seeds} for name, scores in entry[kind].items()}
+        for kind in ("baselines", "settings")
+    }
+
+
+def seeds_of(results: dict[str, Any]) -> str:
+    """Says over which seeds the means of data sets are."""
+    names: dict[str, list[str]] = {}
+    for name, entry in results.items():
+        names.setdefault(", ".join(common_seeds(entry)) or "none", []).append(name)
+    found = "; ".join(f"{seeds} ({', '.join(own)})" for seeds, own in names.items())
+    return f"Means over the seeds that all rows of a data set have: {found}."
+
+
 def mean_of(scores: dict[str, dict[str, Any]], key: str) -> float | None:
-    """Returns a score's mean over seeds; None where a method has none."""
+    """Returns a score's mean over seeds; None if a method does not have it."""
     values = [found[key] for found in scores.values() if key in found]
     return float(np.mean(values)) if values else None
 
@@ -184,8 +211,8 @@ def summary(results: dict[str, Any]) -> str:
 
 def write_tables(path: pathlib.Path) -> str:
     """Writes the tables next to the scores, and the summary into the documentation."""
-    results = json.loads(path.read_text())
-    parts = [summary(results)]
+    results = {name: comparable(one) for name, one in json.loads(path.read_text()).items()}
+    parts = [f"{summary(results)}\n\n{seeds_of(results)}"]
     for name, entry in results.items():
         budget = ", ".join(f"{key.replace('_', ' ')} {v:g}" for key, v in entry["training"].items())
         parts.append(f"## {name}\n\n{budget}.\n\n{table_of(entry)}")

@@ -24,8 +24,10 @@ from collections.abc import Callable
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
+import records
+
 HERE = pathlib.Path(__file__).parent
-RESULTS = HERE / "results"
+RESULTS = HERE / "results" / "faults.json"
 KILLS_OF_A_RUN = 11  # then it is let end, and compared
 FLAGS = [
     "--experiment=digits", "--latent_dim=16", "--epochs=8", "--annealing_epochs=4",
@@ -321,20 +323,25 @@ def main() -> int:
             if number and options.only in (None, part.__name__):
                 rows += part(bench, number)
                 print(to_table(rows), flush=True)
-    write(rows, options.seed)
+    write(RESULTS, rows, options.seed)
     return int(any(row.get("lost") for row in rows))
 
 
-def write(rows: list[dict], seed: int) -> None:
-    """Writes rows into the results, in place of those of the same faults."""
-    RESULTS.mkdir(exist_ok=True)
-    path = RESULTS / "faults.json"
-    known = json.loads(path.read_text())["faults"] if path.exists() else []
-    rows = list(
-        ({row["fault"]: row for row in known} | {row["fault"]: row for row in rows}).values()
-    )
-    path.write_text(json.dumps({"flags": FLAGS, "seed": seed, "faults": rows}, indent=1) + "\n")
-    (RESULTS / "faults.md").write_text(to_table(rows))
+def stored(path: pathlib.Path) -> list[dict]:
+    """Returns the rows of a file, each with its seed and its flags.
+
+    Older files have these once, for all rows.
+    """
+    record = json.loads(path.read_text()) if path.exists() else {"faults": []}
+    shared = {name: record[name] for name in ("seed", "flags") if name in record}
+    return [{**shared, **row} for row in record["faults"]]
+
+
+def write(path: pathlib.Path, rows: list[dict], seed: int) -> None:
+    """Writes rows into a file, in place of those of the same faults; not those never tried."""
+    tried = [{"seed": seed, "flags": FLAGS, **row} for row in rows if row["tried"]]
+    found = list({row["fault"]: row for row in (*stored(path), *tried)}.values())
+    records.write(path, {"faults": found}, to_table(found))
 
 
 if __name__ == "__main__":

@@ -84,7 +84,7 @@ def main() -> int:
         folder = pathlib.Path(temporary)
         data = folder / "data"
         labels = field_setups.write_data(data, budget, options.data_dir, options.backgrounds)
-        judges = field_judge.Judges(data, labels, folder / "judges", options.judge_examples)
+        judges = field_judge.Judges(data, labels, folder / "judges", budget.judge_examples)
         runs = [(n, k, s) for n in options.models for k in options.seeds for s in sides(n, options)]
         for name, seed, side in runs:
             row = {"model": name, "side": side, "seed": seed, "budget": budget._asdict()}

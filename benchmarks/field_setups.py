@@ -73,6 +73,7 @@ class Budget(NamedTuple):
         test: Examples that are evaluated.
         missing_rate: Fraction of each modality but the first that is missing in training.
         sampler_steps: Steps that fit a sampler, where a model has one; they come on top.
+        judge_examples: Examples, with repetitions, that each judge learns from.
     """
 
     steps: int
@@ -84,6 +85,7 @@ class Budget(NamedTuple):
     test: int
     missing_rate: float
     sampler_steps: int
+    judge_examples: int
 
 
 def subsets() -> list[tuple[str, ...]]:

@@ -1,4 +1,8 @@
-"""The record and the table of `field.py`."""
+"""The record and the table of `field.py`.
+
+Older runs do not have the budget's `judge_examples`: they are rows of a table of their own, and no
+run of a budget that has it.
+"""
 
 import json
 import pathlib
@@ -10,6 +14,10 @@ import numpy as np
 __all__ = ["add", "has", "line", "read", "write"]
 
 _GIVEN = ("1", "2", "3", "4")
+_ONE_SEED = (
+    " With one seed, the ± of a difference is the error of the test examples alone, and not of "
+    "training."
+)
 _KEY = ("model", "side", "seed", "budget", "backgrounds")
 
 
@@ -59,13 +67,16 @@ def line(row: Mapping[str, Any]) -> str:
 
 def _table(runs: Sequence[Mapping[str, Any]]) -> str:
     """Returns the table of one budget: means over seeds, and the worst seed in parentheses."""
-    budget = ", ".join(f"{name} {value}" for name, value in runs[0]["budget"].items())
+    budget = {**runs[0]["budget"]}
+    budget.setdefault("judge_examples", "not recorded")
+    spent = ", ".join(f"{name} {value}" for name, value in budget.items())
+    agreement = _agreement(runs)
     head = ["model", "side", "seeds", *(f"{n} given" for n in _GIVEN), "joint", "FD, 4 given",
             "coverage, 4 given", "steps/s", "training, s", "peak MiB"]  # fmt: skip
     lines = [
-        f"Budget: {budget}; backgrounds {runs[0]['backgrounds'][:16]}. Means over seeds, the worst "
+        f"Budget: {spent}; backgrounds {runs[0]['backgrounds'][:16]}. Means over seeds, the worst "
         "seed in parentheses. FD: Frechet distance in the judges' features. Training includes a "
-        f"sampler's.{_judges(runs)}{_load(runs)}",
+        f"sampler's.{_judges(runs)}{_load(runs)}{_ONE_SEED * bool(agreement)}",
         "",
         f"| {' | '.join(head)} |",
         f"|{' --- |' * len(head)}",
@@ -90,7 +101,7 @@ def _table(runs: Sequence[Mapping[str, Any]]) -> str:
         cells.append(_cell(seconds, max, 0))
         cells.append(_cell([run["peak_bytes"] / 2**20 for run in own], max, 0))
         lines.append(f"| {' | '.join(cells)} |")
-    return "\n".join(lines + _agreement(runs))
+    return "\n".join(lines + agreement)
 
 
 def _judges(runs: Sequence[Mapping[str, Any]]) -> str:

@@ -5,7 +5,7 @@
 Each measurement is a process of its own: it traces the step of a set-up of `step_setups.py` without
 XLA, calls it once, and then a few times more. Both ways take turns; the table has medians.
 It is written to benchmarks/results/first_step.json and .md, and `python results/write_results.py`
-puts it into docs/performance.md.
+puts it into docs/performance.md. Set-ups of earlier runs that are not measured now stay.
 """
 
 import argparse
@@ -23,6 +23,7 @@ from typing import Any
 sys.path.insert(0, str(pathlib.Path(__file__).parents[1]))
 
 import contestants  # noqa: E402
+import records  # noqa: E402
 import step_setups  # noqa: E402
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
@@ -51,7 +52,7 @@ def measure(folder: pathlib.Path, way: str, steps: int) -> dict[str, float]:
 
 
 def compare(name: str, rounds: int, steps: int) -> dict[str, Any]:
-    """Returns the medians of both ways for a set-up."""
+    """Returns each round's seconds of both ways for a set-up, their medians, and the machine."""
     setup = step_setups.SETUPS[name]
     found: dict[str, list[dict[str, float]]] = {way: [] for way in WAYS}
     with tempfile.TemporaryDirectory() as folder:
@@ -68,27 +69,35 @@ def compare(name: str, rounds: int, steps: int) -> dict[str, Any]:
         way: {key: statistics.median(one[key] for one in runs) for key in runs[0]}
         for way, runs in found.items()
     }
-    return {"title": setup.title, "rounds": rounds, **medians}
+    versions = {name: version(name) for name in ("tensorflow", "keras")}
+    about = {**contestants.machine(), "versions": versions, "rounds": rounds}
+    return {"title": setup.title, **about, "seconds": found, **medians}
 
 
-def report(rows: dict[str, Any]) -> str:
+def report(record: dict[str, Any]) -> str:
     """Returns the table, and what it was measured with."""
     lines = [
         "| set-up, no XLA | graph optimiser | tracing, s | first call, s | later steps, ms |",
         "| --- | --- | --- | --- | --- |",
     ]
-    for row in rows.values():
+    for row in record["setups"].values():
         for way in WAYS:
             found = row[way]
             lines.append(
                 f"| {row['title']} | {way} | {found['trace']:.1f} | {found['first_call']:.1f} | "
                 f"{1e3 * found['step']:.0f} |"
             )
-    rounds = min(row["rounds"] for row in rows.values())
-    versions = f"tensorflow {version('tensorflow')}, keras {version('keras')}"
-    machine = f"{contestants.processor()}, {os.cpu_count()} cores"
-    lines += ["", f"{machine}; {versions}; medians of {rounds} rounds."]
+    lines += ["", records.by_machine(record["setups"].values(), _measured_on)]
     return "\n".join(lines) + "\n"
+
+
+def _measured_on(setup: dict[str, Any]) -> str:
+    """Says what a set-up was measured on; older records do not have it."""
+    machine = "processor not recorded"
+    if "processor" in setup:
+        versions = ", ".join(f"{name} {number}" for name, number in setup["versions"].items())
+        machine = f"{setup['processor']}, {setup['cores']} cores; {versions}"
+    return f"{machine}; medians of {setup['rounds']} rounds."
 
 
 def main() -> None:
@@ -104,9 +113,9 @@ def main() -> None:
     if given.measure is not None:
         print(json.dumps(measure(given.measure, given.way, given.steps)))
         return
-    rows = {name: compare(name, given.rounds, given.steps) for name in given.setups}
-    given.output.write_text(json.dumps(rows, indent=1) + "\n")
-    given.output.with_suffix(".md").write_text(report(rows))
+    for name in given.setups:
+        found = compare(name, given.rounds, given.steps)
+        records.keep(given.output, {name: found}, report, step_setups.PAPERS)
 
 
 if __name__ == "__main__":

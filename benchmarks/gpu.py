@@ -23,11 +23,13 @@ HERE = pathlib.Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE), str(HERE.parent)]
 
 import contestants  # noqa: E402
+import records  # noqa: E402
 
 RESULTS = HERE / "results" / "gpu.json"
 SETUPS = ("mnist", "celeba19", "six_images")
 PRECISIONS = ("float32", "tf32", "bfloat16")
 PARTS = ("step", "sampler", "likelihood", "op", "step, XLA")
+PEERS = {"MultiVae": None, "MultiVae, torch.compile of its networks": "networks"}  # by --compile
 DRAWS = 64  # images from one condition
 IMPORTANCE_SAMPLES = 100
 
@@ -243,33 +245,46 @@ def run_peer(
     with tempfile.TemporaryDirectory() as place:
         folder = pathlib.Path(place) / setup
         step_setups.write(setup, folder, config)
-        for compiled in (None, "networks"):
+        for name, compiled in PEERS.items():
             flags = [f"--device={options.peer_device}", f"--precision={precision}"]
             flags += [f"--compile={compiled}"] if compiled else []
-            name = "MultiVae" + (", torch.compile of its networks" if compiled else "")
-            limit = min(clock.left, options.limit)
-            if limit < 5:
+            own = Clock(min(clock.left, options.limit))
+            if own.left < 5:
                 return
             command = contestants.theirs(options.peer_python, "multivae_step.py", folder, *flags)
             found: dict[str, Any] = {"part": name}
             try:
-                peer = contestants.Contestant(command, limit)
+                peer = contestants.Contestant(command, own.left)
             except contestants.Failed as failure:
                 yield found | {"failed": str(failure)}
                 continue
             try:
-                found["first_seconds"] = peer.ask("first_step")["seconds"]
-                number = 1 if options.tiny else 10
-                times = []
-                begin = time.monotonic()
-                while len(times) < 3 or time.monotonic() - begin < options.seconds_a_part:
-                    times.append(peer.ask("steps", number=number)["seconds"] / number)
-                found |= {"seconds": statistics.median(times), "examples": config.batch_size}
+                found |= {**peer_step(peer, options, own), "examples": config.batch_size}
             except contestants.Failed as failure:
                 found["failed"] = str(failure)
             finally:
                 peer.stop()
             yield found
+
+
+def peer_step(
+    peer: contestants.Contestant, options: argparse.Namespace, clock: Clock
+) -> dict[str, float]:
+    """Returns the seconds of a contestant's first step, and of later ones.
+
+    Raises:
+        Failed: It has no answer, or not in the time that is left for all of its answers.
+    """
+
+    def seconds(do: str, **arguments: int) -> float:
+        peer.limit = clock.left
+        return peer.ask(do, **arguments)["seconds"]
+
+    first, number, times = seconds("first_step"), 1 if options.tiny else 10, []
+    begin = time.monotonic()
+    while len(times) < 3 or time.monotonic() - begin < options.seconds_a_part:
+        times.append(seconds("steps", number=number) / number)
+    return {"first_seconds": first, "seconds": statistics.median(times)}
 
 
 def report(record: dict[str, Any]) -> str:
@@ -322,6 +337,24 @@ def machine(options: argparse.Namespace) -> dict[str, Any]:
     return {**found, "processor": contestants.processor(), "tiny": options.tiny}
 
 
+def sides(options: argparse.Namespace) -> dict[Callable, list[str]]:
+    """Returns the parts that are measured, by the function that measures them, ours first."""
+    return {run_ours: options.parts} | ({run_peer: list(PEERS)} if options.peer_python else {})
+
+
+def missing(rows: list[dict[str, Any]], options: argparse.Namespace) -> list[str]:
+    """Returns which parts have no row."""
+    known = {(row["setup"], row["precision"], row["part"]) for row in rows}
+    return [
+        f"{setup} in {precision}: {part}"
+        for parts in sides(options).values()
+        for setup in options.setups
+        for precision in options.precisions
+        for part in parts
+        if (setup, precision, part) not in known
+    ]
+
+
 def drive(options: argparse.Namespace) -> int:
     """Measures what there is time for; returns the exit status."""
     clock = Clock(options.seconds)
@@ -329,26 +362,19 @@ def drive(options: argparse.Namespace) -> int:
     if record["machine"]["GPU"] == "none" and not options.tiny:
         print("no GPU is found; --tiny rehearses the script on the processor")
         return 77
-    jobs = [(s, p, run_ours) for s in options.setups for p in options.precisions]
-    if options.peer_python:
-        jobs += [(s, p, run_peer) for s in options.setups for p in options.precisions]
-    options.output.parent.mkdir(parents=True, exist_ok=True)
+    jobs = [
+        (s, p, run) for run in sides(options) for s in options.setups for p in options.precisions
+    ]
     for setup, precision, run in jobs:
         if clock.left < options.seconds_a_part:
-            record["missing"].append(f"{setup} in {precision} ({run.__name__})")
-            continue
+            break
         for row in run(setup, precision, options, clock):
             record["rows"].append({"setup": setup, "precision": precision, **row})
             print(json.dumps(record["rows"][-1]), flush=True)
-            options.output.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
-        if run is run_ours:
-            own = [r for r in record["rows"] if (r["setup"], r["precision"]) == (setup, precision)]
-            measured = {row["part"] for row in own}
-            record["missing"] += [
-                f"{setup} in {precision}: {part}" for part in options.parts if part not in measured
-            ]
-    options.output.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
-    options.output.with_suffix(".md").write_text(report(record), encoding="utf-8")
+            record["missing"] = missing(record["rows"], options)
+            records.write(options.output, record, report(record))
+    record["missing"] = missing(record["rows"], options)
+    records.write(options.output, record, report(record))
     print(report(record))
     return int(any("failed" in row for row in record["rows"]))
 

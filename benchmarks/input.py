@@ -5,8 +5,9 @@ run in quotes; without any, the digits that come with a dependency. For each it 
 process of its own, the batches alone (from memory, and read and decoded anew, as of a split that
 `--cache_gb` does not hold) and the compiled step alone; the three take turns, and figures are
 medians over the rounds. Then it measures what reading ever larger data sets adds to a process's
-memory when they are not kept. It writes `input.json` and `input.md` into `benchmarks/results`; the
-exit status is 1 if an input from memory is less than three times as fast as its step.
+memory when they are not kept. It writes `input.json` and `input.md` into `benchmarks/results`,
+where runs that are not measured now stay; the exit status is 1 if an input from memory is less than
+three times as fast as its step.
 """
 
 import argparse
@@ -24,7 +25,12 @@ from typing import Any
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
-RESULTS = pathlib.Path(__file__).parent / "results"
+import contestants
+import records
+from rounds import ratio
+
+RESULTS = pathlib.Path(__file__).parent / "results" / "input.json"
+RATES = ("step", "from memory", "read anew")  # examples a second, by round
 SIZES = (10_000, 40_000, 160_000)
 IMAGE = (64, 64, 3)
 SECONDS = 3.0
@@ -116,27 +122,44 @@ def spawn(*arguments: str) -> Any:
     return json.loads(done.stdout.splitlines()[-1])
 
 
-def report(record: dict) -> tuple[str, float]:
-    """Returns the tables, and the least ratio of an input from memory to its step."""
+def run_name(flags: str) -> str:
+    """Returns the flags of a run without the directories of this machine."""
+    return " ".join(f for f in shlex.split(flags) if "_dir=" not in f)
+
+
+def times_the_step(run: dict, name: str) -> float:
+    """Returns how many times as fast as its step an input is."""
+    return ratio(run[name], run["step"])
+
+
+def report(record: dict) -> str:
+    """Returns the tables."""
     lines = ["| run | step | input from memory | input read again |", "| --- | --- | --- | --- |"]
-    ratios = []
-    for flags, found in record["runs"].items():
-        middle = {name: statistics.median(values) for name, values in found.items()}
-        step = middle.pop("step")
-        ratios.append(middle["from memory"] / step)
-        cells = [f"{value:,.0f} ({value / step:.1f} times)" for value in middle.values()]
-        name = " ".join(f for f in shlex.split(flags) if "_dir=" not in f).replace("|", "")
-        lines.append(f"| `{name}` | {step:,.0f} | {' | '.join(cells)} |")
-    text = (
-        f"{record['cores']} cores, load before {record['load_before']:.1f}; examples a second, "
-        f"medians of {record['rounds']} rounds.\n\n" + "\n".join(lines) + "\n\n"
-    )
+    for name, run in record["setups"].items():
+        step, *inputs = (statistics.median(run[rate]) for rate in RATES)
+        cells = [
+            f"{value:,.0f} ({times_the_step(run, rate):.1f} times)"
+            for rate, value in zip(RATES[1:], inputs, strict=True)
+        ]
+        title = name.replace("|", "")
+        lines.append(f"| `{title}` | {step:,.0f} | {' | '.join(cells)} |")
+    about = records.by_machine(record["setups"].values(), _measured_on)
+    text = f"{about}\n\n" + "\n".join(lines) + "\n\n"
     text += "| images of 64 x 64 x 3 | their bytes | peak of the process's memory |\n"
     text += "| --- | --- | --- |\n"
     for number, peak in record["memory"].items():
         size = int(number) * 64 * 64 * 3
         text += f"| {int(number):,} | {size / 1e6:,.0f} MB | {peak / 1e6:,.0f} MB |\n"
-    return text, min(ratios)
+    return text
+
+
+def _measured_on(run: dict) -> str:
+    """Says what a run was measured on; older records do not have the processor."""
+    processor = run.get("processor", "processor not recorded")
+    return (
+        f"{processor}, {run['cores']} cores, load before {run['load_before']:.1f}; examples a "
+        f"second, medians of {run['rounds']} rounds, ratios by round."
+    )
 
 
 def main() -> int:
@@ -153,27 +176,14 @@ def main() -> int:
     if options.memory:
         print(json.dumps(measure_memory(options.memory)))
         return 0
-    record = {
-        "cores": os.cpu_count(),
-        "load_before": os.getloadavg()[0],
-        "rounds": options.rounds,
-        "runs": {
-            flags: spawn(f"--measure={flags}", f"--rounds={options.rounds}")
-            for flags in options.run or ["--experiment=digits"]
-        },
-        "memory": {number: spawn(f"--memory={number}") for number in SIZES},
-    }
-    text, ratio = report(record)
-    print(text)
-    # No directory of this machine's is kept.
-    record["runs"] = {
-        " ".join(f for f in shlex.split(flags) if "_dir=" not in f): found
-        for flags, found in record["runs"].items()
-    }
-    RESULTS.mkdir(exist_ok=True)
-    (RESULTS / "input.json").write_text(json.dumps(record, indent=1) + "\n")
-    (RESULTS / "input.md").write_text(text)
-    return int(ratio < 3)
+    load, found = os.getloadavg()[0], {}
+    for flags in options.run or ["--experiment=digits"]:
+        name, rates = run_name(flags), spawn(f"--measure={flags}", f"--rounds={options.rounds}")
+        about = {**contestants.machine(), "load_before": load, "rounds": options.rounds}
+        found[name] = {"title": f"`{name}`", **about, **rates}
+    memory = {str(number): spawn(f"--memory={number}") for number in SIZES}
+    print(records.keep(RESULTS, found, report, memory=memory))
+    return int(min(times_the_step(run, "from memory") for run in found.values()) < 3)
 
 
 if __name__ == "__main__":

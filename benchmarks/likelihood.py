@@ -25,6 +25,7 @@ from typing import Any, NamedTuple
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
+import contestants
 import keras
 import numpy as np
 import tensorflow as tf
@@ -271,7 +272,7 @@ def compare(options: argparse.Namespace) -> dict[str, Any]:
             "matmul_size": options.matmul_size,
         },
         "versions": {**versions(), **{k: each["versions"][k] for k in ("multivae", "torch")}},
-        "cores": len(os.sched_getaffinity(0)),
+        **contestants.machine(),
         "torch_threads": each["threads"],
         "load_average_before": load,
         "log_likelihood": {

@@ -124,6 +124,13 @@ def rows_so_far(run: Run, given: argparse.Namespace) -> dict[str, Any]:
     return rows
 
 
+def keep(rows: Mapping[str, Any], given: argparse.Namespace) -> None:
+    """Writes the rows to `--output`, if there is one, q first."""
+    if given.output is not None:
+        ordered = {name: rows[name] for name in ("q", *KINDS) if name in rows}
+        given.output.write_text(json.dumps(ordered, indent=1) + "\n")
+
+
 def times_again(run: Run, kind: str, row: dict, given: argparse.Namespace) -> dict[str, Any]:
     """Returns a kind's row with other times of its fit and of a draw.
 
@@ -191,6 +198,7 @@ def main() -> None:
     if not rows:
         rows["q"] = {"draw": draw(run), "results": analyze(), **origin(run, given)}
         print("q", json.dumps(rows["q"]), flush=True)
+        keep(rows, given)
     for kind in given.kinds:
         if kind in rows:
             print(kind, "is in", given.output, flush=True)
@@ -198,9 +206,7 @@ def main() -> None:
         found = fit(run, kind, given)
         rows[kind] = {"fit": found, "draw": draw(run), "results": analyze()}
         print(kind, json.dumps(rows[kind]), flush=True)
-        if given.output is not None:
-            rows = {name: rows[name] for name in ("q", *KINDS) if name in rows}
-            given.output.write_text(json.dumps(rows, indent=1) + "\n")
+        keep(rows, given)
 
 
 if __name__ == "__main__":

@@ -4,7 +4,8 @@
 dependency: on one device by Keras' `fit`'s own step, on two logical CPUs (`mirrored`), and in
 two processes over loopback (`multi_worker`). They take turns, each in processes of its own;
 figures are medians over the rounds. It prints tables, with a calculation on paper for 8, 64
-and 512 accelerators, and writes `scaling.json` and `.md` into `benchmarks/results`.
+and 512 accelerators, whose arithmetic `arithmetic.py` counts, and writes `scaling.json` and `.md`
+into `benchmarks/results`.
 """
 
 import argparse
@@ -17,12 +18,16 @@ import subprocess
 import sys
 import tempfile
 import time
+from typing import Any
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+import records
 
 RESULTS = pathlib.Path(__file__).parent / "results"
 BATCH = 100
 STEPS = 100
+PAPER_BATCHES = (BATCH, 4096)  # of a replica, on paper
 # Name, strategy, processes.
 SETUPS = [
     ("1 process x 1 replica", "default", 1),
@@ -34,17 +39,24 @@ SETUPS = [
 REACHED, WITHIN, BETWEEN, DELAY = 50e12, 300e9, 50e9, 5e-6
 
 
+def config_of(data_dir: str | None = None) -> Any:
+    """Returns the configuration of the run that is measured."""
+    from tf_mvae.training import RunConfig
+
+    return RunConfig("digits", data_dir=data_dir, batch_size=BATCH)
+
+
 def measure(strategy_name: str, data_dir: str) -> dict:
     """Times steps in this process."""
     import tensorflow as tf
 
     from tf_mvae.data import training_batches
-    from tf_mvae.training import RunConfig, make_strategy
+    from tf_mvae.training import make_strategy
     from tf_mvae.training.build import build_model
     from tf_mvae.training.replicas import Replicas
     from tf_mvae.training.splits import load_split
 
-    config = RunConfig("digits", data_dir=data_dir, batch_size=BATCH)
+    config = config_of(data_dir)
     strategy = make_strategy(strategy_name, 2 if strategy_name == "mirrored" else 0)
     split = load_split(config, "train")
     steps_per_epoch = split.num_examples // BATCH
@@ -115,15 +127,29 @@ def spawn(name: str, strategy: str, processes: int, data_dir: str) -> dict:
     return json.loads(outputs[0].splitlines()[-1])
 
 
-def on_paper(parameters: int) -> list[dict]:
+def operations() -> dict[str, int]:
+    """Returns the operations that a step of the model needs, by the examples of a batch."""
+    import arithmetic
+
+    from tf_mvae.training.build import build_model
+
+    model = build_model(config_of(), 1)
+    size = arithmetic.mean_subset_size(model)
+    return {str(batch): arithmetic.needed(model, batch, size).total for batch in PAPER_BATCHES}
+
+
+def on_paper(parameters: int, operations: dict[str, int]) -> list[dict]:
     """Returns where communication outweighs arithmetic, each replica with a batch of its own.
 
-    A step computes about 6 operations a parameter and example, three terms; a ring moves
-    `2 (n - 1) / n` times the gradients' bytes over each link in `2 (n - 1)` messages.
+    A ring moves `2 (n - 1) / n` times the gradients' bytes over each link in `2 (n - 1)` messages.
+
+    Args:
+        parameters: Of the model.
+        operations: Of a step, by the examples of a replica's batch.
     """
     rows = []
-    for batch in (BATCH, 4096):
-        compute = 6 * 3 * parameters * batch / REACHED
+    for batch, needed in operations.items():
+        compute = needed / REACHED
         for number in (8, 64, 512):
             rate = WITHIN if number <= 8 else BETWEEN
             moved = 2 * (number - 1) / number * 4 * parameters
@@ -165,11 +191,10 @@ def main() -> int:
             for name, strategy, processes in SETUPS:
                 found[name].append(spawn(name, strategy, processes, data_dir))
     record = {"cores": os.cpu_count(), "load_before": load, "batch": BATCH, "rounds": found}
+    record["operations"] = operations()
     text, ratio = report(record)
     print(text)
-    RESULTS.mkdir(exist_ok=True)
-    (RESULTS / "scaling.json").write_text(json.dumps(record, indent=1) + "\n")
-    (RESULTS / "scaling.md").write_text(text)
+    records.write(RESULTS / "scaling.json", record, text)
     return int(ratio < 3)
 
 
@@ -199,7 +224,7 @@ def report(record: dict) -> tuple[str, float]:
         f"device takes.\n\nOn paper, where a step reaches {REACHED / 1e12:.0f} TFLOP/s, links "
         f"{WITHIN / 1e9:.0f} GB/s within 8 accelerators and {BETWEEN / 1e9:.0f} GB/s beyond, "
         f"{DELAY * 1e6:.0f} us a message, one ring, nothing overlapped:\n\n"
-        f"{to_table(on_paper(int(single['parameters'])))}"
+        f"{to_table(on_paper(int(single['parameters']), record['operations']))}"
     )
     return text, ratio
 

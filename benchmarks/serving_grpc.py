@@ -5,8 +5,9 @@
 format, as in `serving.py`), `h2load` by gRPC with the same example as `tensor_content` (Debian:
 `apt-get install wrk nghttp2-client`). Each connection waits for its answer before it asks again.
 The processor time of the server for a request says the same on a busy machine.
-The exit status is 1 if an answer over gRPC differs from the model's, a request fails, or gRPC is
-not worth it.
+h2load judges answers by their HTTP status, which is 200 for failed gRPC calls too: what the server
+answered is taken from its metrics. The exit status is 1 if an answer over gRPC differs from the
+model's, a request fails, or gRPC is not worth it.
 """
 
 import argparse
@@ -23,6 +24,8 @@ import struct
 import subprocess
 import sys
 import tempfile
+import urllib.request
+from collections import Counter
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 sys.path.insert(0, str(pathlib.Path(__file__).parents[1]))
@@ -30,6 +33,7 @@ sys.path.insert(0, str(pathlib.Path(__file__).parents[1]))
 import grpc  # noqa: E402
 import numpy as np  # noqa: E402
 import tensorflow as tf  # noqa: E402
+from prometheus_client.parser import text_string_to_metric_families  # noqa: E402
 from tensorflow_serving.apis import predict_pb2, prediction_service_pb2_grpc  # noqa: E402
 
 from benchmarks import serving as rest  # noqa: E402
@@ -74,7 +78,7 @@ def main() -> int:
             for _ in range(arguments.rounds):
                 for name, load in (
                     ("rest", functools.partial(rest.wrk, server, bodies)),
-                    ("grpc", functools.partial(h2load, grpc_port, message)),
+                    ("grpc", functools.partial(grpc_load, server[1], grpc_port, message)),
                 ):
                     before = processor_seconds(server[0].pid)
                     row = load(count, arguments.seconds)
@@ -82,9 +86,7 @@ def main() -> int:
                     each = used / (row["requests_per_second"] * arguments.seconds)
                     rounds[name].append({**row, "processor_milliseconds": round(1000 * each, 3)})
             for name, rows in rounds.items():
-                loads[name][str(count)] = {
-                    key: statistics.median(row[key] for row in rows) for key in rows[0]
-                }
+                loads[name][str(count)] = summed_up(rows)
     result = {
         "machine": machine,
         "message_bytes": len(encoded),
@@ -103,6 +105,12 @@ def processor_seconds(pid: int) -> float:
     """Returns the processor time that a process has had."""
     fields = pathlib.Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def summed_up(rows: list[dict[str, float]]) -> dict[str, float]:
+    """Returns the medians of rounds; of refused requests the sum, as none may be."""
+    medians = {key: statistics.median(row[key] for row in rows) for key in rows[0]}
+    return medians | {"refused": sum(row["refused"] for row in rows)}
 
 
 def free_port() -> int:
@@ -131,6 +139,52 @@ def check(request: predict_pb2.PredictRequest, port: int, expected: dict[str, np
     )
 
 
+def statuses(port: int) -> Counter[str]:
+    """Returns how many gRPC requests for predictions a server has answered, by status.
+
+    Args:
+        port: Of its REST API, which has the metrics.
+    """
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics") as answer:
+        families = text_string_to_metric_families(answer.read().decode())
+    return Counter(
+        {
+            sample.labels["status"]: int(sample.value)
+            for family in families
+            for sample in family.samples
+            if sample.name == "tf_mvae_requests_total" and sample.labels["route"] == "grpc_Predict"
+        }
+    )
+
+
+def unserved(answered: Counter[str], succeeded: int) -> int:
+    """Returns how many requests of a load the server did not answer with a prediction.
+
+    Requests that still run when the load ends are cancelled: h2load does not count them, and the
+    server has them as `CANCELLED`, or as `OK` if their answers were not received any more. gRPC
+    refuses some requests before the server counts them; these are missing in its `OK`.
+
+    Args:
+        answered: By status, what the server answered during the load.
+        succeeded: How many requests h2load counts as served, by their HTTP status.
+    """
+    refused = answered.total() - answered["OK"] - answered["CANCELLED"]
+    return max(refused, succeeded - answered["OK"])
+
+
+def grpc_load(
+    rest_port: int, port: int, message: pathlib.Path, connections: int, seconds: int
+) -> dict[str, float]:
+    """Returns what h2load says of one load, and how many requests failed by the server's count."""
+    before = statuses(rest_port)
+    row = h2load(port, message, connections, seconds)
+    answered = statuses(rest_port) - before
+    wrong = unserved(answered, row.pop("succeeded"))
+    if wrong:
+        print(f"gRPC, {connections} connections: {dict(answered)}", flush=True)
+    return row | {"refused": row["refused"] + wrong}
+
+
 def h2load(port: int, message: pathlib.Path, connections: int, seconds: int) -> dict[str, float]:
     """Returns what h2load says of one load; it waits for each answer before it asks again."""
     log = message.with_name("log")
@@ -143,13 +197,15 @@ def h2load(port: int, message: pathlib.Path, connections: int, seconds: int) -> 
         text=True,
         check=True,
     ).stdout
-    failed, errored = re.search(r"(\d+) failed, (\d+) errored", text).groups()
+    counts = re.search(r"(\d+) succeeded, (\d+) failed, (\d+) errored", text).groups()
+    succeeded, failed, errored = map(int, counts)
     times = sorted(int(line.split("\t")[2]) / 1000 for line in log.read_text().splitlines())
     return {
         "requests_per_second": float(re.search(r"([\d.]+) req/s", text)[1]),
         "p50_milliseconds": round(times[len(times) // 2], 3),
         "p99_milliseconds": round(times[int(len(times) * 0.99)], 3),
-        "refused": int(failed) + int(errored),
+        "refused": failed + errored,
+        "succeeded": succeeded,
     }
 
 

@@ -5,12 +5,12 @@ instructions follow one another and their times add up to the step's. It adds up
 instruction by what it does. Where XLA compiled the step it also sets its arithmetic and the bytes
 that it reads and writes beside what the objective and Adam cannot do without; of TensorFlow's own
 operations the profiler knows the time alone. It prints tables and writes
-`benchmarks/results/step_profile.{json,md}`.
+`benchmarks/results/step_profile.{json,md}`, where set-ups of earlier runs that are not measured now
+stay.
 """
 
 import argparse
 import collections
-import json
 import math
 import os
 import pathlib
@@ -23,6 +23,8 @@ from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+import records
 
 RESULTS = pathlib.Path(__file__).parent / "results" / "step_profile.json"
 PRODUCTS, OPTIMIZER, COPIES, REST = KINDS = (
@@ -174,11 +176,15 @@ def measure(name: str, rounds: int) -> dict[str, Any]:
 
 def report(record: dict[str, Any]) -> str:
     """Returns the tables."""
-    about = (
-        f"{record['processor']}, one core, load before {record['load_before']:.1f}, "
-        f"tensorflow {record['tensorflow']}."
-    )
+    about = records.by_machine(record["setups"].values(), _measured_on)
     return "\n\n".join([*map(_table, record["setups"].values()), about]) + "\n"
+
+
+def _measured_on(setup: dict[str, Any]) -> str:
+    return (
+        f"{setup['processor']}, one core, load before {setup['load_before']:.1f}, "
+        f"tensorflow {setup['tensorflow']}."
+    )
 
 
 def _table(setup: dict[str, Any]) -> str:
@@ -230,16 +236,13 @@ def main() -> int:
     import contestants
     import tensorflow as tf
 
-    record = {
+    machine = {
         "processor": contestants.processor(),
         "load_before": os.getloadavg()[0],
         "tensorflow": tf.__version__,
-        "setups": {name: measure(name, options.rounds) for name in options.setups},
     }
-    options.output.parent.mkdir(parents=True, exist_ok=True)
-    options.output.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
-    options.output.with_suffix(".md").write_text(report(record), encoding="utf-8")
-    print(report(record))
+    found = {name: measure(name, options.rounds) | machine for name in options.setups}
+    print(records.keep(options.output, found, report, STEPS))
     return 0
 
 

@@ -5,8 +5,9 @@ and the time to the first step, each contestant in a process of its own, all wit
 networks, weights, batches, terms and precision. First it checks, for the paper's objective, that
 all agree on the loss and on the gradient's norm for the same subsets and noise; the exit status is
 1 if they do not. (For later models `objective_agreement.py` does that.) Then contestants take
-turns; figures are medians of rounds. `benchmarks/README.md` says what is counted. It prints a
-table and writes `benchmarks/results/training_step.{json,md}`.
+turns; figures are medians of rounds, ratios medians of the ratios of each round.
+`benchmarks/README.md` says what is counted. It prints a table and writes
+`benchmarks/results/training_step.{json,md}`.
 """
 
 import argparse
@@ -22,6 +23,8 @@ from typing import Any
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import contestants
+import records
+import rounds
 import step_contestant
 from contestants import Contestant, Failed
 
@@ -202,8 +205,7 @@ def machine(options: argparse.Namespace, setup: dict[str, Any], load: float) -> 
     """Returns what a set-up was measured on, and how."""
     found = [c["versions"] for c in setup["contestants"].values() if "versions" in c]
     return {
-        "processor": contestants.processor(),
-        "cores": len(os.sched_getaffinity(0)),
+        **contestants.machine(),
         "load_before": load,
         "rounds": options.rounds,
         "matmul_size": options.matmul_size,
@@ -230,10 +232,11 @@ def _setup_report(setup: dict[str, Any]) -> str:
     rate, size = statistics.median(setup["matmul"]), setup["matmul_size"]
     versions = ", ".join(f"{name} {number}" for name, number in setup["versions"].items())
     seconds = {
-        label: statistics.median(found["seconds"])
+        label: found["seconds"]
         for label, found in setup["contestants"].items()
         if found.get("seconds")
     }
+    needed = setup.get("needed", setup["compiled"])
     lines = [
         "| contestant | examples/s | step, ms | speed over MultiVae's | share of the limit "
         "| peak memory, MB | first step, s | start to first step, s |",
@@ -243,12 +246,12 @@ def _setup_report(setup: dict[str, Any]) -> str:
         if label not in seconds:
             lines.append(f"| {label} | {found['failed'].replace('|', ' ')} | | | | | | |")
             continue
-        took, few = seconds[label], len(found["seconds"]) < setup["rounds"]
+        took, few = statistics.median(seconds[label]), len(seconds[label]) < setup["rounds"]
+        reached = rounds.ratio([needed / one for one in seconds[label]], setup["matmul"])
         lines.append(
             f"| {label}{' (one round)' * few} "
             f"| {setup['batch_size'] / took:,.0f} | {1e3 * took:,.1f} "
-            f"| {seconds[REFERENCE] / took:.2f} "
-            f"| {setup.get('needed', setup['compiled']) / took / rate:.0%} "
+            f"| {rounds.ratio(seconds[REFERENCE], seconds[label]):.2f} | {reached:.0%} "
             f"| {found['peak_bytes'] / 1e6:,.0f} | {found['first_step_seconds']:.1f} "
             f"| {found['start_seconds'] + found['first_step_seconds']:.1f} |"
         )
@@ -256,9 +259,9 @@ def _setup_report(setup: dict[str, Any]) -> str:
     bare = seconds[SEVERAL if setup["jit_compile"] else "ours, no XLA"]
     note = (
         f"{_work(setup)} `tf.matmul` of {size} x {size}: {rate / 1e9:.0f} GFLOP/s. `fit` costs "
-        f"{seconds[fit] / bare - 1:+.1%} over the bare step. {setup['processor']}, "
+        f"{rounds.ratio(seconds[fit], bare) - 1:+.1%} over the bare step. {setup['processor']}, "
         f"{setup['cores']} cores, load before {setup['load_before']:.1f}; {versions}; float32; "
-        f"medians of {setup['rounds']} rounds."
+        f"medians of {setup['rounds']} rounds, ratios by round."
     )
     return f"{head}\n\n" + "\n".join(lines) + f"\n\n{note}"
 
@@ -294,22 +297,17 @@ def main() -> int:
     options = parser.parse_args()
     if unknown := set(options.setups) - set(STEPS):
         parser.error(f"--setups knows {', '.join(STEPS)}; not {', '.join(sorted(unknown))}")
-    known = json.loads(options.output.read_text())["setups"] if options.output.exists() else {}
-    options.output.parent.mkdir(parents=True, exist_ok=True)
+    measured = {}
     for name in options.setups:
         load = os.getloadavg()[0]
         with tempfile.TemporaryDirectory() as folder:
             found = measure(options, name, pathlib.Path(folder) / name)
-        known[name] = found | machine(options, found, load)
-        print(_setup_report(known[name]), flush=True)
+        measured[name] = found | machine(options, found, load)
+        print(_setup_report(measured[name]), flush=True)
         if load > 0.5:
             print("other work kept the processor busy: measure speed again when it is quiet")
-        # What other set-ups left stays.
-        record = {"setups": {setup: known[setup] for setup in STEPS if setup in known}}
-        options.output.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
-        options.output.with_suffix(".md").write_text(report(record), encoding="utf-8")
-    setups = [known[name] for name in options.setups]
-    return 0 if all(setup.get("agree", True) for setup in setups) else 1
+        records.keep(options.output, measured, report, STEPS)
+    return 0 if all(setup.get("agree", True) for setup in measured.values()) else 1
 
 
 if __name__ == "__main__":

@@ -1,6 +1,8 @@
 """Shared code of benchmarks: answering processes, weights for other programs, fractions of time."""
 
 import pathlib
+import signal
+import subprocess
 import sys
 
 import numpy as np
@@ -45,7 +47,7 @@ def test_a_contestant_that_takes_too_long_or_never_starts_has_failed(scripts):
     from contestants import Contestant, Failed
 
     contestant = Contestant([sys.executable, "-c", ANSWERING], 5)
-    contestant._limit = 0.2
+    contestant.limit = 0.2
     try:
         with pytest.raises(Failed, match="no answer within 0 s"):
             contestant.ask("sleep")
@@ -53,6 +55,32 @@ def test_a_contestant_that_takes_too_long_or_never_starts_has_failed(scripts):
         contestant.stop()
     with pytest.raises(Failed, match="the process ended"):
         Contestant([sys.executable, "-c", "raise SystemExit('never')"])
+
+
+@pytest.mark.parametrize(
+    ("program", "limit", "reason"),
+    [
+        ("import time; time.sleep(60)", 0.2, "no answer within 0 s"),
+        (
+            'import time; print(\'{"error": "no model"}\', flush=True); time.sleep(60)',
+            60,
+            "no model",
+        ),
+    ],
+)
+def test_a_contestant_that_does_not_start_is_stopped(scripts, monkeypatch, program, limit, reason):
+    import contestants
+
+    started, start = [], subprocess.Popen
+
+    def popen(*arguments, **options):
+        started.append(start(*arguments, **options))
+        return started[-1]
+
+    monkeypatch.setattr(contestants.subprocess, "Popen", popen)
+    with pytest.raises(contestants.Failed, match=reason):
+        contestants.Contestant([sys.executable, "-c", program], limit)
+    assert started[0].returncode == -signal.SIGKILL
 
 
 def test_weights_for_other_programs_come_back(scripts):

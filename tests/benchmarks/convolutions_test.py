@@ -6,16 +6,34 @@ import pytest
 def test_a_way_that_was_not_measured_is_a_dash(scripts):
     import convolutions
 
-    record = {
-        "rows": {"mvtcae": {"title": "MVTCAE", "ms": {convolutions.KERAS: 50.0, "ours": 40.04}}},
+    setup = {
+        **{"title": "MVTCAE", "ms": {convolutions.KERAS: 50.0, "ours": 40.04}},
         "gflops": {"float32": 100.0, "bfloat16": 199.6},
         **{"processor": "A processor", "cores": 2, "load_before": 0.0, "tensorflow": "2.21.0"},
         "rounds": 3,
     }
-    text = convolutions.report(record)
+    text = convolutions.report({"setups": {"mvtcae": setup}})
     assert "| MVTCAE | 50.0 | 40.0 | - | - |" in text
     assert "100 in float32, 200 in bfloat16" in text
     assert text.strip().endswith("medians of 3 rounds.")
+
+
+def test_set_ups_that_are_not_measured_now_stay(scripts, monkeypatch, tmp_path):
+    import convolutions
+
+    machines = [{"processor": "P", "cores": 2}, {"processor": "Q", "cores": 4}]
+    monkeypatch.setattr(convolutions.contestants, "machine", lambda: machines.pop())
+    monkeypatch.setattr(convolutions, "rates", lambda: {"float32": 100.0})
+    monkeypatch.setattr(
+        convolutions, "compare", lambda name, *_: {"title": name, "ms": {"ours": 1.0}}
+    )
+    for name in ("mvae", "mvtcae"):
+        arguments = [f"--output={tmp_path / 'out.json'}", "--setups", name]
+        monkeypatch.setattr("sys.argv", ["convolutions", *arguments])
+        convolutions.main()
+    text = (tmp_path / "out.md").read_text()
+    assert text.index("| mvtcae | - | 1.0") < text.index("| mvae | - | 1.0")
+    assert "mvae: Q, 4 cores" in text and "mvtcae: P, 2 cores" in text
 
 
 @pytest.mark.parametrize("fails", [False, True])

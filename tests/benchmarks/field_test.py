@@ -22,7 +22,7 @@ def scripts_by_name(scripts, monkeypatch):
 
 
 def budget(scripts):
-    return scripts.field_setups.Budget(3, 5, 1e-3, 4, 2, 20, 10, 0.0, 2)
+    return scripts.field_setups.Budget(3, 5, 1e-3, 4, 2, 20, 10, 0.0, 2, 50)
 
 
 def test_both_sides_give_the_same_subsets_in_the_same_order(scripts_by_name):
@@ -88,3 +88,21 @@ def test_a_table_has_means_the_worst_seed_and_the_difference(scripts_by_name, tm
     assert "load before a run was 2.0 to 2.0" in text and "| 4.00 (4.00) | 6 (6) |" in text
     assert "| jmvae | MultiVae | 1 | Failed: no |" in text
     assert "seed 1: Failed: no" in field_tables.line(record["runs"][-1])
+
+
+def test_runs_whose_judges_learned_from_other_numbers_of_examples_are_not_mixed(
+    scripts_by_name, tmp_path
+):
+    field_tables, old = scripts_by_name.field_tables, row("ours", 0)
+    new = {**row("ours", 0), "budget": {"steps": 3, "judge_examples": 50}}
+    record = {"runs": [old]}
+    assert not field_tables.has(record, new)
+    field_tables.add(record, new)
+    field_tables.add(record, {**row("MultiVae", 0), "budget": new["budget"]})
+    field_tables.write(tmp_path / "field.json", record)
+    first, second = (tmp_path / "field.md").read_text().split("\n\nBudget: ")
+    assert first.startswith("Budget: steps 3, judge_examples not recorded;")
+    assert "±" not in first
+    assert second.startswith("steps 3, judge_examples 50;")
+    assert "With one seed, the ± of a difference is the error of the test examples alone" in second
+    assert "judge_examples" in scripts_by_name.field_setups.Budget._fields

@@ -276,30 +276,57 @@ def test_coherence_stands_next_to_the_distance_where_it_was_measured(tmp_path):
     assert "| 96.0 ± 1.2 % | 275.6 ± 0.0 | 70.0 ± 1.2 % | - | - | - |" in text
 
 
-def test_imputation_is_compared_with_other_imputers(tmp_path):
-    kept = tmp_path / "imputation-boys"
+def imputation_table(folder, name, results):
+    """Returns the tables of one run of `imputation`, of the table `name`."""
+    kept = folder / f"imputation-{name}"
     kept.mkdir()
-    RunConfig("table", table="boys.csv").write(kept / "flags.cfg")
+    RunConfig("table", table=f"{name}.csv").write(kept / "flags.cfg")
+    (kept / "evaluation.json").write_text(json.dumps({"imputation": {"results": results}}))
+    written = script("result_tables.imputation")
+    return written.imputation_tables([script("result_tables.kept").Result(kept)])
+
+
+def test_imputation_is_compared_with_other_imputers(tmp_path):
+    calibration = "calibration error of classes, model"
+    of_rows = {
+        "error of numbers, model": ("model", 0.318, "sd"),
+        "error of numbers, mean or mode": ("mean", 1.102, "sd"),
+        "error of numbers, mean or mode less model": ("mean", 0.784, "sd"),
+        "wrong classes, model": ("model", 0.5, "%"),
+        "numbers inside the 90% interval, model": ("model", 0.924, "%"),
+        "PIT in the central 80%, model": ("model", 0.84, "%"),
+    }
+    results = {name: result(*values, rows=5) for name, values in of_rows.items()}
+    for name, value in (
+        (calibration, 0.04),
+        (f"{calibration} (of a perfectly calibrated model)", 0.03),
+    ):
+        results[name] = {"value": value, "standard_error": float("nan"), "examples": 400}
+    text = imputation_table(tmp_path, "boys", results)
+    numbers = "| boys | error of numbers | 0.318 ± 0.012 sd | - | 1.102 ± 0.012 sd | - | - | - |"
+    assert numbers in text
+    assert "| boys | wrong classes | 50.0 ± 1.2 % | - | - | - | - | - |" in text
+    assert "| mean or mode less model |" in text
+    assert "| boys | error of numbers | - | 0.784 ± 0.012 sd | - | - | - |" in text
+    assert "| boys | - | - | 92.4 ± 1.2 % | - | 84.0 ± 1.2 % | - | 4.0 % | 3.0 % |" in text
+    assert "Evaluated by an earlier version" not in text
+    assert script("result_tables.imputation").imputation_tables([]) == "No run yet."
+
+
+def test_imputation_of_earlier_versions_has_no_standard_errors(tmp_path):
+    """They were between columns, or of cells as if these were independent."""
     results = {
         "error of numbers, model": result("model", 0.318, "sd"),
-        "error of numbers, mean or mode": result("mean", 1.102, "sd"),
-        "wrong classes, model": result("model", 0.5, "%"),
         "numbers inside the 90% interval, model": result("model", 0.924, "%"),
-        "calibration error of classes, model": result("model", 0.04, "%"),
         "distance of the PIT from uniform, model": {
             **{"value": 0.1, "standard_error": float("nan"), "examples": 400},
             "histogram": [0.04] * 5 + [0.06] * 10 + [0.04] * 5,
         },
     }
-    (kept / "evaluation.json").write_text(json.dumps({"imputation": {"results": results}}))
-    written = script("result_tables.imputation")
-    text = written.imputation_tables([script("result_tables.kept").Result(kept)])
-    numbers = "| boys | error of numbers | 0.318 ± 0.012 sd | - | 1.102 ± 0.012 sd | - | - | - |"
-    assert numbers in text
-    assert "| boys | wrong classes | 50.0 ± 1.2 % | - | - | - | - | - |" in text
-    transforms = "60.0 ± 2.4 % | 84.0 ± 1.8 % | 92.0 ± 1.4 %"
-    assert f"| boys | - | - | 92.4 ± 1.2 % | {transforms} | 4.0 ± 1.2 % |" in text
-    assert written.imputation_tables([]) == "No run yet."
+    text = imputation_table(tmp_path, "boys", results)
+    assert "| boys | error of numbers | 0.318 sd | - | - | - | - | - |" in text
+    assert "| boys | - | - | 92.4 % | 60.0 % | 84.0 % | 92.0 % | - | - |" in text
+    assert "less model" not in text and "Evaluated by an earlier version: boys." in text
 
 
 def test_classes_are_predicted_from_each_subset_and_sensors_have_intervals(tmp_path):
@@ -317,12 +344,12 @@ def test_classes_are_predicted_from_each_subset_and_sensors_have_intervals(tmp_p
     sensors = tmp_path / "sensors-mvae"
     sensors.mkdir()
     RunConfig("sensors").write(sensors / "flags.cfg")
-    inside = {"numbers inside the 90% interval": result("any", 0.9, "%")}
+    inside = {"numbers inside the 90% interval": result("any", 0.9, "%", rows=5)}
     cells = {"wrong classes, model": result("model", 0.5, "%")}
     (sensors / "evaluation.json").write_text(json.dumps({"intervals": {"results": inside}}))
     (kept / "evaluation.json").write_text(json.dumps({"imputation": {"results": cells}}))
     text = written.imputation_tables([made(kept), made(sensors)])
-    assert "| sensors (exact posterior known) | - | - | 90.0 ± 1.2 % | - | - | - | - |" in text
+    assert "| sensors (exact posterior known) | - | - | 90.0 ± 1.2 % | - | - | - | - | - |" in text
 
 
 def test_a_table_is_kept_without_where_it_lay(tmp_path):

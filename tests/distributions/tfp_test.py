@@ -5,6 +5,7 @@ import tensorflow as tf
 from scipy import stats
 
 from tf_mvae.distributions import product_of_experts, tfp
+from tf_mvae.inference.imputation_quantiles import sample_quantiles
 
 
 def test_the_density_of_a_mixture_is_the_weighted_sum_of_its_components():
@@ -32,13 +33,23 @@ def test_the_exponential_of_normal_noise_is_log_normal():
 
 
 def test_quantiles_of_samples_are_numpys():
-    sample = np.random.default_rng(0).normal(size=[101, 3]).astype(np.float32)
-    found = tfp.sample_quantiles(sample, tf.constant([0.05, 0.9]))
-    np.testing.assert_allclose(found, np.quantile(sample, [0.05, 0.9], axis=0), rtol=1e-4)
-    counts = np.random.default_rng(0).poisson(3, [200, 3]).astype(np.float32)
-    found = tfp.sample_quantiles(counts, tf.constant([0.05, 0.9]), are_counts=True)
-    expected = np.quantile(counts, [0.05, 0.9], axis=0, method="higher")
-    np.testing.assert_array_equal(found, expected)
+    probabilities = [0.001, 0.05, 0.5, 0.9, 0.999]
+    for number in (1, 20, 101):
+        sample = np.random.default_rng(0).normal(size=[number, 3]).astype(np.float32)
+        found = tfp.sample_quantiles(sample, tf.constant(probabilities))
+        expected = np.quantile(sample, probabilities, axis=0, method="weibull")
+        np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-5)
+
+
+def test_quantiles_of_counts_are_those_of_imputation():
+    counts = np.random.default_rng(0).poisson(30, [200, 3]).astype(np.float32)
+    probabilities = np.arange(1, 80) / 80
+    for number in (1, 9, 19, 100, 200):
+        found = tfp.sample_quantiles(
+            counts[:number], tf.constant(probabilities, tf.float32), are_counts=True
+        )
+        expected = sample_quantiles(counts[:number], probabilities, are_counts=True)
+        np.testing.assert_array_equal(found, expected)
 
 
 def test_the_least_of_a_quadratic_is_that_of_the_linear_equations():

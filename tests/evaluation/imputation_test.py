@@ -1,5 +1,6 @@
 """The analysis of imputation on a table of two modalities."""
 
+import json
 from types import SimpleNamespace
 
 import numpy as np
@@ -9,7 +10,7 @@ from tf_mvae import MVAE
 from tf_mvae.data import from_frame
 from tf_mvae.evaluation import Settings
 from tf_mvae.evaluation.imputation import analyze, held_out
-from tf_mvae.evaluation.imputation_baselines import _units
+from tf_mvae.evaluation.imputation_calibration import of_calibrated
 from tf_mvae.evaluation.report import table as printed
 
 pd = pytest.importorskip("pandas")
@@ -35,15 +36,21 @@ def test_each_modality_is_held_out_as_a_whole_and_compared():
     assert results["numbers held out: error of numbers, model"]["examples"] == 40
     assert results["numbers held out: numbers inside the 90% interval, model"]["examples"] == 40
     assert len(results["coverage error, model"]["coverage"]) == 19
-    text = printed({"imputation": {"results": results}})
+    text = printed(json.loads(json.dumps({"imputation": {"results": results}})))
     assert "imputation: modality held out, error of numbers" in text
-
-
-def test_a_column_that_is_empty_in_training_has_the_unit_of_its_schema():
-    frame = pd.DataFrame({"a": [0.5, 1.5, 4.0], "b": [1.5, 2.5, 9.0]})
-    schema = from_frame(frame, verbose=False).schema
-    table = from_frame(frame.assign(b=np.nan), schema, verbose=False)
-    assert _units(table)["b"] == (0.0, 1.0) and np.isfinite(_units(table)["a"]).all()
+    assert "imputation: modality held out, wrong classes, less the model's" in text
+    # The 20 rows are repeated ten times, and stay 20 rows; the training table has no gaps.
+    one = results["error of numbers, IterativeImputer"]
+    assert one["rows"] <= 20 and one["examples"] > 40 and one["rounds"] == 10
+    assert results["error of numbers, random forests"]["rounds"] == 3
+    assert f"error of numbers, IterativeImputer ({one['rows']} rows, 10 rounds)" in text
+    values = [results[f"wrong classes, {what}"]["value"] for what in ("KNNImputer", "model")]
+    less = results["wrong classes, KNNImputer less model"]
+    assert less["value"] == pytest.approx(values[0] - values[1]) and less["standard_error"] > 0
+    for what in ("numbers inside the 90% interval", "PIT in the central 90%"):
+        assert results[f"{what}, model, importance weights"]["rows"] == one["rows"]
+    for key in ("coverage error, model", "calibration error of classes, model"):
+        assert 0 < results[of_calibrated(key)]["value"] < 0.3
 
 
 def test_survival_times_are_compared_by_their_order():

@@ -51,15 +51,22 @@ def transformed(
 def sample_quantiles(
     sample: tf.Tensor, probability: tf.Tensor, are_counts: bool = False
 ) -> tf.Tensor:
-    """Returns quantiles of samples, `[quantile, ...]`, with linear interpolation.
+    """Returns quantiles of K samples, the values of the ranks `(K + 1) p`, `[quantile, ...]`.
+
+    The graph version of `tf_mvae.inference.imputation_quantiles.sample_quantiles`, which says why.
 
     Args:
         sample: `[sample, ...]`.
-        probability: In [0, 1], `[quantile]`.
-        are_counts: Whether a quantile is one of the samples, the next higher one.
+        probability: In (0, 1), `[quantile]`.
+        are_counts: Whether a quantile is one of the samples, that of the nearest rank.
     """
-    how = "higher" if are_counts else "linear"
-    return tfp.stats.percentile(sample, 100 * probability, axis=0, interpolation=how)
+    number = tf.cast(tf.shape(sample)[0], tf.float32)
+    ranks = (number + 1) * tf.cast(probability, tf.float32)
+    if are_counts:
+        ranks = tf.floor(ranks + 0.5 + 1e-3)  # a half is rounded up in spite of float32
+    place = (tf.clip_by_value(ranks, 1.0, number) - 1) / tf.maximum(number - 1, 1.0)
+    how = "nearest" if are_counts else "linear"
+    return tfp.stats.percentile(sample, 100 * place, axis=0, interpolation=how)
 
 
 def minimize(

@@ -1,6 +1,5 @@
 """Imputation of held-out cells of a table: errors, coverage of intervals, calibration."""
 
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -8,19 +7,19 @@ import numpy as np
 from tf_mvae.data.survival_columns import event_columns
 from tf_mvae.data.tables import Table
 from tf_mvae.errors import UserError
-from tf_mvae.evaluation.concordance import concordance
-from tf_mvae.evaluation.imputation_baselines import fit_baselines
+from tf_mvae.evaluation.imputation_baselines import Baselines, fit_baselines
 from tf_mvae.evaluation.imputation_calibration import (
-    PROBABILITIES,
     class_calibration,
     coverage_curve,
     coverages,
     transform_histogram,
 )
+from tf_mvae.evaluation.imputation_cells import HeldOut
+from tf_mvae.evaluation.imputation_errors import REFERENCE, errors
+from tf_mvae.evaluation.imputation_ranks import PROBABILITIES, Ranks
 from tf_mvae.evaluation.registry import analysis
 from tf_mvae.evaluation.run import Run
 from tf_mvae.evaluation.settings import Settings
-from tf_mvae.evaluation.statistics import mean_and_error
 from tf_mvae.settings import Setting
 
 __all__ = ["analyze", "held_out", "without_modality"]
@@ -106,10 +105,15 @@ def analyze(run: Run, settings: Settings) -> dict[str, Any]:
     The error of numbers is the root mean square in units of the column's standard deviation over
     the training rows; the error of classes is the fraction of wrong ones. Both are averaged over
     columns. They are compared with the mean (for classes: the most frequent class) and with
-    scikit-learn's `IterativeImputer` (ridge regressions, and random forests of 20 trees in 3
-    rounds) and `KNNImputer` (5 neighbours), fitted to the training rows with one-hot classes.
+    scikit-learn's `IterativeImputer` (ridge regressions, and random forests of 20 trees) and
+    `KNNImputer` (5 neighbours), fitted to the training rows with one-hot classes; the results have
+    the number of `rounds` of iterative imputers, and differences from the model.
     `tf_mvae.evaluation.imputation_calibration` measures the coverage of central intervals and the
-    probability integral transform of held-out numbers, and the calibration error of classes.
+    probability integral transform of held-out numbers, and the calibration error of classes, next
+    to what a perfectly calibrated model scores on as many cells.
+
+    Standard errors are over the rows of the table, which are independent; cells of one row, and the
+    repeats of a row, are not.
 
     Survival times are among neither: of them the results have `tf_mvae.evaluation.concordance`,
     which censored times are part of. The other imputers take these for times of events.
@@ -136,30 +140,26 @@ def analyze(run: Run, settings: Settings) -> dict[str, Any]:
     times = max(1, min(_MOST_ROUNDS, _ENOUGH_ROWS // len(frame)))
     table = Table(frame.iloc[np.tile(np.arange(len(frame)), times)], table.schema)
     holes, taken = held_out(table, seed=settings.seed)
-    results: dict[str, Any] = {}
+    held = HeldOut.of(table, taken, times)
     how = (settings.num_samples, PROBABILITIES, settings.seed)
     found = run.model.impute(holes, *how)
     weighed = run.model.impute(holes, *how, importance=True)
-    estimates = {"model": found.mean, "model, importance weights": weighed.mean}
-    fill = fit_baselines(train, settings)
-    for name, estimate in (estimates | fill(holes)).items():
-        results |= _errors(name, train, table, taken, estimate)
-    for name, own in (("model", found), ("model, importance weights", weighed)):
-        results |= coverages(name, table, taken, own)
-        results |= coverage_curve(name, table, taken, own)
-        results |= transform_histogram(name, table, taken, own, settings.seed)
-    results |= class_calibration(table, taken, found.probabilities)
+    estimates = {REFERENCE: found.mean, f"{REFERENCE}, importance weights": weighed.mean}
+    baselines = fit_baselines(train, settings)
+    results = _errors(held, train, estimates, holes, baselines)
+    for name, own in zip(estimates, (found, weighed), strict=True):
+        ranks = Ranks.of(held, own)
+        results |= coverages(name, ranks)
+        results |= coverage_curve(name, ranks, settings.seed)
+        results |= transform_histogram(name, ranks, settings.seed)
+    results |= class_calibration(held, found.probabilities, settings.seed)
     if len(names) > 1 and settings.value(WHOLE_MODALITIES):
-        results |= _whole_modalities(run, train, Table(frame, table.schema), fill, settings)
+        results |= _whole_modalities(run, train, Table(frame, table.schema), baselines, settings)
     return results
 
 
 def _whole_modalities(
-    run: Run,
-    train: Table,
-    table: Table,
-    fill: Callable[[Table], dict[str, Any]],
-    settings: Settings,
+    run: Run, train: Table, table: Table, baselines: Baselines, settings: Settings
 ) -> dict[str, Any]:
     """Returns errors and coverages of complete modalities that are held out one by one."""
     results: dict[str, Any] = {}
@@ -168,66 +168,28 @@ def _whole_modalities(
         holes, taken = without_modality(table, modality)
         if not taken.any(axis=None):
             continue
+        held = HeldOut.of(table, taken)
         found = run.model.impute(holes, settings.num_samples, PROBABILITIES, settings.seed)
-        for method, estimate in ({"model": found.mean} | fill(holes)).items():
-            for key, entry in _errors(method, train, table, taken, estimate).items():
-                what = key.removesuffix(f", {method}")
-                cell = [f"modality held out, {what}", modality, method]
-                results[f"{modality} held out: {key}"] = {**entry, "cell": cell}
-        for key, entry in coverages("model", table, taken, found).items():
-            cell = ["modality held out", modality, key.removesuffix(", model")]
+        own = _errors(held, train, {REFERENCE: found.mean}, holes, baselines)
+        for key, entry in own.items():
+            what, _, method = key.partition(", ")
+            if method.endswith(less := f" less {REFERENCE}"):
+                what, method = f"{what}, less the model's", method.removesuffix(less)
+            cell = [f"modality held out, {what}", modality, method]
+            results[f"{modality} held out: {key}"] = {**entry, "cell": cell}
+        for key, entry in coverages(REFERENCE, Ranks.of(held, found)).items():
+            cell = ["modality held out", modality, key.removesuffix(f", {REFERENCE}")]
             results[f"{modality} held out: {key}"] = {**entry, "cell": cell}
     return results
 
 
 def _errors(
-    name: str, train: Table, table: Table, taken: Any, estimates: Any
-) -> dict[str, dict[str, Any]]:
-    """Returns the mean errors of numbers and of classes, over columns, and of times."""
-    numbers, classes, cells, class_cells = [], [], 0, 0
-    for column in table.schema.columns.values():
-        chosen = taken[column.name].to_numpy()
-        if not chosen.any() or column.event is not None:
-            continue  # the error of a censored time is not known; see _concordances
-        truth, guess = (f[column.name].to_numpy()[chosen] for f in (table.frame, estimates))
-        if column.is_class:
-            right = column.encode(table.frame[column.name])[chosen]
-            classes.append(float((right != column.encode(estimates[column.name])[chosen]).mean()))
-            class_cells += int(chosen.sum())
-            continue
-        known = train.frame[column.name].dropna()
-        spread = float(np.std(np.asarray(known, np.float64))) if len(known) else 0.0
-        error = np.asarray(truth, np.float64) - np.asarray(guess, np.float64)
-        numbers.append(float(np.sqrt((error**2).mean()) / (spread or 1.0)))
-        cells += int(chosen.sum())
-    found = {}
-    if numbers:
-        value, error = mean_and_error(np.array(numbers))
-        entry = {"value": value, "standard_error": error, "examples": cells, "unit": "sd"}
-        found[f"error of numbers, {name}"] = entry
-    if classes:
-        value, error = mean_and_error(np.array(classes))
-        found[f"wrong classes, {name}"] = {
-            "value": value,
-            "standard_error": error,
-            "examples": class_cells,
-        }
-    return found | _concordances(name, table, taken, estimates)
-
-
-def _concordances(name: str, table: Table, taken: Any, estimates: Any) -> dict[str, dict[str, Any]]:
-    """Returns how well held-out survival times are ordered, the mean over such columns."""
-    found, cells = [], 0
-    for event, column in event_columns(table.schema).items():
-        chosen = taken[column.name].to_numpy()
-        frames = (table.frame[column.name], table.frame[event], estimates[column.name])
-        values = (np.asarray(values[chosen], np.float64) for values in frames)
-        pairs = concordance(*values)
-        if pairs is not None:
-            found.append(pairs[0])
-            cells += int(chosen.sum())
-    if not found:
-        return {}
-    value, error = mean_and_error(np.array(found))
-    entry = {"value": value, "standard_error": error, "examples": cells}
-    return {f"concordance of survival times, {name}": entry}
+    held: HeldOut, train: Table, estimates: dict[str, Any], holes: Table, baselines: Baselines
+) -> dict[str, Any]:
+    """Returns the errors of the model and of baselines, these with their numbers of rounds."""
+    results = errors(held, train, estimates | baselines.fill(holes))
+    for key, entry in results.items():
+        rounds = baselines.rounds.get(key.partition(", ")[2])
+        if rounds is not None:
+            entry |= {"rounds": rounds, "note": f"{entry['note']}, {rounds} rounds"}
+    return results

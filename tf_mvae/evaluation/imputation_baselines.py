@@ -2,7 +2,7 @@
 
 import warnings
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -10,7 +10,7 @@ from tf_mvae.data.tables import Table
 from tf_mvae.evaluation.settings import Settings
 from tf_mvae.extras import needing
 
-__all__ = ["baseline_estimates", "fit_baselines"]
+__all__ = ["Baselines", "baseline_estimates", "fit_baselines"]
 
 Units = dict[Any, tuple[float, float]]  # mean and standard deviation by column
 
@@ -20,6 +20,19 @@ _TREES, _ROUNDS = 20, 3
 # _WIDE columns (one-hot) use _NEAREST columns per regression and _WIDE_ROUNDS rounds; random
 # forests are fitted to at most _FOREST_ROWS rows.
 _WIDE, _NEAREST, _WIDE_ROUNDS, _FOREST_ROWS = 200, 50, 5, 2000
+
+
+class Baselines(NamedTuple):
+    """Imputers that are fitted to a table.
+
+    Attributes:
+        fill: A function from a table to data frames of estimates for every cell, in the table's
+            units, by baseline.
+        rounds: How many times each iterative imputer goes over the columns.
+    """
+
+    fill: Callable[[Table], dict[str, Any]]
+    rounds: dict[str, int]
 
 
 def baseline_estimates(train: Table, holes: Table, settings: Settings) -> dict[str, Any]:
@@ -36,11 +49,17 @@ def baseline_estimates(train: Table, holes: Table, settings: Settings) -> dict[s
     Raises:
         UserError: scikit-learn is not installed.
     """
-    return fit_baselines(train, settings)(holes)
+    return fit_baselines(train, settings).fill(holes)
 
 
-def fit_baselines(train: Table, settings: Settings) -> Callable[[Table], dict[str, Any]]:
+def fit_baselines(train: Table, settings: Settings) -> Baselines:
     """Fits all baselines to a table, and returns a function that fills other tables with them.
+
+    Iterative imputers estimate each column in turn from the others, 10 times (random forests: 3),
+    whether or not the training table has gaps: scikit-learn's criterion to stop early compares two
+    rounds on the training table, where without gaps nothing changes after the first. Each estimate
+    is bounded by the least and the largest value of its column in the training table, because the
+    rounds of regressions may diverge.
 
     If there are more than 200 columns (with one-hot classes), each column is regressed on 50
     others, drawn in proportion to their correlation, in 5 rounds instead of 10 (random forests: 1
@@ -51,7 +70,7 @@ def fit_baselines(train: Table, settings: Settings) -> Callable[[Table], dict[st
         settings: The settings of the evaluation; `progress` and `seed` are used.
 
     Returns:
-        A function from a table to estimates by baseline; see `baseline_estimates`.
+        The function, and the numbers of rounds.
 
     Raises:
         UserError: scikit-learn is not installed.
@@ -60,11 +79,18 @@ def fit_baselines(train: Table, settings: Settings) -> Callable[[Table], dict[st
         from sklearn.ensemble import RandomForestRegressor
         from sklearn.experimental import enable_iterative_imputer  # noqa: F401
         from sklearn.impute import IterativeImputer, KNNImputer, SimpleImputer
-    iterative = {"random_state": settings.seed, "keep_empty_features": True}
+    units = _units(train)
+    low, high = _limits(_matrix(train, True, units))
+    iterative: dict[str, Any] = {
+        "random_state": settings.seed,
+        "keep_empty_features": True,
+        "tol": 0,  # no early stop
+        "min_value": low,
+        "max_value": high,
+    }
     forest = RandomForestRegressor(_TREES, min_samples_leaf=3, random_state=settings.seed)
     rounds, forest_rounds = 10, _ROUNDS
-    units = _units(train)
-    if _matrix(train, True, units).shape[1] > _WIDE:
+    if len(low) > _WIDE:
         iterative["n_nearest_features"] = _NEAREST
         rounds, forest_rounds = _WIDE_ROUNDS, 1
     forests = IterativeImputer(forest, max_iter=forest_rounds, **iterative)
@@ -92,7 +118,15 @@ def fit_baselines(train: Table, settings: Settings) -> Callable[[Table], dict[st
             found[name] = _frame(holes, filled, drop, units)
         return found
 
-    return fill
+    iterated = {name: imputers[name][0] for name in ("IterativeImputer", "random forests")}
+    return Baselines(fill, {name: imputer.n_iter_ for name, imputer in iterated.items()})
+
+
+def _limits(matrix: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Returns the least and the largest value of each column; infinite if these are not two."""
+    low, high = np.fmin.reduce(matrix, axis=0), np.fmax.reduce(matrix, axis=0)
+    varied = high > low  # scikit-learn refuses others
+    return np.where(varied, low, -np.inf), np.where(varied, high, np.inf)
 
 
 def _units(table: Table) -> Units:

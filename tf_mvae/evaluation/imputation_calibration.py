@@ -1,93 +1,113 @@
 """Calibration of imputations: coverage of intervals, PIT, probabilities of classes."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
-from tf_mvae.data.tables import Table
-from tf_mvae.evaluation.statistics import share
+from tf_mvae.evaluation.imputation_cells import HeldOut
+from tf_mvae.evaluation.imputation_ranks import Ranks
+from tf_mvae.evaluation.statistics import share_of_rows
 
 __all__ = [
     "LEVELS",
-    "PROBABILITIES",
     "central_ends",
     "central_fraction",
     "class_calibration",
     "coverage_curve",
     "coverages",
+    "of_calibrated",
     "transform_histogram",
 ]
 
 LEVELS = (0.5, 0.8, 0.9)
-_STEPS, _FINE = 20, 4
-# Quantiles to impute. They include the ends of the central intervals of 5, 10, ... and 95 %.
-PROBABILITIES = tuple(round(k / (_FINE * _STEPS), 4) for k in range(1, _FINE * _STEPS))
+_STEPS = 20
+_DRAWS = 100  # of what a perfectly calibrated model scores
 
 Results = dict[str, dict[str, Any]]
 
 
-def coverages(name: str, table: Table, taken: Any, found: Any) -> Results:
+def coverages(name: str, ranks: Ranks) -> Results:
     """Returns the fractions of held-out numbers inside their central 50, 80 and 90 % intervals.
+
+    Standard errors are over rows (`share_of_rows`); the results also have the number of `rows`.
 
     Args:
         name: The method, for the results' names.
-        table: The table with all observed cells.
-        taken: A bool data frame, true for held-out cells.
-        found: An `ImputedTable` with the quantiles of `PROBABILITIES`.
+        ranks: The numbers' places among the model's quantiles.
     """
-    results = {}
-    for level in LEVELS:
-        inside, number = _inside(level, table, taken, found)
-        if number:
-            results[f"numbers inside the {level:.0%} interval, {name}"] = share(inside, number)
-    return results
+    inside = {level: ranks.inside(central_ends(level)) for level in LEVELS}
+    named = {f"numbers inside the {level:.0%} interval": own for level, own in inside.items()}
+    return _fractions(name, ranks, named)
 
 
-def coverage_curve(name: str, table: Table, taken: Any, found: Any) -> Results:
+def coverage_curve(name: str, ranks: Ranks, seed: int) -> Results:
     """Returns the mean absolute difference between intervals' levels and their coverage.
 
-    The result also has the `levels`, 5 to 95 %, and the `coverage` of each. See `coverages` for the
-    arguments.
+    The result also has the `levels`, 5 to 95 %, and the `coverage` of each. A second result
+    (`of_calibrated`) is the mean difference of a perfectly calibrated model, whose numbers are
+    drawn from its own quantiles: it is above 0 because there are finitely many cells, and, of
+    counts, because the ends of closed intervals belong to them. For both, repeats of a cell are
+    drawn as one.
+
+    Args:
+        name: The method, for the results' names.
+        ranks: The numbers' places among the model's quantiles.
+        seed: The seed of the draws.
     """
     levels = [round(place / _STEPS, 3) for place in range(1, _STEPS)]
-    counts = [_inside(level, table, taken, found) for level in levels]
-    if not counts[0][1]:
+
+    def coverage(ranks: Ranks) -> list[float]:
+        return [float(ranks.inside(central_ends(level)).mean()) for level in levels]
+
+    def error(ranks: Ranks, rng: np.random.Generator) -> float:
+        return float(np.mean(np.abs(np.subtract(coverage(ranks), levels))))
+
+    if not len(ranks.below):
         return {}
-    coverage = [inside / number for inside, number in counts]
-    error = float(np.mean(np.abs(np.subtract(coverage, levels))))
-    entry = _entry(error, counts[0][1], levels=levels, coverage=coverage)
-    return {f"coverage error, {name}": entry}
+    rng = np.random.default_rng([seed, 41])
+    entry = _entry(error(ranks, rng), len(ranks.below), levels=levels, coverage=coverage(ranks))
+    return _with_calibrated(f"coverage error, {name}", entry, _drawn_score(ranks, error, rng))
 
 
-def transform_histogram(name: str, table: Table, taken: Any, found: Any, seed: int) -> Results:
+def transform_histogram(name: str, ranks: Ranks, seed: int) -> Results:
     """Returns the distance of the probability integral transform (PIT) from uniform.
 
     For a calibrated model `u = P(X < x) + v P(X = x)` with uniform v is uniform (Czado, Gneiting
-    and Held, Biometrics 2009); here it is computed from quantiles. The value is the total variation
-    distance, and `histogram` has the fraction of u in each twentieth of [0, 1]. A maximum in the
-    middle means that intervals are too wide, a minimum that they are too narrow.
+    and Held, Biometrics 2009); here it is computed from quantiles (`Ranks.transform`). The value is
+    the total variation distance, and `histogram` has the fraction of u in each twentieth of [0, 1].
+    A maximum in the middle means that intervals are too wide, a minimum that they are too narrow.
+
+    A second result (`of_calibrated`) is the distance of a perfectly calibrated model, as in
+    `coverage_curve`. The others are the fractions of the PIT in central intervals (see
+    `central_fraction`), with standard errors over rows.
 
     Args:
         name: The method, for the results' names.
-        table: The table with all observed cells.
-        taken: A bool data frame, true for held-out cells.
-        found: An `ImputedTable` with the quantiles of `PROBABILITIES`.
-        seed: The seed of v.
+        ranks: The numbers' places among the model's quantiles.
+        seed: The seed of v and of the draws.
     """
-    rng = np.random.default_rng([seed, 31])
-    bins = [np.zeros([0], int)]
-    for truth, quantiles in _numbers(table, taken, found):
-        # P(X < x) and P(X <= x), in steps of 1 / 80: halfway between two of the probabilities.
-        below, reached = (quantiles < truth).sum(0) + 0.5, (quantiles <= truth).sum(0) + 0.5
-        bins.append((rng.uniform(below, reached) / _FINE).astype(int))
-    bins = np.concatenate(bins)
-    if not len(bins):
+
+    def histogram(bins: np.ndarray) -> np.ndarray:
+        return np.bincount(bins, minlength=_STEPS) / len(bins)
+
+    def distance(ranks: Ranks, rng: np.random.Generator) -> float:
+        return _distance(histogram(_bins(ranks, rng)))
+
+    if not len(ranks.below):
         return {}
-    histogram = np.bincount(bins, minlength=_STEPS) / len(bins)
-    distance = float(np.abs(histogram - 1 / _STEPS).sum() / 2)
-    entry = _entry(distance, len(bins), histogram=histogram.tolist())
-    return {f"distance of the PIT from uniform, {name}": entry}
+    rng = np.random.default_rng([seed, 31])
+    bins = _bins(ranks, rng)
+    found = histogram(bins)
+    entry = _entry(_distance(found), len(bins), histogram=found.tolist())
+    key = f"distance of the PIT from uniform, {name}"
+    results = _with_calibrated(key, entry, _drawn_score(ranks, distance, rng))
+    central = {
+        f"PIT in the central {level:.0%}": (bins >= (cut := _outside(level, _STEPS)))
+        & (bins < _STEPS - cut)
+        for level in LEVELS
+    }
+    return results | _fractions(name, ranks, central)
 
 
 def central_ends(level: float) -> tuple[float, float]:
@@ -107,70 +127,108 @@ def central_fraction(histogram: Sequence[float], level: float) -> float:
             of the interval has to be an end of a bin.
         level: The level.
     """
-    outside = round(central_ends(level)[0] * len(histogram))
+    outside = _outside(level, len(histogram))
     return float(sum(histogram[outside : len(histogram) - outside]))
 
 
-def class_calibration(table: Table, taken: Any, probabilities: Mapping[Any, Any]) -> Results:
+def class_calibration(held: HeldOut, probabilities: Mapping[Any, Any], seed: int) -> Results:
     """Returns the expected calibration error of classes, over ten bins of confidence.
 
         sum_b n_b / n |accuracy_b - confidence_b|
 
     (Guo et al., ICML 2017.) Confidence is the largest probability of a cell. The result also has
     the mean `confidence`, the `accuracy` and the `number` of cells of each bin that is not empty.
+    A second result (`of_calibrated`) is the error of a perfectly calibrated model, whose classes
+    are right with the probability that is their confidence; repeats of a cell are drawn as one.
 
     Args:
-        table: The table with all observed cells.
-        taken: A bool data frame, true for held-out cells.
+        held: The held-out cells.
         probabilities: By column, a data frame with one column per class.
+        seed: The seed of the draws.
     """
-    confidence, right = [np.zeros([0])], [np.zeros([0], bool)]
+    confidence, right, cells = [np.zeros([0])], [np.zeros([0], bool)], [np.zeros([0], int)]
     for name, chances in probabilities.items():
-        chosen = taken[name].to_numpy()
+        chosen = held.chosen(name)
         values = chances.to_numpy()[chosen]
-        truth = table.schema.columns[name].encode(table.frame[name])[chosen]
+        truth = held.table.schema.columns[name].encode(held.table.frame[name])[chosen]
         confidence.append(values.max(axis=1))
         right.append(values.argmax(axis=1) == truth)
-    confidence, right = np.concatenate(confidence), np.concatenate(right)
-    if not len(right):
+        cells.append(held.same_cells(name))
+    sure, correct = np.concatenate(confidence), np.concatenate(right)
+    if not len(correct):
         return {}
-    bins = np.minimum((confidence * 10).astype(int), 9)
+    bins = np.minimum((sure * 10).astype(int), 9)
+
+    def error(correct: np.ndarray) -> float:
+        return float(np.abs(np.bincount(bins, sure - correct)).sum() / len(sure))
+
     members = [bins == place for place in np.unique(bins)]
-    gaps = [abs(float((confidence[own] - right[own]).sum())) for own in members]
     entry = _entry(
-        sum(gaps) / len(right),
-        len(right),
-        confidence=[float(confidence[own].mean()) for own in members],
-        accuracy=[float(right[own].mean()) for own in members],
+        error(correct),
+        len(correct),
+        confidence=[float(sure[own].mean()) for own in members],
+        accuracy=[float(correct[own].mean()) for own in members],
         number=[int(own.sum()) for own in members],
     )
-    return {"calibration error of classes, model": entry}
+    rng = np.random.default_rng([seed, 43])
+    same = np.unique(np.concatenate(cells), return_inverse=True)[1]
+    drawn = (rng.uniform(size=same.max() + 1)[same] < sure for _ in range(_DRAWS))
+    calibrated = float(np.mean([error(each) for each in drawn]))
+    return _with_calibrated("calibration error of classes, model", entry, calibrated)
+
+
+def of_calibrated(key: str) -> str:
+    """Returns the name of what a perfectly calibrated model scores on as many cells.
+
+    Different cells are drawn independently; a model whose errors in one row agree scores more.
+
+    Args:
+        key: The name of what the model scores.
+    """
+    return f"{key} (of a perfectly calibrated model)"
+
+
+def _with_calibrated(key: str, entry: dict[str, Any], calibrated: float) -> Results:
+    """Returns a result, and next to it what a perfectly calibrated model scores."""
+    return {key: entry, of_calibrated(key): _entry(calibrated, entry["examples"])}
+
+
+def _drawn_score(
+    ranks: Ranks,
+    score: Callable[[Ranks, np.random.Generator], float],
+    rng: np.random.Generator,
+) -> float:
+    """Returns the mean score of numbers that are drawn from the model's own quantiles."""
+    return float(np.mean([score(ranks.of_calibrated_model(rng), rng) for _ in range(_DRAWS)]))
+
+
+def _bins(ranks: Ranks, rng: np.random.Generator) -> np.ndarray:
+    """Returns the twentieth of [0, 1] that each number's PIT is in, `[cells]`."""
+    return np.minimum((ranks.transform(rng) * _STEPS).astype(int), _STEPS - 1)
+
+
+def _distance(histogram: np.ndarray) -> float:
+    """Returns the total variation distance of a histogram from the uniform one."""
+    return float(np.abs(histogram - 1 / len(histogram)).sum() / 2)
+
+
+def _outside(level: float, bins: int) -> int:
+    """Returns how many of equal bins of [0, 1] lie on each side of a central interval."""
+    return round(central_ends(level)[0] * bins)
+
+
+def _fractions(name: str, ranks: Ranks, inside: Mapping[str, np.ndarray]) -> Results:
+    """Returns the fraction of numbers that are inside, by what they are inside of."""
+    if not len(ranks.below):
+        return {}
+    cells = ranks.by_row(np.ones(len(ranks.rows)))
+    results = {}
+    for what, own in inside.items():
+        entry: dict[str, Any] = share_of_rows(ranks.by_row(own), cells)
+        results[f"{what}, {name}"] = {**entry, "note": f"{entry['rows']:,} rows"}
+    return results
 
 
 def _entry(value: float, examples: int, **more: Any) -> dict[str, Any]:
     """Returns a result without a standard error."""
     return {"value": value, "standard_error": float("nan"), "examples": examples, **more}
-
-
-def _inside(level: float, table: Table, taken: Any, found: Any) -> tuple[int, int]:
-    """Returns the number of held-out numbers inside the central interval, and their total."""
-    low, high = map(PROBABILITIES.index, central_ends(level))
-    inside = number = 0
-    for truth, quantiles in _numbers(table, taken, found):
-        inside += int(((truth >= quantiles[low]) & (truth <= quantiles[high])).sum())
-        number += len(truth)
-    return inside, number
-
-
-def _numbers(table: Table, taken: Any, found: Any) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Yields held-out numbers `[n]` and their quantiles `[probability, n]`, column by column."""
-    for column in table.schema.columns.values():
-        chosen = taken[column.name].to_numpy()
-        if column.is_class or column.event is not None or not chosen.any():
-            continue  # whether a censored time is inside an interval is not known
-        frames = (found.quantiles[p] for p in PROBABILITIES)
-        quantiles = [np.asarray(f[column.name].to_numpy()[chosen], np.float64) for f in frames]
-        yield (
-            np.asarray(table.frame[column.name].to_numpy()[chosen], np.float64),
-            np.stack(quantiles),
-        )

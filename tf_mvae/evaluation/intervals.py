@@ -11,7 +11,7 @@ from tf_mvae.evaluation.imputation_calibration import LEVELS, central_ends
 from tf_mvae.evaluation.registry import analysis
 from tf_mvae.evaluation.run import Run
 from tf_mvae.evaluation.settings import Settings
-from tf_mvae.evaluation.statistics import share
+from tf_mvae.evaluation.statistics import share_of_rows
 
 __all__ = ["analyze"]
 
@@ -27,9 +27,9 @@ def analyze(run: Run, settings: Settings) -> dict[str, Any]:
     """Measures the coverage of central intervals for hidden modalities; the `intervals` analysis.
 
     Each modality, and each member of a group, is hidden with probability 1/2 and imputed. Coverage
-    is the fraction of hidden numbers between the two quantiles of an interval. The standard error
-    treats the numbers of one example as independent, so it is too small. For tables use
-    `--analysis=imputation`.
+    is the fraction of hidden numbers between the two quantiles of an interval. Standard errors are
+    over examples, since the numbers of one example depend on each other (`share_of_rows`). For
+    tables use `--analysis=imputation`.
 
     Raises:
         UserError: The model has conditions, or no modality of numbers.
@@ -42,7 +42,8 @@ def analyze(run: Run, settings: Settings) -> dict[str, Any]:
             "choose another --analysis"
         )
     rng = np.random.default_rng([settings.seed, 37])
-    inside, total = dict.fromkeys(LEVELS, 0), 0
+    # Of each example, how many numbers are hidden, and how many are inside each interval.
+    counts: list[np.ndarray] = []
     ends = {level: central_ends(level) for level in LEVELS}
     probabilities = sorted({end for pair in ends.values() for end in pair})
     batches, number = settings.batches(run)
@@ -53,20 +54,25 @@ def analyze(run: Run, settings: Settings) -> dict[str, Any]:
         }
         how = settings.num_samples, probabilities, settings.seed + place
         found = model.impute({"x": x, "mask": seen}, *how)
+        counts.append(np.zeros([1 + len(LEVELS), len(next(iter(mask.values())))]))
         for modality in numbers:
             # Hidden numbers: observed in the data, not given to the model; [batch, *event_shape].
             there = (mask[modality.name].numpy() > 0) & (seen[modality.name].numpy() <= 0)
             truth = modality.prepare(x[modality.name], mask[modality.name]).numpy()
             there = there.reshape(there.shape + (1,) * (truth.ndim - there.ndim))
             there = np.broadcast_to(there, truth.shape) & ~np.isnan(truth)
-            total += int(there.sum())
-            own = found[modality.name].quantiles
-            for level, (low, high) in ends.items():
+            own, axes = found[modality.name].quantiles, tuple(range(1, truth.ndim))
+            counts[-1][0] += there.sum(axis=axes)
+            for level, (low, high) in enumerate(ends.values(), start=1):
                 within = (truth >= own[low]) & (truth <= own[high])
-                inside[level] += int((within & there).sum())
-    return {
-        f"numbers inside the {level:.0%} interval": share(inside[level], total) for level in LEVELS
-    }
+                counts[-1][level] += (within & there).sum(axis=axes)
+    total, *inside = np.concatenate(counts, axis=1)
+    results = {}
+    for level, number_inside in zip(LEVELS, inside, strict=True):
+        entry: dict[str, Any] = share_of_rows(number_inside, total)
+        entry["note"] = f"{entry['rows']:,} examples"
+        results[f"numbers inside the {level:.0%} interval"] = entry
+    return results
 
 
 def _is_of_numbers(likelihood: Likelihood) -> bool:

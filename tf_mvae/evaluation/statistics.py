@@ -12,6 +12,7 @@ __all__ = [
     "mean_share",
     "ratio_and_error",
     "share",
+    "share_of_rows",
 ]
 
 
@@ -54,6 +55,32 @@ def mean_share(rates: np.ndarray) -> dict[str, float]:
     added = np.concatenate([rates, [0, 0, 1, 1]])
     error = added.std() / math.sqrt(len(added))
     return {"value": float(np.mean(rates)), "standard_error": float(error), "examples": len(rates)}
+
+
+def share_of_rows(right: np.ndarray, number: np.ndarray) -> dict[str, float]:
+    """Returns the fraction of cells that are right, with its standard error over rows.
+
+        sum_i right_i / sum_i number_i
+
+    The error is the jackknife's over the rows that have cells: cells of one row depend on each
+    other. If all cells are right, or none, it is that of `share` for as many rows.
+
+    Args:
+        right: The number of right cells of each row, `[rows]`.
+        number: The number of cells of each row, `[rows]`.
+
+    Returns:
+        `value`, `standard_error`, `examples` (the number of cells), and `rows` (of those with
+        cells).
+    """
+    cells = np.stack([right, number], axis=-1)[np.asarray(number) > 0].astype(np.float64)
+    inside, total = map(float, cells.sum(axis=0))
+    found = {**share(inside, total), "rows": len(cells)}
+    if inside in (0, total):
+        error = share(len(cells) * (inside > 0), len(cells))["standard_error"]
+    else:
+        error = ratio_and_error(lambda sums: sums[..., 0] / sums[..., 1], cells)[1]
+    return {**found, "standard_error": error}
 
 
 def mean_and_error(values: np.ndarray) -> tuple[float, float]:

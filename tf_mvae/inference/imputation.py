@@ -9,7 +9,7 @@ posterior (sampling importance resampling: Rubin, 1987; of VAEs Mattei and Frell
 """
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import tensorflow as tf
@@ -25,6 +25,7 @@ from tf_mvae.inference.imputation_draws import (
     draw_latents,
     draw_parts,
 )
+from tf_mvae.inference.imputation_quantiles import sample_quantiles
 from tf_mvae.modality import Modality
 from tf_mvae.ops.tokens import END, GAP, PAD
 
@@ -44,8 +45,9 @@ class Imputation(NamedTuple):
         mean: The estimates of all entries, the same shape; of a sequence the filled one.
         standard_deviation: Standard deviations of numbers, the same shape; NaN for classes and
             sequences.
-        quantiles: By probability, the same shape; of classes in the order of their numbers, NaN
-            where these have none, and for sequences.
+        quantiles: By probability, the same shape; of numbers those of the samples
+            (`tf_mvae.inference.imputation_quantiles`), of classes in the order of their numbers,
+            NaN where these have none, and for sequences.
         probabilities: Probabilities of classes, by the place of the class among the entries,
             `[batch, classes]`; 0 is that of a class modality.
     """
@@ -199,15 +201,10 @@ def _summary(
             "quantiles": [(1 - expected < q).astype(np.float32) for q in quantiles],
             "probabilities": None,
         }
-    bounds = []
-    if len(quantiles):
-        # Of counts a quantile is a count.
-        how: Literal["higher", "linear"] = "higher" if part.is_count else "linear"
-        bounds = list(np.quantile(sample, list(quantiles), axis=0, method=how).astype(np.float32))
     return {
         "mean": expected,
         "deviation": sample.std(axis=0),
-        "quantiles": bounds,
+        "quantiles": list(sample_quantiles(sample, quantiles, part.is_count)),
         "probabilities": None,
     }
 

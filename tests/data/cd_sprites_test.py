@@ -1,5 +1,7 @@
 """CdSprites: the captions of all levels describe the images."""
 
+import hashlib
+
 import numpy as np
 import pytest
 
@@ -68,6 +70,30 @@ def test_examples_depend_on_their_split_and_place_alone():
     np.testing.assert_array_equal(one["x"]["image"], other["x"]["image"])
     first = next(iter(cd_sprites("test", 3).dataset.skip(7)))["x"]["image"]
     assert (first.numpy() != one["x"]["image"]).any()
+
+
+# Training examples of version 0.1.0, from which models have learned.
+@pytest.mark.parametrize(
+    ("level", "expected"),
+    [
+        (1, "4a77590733be6bae38a4df9cf5a20c5794932ddc2dbf79eafa35f8d2642eee55"),
+        (5, "9f18fd08ab42df1dbe2e71e18a7ecc2b3217c290997626650412ffa102958a44"),
+    ],
+)
+def test_training_examples_do_not_change(level, expected):
+    batch = next(iter(cd_sprites("train", level).dataset.batch(50)))["x"]
+    found = hashlib.sha256(batch["image"].numpy().tobytes() + batch["caption"].numpy().tobytes())
+    assert found.hexdigest() == expected
+
+
+@pytest.mark.parametrize("level", [1, 2])
+def test_images_of_other_splits_are_no_training_images(level):
+    def pixels(split, number):
+        return {image.tobytes() for image in examples(split, level, number)[0]}
+
+    trained = pixels("train", 2_000)
+    for split in ("validation", "test"):
+        assert not trained & pixels(split, 300)
 
 
 @pytest.mark.parametrize("text", ["small blue dog", "heart heart heart heart"])

@@ -6,6 +6,7 @@ import tensorflow as tf
 
 from tf_mvae.data import Split, evaluation_batches
 from tf_mvae.data.pairing import (
+    RepeatedValues,
     class_labels,
     keep_paired,
     missing_at_random,
@@ -149,6 +150,13 @@ def test_whole_examples_can_be_taken_out():
 def test_masks_that_do_not_fit_are_refused(masks, what):
     with pytest.raises(UserError, match=what):
         with_masks(make_split(), masks)
+
+
+def test_examples_that_repeat_values_are_refused():
+    split = make_split()
+    split = RepeatedValues(split.dataset, split.num_examples).map(lambda example: example)
+    with pytest.raises(UserError, match="give --pairings=1 with --missing_rate"):
+        with_masks(split, {"label": np.zeros(40)})
 
 
 def test_classes_are_needed_for_pairing():

@@ -2,6 +2,7 @@
 
 import collections
 import json
+import re
 import types
 
 import keras
@@ -117,15 +118,12 @@ def test_images_and_classes_are_of_one_latent():
 
 def test_a_classifier_is_trained_kept_and_made_again_when_damaged(tmp_path, caplog):
     image, label, _ = tiny.make_modalities()
-    rng = np.random.default_rng(0)
-    classes = rng.integers(0, tiny.NUM_CLASSES, 500).astype(np.int32)
-    images = np.eye(16)[3 * classes].reshape(500, 4, 4, 1)  # a spot, elsewhere for each class
-    part = {"x": {"image": images.astype(np.float32), "label": classes}}
-    batches = tf.data.Dataset.from_tensor_slices(part).batch(50)
+    batches = spots(500).dataset.batch(50)
     path = tmp_path / "judge.keras"
     first = load_or_train(path, batches.repeat(30), image, label)
-    named = first.predict(images, verbose=0).argmax(-1)
-    assert np.sum(named == classes) > 400
+    x = next(iter(spots(500).dataset.batch(500)))["x"]
+    named = first.predict(x["image"], verbose=0).argmax(-1)
+    assert np.sum(named == x["label"]) > 400
     again = load_or_train(path, None, image, label)  # no data: it can only have been loaded
     for one, other in zip(first.get_weights(), again.get_weights(), strict=True):
         np.testing.assert_array_equal(one, other)
@@ -141,6 +139,7 @@ def test_a_classifier_learns_from_examples_that_have_both(tmp_path, monkeypatch)
     seen = []
     monkeypatch.setattr(classifier, "load_or_train", lambda _, batches, *__: seen.append(batches))
     monkeypatch.setattr(classifier, "training_batches", lambda train, *_: train.dataset.batch(2))
+    monkeypatch.setattr(classifier, "_warn_if_useless", lambda *_: None)
     run = types.SimpleNamespace(directory=tmp_path, config=types.SimpleNamespace(seed=0))
     for there in ([1, 1, 0, 1], [0, 0, 0, 0]):
         presence = {"image": np.ones(4), "label": np.array(there)}
@@ -154,6 +153,73 @@ def test_a_classifier_learns_from_examples_that_have_both(tmp_path, monkeypatch)
                 kept_classifier(run, image, label)
     (batches,) = seen
     assert sorted(np.concatenate([batch["x"]["label"] for batch in batches])) == [0, 1, 3]
+
+
+def spots(number, seed=0, is_random=False):
+    """Returns images of a spot whose place is the class, or has nothing to do with it."""
+    rng = np.random.default_rng(seed)
+    classes = rng.integers(0, tiny.NUM_CLASSES, number).astype(np.int32)
+    places = 3 * (rng.permutation(classes) if is_random else classes)
+    images = np.eye(16)[places].reshape(number, 4, 4, 1).astype(np.float32)
+    return Split(
+        tf.data.Dataset.from_tensor_slices({"x": {"image": images, "label": classes}}), number
+    )
+
+
+def run_of(directory, train, validation, seed=0):
+    """Returns what `kept_classifier` reads of a run."""
+    splits = {"train": train, "validation": validation}
+    config = types.SimpleNamespace(seed=seed)
+    return types.SimpleNamespace(directory=directory, config=config, split=splits.get)
+
+
+def test_a_classifier_learns_from_fewer_examples_than_a_batch(tmp_path, monkeypatch, caplog):
+    monkeypatch.setattr(classifier, "_JUDGE_EXAMPLES", 10_000)
+    image, label, _ = tiny.make_modalities()
+    run = run_of(tmp_path, spots(40), spots(200, seed=1))
+    judge = kept_classifier(run, image, label)
+    batch = next(iter(run.split("validation").dataset.batch(200)))["x"]
+    right = judge.predict(batch["image"], verbose=0).argmax(-1) == batch["label"]
+    assert np.mean(right) > 0.9
+    assert "means nothing" not in caplog.text
+
+
+def test_a_classifier_that_has_learned_nothing_is_named(tmp_path, monkeypatch, caplog):
+    monkeypatch.setattr(classifier, "_JUDGE_EXAMPLES", 1_000)
+    image, label, _ = tiny.make_modalities()
+    run = run_of(tmp_path, *(spots(200, seed, is_random=True) for seed in (0, 1)))
+    for _ in range(2):  # trained, and loaded
+        caplog.clear()
+        kept_classifier(run, image, label)
+        (line,) = [r.getMessage() for r in caplog.records if r.levelname == "WARNING"]
+        assert re.fullmatch(
+            r"the judge of image by label is right for \d+ of 200 validation examples, and the "
+            r"most frequent answer for \d+: what it measures in this analysis means nothing",
+            line,
+        )
+
+
+def test_a_classifier_is_the_same_for_every_seed_of_a_run(tmp_path, monkeypatch):
+    monkeypatch.setattr(classifier, "_JUDGE_EXAMPLES", 1_000)
+    image, label, _ = tiny.make_modalities()
+    judges = [
+        kept_classifier(run_of(tmp_path / str(seed), spots(300), spots(50), seed), image, label)
+        for seed in (0, 1)
+    ]
+    weights = [judge.get_weights() for judge in judges]
+    for one, other in zip(*weights, strict=True):
+        np.testing.assert_allclose(one, other, atol=1e-6)
+
+
+def test_a_kept_classifier_is_used_whatever_its_seed(tmp_path, monkeypatch):
+    image, label, _ = tiny.make_modalities()
+    batches = spots(100).dataset.batch(50)
+    path = tmp_path / "evaluation" / "classifier_image_label.keras"
+    kept = load_or_train(path, batches, image, label, seed=5)
+    monkeypatch.setattr(classifier, "train_classifier", None)
+    found = kept_classifier(run_of(tmp_path, spots(100), spots(50), 7), image, label)
+    for one, other in zip(kept.get_weights(), found.get_weights(), strict=True):
+        np.testing.assert_array_equal(one, other)
 
 
 def test_a_report_keeps_other_analyses(tmp_path):

@@ -27,6 +27,7 @@ _BACKGROUNDS = ((0, 0, 0), (255, 255, 255), (128, 128, 128), (110, 65, 25), (95,
 _RADII = (6.0, 11.0)
 _QUARTER, _JITTER = 16, 2
 _MOST_ANGLE = 12  # degrees
+_BETWEEN = 0.4, 0.6  # the part of a pixel by which other splits' shapes stand below a whole one
 _NUMBERS = {"train": 60_000, "validation": 5_000, "test": 10_000}
 _WORDS = itertools.chain(*(name.split() for names in ATTRIBUTES.values() for name in names))
 WORDS = ("", "start", "end", "at", "on", *dict.fromkeys(_WORDS))
@@ -96,6 +97,10 @@ def cd_sprites(split: str, level: int = 1) -> Split:
     pixels and turned by up to 12 degrees, so that images of one caption differ. Every example is a
     function of the split and its place.
 
+    In the training split shapes are moved by whole pixels and turned by whole degrees. In the
+    others they stand between these positions and angles, so that none of their images is a
+    training image.
+
     After Sejnova, Vavrecka and Stepanova, *Benchmarking multimodal variational autoencoders:
     CdSprites+ dataset and toolkit* (2023), whose shapes come from dSprites and have textures.
 
@@ -128,9 +133,12 @@ def cd_sprites(split: str, level: int = 1) -> Split:
         seed = tf.random.fold_in(tf.constant([place, 56]), tf.cast(index, tf.int32))
         bits = tf.random.stateless_uniform([4], seed, 0, 2**31 - 1, tf.int32)
         row = bits[0] % len(combinations)
-        moved = bits[1:3] % (2 * _JITTER + 1) - _JITTER
-        angle = tf.cast(bits[3] % (2 * _MOST_ANGLE + 1) - _MOST_ANGLE, tf.float32) * np.pi / 180
-        return {"x": {"image": _draw(table[row], moved, angle), "caption": captions[row]}}
+        if split == "train":
+            moved, degrees = _on_the_grid(bits[1:])
+        else:
+            moved, degrees = _between(tf.random.fold_in(seed, 1))
+        image = _draw(table[row], moved, degrees * np.pi / 180)
+        return {"x": {"image": image, "caption": captions[row]}}
 
     number = _NUMBERS[split]
 
@@ -138,6 +146,34 @@ def cd_sprites(split: str, level: int = 1) -> Split:
         return tf.data.Dataset.range(start, stop).map(example, num_parallel_calls=2)
 
     return Split(rows(0, number), number, rows=rows)
+
+
+def _on_the_grid(bits: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    """Returns how a training image's shape is moved and turned: whole pixels and degrees.
+
+    Args:
+        bits: Random integers, `[3]`.
+
+    Returns:
+        Pixels down and to the right, `[2]`, and degrees, `[]`.
+    """
+    moved = bits[:2] % (2 * _JITTER + 1) - _JITTER
+    degrees = bits[2] % (2 * _MOST_ANGLE + 1) - _MOST_ANGLE
+    return tf.cast(moved, tf.float32), tf.cast(degrees, tf.float32)
+
+
+def _between(seed: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    """Returns how a shape of the other splits is moved and turned, as `_on_the_grid` does.
+
+    The angle and the move to the right are any in the range. The move down is about halfway between
+    two whole pixels: a shape that is moved by a smaller part of a pixel can have a training image's
+    pixels.
+    """
+    drawn = tf.random.stateless_uniform([4], seed)
+    part = _BETWEEN[0] + drawn[1] * (_BETWEEN[1] - _BETWEEN[0])
+    down = tf.floor(drawn[0] * 2 * _JITTER) - _JITTER + part
+    right = (2 * drawn[2] - 1) * _JITTER
+    return tf.stack([down, right]), (2 * drawn[3] - 1) * _MOST_ANGLE
 
 
 def _draw(values: tf.Tensor, moved: tf.Tensor, angle: tf.Tensor) -> tf.Tensor:
@@ -154,9 +190,10 @@ def _draw(values: tf.Tensor, moved: tf.Tensor, angle: tf.Tensor) -> tf.Tensor:
     shape, size, colour, position, background = tf.unstack(values)
     down, right = tf.maximum(position, 0) // 2, tf.maximum(position, 0) % 2
     quarter = tf.stack([down, right]) * 2 * _QUARTER + _QUARTER
-    centre = tf.where(position < 0, [SIZE // 2, SIZE // 2], quarter) + moved
+    usual = tf.where(position < 0, [SIZE // 2, SIZE // 2], quarter)
+    centre = tf.cast(usual, tf.float32) + moved
     axis = tf.range(SIZE, dtype=tf.float32) + 0.5
-    y, x = (axis - tf.cast(centre[k], tf.float32) for k in (0, 1))
+    y, x = (axis - centre[k] for k in (0, 1))
     y, x = tf.meshgrid(y, x, indexing="ij")
     radius = tf.constant(_RADII)[size]
     u = (tf.cos(angle) * x + tf.sin(angle) * y) / radius

@@ -7,6 +7,7 @@ import numpy as np
 import tensorflow as tf
 
 from tf_mvae import checks
+from tf_mvae.data.pairing import RepeatedValues
 from tf_mvae.data.pipeline import Split
 from tf_mvae.data.prepared import image_and_label, prepared_builder
 from tf_mvae.errors import UserError
@@ -59,16 +60,19 @@ def image_pairs(
 ) -> Split:
     """Reads two data sets of images with labels, as pairs of one class.
 
-    Both are held in memory. Pairs are fixed: they depend on the split alone.
+    Both are held in memory. Pairs are fixed: they depend on the split and on `repeats`. In
+    validation and test each example is paired once, since pairs that repeat images are not
+    independent.
 
     Args:
         split: `train`, `validation` or `test`.
         data_dir: Where TFDS keeps both.
         sources: By modality, TFDS's name of the data set and its instructions by split.
-        repeats: How often each example is paired.
+        repeats: How often each training example is paired.
 
     Returns:
-        Examples `{"x": {modality: uint8 [height, width, channels]}}`.
+        Examples `{"x": {modality: uint8 [height, width, channels]}}`; `RepeatedValues` if
+        examples are paired several times.
 
     Raises:
         UserError: A data set is missing, or there is no such split.
@@ -80,7 +84,8 @@ def image_pairs(
         return {"x": {n: value[rows[place]] for place, (n, value) in enumerate(images.items())}}
 
     dataset = tf.data.Dataset.from_tensor_slices(pairs).map(gather)
-    return Split(dataset, len(pairs))
+    kind = Split if _repeats(split, repeats) == 1 else RepeatedValues
+    return kind(dataset, len(pairs))
 
 
 def pair_labels(
@@ -109,4 +114,9 @@ def _pairs(
         arrays[name] = {p: np.concatenate([b[p] for b in batches]) for p in ("image", "label")}
     rng = np.random.default_rng([_SPLITS.index(split), 55])
     first, second = (part["label"] for part in arrays.values())
-    return match_classes(first, second, repeats, rng), arrays
+    return match_classes(first, second, _repeats(split, repeats), rng), arrays
+
+
+def _repeats(split: str, training: int) -> int:
+    """Returns how often an example of a split is paired, from how often a training example is."""
+    return training if split == "train" else 1

@@ -1,7 +1,8 @@
 """Which examples keep which of their modalities: incomplete data made from complete ones.
 
 Which modalities an example keeps depends only on the seed and on the place of the example, not on
-the batch or the epoch. A label that is hidden once is hidden always.
+the batch or the epoch. A label that is hidden once is hidden always, so examples that repeat each
+other's values (`RepeatedValues`) are refused.
 """
 
 import dataclasses
@@ -15,6 +16,7 @@ from tf_mvae.data.pipeline import Split
 from tf_mvae.errors import UserError
 
 __all__ = [
+    "RepeatedValues",
     "both_masks",
     "class_labels",
     "keep_paired",
@@ -23,6 +25,14 @@ __all__ = [
     "paired_masks",
     "with_masks",
 ]
+
+
+@dataclasses.dataclass(frozen=True)
+class RepeatedValues(Split):
+    """Examples of which several have the same image.
+
+    An image that is hidden in one of them is seen in others, so `with_masks` refuses them.
+    """
 
 
 def paired_masks(
@@ -141,7 +151,8 @@ def with_masks(split: Split, masks: Mapping[str, np.ndarray]) -> Split:
             missing already stays missing.
 
     Raises:
-        UserError: A mask has another shape, or names no modality.
+        UserError: A mask has another shape, or names no modality, or the examples are
+            `RepeatedValues`.
 
     Example:
 
@@ -149,6 +160,12 @@ def with_masks(split: Split, masks: Mapping[str, np.ndarray]) -> Split:
     split = with_masks(split, missing_at_random(split.num_examples, {"label": 0.9}))
     ```
     """
+    if isinstance(split, RepeatedValues):
+        raise UserError(
+            "every training image is in several pairs, so that an image that is hidden in one is "
+            "seen in others: give --pairings=1 with --missing_rate, --paired_fraction and "
+            "--paired_examples"
+        )
     known = split.dataset.element_spec["x"]
     for name, mask in masks.items():
         if name not in known:

@@ -4,19 +4,24 @@ import math
 import pathlib
 
 import keras
+import numpy as np
 import tensorflow as tf
+from absl import logging
 
-from tf_mvae.data.pipeline import Split, training_batches
+from tf_mvae.data.pipeline import Split, evaluation_batches, training_batches
 from tf_mvae.errors import UserError
 from tf_mvae.evaluation.kept import kept_network
 from tf_mvae.evaluation.run import Run
 from tf_mvae.modality import Modality
+from tf_mvae.ops.tokens import blank_rest
 
 __all__ = ["kept_classifier", "load_or_train", "train_classifier"]
 
 # Training examples, with repetition. For MNIST: four passes over 55,000 images, and 99 % accuracy
 # on the test set.
 _JUDGE_EXAMPLES = 220_000
+_BATCH = 100
+_SEED = 0
 
 
 def train_classifier(
@@ -88,25 +93,92 @@ def kept_classifier(
 ) -> keras.Model:
     """Loads the classifier from the run directory, or trains and saves it.
 
+    Its seed is always the same, not the run's, so that classifiers of the same data have the same
+    features, and runs of several seeds can be compared. A classifier that is already in the run
+    directory is used, whatever seed it has. If it is no better on the validation split than the
+    most frequent class, a warning is logged.
+
     Args:
         run: The run, whose real training examples the classifier is trained on.
         image: The image modality.
         label: The class modality, or one of sequences of symbols.
         train: The training split with the label, if the label is not a modality of the run.
+
+    Raises:
+        UserError: No training example has both.
     """
     path = run.directory / "evaluation" / f"classifier_{image.name}_{label.name}.keras"
-    train = run.split("train") if train is None else train
-    if train.dataset.element_spec["x"].keys() > {image.name, label.name}:
-        train = train.only([image.name, label.name])  # the cache holds these two only
-    train = train.complete()
+    train = _with_both(run.split("train") if train is None else train, image, label)
     if not train.num_examples:
         raise UserError(
             f"no training example has both {image.name} and {label.name}, from which a judge of "
             "images learns; choose another --analysis"
         )
-    passes = -(-_JUDGE_EXAMPLES // train.num_examples)
-    batches = training_batches(train, 100, passes, run.config.seed)
-    return load_or_train(path, batches, image, label)
+    batch_size = min(_BATCH, train.num_examples)
+    steps = -(-_JUDGE_EXAMPLES // _BATCH)
+    epochs = -(-steps // train.steps_per_epoch(batch_size))
+    judge = load_or_train(path, training_batches(train, batch_size, epochs, _SEED), image, label)
+    _warn_if_useless(judge, _labelled_split(run, "validation", label), image, label)
+    return judge
+
+
+def _with_both(split: Split, image: Modality, label: Modality) -> Split:
+    """Returns the examples that have an image and a label, without their other modalities."""
+    if split.dataset.element_spec["x"].keys() > {image.name, label.name}:
+        split = split.only([image.name, label.name])  # a cache then holds these two only
+    return split.complete()
+
+
+def _labelled_split(run: Run, name: str, label: Modality) -> Split:
+    """Returns a split of a run, with the label from the data set if the model does not have it."""
+    split = run.split(name)
+    if label.name in split.dataset.element_spec["x"]:
+        return split
+    return split.zip(
+        run.labels(name), lambda example, own: {"x": {**example["x"], label.name: own}}
+    )
+
+
+def _warn_if_useless(judge: keras.Model, split: Split, image: Modality, label: Modality) -> None:
+    """Logs a warning if a judge is no better than the most frequent of all answers.
+
+    Let a be the examples that only the judge is right for, and b those that only the most frequent
+    answer is right for. The judge has to be ahead by two standard deviations of a difference that
+    is random:
+
+        a - b > 2 sqrt(a + b)
+
+    Args:
+        judge: A classifier of `train_classifier`.
+        split: Examples with the label, from which it has not learned.
+        image: The image modality.
+        label: The class modality, or one of sequences of symbols.
+    """
+    said, true = [], []
+    for batch in evaluation_batches(_with_both(split, image, label), _BATCH):
+        pixels = image.likelihood.prepare(batch["x"][image.name])
+        said.append(_whole(tf.argmax(judge(pixels, training=False), axis=-1), label))
+        true.append(_whole(batch["x"][label.name], label))
+    if not true:
+        return
+    answers, wanted = np.concatenate(said), np.concatenate(true)
+    values, counts = np.unique(wanted, axis=0, return_counts=True)
+    right = (answers == wanted).all(axis=1)
+    usual = (values[np.argmax(counts)] == wanted).all(axis=1)
+    if right.sum() - usual.sum() <= 2 * math.sqrt(np.sum(right != usual)):
+        logging.warning(
+            "the judge of %s by %s is right for %d of %d validation examples, and the most "
+            "frequent answer for %d: what it measures in this analysis means nothing",
+            *(image.name, label.name, right.sum(), len(wanted), usual.sum()),
+        )
+
+
+def _whole(values: tf.Tensor, label: Modality) -> np.ndarray:
+    """Returns the values of a label, `[examples, symbols]`; a class is one symbol."""
+    values = tf.cast(values, tf.int32)
+    if label.likelihood.is_sequence:
+        return blank_rest(values).numpy()
+    return values.numpy()[:, np.newaxis]
 
 
 def _logits_shape(label: Modality) -> tuple[int, ...]:

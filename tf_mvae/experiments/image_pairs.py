@@ -2,12 +2,17 @@
 
 from collections.abc import Mapping, Sequence
 
+import numpy as np
+
+from tf_mvae import checks
 from tf_mvae.data.class_pairs import image_pairs, pair_labels
+from tf_mvae.data.pipeline import Split
 from tf_mvae.distributions import likelihoods
 from tf_mvae.experiments.mnist import MNIST_LICENCE, MNIST_SPLITS
 from tf_mvae.experiments.registry import Experiment, register
 from tf_mvae.layers import conv_decoder, conv_encoder
 from tf_mvae.modality import Modality
+from tf_mvae.settings import Setting
 
 __all__ = ["pair_modalities"]
 
@@ -18,7 +23,13 @@ _MNIST_FASHION = {"digit": _DIGITS, "garment": ("fashion_mnist", MNIST_SPLITS)}
 # The last 10 % of SVHN's training images are for validation.
 _SVHN = {"train": "train[:90%]", "validation": "train[90%:]", "test": "test"}
 _MNIST_SVHN = {"digit": _DIGITS, "house_number": ("svhn_cropped", _SVHN)}
-_REPEATS = 30  # as published
+_PAIRINGS = Setting(
+    "pairings",
+    30,  # as published
+    "How many pairs each training image is in; 1 with --missing_rate, --paired_fraction and "
+    "--paired_examples, since an image that is hidden in one pair would be seen in others.",
+    checks.positive_integer,
+)
 
 
 def pair_modalities(
@@ -50,9 +61,19 @@ def _mnist_fashion(likelihood_weight: Weights, cross_weight: Weights) -> list[Mo
     return pair_modalities(shapes, likelihood_weight, cross_weight)
 
 
-def _mnist_svhn(likelihood_weight: Weights, cross_weight: Weights) -> list[Modality]:
+def _mnist_svhn(
+    likelihood_weight: Weights, cross_weight: Weights, pairings: int = _PAIRINGS.default
+) -> list[Modality]:
     shapes = {"digit": [28, 28, 1], "house_number": [32, 32, 3]}
     return pair_modalities(shapes, likelihood_weight, cross_weight)
+
+
+def _load_svhn(split: str, data_dir: str | None, pairings: int = _PAIRINGS.default) -> Split:
+    return image_pairs(split, data_dir, _MNIST_SVHN, pairings)
+
+
+def _labels_svhn(split: str, data_dir: str | None, pairings: int = _PAIRINGS.default) -> np.ndarray:
+    return pair_labels(split, data_dir, _MNIST_SVHN, pairings)
 
 
 register(
@@ -72,10 +93,11 @@ register(
         name="mnist_svhn",
         analyses=("generation", "latent"),
         description="a digit of MNIST and one of SVHN, paired by class",
-        load=lambda split, data_dir: image_pairs(split, data_dir, _MNIST_SVHN, _REPEATS),
-        labels=lambda split, data_dir: pair_labels(split, data_dir, _MNIST_SVHN, _REPEATS),
+        load=_load_svhn,
+        labels=_labels_svhn,
         class_names=tuple("0123456789"),
         modalities=_mnist_svhn,
         licence=MNIST_LICENCE + " SVHN: non-commercial use only.",
+        settings=(_PAIRINGS,),
     )
 )

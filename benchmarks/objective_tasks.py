@@ -165,13 +165,19 @@ def _means(model: MVAE, z: tf.Tensor, group: bool, shape: Sequence[int]) -> np.n
 
 
 def ridge(train: Cells, test: Cells) -> Scores:
-    """Scores scikit-learn's IterativeImputer, which fits a Bayesian ridge regression a column."""
+    """Scores scikit-learn's IterativeImputer, which fits a Bayesian ridge regression a column.
+
+    Each estimate stays in the range of its column in the training rows: regressions on estimates of
+    each other diverge where columns are many and rows few.
+    """
     from sklearn.experimental import enable_iterative_imputer  # noqa: F401
     from sklearn.impute import IterativeImputer
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # that it has not converged
-        method = IterativeImputer(random_state=0).fit(train.flat()[0])
+        seen = train.flat()[0]
+        limits = {"min_value": np.nanmin(seen, axis=0), "max_value": np.nanmax(seen, axis=0)}
+        method = IterativeImputer(random_state=0, **limits).fit(seen)
         imputed = method.transform(test.flat()[0])
     return hidden_errors(test, imputed.reshape(test.x.shape))
 

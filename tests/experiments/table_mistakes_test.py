@@ -85,8 +85,10 @@ def test_a_table_of_more_rows_than_a_run_began_with_is_refused(prepared, tmp_pat
 def test_commands_replace_no_file_of_the_user(tmp_path):
     make_table(tmp_path / "t.csv", 20)
     table = (tmp_path / "t.csv").read_bytes()
-    done = command("inspect_table", tmp_path / "t.csv", f"--output={tmp_path / 't.csv'}")
-    assert done.returncode == 2 and "is there already; name another file" in done.stderr
+    for flags in ([], ["--overwrite"]):
+        output = f"--output={tmp_path / 't.csv'}"
+        done = command("inspect_table", tmp_path / "t.csv", output, *flags)
+        assert done.returncode == 2 and "would replace the table; name another" in done.stderr
     for _ in range(2):  # the same schema is written again
         assert command("inspect_table", tmp_path / "t.csv").returncode == 0
     path = tmp_path / "t.csv.schema.json"

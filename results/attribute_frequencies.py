@@ -8,7 +8,6 @@ Newer evaluations contain it themselves (`frequent`).
 import argparse
 import json
 import pathlib
-import sys
 
 import numpy as np
 import tensorflow_datasets as tfds
@@ -39,4 +38,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

@@ -17,6 +17,7 @@ __all__ = [
     "define_model_flags",
     "define_overwrite_flag",
     "expand_flagfiles",
+    "is_within",
     "quiet_tensorflow",
     "run",
 ]
@@ -60,6 +61,17 @@ def check_free(flag: str, path: str | os.PathLike) -> None:
     path = pathlib.Path(path).expanduser()
     if path.is_dir() or (path.exists() and not flags.FLAGS.overwrite):
         raise UserError(f"--{flag}={path} is there already; name another file, or --overwrite")
+
+
+def is_within(path: str | os.PathLike, other: str | os.PathLike) -> bool:
+    """Says whether a path is another one, or in that folder.
+
+    Args:
+        path: The path; neither has to exist.
+        other: The file or folder.
+    """
+    place, taken = (pathlib.Path(one).expanduser().resolve() for one in (path, other))
+    return place == taken or taken in place.parents
 
 
 def expand_flagfiles(

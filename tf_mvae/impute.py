@@ -77,7 +77,7 @@ def _check_places() -> None:
             continue
         path = pathlib.Path(FLAGS[flag].value).expanduser().resolve()
         for other, taken in paths.items():
-            if path == taken or taken in path.parents:
+            if command.is_within(path, taken):
                 raise UserError(f"--{flag}={path} is --{other}, or in it; name another file")
         command.check_free(flag, path)
         paths[flag] = path

@@ -47,10 +47,7 @@ def check_flags() -> None:
         if not all(pair.partition("=")):
             raise UserError(f"--survival is written TIME=EVENT, as in months=died, not {pair!r}")
     if FLAGS.output:
-        table, output = (
-            os.path.realpath(os.path.expanduser(place)) for place in (FLAGS.table, FLAGS.output)
-        )
-        if output == table or os.path.dirname(output) == table:  # also with --overwrite
+        if command.is_within(FLAGS.output, FLAGS.table):  # also with --overwrite
             raise UserError(f"--output={FLAGS.output} would replace the table; name another file")
         command.check_free("output", FLAGS.output)
 

@@ -1,6 +1,6 @@
 """One process of those that train together: `python -m tests.training.replicas_worker`.
 
-It trains the runs that it is told: the digits, a small group of 18 attributes of which half are
+It trains the runs that its arguments name: `digits`, or `group`, 18 attributes of which half are
 missing.
 """
 

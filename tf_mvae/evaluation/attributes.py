@@ -80,10 +80,8 @@ def attribute_results(
         p, has = probabilities[rows, column], true[rows, column]
         if not len(p):
             continue
-        frequent = max(has.mean(), 1 - has.mean())
-        found[f"{name}, accuracy"] = share(((p > 0.5) == has).sum(), len(p)) | {
-            "frequent": float(frequent)
-        }
+        useless = {"frequent": float(max(has.mean(), 1 - has.mean()))}
+        found[f"{name}, accuracy"] = share(((p > 0.5) == has).sum(), len(p)) | useless
         if 0 < has.sum() < len(p):
             right = (p > thresholds[column]) == has
             note = {"threshold": float(thresholds[column])}

@@ -15,7 +15,7 @@ from tf_mvae.evaluation.run import Run
 from tf_mvae.modality import Modality
 from tf_mvae.ops.tokens import blank_rest
 
-__all__ = ["kept_classifier", "load_or_train", "train_classifier"]
+__all__ = ["kept_classifier", "labelled_split", "load_or_train", "train_classifier"]
 
 # Training examples, with repetition. For MNIST: four passes over 55,000 images, and 99 % accuracy
 # on the test set.
@@ -88,9 +88,7 @@ def load_or_train(
     )
 
 
-def kept_classifier(
-    run: Run, image: Modality, label: Modality, train: Split | None = None
-) -> keras.Model:
+def kept_classifier(run: Run, image: Modality, label: Modality) -> keras.Model:
     """Loads the classifier from the run directory, or trains and saves it.
 
     Its seed is always the same, not the run's, so that classifiers of the same data have the same
@@ -101,14 +99,13 @@ def kept_classifier(
     Args:
         run: The run, whose real training examples the classifier is trained on.
         image: The image modality.
-        label: The class modality, or one of sequences of symbols.
-        train: The training split with the label, if the label is not a modality of the run.
+        label: The class modality, or one of sequences of symbols. The run's model need not have it.
 
     Raises:
         UserError: No training example has both.
     """
     path = run.directory / "evaluation" / f"classifier_{image.name}_{label.name}.keras"
-    train = _with_both(run.split("train") if train is None else train, image, label)
+    train = _with_both(labelled_split(run, "train", label), image, label)
     if not train.num_examples:
         raise UserError(
             f"no training example has both {image.name} and {label.name}, from which a judge of "
@@ -118,7 +115,7 @@ def kept_classifier(
     steps = -(-_JUDGE_EXAMPLES // _BATCH)
     epochs = -(-steps // train.steps_per_epoch(batch_size))
     judge = load_or_train(path, training_batches(train, batch_size, epochs, _SEED), image, label)
-    _warn_if_useless(judge, _labelled_split(run, "validation", label), image, label)
+    _warn_if_useless(judge, labelled_split(run, "validation", label), image, label)
     return judge
 
 
@@ -129,14 +126,16 @@ def _with_both(split: Split, image: Modality, label: Modality) -> Split:
     return split.complete()
 
 
-def _labelled_split(run: Run, name: str, label: Modality) -> Split:
+def labelled_split(run: Run, name: str, label: Modality) -> Split:
     """Returns a split of a run, with the label from the data set if the model does not have it."""
     split = run.split(name)
     if label.name in split.dataset.element_spec["x"]:
         return split
-    return split.zip(
-        run.labels(name), lambda example, own: {"x": {**example["x"], label.name: own}}
-    )
+
+    def add(example, own):
+        return {**example, "x": {**example["x"], label.name: own}}
+
+    return split.zip(run.labels(name), add)
 
 
 def _warn_if_useless(judge: keras.Model, split: Split, image: Modality, label: Modality) -> None:

@@ -155,13 +155,11 @@ class StringConcept(Concept):
 
     def members(self, true: np.ndarray, asked: np.ndarray, like: np.ndarray) -> np.ndarray:
         """See `Concept`."""
-        classes = {tuple(one): place for place, one in enumerate(np.unique(like, axis=0))}
-        if 2 * len(classes) <= len(like):
-            own = np.array([classes.get(tuple(one), -1) for one in true], int)
-        else:
-            classes = dict.fromkeys(range(true.shape[1] + 1))
-            own = (true > 0).sum(axis=1)
-        return (own[:, np.newaxis] == np.arange(len(classes))) & asked[:, np.newaxis]
+        own, number = (true > 0).sum(axis=1), true.shape[1] + 1  # lengths
+        places = {tuple(one): place for place, one in enumerate(np.unique(like, axis=0))}
+        if 2 * len(places) <= len(like):
+            own, number = np.array([places.get(tuple(one), -1) for one in true]), len(places)
+        return (own[:, np.newaxis] == np.arange(number)) & asked[:, np.newaxis]
 
 
 class AttributeConcept(Concept):

@@ -4,11 +4,9 @@ import tensorflow as tf
 
 from tf_mvae.data.pipeline import Split
 from tf_mvae.distributions.likelihoods import Categorical
-from tf_mvae.evaluation.classifier import kept_classifier
+from tf_mvae.evaluation.classifier import labelled_split
 from tf_mvae.evaluation.concepts import Concept
-from tf_mvae.evaluation.judges import Judge
 from tf_mvae.evaluation.run import Run
-from tf_mvae.evaluation.settings import Settings
 from tf_mvae.modality import Modality
 
 __all__ = ["OutsideClass", "outside_class"]
@@ -31,22 +29,13 @@ class OutsideClass(Concept):
         super().__init__(Modality(_NAME, Categorical(len(names), names)))
         self._run = run
 
-    def judge(self, run: Run, settings: Settings, image: Modality) -> Judge:
-        """Returns a judge trained on the classes of the training split; see `Concept.judge`."""
-        train = self.add_to_split("train")
-        return Judge(kept_classifier(run, image, self.modality, train), self.said)
-
     def add_to_split(self, name: str) -> Split:
         """Returns a split's examples with the class added to their data, under `self.name`.
 
         Args:
             name: The split's name.
         """
-
-        def add(example, label):
-            return {**example, "x": {**example["x"], self.name: label}}
-
-        return self._run.split(name).zip(self._run.labels(name), add)
+        return labelled_split(self._run, name, self.modality)
 
     def add_to_batches(
         self, batches: tf.data.Dataset, split: str, batch_size: int

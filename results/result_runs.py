@@ -2,13 +2,11 @@
 
 # What is trained: name -> flags of tf_mvae.train, apart from the places of data and run.
 _SHORT = "--flagfile=configs/short.cfg"
+_MODELS = ("mvae", "vae", "jmvae", "cvae", "bivcca", "mvae_q", "telbo")
 RUNS = {
     f"{experiment}-{model}": [f"--flagfile=configs/{experiment}/{model}.cfg", _SHORT]
-    for experiment, models in (
-        ("binary_mnist", ("mvae", "vae", "jmvae", "cvae", "bivcca", "mvae_q")),
-        ("mnist", ("mvae", "vae", "jmvae")),
-    )
-    for model in models
+    for experiment in ("binary_mnist", "mnist")
+    for model in _MODELS
 }
 for _seed in (1, 2):
     RUNS[f"binary_mnist-mvae-seed{_seed}"] = [*RUNS["binary_mnist-mvae"], f"--seed={_seed}"]
@@ -18,7 +16,7 @@ RUNS |= {
         f"--flagfile=configs/fashion_mnist/{model}.cfg",
         *("--epochs=25", "--annealing_epochs=10", "--learning_rate_schedule=cosine"),
     ]
-    for model in ("mvae", "jmvae")
+    for model in _MODELS
 }
 # The paper's length, at its constant learning rate and at one that falls.
 RUNS["binary_mnist-mvae-500"] = ["--flagfile=configs/binary_mnist/mvae.cfg"]
@@ -95,6 +93,7 @@ RUNS |= {
     ]
     for experiment, schedule in (
         ("mnist", [*_LONG[1:], "--sampler_epochs=60"]),
+        ("binary_mnist", [*_LONG[1:], "--sampler_epochs=60"]),
         ("fashion_mnist", [*RUNS["fashion_mnist-mvae"][1:], "--sampler_epochs=20"]),
     )
     for name, flags in _OBJECTIVES.items()

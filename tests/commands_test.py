@@ -134,9 +134,17 @@ def test_a_flagfile_names_another_one_next_to_it(tmp_path, monkeypatch):
     (tmp_path / "elsewhere").mkdir()
     (tmp_path / "elsewhere" / "own.cfg").write_text("--flagfile=base.cfg\n")
     assert "--model=vae" in command.expand_flagfiles(["--flagfile=elsewhere/own.cfg"])
-    (tmp_path / "base.cfg").write_text("--flagfile=own.cfg\n")
-    with pytest.raises(UserError, match="includes itself"):
-        command.expand_flagfiles(["--flagfile=own.cfg"])
+    for path in ("own.cfg", "./own.cfg", "elsewhere/../own.cfg"):
+        (tmp_path / "base.cfg").write_text(f"--flagfile={path}\n")
+        with pytest.raises(UserError, match="own.cfg includes itself"):
+            command.expand_flagfiles(["--flagfile=own.cfg"])
+
+
+def test_a_flagfile_that_is_not_utf_8_is_named(tmp_path):
+    path = tmp_path / "own.cfg"
+    path.write_bytes(b"--seed=2\n# \xff\n")
+    with pytest.raises(UserError, match=r"own\.cfg is not UTF-8"):
+        command.expand_flagfiles([f"--flagfile={path}"])
 
 
 @pytest.mark.parametrize("name", COMMANDS)

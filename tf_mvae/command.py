@@ -84,10 +84,10 @@ def expand_flagfiles(
     Args:
         arguments: The command line.
         folder: Where flagfiles are looked for first.
-        above: The flagfiles that these arguments come from.
+        above: The real paths of the flagfiles that these arguments come from.
 
     Raises:
-        UserError: A flagfile includes itself.
+        UserError: A flagfile includes itself, or is not UTF-8.
         OSError: One cannot be read.
     """
     found, rest = [], iter(arguments)
@@ -99,13 +99,21 @@ def expand_flagfiles(
         path = os.path.expanduser(path if equals else next(rest, ""))
         neighbour = os.path.join(folder, path)
         path = neighbour if os.path.exists(neighbour) else path
-        if path in above:
-            raise UserError(f"--flagfile={path} includes itself")
+        place = os.path.realpath(path)
+        if place in above:
+            raise UserError(f"--flagfile={path} includes itself; remove that line")
+        found += expand_flagfiles(_flags_in(path), os.path.dirname(path), (*above, place))
+    return found
+
+
+def _flags_in(path: str) -> list[str]:
+    """Returns the lines of a flagfile, without comments."""
+    try:
         with open(path, encoding="utf-8") as file:
             lines = [line.strip() for line in file]
-        lines = [line for line in lines if line and not line.startswith(("#", "//"))]
-        found += expand_flagfiles(lines, os.path.dirname(path), (*above, path))
-    return found
+    except UnicodeDecodeError as error:
+        raise UserError(f"--flagfile={path} is not UTF-8; save it as UTF-8") from error
+    return [line for line in lines if line and not line.startswith(("#", "//"))]
 
 
 def run(

@@ -29,6 +29,13 @@ def test_integers_may_have_no_bound_or_zero():
         checks.integer("seed", 1.5)
 
 
+def test_seeds_have_32_bits():
+    assert checks.seed("--seed", 2**31 - 1) == 2**31 - 1
+    for wrong in (-1, 2**31):
+        with pytest.raises(ValueError, match="--seed must be an integer of 0 to 2147483647; it is"):
+            checks.seed("--seed", wrong)
+
+
 @pytest.mark.parametrize("value", [[28, 28, 1], (28, 28, np.int64(1)), np.array([28, 28, 1])])
 def test_shapes_are_taken_from_any_sequence(value):
     assert checks.shape("event_shape", value) == (28, 28, 1)

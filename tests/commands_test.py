@@ -83,6 +83,7 @@ def test_help_names_the_flags_and_loads_no_tensorflow(name):
         (["generate"], ["--run_dir"]),
         (["evaluate", "--run_dir=x", "--split=tset"], ["--split", "tset"]),
         (["evaluate", "--run_dir=x", "--given=label"], ["--given", "--target"]),
+        (["fit_sampler", "--run_dir=x", "--seed=2147483648"], ["--seed", "2147483647"]),
     ],
 )
 def test_a_wrong_flag_is_one_line(flags, words):
@@ -112,6 +113,7 @@ def test_a_wrong_flag_is_one_line(flags, words):
         (["export", "--run_dir=nowhere", "--output_dir=x"], ["nowhere", "not a run's dir"]),
         (["sweep", "--sweep_dir=x", "--methods=magic"], ["magic", "rbm"]),
         (["sweep", "--sweep_dir=x", "--fractions=2"], ["--fractions", "2"]),
+        (["sweep", "--sweep_dir=x", "--seeds=2147483648"], ["--seeds", "2147483647"]),
     ],
 )
 def test_a_wrong_value_is_refused_without_tensorflow(flags, words):

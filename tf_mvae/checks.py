@@ -15,6 +15,7 @@ from typing import Any
 from tf_mvae.errors import UserError
 
 __all__ = [
+    "LARGEST_SEED",
     "below_one",
     "finite",
     "fraction",
@@ -25,25 +26,30 @@ __all__ = [
     "positive",
     "positive_fraction",
     "positive_integer",
+    "seed",
     "shape",
 ]
 
+LARGEST_SEED = 2**31 - 1  # TensorFlow's random operations take seeds of 32 bits, with a sign.
 
-def integer(name: str, value: Any, minimum: int | None = None) -> int:
-    """Returns an integer of at least `minimum`.
+
+def integer(name: str, value: Any, minimum: int | None = None, maximum: int | None = None) -> int:
+    """Returns an integer of at least `minimum` and at most `maximum`.
 
     Args:
         name: The argument's name, for the message.
         value: A Python or numpy integer, an integer scalar tensor, or a float without a
             fractional part.
         minimum: The least value that is allowed; no bound if omitted.
+        maximum: The largest value that is allowed, if there is a least one.
 
     Raises:
-        UserError: It is not an integer (a bool is not one), or it is below `minimum`.
+        UserError: It is not an integer (a bool is not one), or it is out of bounds.
     """
     found = _integer_of(value)
-    if found is None or (minimum is not None and found < minimum):
-        bound = "" if minimum is None else f" of {minimum} or more"
+    if found is None or not _is_within(found, minimum, maximum):
+        most = "or more" if maximum is None else f"to {maximum}"
+        bound = "" if minimum is None else f" of {minimum} {most}"
         raise UserError(f"{name} must be an integer{bound}; it is {value!r}")
     return found
 
@@ -56,6 +62,11 @@ def positive_integer(name: str, value: Any) -> int:
 def non_negative_integer(name: str, value: Any) -> int:
     """Returns an integer of 0 or more; see `integer`."""
     return integer(name, value, 0)
+
+
+def seed(name: str, value: Any) -> int:
+    """Returns an integer of 0 to `LARGEST_SEED`; see `integer`."""
+    return integer(name, value, 0, LARGEST_SEED)
 
 
 def shape(name: str, value: Any) -> tuple[int, ...]:
@@ -137,6 +148,11 @@ def _integer_of(value: Any) -> int | None:
         return operator.index(value)
     except TypeError:
         return None
+
+
+def _is_within(number: int, minimum: int | None, maximum: int | None) -> bool:
+    """Whether a number is within bounds, each None if there is none."""
+    return (minimum is None or minimum <= number) and (maximum is None or number <= maximum)
 
 
 def _real(name: str, value: Any, allowed: str, fits: Any) -> float:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from absl import app, flags, logging
 
 import tf_mvae
-from tf_mvae import failures
+from tf_mvae import checks, failures
 from tf_mvae.errors import UserError
 from tf_mvae.names import LATENTS
 
@@ -16,6 +16,7 @@ __all__ = [
     "check_free",
     "define_model_flags",
     "define_overwrite_flag",
+    "define_seed_flag",
     "expand_flagfiles",
     "is_within",
     "quiet_tensorflow",
@@ -46,6 +47,15 @@ def define_model_flags() -> None:
 def define_overwrite_flag() -> None:
     """Defines the flag of commands that write what the user names: `overwrite`."""
     flags.DEFINE_bool("overwrite", False, "Whether existing files are replaced.")
+
+
+def define_seed_flag(about: str) -> None:
+    """Defines the flag of commands that draw at random: `seed`.
+
+    Args:
+        about: The flag's help: what the seed is for.
+    """
+    flags.DEFINE_integer("seed", 0, about, 0, checks.LARGEST_SEED)
 
 
 def check_free(flag: str, path: str | os.PathLike) -> None:

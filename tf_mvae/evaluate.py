@@ -68,9 +68,7 @@ flags.DEFINE_integer(
     "networks (not for translation_baseline).",
     0,
 )
-flags.DEFINE_integer(
-    "seed", 0, "Seed of all samples, and of random transformations of the data.", 0
-)
+command.define_seed_flag("Seed of all samples, and of random transformations of the data.")
 command.define_model_flags()
 for _declared in ANALYSES.own():
     setting_flags.define(_declared.settings, ANALYSES.users_of)

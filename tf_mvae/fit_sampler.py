@@ -21,7 +21,7 @@ flags.DEFINE_string("data_dir", None, "Data directory, if it differs from the ru
 flags.DEFINE_string(
     "dataset_dir", None, "Directory of the data set, if it differs from the run's --dataset_dir."
 )
-flags.DEFINE_integer("seed", 0, "Seed of weights, order, latents and subsets.", 0)
+command.define_seed_flag("Seed of weights, order, latents and subsets.")
 flags.DEFINE_integer("checkpoint_steps", 1000, "Steps between checkpoints within an epoch.", 1)
 
 

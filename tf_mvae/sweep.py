@@ -2,7 +2,7 @@
 
 from absl import flags
 
-from tf_mvae import command
+from tf_mvae import checks, command
 from tf_mvae.errors import UserError
 from tf_mvae.settings import EXPERIMENTS
 
@@ -38,8 +38,7 @@ def check_flags() -> None:
         if not 0 <= fraction <= 1:
             raise UserError(f"--fractions are 0 to 1; {fraction:g} is not")
     for seed in parse_numbers("seeds", FLAGS.seeds, int):
-        if seed < 0:
-            raise UserError(f"--seeds must not be negative; {seed} is")
+        checks.seed("--seeds", seed)
 
 
 def main(_) -> int:

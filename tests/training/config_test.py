@@ -133,6 +133,7 @@ def test_a_wrong_weight_is_named(item):
         ("latent_dim", -1),
         ("learning_rate", 0.0),
         ("seed", -1),
+        ("seed", 2**31),
         ("annealing_epochs", -1),
         ("num_random_subsets", -1),
         ("model", "nonsense"),

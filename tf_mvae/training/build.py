@@ -36,7 +36,7 @@ SETTINGS = (
         checks.non_negative,
         argument="",
     ),
-    Setting("seed", 0, "Seed of weights, order, subsets and noise.", checks.non_negative_integer),
+    Setting("seed", 0, "Seed of weights, order, subsets and noise.", checks.seed),
     Setting(
         "mixed_precision",
         "float32",

@@ -83,6 +83,7 @@ def _table(runs: Sequence[Mapping[str, Any]]) -> str:
         # There are ten equally frequent digits: a random image shows the right one with probability
         # 0.1, and five random images all show the same one with probability 0.1^4.
         f"| useless: ignores what is given | | |{' 0.100 |' * len(_GIVEN)} 0.000 | | | | | |",
+        *_real(runs),
     ]
     pairs = dict.fromkeys((run["model"], run["side"]) for run in runs)
     for model, side in pairs:
@@ -102,6 +103,20 @@ def _table(runs: Sequence[Mapping[str, Any]]) -> str:
         cells.append(_cell([run["peak_bytes"] / 2**20 for run in own], max, 0))
         lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines + agreement)
+
+
+def _real(runs: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Returns a row of what real images score: the judges' accuracy.
+
+    Five real images of one class are all named right with probability of the product of their
+    judges' accuracies, as the drawings differ.
+    """
+    found = [list(run["judges"].values()) for run in runs if "judges" in run]
+    if not found:
+        return []
+    alone, all_agree = np.mean(found), np.mean(np.prod(found, axis=1))
+    cells = f" {alone:.3f} |" * len(_GIVEN) + f" {all_agree:.3f} |"
+    return [f"| real images | | |{cells} | | | | |"]
 
 
 def _judges(runs: Sequence[Mapping[str, Any]]) -> str:

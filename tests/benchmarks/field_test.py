@@ -85,6 +85,7 @@ def test_a_table_has_means_the_worst_seed_and_the_difference(scripts_by_name, tm
     assert "| mvae | MultiVae | 1 | 0.000 |" in text
     assert "| mvae | +0.300 ± 0.012 | +0.300 ± 0.012 |" in text
     assert "| 250.0 | 250.0 | 1.00 |" in text and "right on 95.0% of real" in text
+    assert "| real images | | | 0.950 | 0.950 | 0.950 | 0.950 | 0.900 |" in text
     assert "load before a run was 2.0 to 2.0" in text and "| 4.00 (4.00) | 6 (6) |" in text
     assert "| jmvae | MultiVae | 1 | Failed: no |" in text
     assert "seed 1: Failed: no" in field_tables.line(record["runs"][-1])

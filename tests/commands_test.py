@@ -147,6 +147,8 @@ def test_a_flagfile_that_is_not_utf_8_is_named(tmp_path):
     path.write_bytes(b"--seed=2\n# \xff\n")
     with pytest.raises(UserError, match=r"own\.cfg is not UTF-8"):
         command.expand_flagfiles([f"--flagfile={path}"])
+    result = run("-m", "tf_mvae.sweep", f"--sweep_dir={tmp_path}", f"--methods=mine={path}")
+    assert_one_line(result, "own.cfg is not UTF-8")  # a sweep reads what its models' include
 
 
 @pytest.mark.parametrize("name", COMMANDS)

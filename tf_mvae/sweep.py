@@ -30,15 +30,26 @@ flags.DEFINE_bool("keep_runs", False, "Whether the models' run directories are k
 
 def check_flags() -> None:
     """Raises `UserError` for a wrong flag, without importing TensorFlow."""
-    from tf_mvae.sweeps.flags import parse_methods, parse_numbers
+    from tf_mvae.sweeps.flags import parse_numbers
 
     EXPERIMENTS.declaration(FLAGS.experiment)
-    parse_methods(FLAGS.methods)
+    _methods()
     for fraction in parse_numbers("fractions", FLAGS.fractions, float):
         if not 0 <= fraction <= 1:
             raise UserError(f"--fractions are 0 to 1; {fraction:g} is not")
     for seed in parse_numbers("seeds", FLAGS.seeds, int):
         checks.seed("--seeds", seed)
+
+
+def _methods() -> dict[str, tuple[str, ...] | None]:
+    """Returns the flags of each model, and None for each baseline, by name."""
+    from tf_mvae.sweeps.flags import parse_methods
+
+    methods = parse_methods(FLAGS.methods)
+    return {
+        name: file and tuple(command.expand_flagfiles([f"--flagfile={file}"]))
+        for name, file in methods.items()
+    }
 
 
 def main(_) -> int:
@@ -47,7 +58,7 @@ def main(_) -> int:
 
     import tensorflow as tf
 
-    from tf_mvae.sweeps.flags import parse_methods, parse_numbers
+    from tf_mvae.sweeps.flags import parse_numbers
     from tf_mvae.sweeps.rows import accuracy_table, average
     from tf_mvae.sweeps.sweep import Sweep
     from tf_mvae.training.stopping import Stopped
@@ -60,7 +71,7 @@ def main(_) -> int:
         directory=directory,
         experiment=FLAGS.experiment,
         data_dir=FLAGS.data_dir,
-        methods=parse_methods(FLAGS.methods),
+        methods=_methods(),
         fractions=parse_numbers("fractions", FLAGS.fractions, float),
         seeds=parse_numbers("seeds", FLAGS.seeds, int),
         repeat_up_to=FLAGS.repeat_up_to,

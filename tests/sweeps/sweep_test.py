@@ -6,15 +6,19 @@ import numpy as np
 import pytest
 
 from tests.training import tiny_experiment  # noqa: F401  registers the experiment
+from tf_mvae import experiments
+from tf_mvae.data import evaluation_batches
+from tf_mvae.data.binarization import binarize
 from tf_mvae.errors import UserError
 from tf_mvae.names import BASELINES
 from tf_mvae.sweeps import sweep as sweeping
 from tf_mvae.sweeps.flags import parse_methods, parse_numbers
 from tf_mvae.sweeps.rows import Row, Rows, accuracy_table, average
 from tf_mvae.sweeps.sweep import Sweep
+from tf_mvae.training import RunConfig
 
-FLAGS = "--model=mvae\n--latent_dim=3\n--epochs=2\n--annealing_epochs=1\n--batch_size=20\n"
-FLAGS += "--jit_compile=false\n"  # XLA compiles for longer than the rest takes
+FLAGS = ("--model=mvae", "--latent_dim=3", "--epochs=2", "--annealing_epochs=1", "--batch_size=20")
+FLAGS += ("--jit_compile=false",)  # XLA compiles for longer than the rest takes
 
 
 @pytest.fixture
@@ -23,15 +27,12 @@ def sweep(tmp_path, monkeypatch):
     monkeypatch.setattr(
         sweeping, "_TRAIN", (sys.executable, "-m", "tests.training.tiny_experiment")
     )
-    flagfile = tmp_path / "mvae.cfg"
-    flagfile.write_text(FLAGS)
 
-    def make(methods, **kwargs):
-        given = {name: str(flagfile) if name == "mvae" else None for name in methods}
+    def make(methods, flags=FLAGS, experiment="tiny", **kwargs):
+        given = {name: flags if name == "mvae" else None for name in methods}
         settings = {"fractions": (0.5,), "seeds": (0,), "baseline_steps": 30, **kwargs}
-        return Sweep(tmp_path / "sweep", "tiny", None, given, **settings)
+        return Sweep(tmp_path / "sweep", experiment, None, given, **settings)
 
-    make.flagfile = flagfile
     return make
 
 
@@ -57,9 +58,9 @@ def test_rows_are_made_once_and_a_model_rides_with_the_baselines(sweep):
     (sweep([]).directory / "rows.csv").write_text(lines[0] + lines[1])
     again = sweep(["mvae", "logistic_regression"]).run()
     assert list(again)[1].accuracy == regression.accuracy
-    sweep.flagfile.write_text(FLAGS + "--learning_rate=0.1\n")
+    sweep(["mvae"], (*FLAGS, "--seed=9", "--experiment=mnist")).run()  # a sweep's own flags
     with pytest.raises(UserError, match=r"other settings: --methods \(mvae\)"):
-        sweep(["mvae"]).run()
+        sweep(["mvae"], (*FLAGS, "--learning_rate=0.1")).run()
     with pytest.raises(UserError, match="other settings: --baseline_steps"):
         sweep(["logistic_regression"], baseline_steps=31).run()
 
@@ -73,9 +74,50 @@ def test_every_baseline_reads_the_class_far_better_than_by_chance(sweep, method)
 
 
 def test_what_a_training_says_is_what_the_sweep_says(sweep):
-    sweep.flagfile.write_text("--model=jmvae\n--batch_size=20\n")
     with pytest.raises(UserError, match="mvae could not be trained: --model=jmvae learns from"):
-        sweep(["mvae"]).run()
+        sweep(["mvae"], ("--model=jmvae", "--batch_size=20")).run()
+
+
+@pytest.mark.parametrize("model", ["cvae", "vae"])
+def test_a_model_that_does_not_predict_the_class_is_refused_before_training(sweep, model):
+    made = sweep(["mvae"], (f"--model={model}",))
+    message = f"--methods .mvae.: --model={model} does not predict 'label' from 'image'"
+    with pytest.raises(UserError, match=message):
+        made.run()
+    assert not made.directory.exists()
+
+
+def test_a_cvae_of_the_class_predicts_it(sweep):
+    sweep(["mvae"], ("--model=cvae", "--modality=label"))._check_predictions()
+
+
+@pytest.mark.parametrize("experiment", ["sensors", "cd_sprites", "table"])
+def test_an_experiment_without_a_class_is_refused_before_training(sweep, experiment):
+    made = sweep(["mvae"], experiment=experiment)
+    with pytest.raises(UserError, match="needs an experiment of one class and one other modality"):
+        made.run()
+    assert not made.directory.exists()
+
+
+def test_baselines_get_the_random_draws_that_models_are_evaluated_on(monkeypatch):
+    split = binarize(experiments.get("tiny").load("train", None), "dynamic")
+    monkeypatch.setattr(sweeping, "load_split", lambda config, name: split)
+    images, labels = sweeping._arrays(RunConfig("tiny"), "train", "image", "label")
+    (batch,) = evaluation_batches(split, 60)
+    np.testing.assert_array_equal(images, batch["x"]["image"])
+    np.testing.assert_array_equal(labels, batch["x"]["label"])
+    assert set(np.unique(images)) == {0, 255}
+
+
+@pytest.mark.parametrize("method", ["logistic_regression", "supervised_network"])
+def test_a_classifier_without_paired_examples_says_so(sweep, method):
+    with pytest.raises(UserError, match="at least two classes; give larger --fractions"):
+        sweep([method], fractions=(0.0,)).run()
+
+
+def test_flagfiles_that_earlier_versions_recorded_are_compared_by_their_flags():
+    text = "# A comment.\n--model=mvae\n\n  --epochs=2\n--experiment=mnist\n"
+    assert sweeping._flags_that_matter(text.splitlines()) == ["--model=mvae", "--epochs=2"]
 
 
 def test_two_sweeps_do_not_write_the_same_rows(sweep):
@@ -114,7 +156,13 @@ def test_methods_and_numbers_are_read_from_flags(tmp_path):
     (tmp_path / "a.cfg").touch()
     file = str(tmp_path / "a.cfg")
     assert parse_methods(["rbm", f"mine={file}"]) == {"rbm": None, "mine": file}
-    for wrong in (["magic"], ["mine=nowhere.cfg"], ["rbm", "rbm"], [f"a b={file}"]):
+    for wrong in (
+        ["magic"],
+        ["mine=nowhere.cfg"],
+        ["rbm", "rbm"],
+        [f"a b={file}"],
+        [f"rbm={file}"],
+    ):
         with pytest.raises(UserError, match="--methods"):
             parse_methods(wrong)
     assert parse_numbers("seeds", ["1", "2"], int) == (1, 2)

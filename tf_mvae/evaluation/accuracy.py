@@ -16,7 +16,7 @@ from tf_mvae.evaluation.statistics import share
 from tf_mvae.models import BaseVAE
 from tf_mvae.ops import random
 
-__all__ = ["analyze", "cross_modal_accuracy"]
+__all__ = ["analyze", "class_questions", "cross_modal_accuracy"]
 
 
 def cross_modal_accuracy(
@@ -49,7 +49,7 @@ def cross_modal_accuracy(
     found["label | image"]["value"]  # a fraction
     ```
     """
-    questions = _questions(model)
+    questions = class_questions(model)
     functions = {q: _counter(model, *q, num_samples) for q in questions}
     right, classes = dict.fromkeys(questions, 0.0), dict.fromkeys(questions, 0.0)
     for place, batch in enumerate(batches):
@@ -74,7 +74,7 @@ def analyze(run: Run, settings: Settings) -> dict[str, Any]:
     Raises:
         UserError: The model has no class to predict.
     """
-    if not _questions(run.model):
+    if not class_questions(run.model):
         raise UserError(
             f"--analysis=accuracy needs a model that predicts a class from other modalities; "
             f"{run.config.model} does not; choose another --analysis"
@@ -83,8 +83,12 @@ def analyze(run: Run, settings: Settings) -> dict[str, Any]:
     return cross_modal_accuracy(run.model, batches, settings.num_samples, settings.seed)
 
 
-def _questions(model: BaseVAE) -> list[tuple[str, tuple[str, ...]]]:
-    """Returns pairs of a class modality and the modalities that it is predicted from."""
+def class_questions(model: BaseVAE) -> list[tuple[str, tuple[str, ...]]]:
+    """Returns pairs of a class modality and the modalities that it is predicted from.
+
+    Args:
+        model: The model.
+    """
     names = [modality.name for modality in model.modalities]
     questions = []
     for modality in model.targets:

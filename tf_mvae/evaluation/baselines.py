@@ -52,10 +52,7 @@ def logistic_regression(features: np.ndarray, labels: np.ndarray) -> Callable:
         UserError: scikit-learn is not installed, or there are fewer than two classes.
     """
     linear_model = _sklearn("linear_model")
-    if len(np.unique(labels)) < 2:
-        raise UserError(
-            "a classifier needs paired examples of at least two classes; give larger --fractions"
-        )
+    _check_classes(labels)
     rows = _rows(features)
     loc, scale = rows.mean(axis=0), rows.std() + 1e-8
     model = linear_model.LogisticRegression(max_iter=300)
@@ -88,7 +85,11 @@ def supervised_network(
 
     Returns:
         A function from raw data to predicted classes, `[examples]`.
+
+    Raises:
+        UserError: There are fewer than two classes.
     """
+    _check_classes(labels)
     inputs = keras.Input(modality.likelihood.event_shape)
     outputs = keras.layers.Dense(target.likelihood.num_classes)(
         keras.layers.Flatten()(modality.encoder(inputs))
@@ -101,6 +102,13 @@ def supervised_network(
         return model.predict(_prepared(modality, given), batch_size=500, verbose=0).argmax(-1)
 
     return predict
+
+
+def _check_classes(labels: np.ndarray) -> None:
+    if len(np.unique(labels)) < 2:
+        raise UserError(
+            "a classifier needs paired examples of at least two classes; give larger --fractions"
+        )
 
 
 def autoencoder(

@@ -19,7 +19,7 @@ def parse_methods(items: Sequence[str]) -> dict[str, str | None]:
         The flagfile of each model, and None for each baseline, by name.
 
     Raises:
-        UserError: An item is neither a baseline nor a name with an existing flagfile.
+        UserError: An item is neither a baseline nor another name with an existing flagfile.
     """
     methods: dict[str, str | None] = {}
     for item in items:
@@ -30,6 +30,8 @@ def parse_methods(items: Sequence[str]) -> dict[str, str | None]:
             raise UserError(
                 f"--methods: {item!r} is none of {', '.join(BASELINES)}; a model is NAME=FLAGFILE"
             )
+        if equals and name in BASELINES:
+            raise UserError(f"--methods: {name!r} is a baseline; give the model another name")
         if equals and not (name.isidentifier() and pathlib.Path(file).is_file()):
             raise UserError(f"--methods: {item!r} is not NAME=FLAGFILE, or {file!r} does not exist")
         methods[name] = file or None

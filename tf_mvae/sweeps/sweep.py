@@ -20,20 +20,27 @@ from absl import logging
 
 from tf_mvae import files
 from tf_mvae.data.pairing import keep_paired
+from tf_mvae.data.pipeline import evaluation_batches
 from tf_mvae.errors import UserError
 from tf_mvae.evaluation import baselines
-from tf_mvae.evaluation.accuracy import cross_modal_accuracy
-from tf_mvae.experiments import registry
+from tf_mvae.evaluation.accuracy import class_questions, cross_modal_accuracy
 from tf_mvae.modality import Modality
 from tf_mvae.sweeps.rows import Row, Rows
+from tf_mvae.training.build import build_model
 from tf_mvae.training.config import RunConfig
 from tf_mvae.training.incomplete import incomplete_split
+from tf_mvae.training.parts import make_modalities
 from tf_mvae.training.run import load_run
+from tf_mvae.training.splits import load_split
 from tf_mvae.training.stopping import Stopped
 
 __all__ = ["Sweep"]
 
 _FEATURES = 64
+_OWN_FLAGS = ("experiment", "paired_fraction", "seed", "run_dir", "data_dir")
+_NEEDED = (
+    "a sweep needs an experiment of one class and one other modality, such as --experiment=mnist"
+)
 _TRAIN = (sys.executable, "-m", "tf_mvae.train")
 
 
@@ -45,8 +52,8 @@ class Sweep:
         directory: The directory of its rows and runs.
         experiment: An experiment of one class and one other modality.
         data_dir: The data directory; see `RunConfig`.
-        methods: By name, the flagfile of a model for `tf_mvae.train`, or None for a baseline, one
-            of `tf_mvae.names.BASELINES`.
+        methods: By name, the flags of a model for `tf_mvae.train`, or None for a baseline, one of
+            `tf_mvae.names.BASELINES`.
         fractions: The fractions of training examples that stay complete.
         seeds: The seeds; fractions up to `repeat_up_to` are run with each of them.
         repeat_up_to: Larger fractions are run only with the first seed.
@@ -57,7 +64,7 @@ class Sweep:
     directory: pathlib.Path
     experiment: str
     data_dir: str | None
-    methods: dict[str, str | None]
+    methods: dict[str, tuple[str, ...] | None]
     fractions: tuple[float, ...]
     seeds: tuple[int, ...]
     repeat_up_to: float = 1.0
@@ -68,9 +75,11 @@ class Sweep:
         """Computes all missing rows, and returns all rows.
 
         Raises:
-            UserError: The directory has another sweep, or a method fails.
+            UserError: The experiment or a model does not fit, the directory has another sweep, or a
+                method fails.
             Stopped: A model's training was stopped; the next `run` continues it.
         """
+        self._check_predictions()
         lock = self._claim()  # noqa: F841  held until this returns
         rows = Rows(self.directory / "rows.csv")
         wanted = [key for key in self._keys() if key not in rows]
@@ -79,16 +88,42 @@ class Sweep:
             settings = RunConfig(
                 self.experiment, data_dir=self.data_dir, paired_fraction=fraction, seed=seed
             )
-            make = self._model if self.methods[method] else self._baseline
+            is_model = self.methods[method] is not None
+            make = self._model if is_model else self._baseline
             result = make(method, settings)
             row = Row(method, fraction, seed, *result, round(time.monotonic() - begin, 1))
             rows.add(row)
-            if self.methods[method] and not self.keep_runs:
+            if is_model and not self.keep_runs:
                 shutil.rmtree(self._run_dir(method, settings))
             tqdm.tqdm.write(
                 f"{method}, {100 * fraction:g} % paired, seed {seed}: {100 * row.accuracy:.2f} %"
             )
         return rows
+
+    def _check_predictions(self) -> None:
+        """Checks that there is a class to predict, and that the models predict it.
+
+        Raises:
+            UserError: The experiment has no such class, or a model does not predict it.
+        """
+        target, source = _fresh_pair(RunConfig(self.experiment))
+        for method, flags in self.methods.items():
+            if flags is None:
+                continue
+            config = self._config_of(flags)
+            if (target.name, (source.name,)) not in class_questions(build_model(config, 1)):
+                raise UserError(
+                    f"--methods ({method}): --model={config.model} does not predict "
+                    f"{target.name!r} from {source.name!r}; choose another model, or cvae with "
+                    f"--modality={target.name}"
+                )
+            keras.backend.clear_session()
+
+    def _config_of(self, flags: Sequence[str]) -> RunConfig:
+        """Returns the model of a method, and its modality, which decide what it predicts."""
+        given = dict(flag.lstrip("-").split("=", 1) for flag in flags if "=" in flag)
+        named = {name: given[name] for name in ("model", "modality") if name in given}
+        return RunConfig(self.experiment, **named)
 
     def _keys(self) -> list[tuple[str, float, int]]:
         """Returns the keys of all rows: method, fraction and seed."""
@@ -121,9 +156,9 @@ class Sweep:
             "experiment": self.experiment,
             "baseline_steps": self.baseline_steps,
             "methods": {
-                name: pathlib.Path(file).read_text(encoding="utf-8")
-                for name, file in self.methods.items()
-                if file
+                name: "\n".join(_flags_that_matter(flags))
+                for name, flags in self.methods.items()
+                if flags is not None
             },
         }
         path = self.directory / "sweep.json"
@@ -135,7 +170,8 @@ class Sweep:
         changed = [
             f"--methods ({n})"
             for n in sorted(both)
-            if there["methods"][n] != settings["methods"][n]
+            if _flags_that_matter(there["methods"][n].splitlines())
+            != settings["methods"][n].splitlines()
         ]
         changed += [f"--{n}" for n in ("experiment", "baseline_steps") if there[n] != settings[n]]
         if changed:
@@ -153,7 +189,6 @@ class Sweep:
     def _model(self, method: str, settings: RunConfig) -> tuple[int, float, int, int]:
         """Trains a model with `tf_mvae.train` in a process, and measures its accuracy."""
         run_dir = self._run_dir(method, settings)
-        command = [*_TRAIN, f"--flagfile={self.methods[method]}"]
         flags = {
             "experiment": self.experiment,
             "paired_fraction": settings.paired_fraction,
@@ -161,7 +196,8 @@ class Sweep:
             "run_dir": run_dir,
             **({"data_dir": self.data_dir} if self.data_dir else {}),
         }
-        command += [f"--{name}={value}" for name, value in flags.items()]
+        given = [f"--{name}={value}" for name, value in flags.items()]
+        command = [*_TRAIN, *(self.methods[method] or ()), *given]
         status, said = _run(command)
         if status in (128 + signal.SIGINT, 128 + signal.SIGTERM):
             raise Stopped(status - 128, 0)
@@ -178,14 +214,14 @@ class Sweep:
     def _baseline(self, method: str, settings: RunConfig) -> tuple[int, float, int, int]:
         """Fits a baseline on the paired examples."""
         keras.utils.set_random_seed(settings.seed)
-        target, source = _target_and_source(registry.get(self.experiment).modalities({}, {}))
+        target, source = _fresh_pair(settings)
         masks = incomplete_split(settings, "train").presence
         paired = (masks[source.name] > 0) & (masks[target.name] > 0)
-        values, labels = self._arrays("train", source.name, target.name)
-        test_values, test_labels = self._arrays("test", source.name, target.name)
+        values, labels = _arrays(settings, "train", source.name, target.name)
+        test_values, test_labels = _arrays(settings, "test", source.name, target.name)
         steps = 0 if method == "logistic_regression" else self.baseline_steps
         if method in baselines.FEATURES:
-            values, test_values = self._features(method, source, settings.seed)
+            values, test_values = self._features(method, source, settings)
         if method == "supervised_network":
             predict = baselines.supervised_network(
                 source, target, values[paired], labels[paired], steps, settings.seed
@@ -196,28 +232,41 @@ class Sweep:
         keras.backend.clear_session()
         return int(paired.sum()), float(right.mean()), len(right), steps
 
-    def _features(self, method: str, source: Modality, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    def _features(
+        self, method: str, source: Modality, settings: RunConfig
+    ) -> tuple[np.ndarray, np.ndarray]:
         """Returns features of the training and the test examples, learned once per seed.
 
         They are learned from all training examples for every fraction. A model has less: it never
         sees hidden modalities.
         """
-        path = self.directory / "features" / f"{method}-{seed}.npz"
+        path = self.directory / "features" / f"{method}-{settings.seed}.npz"
         if _features_of(path) is None:
-            (values,) = self._arrays("train", source.name)
-            (test_values,) = self._arrays("test", source.name)
+            (values,) = _arrays(settings, "train", source.name)
+            (test_values,) = _arrays(settings, "test", source.name)
             make = baselines.FEATURES[method]
-            features = make(source, values, _FEATURES, self.baseline_steps, seed)
+            features = make(source, values, _FEATURES, self.baseline_steps, settings.seed)
             path.parent.mkdir(exist_ok=True)
             with files.replacing(path) as temporary:
                 np.savez(temporary, train=features(values), test=features(test_values))
         return _features_of(path)
 
-    def _arrays(self, split: str, *names: str) -> list[np.ndarray]:
-        """Returns the arrays of some modalities of a complete split."""
-        dataset = registry.get(self.experiment).load(split, self.data_dir).dataset.batch(1000)
-        parts = list(dataset.as_numpy_iterator())
-        return [np.concatenate([part["x"][name] for part in parts]) for name in names]
+
+def _arrays(config: RunConfig, split: str, *names: str) -> list[np.ndarray]:
+    """Returns the arrays of some modalities of a complete split, as a model is evaluated on it."""
+    batches = evaluation_batches(load_split(config, split), 1000, cache_bytes=0)
+    parts = [{name: part["x"][name] for name in names} for part in batches.as_numpy_iterator()]
+    return [np.concatenate([part[name] for part in parts]) for name in names]
+
+
+def _flags_that_matter(lines: Sequence[str]) -> list[str]:
+    """Returns the flags of a model that the sweep does not set itself.
+
+    Args:
+        lines: Its flags, or the lines of its flagfile, which earlier versions recorded.
+    """
+    flags = [line.strip() for line in lines if line.strip().startswith("-")]
+    return [flag for flag in flags if flag.lstrip("-").partition("=")[0] not in _OWN_FLAGS]
 
 
 def _run(command: Sequence[str]) -> tuple[int, str]:
@@ -268,13 +317,19 @@ def _features_of(path: pathlib.Path) -> tuple[np.ndarray, np.ndarray] | None:
         return None
 
 
+def _fresh_pair(config: RunConfig) -> tuple[Modality, Modality]:
+    """Returns the class and the modality that it is predicted from, with new networks."""
+    try:
+        modalities = make_modalities(config)
+    except UserError as error:  # it has settings that a sweep has no flags for
+        raise UserError(f"{_NEEDED} ({error})") from error
+    return _target_and_source(modalities)
+
+
 def _target_and_source(modalities: Sequence[Modality]) -> tuple[Modality, Modality]:
     """Returns the class and the modality that it is predicted from."""
     classes = [m for m in modalities if m.likelihood.is_categorical]
     others = [m for m in modalities if not m.likelihood.is_categorical]
     if len(classes) != 1 or len(others) != 1:
-        raise UserError(
-            "a sweep needs an experiment of one class and one other modality, such as "
-            "--experiment=mnist"
-        )
+        raise UserError(_NEEDED)
     return classes[0], others[0]

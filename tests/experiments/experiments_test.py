@@ -207,6 +207,12 @@ def test_a_config_has_the_settings_that_it_had_by_itself():
     assert {name: json.loads(json.dumps(found[name])) for name in recorded} == recorded
 
 
+def test_configs_of_weak_supervision_name_their_experiment():
+    for path in (CONFIGS / "weak_supervision").glob("*.cfg"):
+        name = "fashion_mnist" if path.stem.startswith("fashion_") else "mnist"
+        assert read_flags(path)["experiment"] == name, path
+
+
 def test_a_config_says_what_is_its_models_own():
     recipes = {"configs", "weak_supervision"}  # of one run and of sweeps
     for path in RUNS:
@@ -230,7 +236,7 @@ BUILT = [
 
 @pytest.mark.parametrize("path", BUILT)
 def test_every_config_builds_its_model(path, tmp_path):
-    flags = {"experiment": "mnist", **read_flags(path)}  # a config may be put behind another
+    flags = {"experiment": "digits", **read_flags(path)}  # a config may be put behind another
     flags.pop("run_dir", None)
     model = built(config_of(flags), tmp_path)
     likelihood, cross = (

@@ -278,6 +278,21 @@ def test_a_loss_that_is_not_finite_is_told(tmp_path):
     assert signal.getsignal(signal.SIGTERM) is handler
 
 
+def test_self_training_that_never_begins_is_told(tmp_path, monkeypatch, caplog):
+    def stop(*_):
+        raise UserError("not trained")
+
+    monkeypatch.setattr(trainer, "_fit", stop)
+    config = CONFIG.replace(self_training={"label": 0.9}, self_training_start=18)
+    with pytest.raises(UserError, match="not trained"):
+        train(config, tmp_path / "run")
+    assert caplog.text.count("begins after 18 steps, and the run has 18; lower") == 1
+    caplog.clear()
+    trainer._warn_of_late_self_training(config, 19)
+    trainer._warn_of_late_self_training(CONFIG, 1)
+    assert not caplog.text
+
+
 def test_an_unwritable_directory_is_named():
     with pytest.raises(UserError, match="/proc/run cannot be written"):
         train(CONFIG, "/proc/run")

@@ -9,6 +9,7 @@ from typing import Any
 
 import keras
 import tensorflow as tf
+from absl import logging
 
 from tf_mvae import checks, failures
 from tf_mvae.data.pipeline import CACHE_BYTES, Split, evaluation_batches
@@ -205,6 +206,7 @@ def _lead(
         return directory.summary()
     test_batch = next(iter(evaluation_batches(feed.splits["test"], 100, config.seed)))
     each = feed.steps_per_epoch
+    _warn_of_late_self_training(config, config.epochs * each)
     writer = CheckpointWriter(
         checkpoints, start, each, options.checkpoint_steps, replicas and replicas.stop
     )
@@ -228,6 +230,17 @@ def _lead(
     checkpoints.join()
     pace = (config.epochs * each, options.checkpoint_steps, options.cache_bytes)
     return finish(config, directory, models[0], checkpoints, test_batch, *pace)
+
+
+def _warn_of_late_self_training(config: RunConfig, steps: int) -> None:
+    """Logs a warning if a run of so many steps ends before its self-training begins."""
+    if config.get("self_training") and steps <= config.self_training_start:
+        logging.warning(
+            "--self_training has no effect: it begins after %d steps, and the run has %d; lower "
+            "--self_training_start or raise --epochs",
+            config.self_training_start,
+            steps,
+        )
 
 
 def _averaging(config: RunConfig, models: list[BaseVAE]) -> list[keras.callbacks.Callback]:

@@ -107,6 +107,7 @@ def test_a_wrong_flag_is_one_line(flags, words):
         (["serve", "--model_dir=tests", "--grpc_port=70000"], ["--grpc_port", "70000"]),
         (["inspect_table", "--table=no.csv"], ["no.csv does not exist"]),
         (["evaluate", "--run_dir=nowhere", "--analysis=beauty"], ["beauty", "accuracy"]),
+        (["fit_sampler", "--run_dir=x", "--learning_rate=nan"], ["--learning_rate must be"]),
         (["generate", "--run_dir=nowhere", "--condition=7"], ["NAME=VALUE"]),
         (["generate", "--run_dir=nowhere", "--condition=a=7", "--condition=a=8"], ["give one"]),
         (["generate", "--run_dir=nowhere"], ["nowhere", "not a run's directory"]),

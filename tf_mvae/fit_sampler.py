@@ -2,7 +2,7 @@
 
 from absl import flags
 
-from tf_mvae import command
+from tf_mvae import checks, command
 from tf_mvae.settings import source
 
 __all__ = ["check_flags", "main"]
@@ -12,7 +12,7 @@ FLAGS = flags.FLAGS
 flags.DEFINE_string("run_dir", None, "Directory of the run.", required=True)
 flags.DEFINE_integer("epochs", 20, "Passes over the training split.", 1)
 flags.DEFINE_integer("batch_size", 256, "Number of examples in a batch.", 1)
-flags.DEFINE_float("learning_rate", 2e-3, "Adam's first learning rate; it falls to 0.", 1e-9)
+flags.DEFINE_float("learning_rate", 2e-3, "Adam's first learning rate; it falls to 0.")
 _SETTINGS = {s.name: s for s in source.shared("tf_mvae.training.sampler")}
 _KIND, _GUIDANCE = _SETTINGS["sampler_kind"], _SETTINGS["sampler_guidance"]
 flags.DEFINE_enum("kind", _KIND.default, list(_KIND.choices), _KIND.help)
@@ -29,6 +29,7 @@ def check_flags() -> None:
     """Raises `UserError` for a wrong flag, without importing TensorFlow."""
     from tf_mvae.training.run_directory import RunDirectory
 
+    checks.positive("--learning_rate", FLAGS.learning_rate)
     RunDirectory(FLAGS.run_dir).config()
 
 

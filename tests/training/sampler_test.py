@@ -1,5 +1,6 @@
 """Samplers of runs: fitted, resumed, loaded and refused."""
 
+import dataclasses
 import json
 import shutil
 
@@ -12,6 +13,7 @@ from tf_mvae.errors import UserError
 from tf_mvae.samplers import MixtureFlow
 from tf_mvae.training import RunConfig, SamplerSettings, fit_sampler_of_run, load_run, train
 from tf_mvae.training import sampler as sampler_module
+from tf_mvae.training.run_directory import RunDirectory
 
 pytestmark = pytest.mark.usefixtures("untraced")
 
@@ -88,7 +90,38 @@ def test_a_finished_run_may_be_given_another_sampler(run_dir, tmp_path):
     record = json.loads((path / "sampler" / "sampler.json").read_text())
     assert record["settings"]["epochs"] == 2 and "sampler" in record
     assert RunConfig.read(path / "flags.cfg").sampler_epochs == 2
-    assert not (path / "sampler.replaced").exists()
+    assert not list(path.glob("sampler.*"))
+
+
+def test_a_refit_that_fails_leaves_the_sampler_that_was_there(run_dir, tmp_path, monkeypatch):
+    path = tmp_path / "run"
+    shutil.copytree(run_dir, path)
+    before = last_state(path)
+
+    def diverge(trainer, feed, writer, callbacks):
+        trainer.sampler.weights[0].assign(trainer.sampler.weights[0] * np.nan)
+        writer.set_model(trainer)
+        writer.finite_epochs().on_epoch_end(0, {})
+
+    monkeypatch.setattr(sampler_module, "fit_to_end", diverge)
+    message = "diverged: .* Fit the sampler with .* --run_dir=.*/run --learning_rate=0.0002$"
+    with pytest.raises(UserError, match=message):
+        fit_sampler_of_run(path, SETTINGS)
+    assert last_state(path) == before
+    assert load_run(path).model.sampler is not None
+
+
+def test_a_fit_that_replaces_another_is_continued(run_dir, tmp_path):
+    directory = RunDirectory(tmp_path / "run")
+    shutil.copytree(run_dir, directory.path)
+    record = {"model_step": 3, "settings": dataclasses.asdict(SETTINGS)}
+    place = sampler_module._begin_or_take_up(directory, record)
+    assert place == directory.path / "sampler.new"
+    (place / "checkpoints").mkdir()
+    assert sampler_module._begin_or_take_up(directory, record) == place
+    assert (place / "checkpoints").exists()
+    sampler_module._begin_or_take_up(directory, {**record, "model_step": 4})
+    assert not (place / "checkpoints").exists()
 
 
 def test_guidance_is_a_setting_which_records_of_earlier_versions_lack(run_dir, tmp_path):

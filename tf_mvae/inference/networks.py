@@ -171,7 +171,7 @@ class NetworkModel(CovariateModel):
         if self.conditions:
             raise UserError(
                 f"{self.name} needs {self.conditions[0]!r} of every example, and its latent does "
-                "not depend on it: it has no use for a sampler; leave that (--sampler_epochs) out"
+                "not depend on it: it has no use for a sampler; fit none (--sampler_epochs=0)"
             )
 
     def check_sampler(self, sampler: Any) -> None:

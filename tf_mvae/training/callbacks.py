@@ -53,6 +53,7 @@ class CheckpointWriter(_StepCounter):
         steps_per_epoch: int,
         every_steps: int,
         stop: StopRequest | None = None,
+        advice: str | None = None,
     ):
         """Creates the callback.
 
@@ -62,6 +63,7 @@ class CheckpointWriter(_StepCounter):
             steps_per_epoch: Steps of a complete epoch.
             every_steps: Steps between checkpoints within an epoch.
             stop: The request to stop; default: signals to this process.
+            advice: See `FiniteCheck`.
         """
         super().__init__()
         self._stop = stop or StopRequest()
@@ -70,7 +72,7 @@ class CheckpointWriter(_StepCounter):
         self._every_steps = every_steps
         self.position = start
         last = None if checkpoints is None else checkpoints.newest
-        self._check = FiniteCheck(start.step, last)
+        self._check = FiniteCheck(start.step, last, advice)
         self._restored_metrics: list[Any] | None = None
 
     def on_train_begin(self, logs: Any = None) -> None:

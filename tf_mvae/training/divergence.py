@@ -59,14 +59,21 @@ def non_finite(model: keras.Model, weights_only: bool = False) -> str | None:
 class FiniteCheck:
     """Raises `Diverged` if the state of a run is not finite."""
 
-    def __init__(self, step: int, last_checkpoint: Callable[[], str | None] | None = None):
+    def __init__(
+        self,
+        step: int,
+        last_checkpoint: Callable[[], str | None] | None = None,
+        advice: str | None = None,
+    ):
         """Makes a check, for a state that is finite now.
 
         Args:
             step: The current optimizer step.
             last_checkpoint: Returns the name of the newest checkpoint, or None; omit it if another
                 process writes checkpoints.
+            advice: What to try, for the end of the message; default: a run's flags.
         """
+        self._advice = advice
         self._finite_at = step
         self._last_checkpoint = last_checkpoint
 
@@ -92,9 +99,11 @@ class FiniteCheck:
         """Returns the message of the error: what is not finite, and what to try."""
         message = (
             f"training diverged: {problem} at step {step} (all was finite at step "
-            f"{self._finite_at}). Try a lower --learning_rate or --clip_norm=1, and check the "
-            "scale of the data"
+            f"{self._finite_at}). "
         )
+        if self._advice is not None:
+            return message + self._advice
+        message += "Try a lower --learning_rate or --clip_norm=1, and check the scale of the data"
         if self._last_checkpoint is None:
             return message
         name = self._last_checkpoint()

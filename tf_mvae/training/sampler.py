@@ -106,7 +106,7 @@ def fit_run_sampler(
 
     The sampler has its own checkpoints in the run's directory. A finished sampler with the same
     settings, for the same checkpoint of the model, is attached unchanged; one with other settings
-    is replaced.
+    is replaced when the new one is finished.
 
     Args:
         config: The run's configuration.
@@ -121,18 +121,20 @@ def fit_run_sampler(
         UserError: The data are not usable, or the model does not support a sampler.
         Stopped: A signal asked to stop; a checkpoint has been written.
     """
+    model.check_takes_sampler()
     feed = _feed(config, settings, cache_bytes)
     trainer = _make_trainer(config, model, settings, feed.steps_per_epoch)
     record = {"model_step": model_step, "settings": dataclasses.asdict(settings)}
-    _begin_or_take_up(directory, record)
-    checkpoints = Checkpoints(directory.sampler / "checkpoints", trainer)
+    folder = _begin_or_take_up(directory, record)
+    checkpoints = Checkpoints(folder / "checkpoints", trainer)
     start = checkpoints.restore() or Position()
     if start.epoch < settings.epochs:
-        _fit_from(start, trainer, feed, checkpoints, settings, checkpoint_steps)
+        advice = _advice(directory, settings)
+        _fit_from(start, trainer, feed, checkpoints, settings, checkpoint_steps, advice)
     best = checkpoints.restore("best", model_only=True)
     sampler = keras.saving.serialize_keras_object(trainer.sampler)
-    _write(directory, {**record, "sampler": sampler, "metrics": best.metrics})
-    shutil.rmtree(_aside(directory), ignore_errors=True)
+    _write(folder, {**record, "sampler": sampler, "metrics": best.metrics})
+    _put_in_place(directory, folder)
     model.set_sampler(trainer.sampler)
 
 
@@ -162,18 +164,61 @@ def _make_trainer(
     return trainer
 
 
-def _begin_or_take_up(directory: RunDirectory, record: dict[str, Any]) -> None:
-    """Keeps an existing sampler with this record; otherwise starts a new folder."""
-    found = _record(directory)
+def _begin_or_take_up(directory: RunDirectory, record: dict[str, Any]) -> pathlib.Path:
+    """Returns the folder to fit in: one that has a sampler with this record, or a new one.
+
+    A finished sampler with another record stays in its place, in use, while the new one is fitted.
+    """
+    own, new = directory.sampler, _sibling(directory, "new")
+    found = _record(own)
+    if _is_of(found, record):
+        return own
+    if _is_of(_record(new), record):
+        return new
+    place = new if _is_finished(found) else own
+    shutil.rmtree(place, ignore_errors=True)
+    place.mkdir(parents=True)
+    _write(place, record)
+    return place
+
+
+def _is_of(found: dict[str, Any] | None, record: dict[str, Any]) -> bool:
+    """Returns whether a record that was read has the same model step and settings."""
     # Records of earlier versions have fewer settings, which then had their defaults.
     defaults = dataclasses.asdict(SamplerSettings(epochs=0))
-    if found is None or record != {
+    return found is not None and record == {
         "model_step": found["model_step"],
         "settings": {**defaults, **found["settings"]},
-    }:
-        _put_aside(directory, found)
-        directory.sampler.mkdir(parents=True)
-        _write(directory, record)
+    }
+
+
+def _is_finished(record: dict[str, Any] | None) -> bool:
+    return record is not None and "sampler" in record
+
+
+def _put_in_place(directory: RunDirectory, folder: pathlib.Path) -> None:
+    """Makes a finished sampler the run's own, and removes what it replaces."""
+    replaced = _sibling(directory, "replaced")
+    shutil.rmtree(replaced, ignore_errors=True)
+    if folder != directory.sampler:
+        if directory.sampler.exists():
+            directory.sampler.rename(replaced)
+        folder.rename(directory.sampler)
+    for path in (replaced, _sibling(directory, "new")):
+        shutil.rmtree(path, ignore_errors=True)
+
+
+def _sibling(directory: RunDirectory, suffix: str) -> pathlib.Path:
+    """Returns the folder of a sampler that is not the run's own: `new` or `replaced`."""
+    return directory.sampler.with_name(f"{directory.sampler.name}.{suffix}")
+
+
+def _advice(directory: RunDirectory, settings: SamplerSettings) -> str:
+    """Returns what to try if the fit diverges."""
+    return (
+        f"Fit the sampler with a lower learning rate: python -m tf_mvae.fit_sampler "
+        f"--run_dir={directory.path} --learning_rate={settings.learning_rate / 10:g}"
+    )
 
 
 def _fit_from(
@@ -183,11 +228,12 @@ def _fit_from(
     checkpoints: Checkpoints,
     settings: SamplerSettings,
     checkpoint_steps: int,
+    advice: str,
 ) -> None:
     """Fits from a position to the end, with checkpoints and a progress bar."""
     _say(settings, start)
     steps = feed.steps_per_epoch
-    writer = CheckpointWriter(checkpoints, start, steps, checkpoint_steps)
+    writer = CheckpointWriter(checkpoints, start, steps, checkpoint_steps, advice=advice)
     shown = ("sampler: -log p(z | S)", "loss")
     progress = Progress(settings.epochs * steps, start, settings.epochs, shown)
     try:
@@ -212,8 +258,8 @@ def attach_run_sampler(directory: RunDirectory, model: BaseVAE, model_step: int)
     Raises:
         UserError: The sampler has no checkpoint.
     """
-    record = _record(directory)
-    if record is None or "sampler" not in record:
+    record = _record(directory.sampler)
+    if not _is_finished(record):
         if record is not None:
             logging.warning("the sampler in %s is not finished, and is not used", directory.sampler)
         return False
@@ -239,36 +285,23 @@ def attach_run_sampler(directory: RunDirectory, model: BaseVAE, model_step: int)
     return True
 
 
-def _aside(directory: RunDirectory) -> pathlib.Path:
-    """Returns the folder of a sampler that is being replaced."""
-    return directory.sampler.with_name("sampler.replaced")
-
-
-def _put_aside(directory: RunDirectory, record: dict[str, Any] | None) -> None:
-    """Removes the sampler's folder; a finished sampler is renamed until the new one is finished."""
-    if record is not None and "sampler" in record:
-        shutil.rmtree(_aside(directory), ignore_errors=True)
-        directory.sampler.rename(_aside(directory))
-    shutil.rmtree(directory.sampler, ignore_errors=True)
-
-
 def _say(settings: SamplerSettings, start: Position) -> None:
     what = f"sampler: {settings.epochs} epochs of {settings.kind}"
     print(what if not start.step else f"{what}, going on from step {start.step}", flush=True)
 
 
-def _record(directory: RunDirectory) -> dict[str, Any] | None:
+def _record(folder: pathlib.Path) -> dict[str, Any] | None:
     """Reads a sampler's model step, settings and configuration; None if missing or damaged."""
     try:
-        record = json.loads((directory.sampler / "sampler.json").read_text(encoding="utf-8"))
+        record = json.loads((folder / "sampler.json").read_text(encoding="utf-8"))
         whole = isinstance(record.get("model_step"), int) and isinstance(record["settings"], dict)
         return record if whole else None
     except FileNotFoundError:
         return None
     except (OSError, ValueError, AttributeError, KeyError):
-        logging.warning("%s is damaged", directory.sampler / "sampler.json")
+        logging.warning("%s is damaged", folder / "sampler.json")
         return None
 
 
-def _write(directory: RunDirectory, record: dict[str, Any]) -> None:
-    files.write_text(directory.sampler / "sampler.json", json.dumps(record, indent=1))
+def _write(folder: pathlib.Path, record: dict[str, Any]) -> None:
+    files.write_text(folder / "sampler.json", json.dumps(record, indent=1))

@@ -10,7 +10,6 @@ from tf_mvae.data.poly_mnist import NAMES, poly_mnist_labels
 from tf_mvae.errors import UserError
 from tf_mvae.evaluation import ANALYSES, Settings, table
 from tf_mvae.evaluation.outside_classes import OutsideClass
-from tf_mvae.training import RunConfig
 from tf_mvae.training.build import build_model, resolved
 from tf_mvae.training.card import run_card
 from tf_mvae.training.incomplete import incomplete_split
@@ -42,12 +41,6 @@ def test_a_run_keeps_the_hash_of_its_backgrounds(run):
     assert run.config.background_hash == HASH
     card = run_card(run.config, RunDirectory(run.directory), {}, 0)
     assert card.flags["background_hash"] == HASH and "backgrounds" in card.licence
-
-
-def test_filters_are_those_of_joint_networks_too():
-    config = RunConfig("poly_mnist", model="jmvae", filters=2, latent_dim=4)
-    for trunk in build_model(config, 1).posterior_kind.trunks.values():
-        assert trunk.weights[0].shape[-1] == 2
 
 
 def test_generation_is_measured_by_number_of_given_modalities(run, monkeypatch):

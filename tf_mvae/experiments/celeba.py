@@ -1,7 +1,6 @@
 """CelebA: a face and 18 attributes, as one vector (celeba) or each separately (celeba19)."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import keras
 
@@ -96,7 +95,7 @@ def _celeba19_names(attributes: Sequence[str] = (), **_: object) -> dict[str, tu
     return {"image": (), "attributes": tuple(attributes) or CELEBA_ATTRIBUTES}
 
 
-def _joint_trunks(**_: Any) -> dict[str, keras.layers.Layer]:
+def _joint_trunks() -> dict[str, keras.layers.Layer]:
     return {"image": image_encoder(), "attributes": mlp_encoder([512])}
 
 

@@ -51,12 +51,12 @@ def poly_mnist_modalities(
     ]
 
 
-def _encoder(filters: int) -> keras.layers.Layer:
+def _encoder(filters: int = 32) -> keras.layers.Layer:
     return conv_encoder([filters, 2 * filters], 8 * filters)
 
 
-def _joint_trunks(filters: int = 32, **_: Any) -> dict[str, keras.layers.Layer]:
-    return {name: _encoder(filters) for name in NAMES}
+def _joint_trunks() -> dict[str, keras.layers.Layer]:
+    return {name: _encoder() for name in NAMES}
 
 
 def _data_settings(options: Mapping[str, Any]) -> dict[str, Any]:
@@ -111,7 +111,8 @@ register(
             Setting(
                 "filters",
                 32,
-                "Filters of an encoder's first convolution; other layers are in proportion.",
+                "Filters of an encoder's first convolution; other layers are in proportion, but "
+                "joint networks (jmvae, telbo) always have 32.",
                 checks.positive_integer,
             ),
         ),

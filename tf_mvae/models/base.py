@@ -93,15 +93,12 @@ class BaseVAE(TrainableModel, SharedModel):
         return {}
 
     @classmethod
-    def experiment_arguments(
-        cls, experiment: Any, modalities: Sequence[Modality], options: Mapping[str, Any]
-    ) -> dict:
+    def experiment_arguments(cls, experiment: Any, modalities: Sequence[Modality]) -> dict:
         """Returns those arguments of the constructor that an experiment has for a preset.
 
         Args:
             experiment: A `tf_mvae.experiments.Experiment`.
             modalities: The model's modalities, in its order.
-            options: The experiment's own settings, by name.
         """
         return {}
 

@@ -112,9 +112,7 @@ class CVAE(BaseVAE):
         modality.built = True
 
     @classmethod
-    def experiment_arguments(
-        cls, experiment: Any, modalities: Sequence[Modality], options: Mapping[str, Any]
-    ) -> dict:
+    def experiment_arguments(cls, experiment: Any, modalities: Sequence[Modality]) -> dict:
         """Returns the experiment's encoder of the target, if it has one."""
         make = experiment.conditional_encoders.get(modalities[0].name)
         return {} if make is None else dict(zip(("trunk", "units"), make(), strict=True))

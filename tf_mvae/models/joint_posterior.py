@@ -49,11 +49,9 @@ class JointPosteriorVAE(PresetVAE):
             own(trunk, f"the trunk of {name!r}")
 
     @classmethod
-    def experiment_arguments(
-        cls, experiment: Any, modalities: Sequence[Modality], options: Mapping[str, Any]
-    ) -> dict:
+    def experiment_arguments(cls, experiment: Any, modalities: Sequence[Modality]) -> dict:
         """Returns the experiment's trunks, or None for the model's own."""
-        return {"trunks": experiment.joint_trunks and experiment.joint_trunks(**options)}
+        return {"trunks": experiment.joint_trunks and experiment.joint_trunks()}
 
     @classmethod
     def from_config(cls, config: dict[str, Any], custom_objects: Any = None) -> "MultimodalVAE":

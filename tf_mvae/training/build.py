@@ -71,9 +71,7 @@ def build_model(config: RunConfig, steps_per_epoch: int) -> models.BaseVAE:
     annealing = config.annealing_epochs * steps_per_epoch
     with mistakes_named(), layers_compute_in(config.mixed_precision):
         modalities = make_modalities(config)
-        experiment = registry.get(config.experiment)
-        options = options_of(config, experiment)
-        networks = preset.make.experiment_arguments(experiment, modalities, options)
+        networks = preset.make.experiment_arguments(registry.get(config.experiment), modalities)
         own = {s.name if s.argument is None else s.argument: s.name for s in preset.settings}
         own.pop("", None)
         if covariates := make_covariates(config):

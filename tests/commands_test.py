@@ -84,6 +84,8 @@ def test_help_names_the_flags_and_loads_no_tensorflow(name):
         (["evaluate", "--run_dir=x", "--split=tset"], ["--split", "tset"]),
         (["evaluate", "--run_dir=x", "--given=label"], ["--given", "--target"]),
         (["fit_sampler", "--run_dir=x", "--seed=2147483648"], ["--seed", "2147483647"]),
+        (["generate", "--run_dir=x", "--seed=2147483648"], ["--seed", "2147483647"]),
+        (["impute", "--run_dir=x", "--seed=2147483648"], ["--seed", "2147483647"]),
     ],
 )
 def test_a_wrong_flag_is_one_line(flags, words):
@@ -108,6 +110,14 @@ def test_a_wrong_flag_is_one_line(flags, words):
         (["inspect_table", "--table=no.csv"], ["no.csv does not exist"]),
         (["evaluate", "--run_dir=nowhere", "--analysis=beauty"], ["beauty", "accuracy"]),
         (["fit_sampler", "--run_dir=x", "--learning_rate=nan"], ["--learning_rate must be"]),
+        (
+            ["evaluate", "--run_dir=nowhere", "--analysis=accuracy", "--target=image"],
+            ["--target is for --analysis=log_likelihood and weight_variance; --analysis=accuracy"],
+        ),
+        (
+            ["evaluate", "--run_dir=nowhere", "--analysis=accuracy,latent", "--ways=guidance=1"],
+            ["--ways is for --analysis=generation; --analysis=accuracy,latent does not use it"],
+        ),
         (["generate", "--run_dir=nowhere", "--condition=7"], ["NAME=VALUE"]),
         (["generate", "--run_dir=nowhere", "--condition=a=7", "--condition=a=8"], ["give one"]),
         (["generate", "--run_dir=nowhere"], ["nowhere", "not a run's directory"]),
@@ -124,6 +134,27 @@ def test_a_wrong_value_is_refused_without_tensorflow(flags, words):
     assert imports and not [line for line in imports if "tensorflow" in line or "keras" in line]
     result.stderr = "\n".join(line for line in result.stderr.splitlines() if line not in imports)
     assert_one_line(result, *words)
+
+
+def test_tables_of_own_experiments_are_known_without_tensorflow(tmp_path, monkeypatch):
+    text = 'register(Experiment("{0}", "Mine.", load, modalities, table={1}))\n'
+    text = text.format("rows", "load_table") + text.format("none", "None")
+    (tmp_path / "mine.py").write_text(text)
+    monkeypatch.setenv("PYTHONPATH", f"{tmp_path}:{ROOT}")
+    (tmp_path / "a.csv").write_text("a\n1\n")
+    given = [f"--input={tmp_path}/a.csv", "--output=x.png"]
+    for name, used, flags, word in (
+        ("rows", "generate", given[1:], "names no format of tables"),
+        ("rows", "impute", given, "names no format of tables"),
+        ("none", "impute", given, "is a run of --experiment=mine:none, whose data are not a table"),
+    ):
+        (tmp_path / "flags.cfg").write_text(f"--experiment=mine:{name}\n--model=mvae\n")
+        program = (
+            f"import sys; from tf_mvae import command, {used} as c\n"
+            "try: command.run(c.main, c.check_flags)\n"
+            "finally: assert 'tensorflow' not in sys.modules"
+        )
+        assert_one_line(run("-c", program, f"--run_dir={tmp_path}", *flags), word)
 
 
 def test_a_flagfile_names_another_one_next_to_it(tmp_path, monkeypatch):
@@ -196,6 +227,34 @@ def test_generate_names_a_wrong_condition(finished):
     assert_one_line(result, "its name ends in .png")
     result = run_on_tiny("generate", f"--run_dir={finished}", "--condition=label=9")
     assert_one_line(result, "label=9", "0, 1, 2")
+
+
+def test_generate_names_the_condition_that_a_model_needs():
+    program = (
+        "import types, tf_mvae.training\n"
+        "from tests import tiny\n"
+        "from tf_mvae import CVAE, command, generate\n"
+        "run = types.SimpleNamespace(model=tiny.make_any(CVAE), tokenizers=dict)\n"
+        "run.experiment = types.SimpleNamespace(table=None)\n"
+        "tf_mvae.training.load_run = lambda *_, **__: run\n"
+        "command.run(generate.main)"
+    )
+    result = processes.run("-c", program, "--run_dir=x")
+    assert_one_line(result, "--condition=label=VALUE", "given label and reading only")
+
+
+def test_evaluate_prints_what_it_cannot_write(finished):
+    program = (
+        "import sys; sys.argv[0] = '-m'; import tests.training.tiny_experiment\n"
+        "from tf_mvae import command, evaluate, evaluation\n"
+        "def fail(path, _): raise OSError(30, 'Read-only file system', str(path))\n"
+        "evaluation.update_report = fail\n"
+        "command.run(evaluate.main, evaluate.check_flags)"
+    )
+    flags = ["--analysis=accuracy", "--max_examples=5", "--num_samples=1"]
+    result = processes.run("-c", program, f"--run_dir={finished}", *flags)
+    assert_one_line(result, "evaluation.json: Read-only file system")
+    assert "label | image" in result.stdout
 
 
 def test_evaluate_writes_what_it_prints(finished):

@@ -68,6 +68,7 @@ flags.DEFINE_integer(
     "networks (not for translation_baseline).",
     0,
 )
+_QUESTION_FLAGS = ("target", "given", "proposal", "given_proposal")
 command.define_seed_flag("Seed of all samples, and of random transformations of the data.")
 command.define_model_flags()
 for _declared in ANALYSES.own():
@@ -93,7 +94,32 @@ def check_flags() -> None:
         setting_flags.checked(ANALYSES.declaration(name).settings)
     if (FLAGS.given or FLAGS.proposal) and not FLAGS.target:
         raise UserError("--given and --proposal go with --target; name one")
-    RunDirectory(FLAGS.run_dir).config()
+    if FLAGS.analysis:
+        _check_used(FLAGS.analysis)
+    directory = RunDirectory(FLAGS.run_dir)
+    directory.config()
+    directory.check_writable()  # rather than after hours
+
+
+def _check_used(names: Sequence[str]) -> None:
+    """Checks that one of the analyses uses each flag that only some analyses use.
+
+    An analysis of another package may use any of this package's.
+    """
+    if not {*names} <= {*ANALYSES.own_names()}:
+        return
+    asked = [one for one in ANALYSES.own() if one.name in names]
+    used = {setting.name for one in asked for setting in one.settings}
+    users = {s.name: ANALYSES.users_of(s.name) for one in ANALYSES.own() for s in one.settings}
+    if not any("asks" in one.fields for one in asked):
+        answering = [one.name for one in ANALYSES.own() if "asks" in one.fields]
+        users |= dict.fromkeys(_QUESTION_FLAGS, f"--analysis={' and '.join(answering)}")
+    for name, others in users.items():
+        if name not in used and FLAGS[name].value != FLAGS[name].default:
+            raise UserError(
+                f"--{name} is for {others}; --analysis={','.join(names)} does not use it: remove "
+                "the flag, or add the analysis"
+            )
 
 
 def main(_) -> int:
@@ -102,6 +128,7 @@ def main(_) -> int:
 
     from tf_mvae.evaluation import table, update_report, usual_analyses
     from tf_mvae.training import load_run
+    from tf_mvae.training.run_directory import RunDirectory
     from tf_mvae.visualization import write_calibration, write_likelihood_paths
 
     # A GPU multiplies with 10 bits of a float32's 23 by default; models are compared
@@ -111,11 +138,16 @@ def main(_) -> int:
         FLAGS.run_dir, FLAGS.checkpoint, FLAGS.data_dir, FLAGS.dataset_dir, FLAGS.latents
     )
     settings = _settings()
-    path, analyses = run.directory / "evaluation.json", {}
-    for name in FLAGS.analysis or usual_analyses(run):
-        analyses[name] = _analyze(name, run, settings)
-        update_report(path, {name: analyses[name]})  # kept, whatever becomes of the next one
-    print(table(analyses))
+    names = FLAGS.analysis or usual_analyses(run)
+    _check_used(names)
+    path, analyses = RunDirectory(run.directory).evaluation, {}
+    try:
+        for name in names:
+            analyses[name] = _analyze(name, run, settings)
+            update_report(path, {name: analyses[name]})  # kept, whatever becomes of the next one
+    finally:
+        if analyses:  # printed although the file cannot be written
+            print(table(analyses))
     print(f"written to {path}")
     if "log_likelihood" in analyses:
         picture = run.directory / "evaluation" / "log_likelihood.png"

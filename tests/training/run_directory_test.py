@@ -1,7 +1,9 @@
 """Errors of a run's directory are one line, and no file is lost."""
 
+import errno
 import json
 import pathlib
+import unittest.mock
 
 import pytest
 
@@ -61,7 +63,7 @@ def test_a_last_line_that_was_cut_short_is_written_again(directory, caplog):
 
 
 FOLDERS = ("assets", "checkpoints", "pictures", "sentences", "tensorboard", "saved_model")
-FILES = ("flags.cfg", "metrics.jsonl", "model.keras", "finished.json")
+FILES = ("flags.cfg", "metrics.jsonl", "model.keras", "finished.json", "evaluation.json")
 
 
 @pytest.mark.parametrize("name", [*FOLDERS, *FILES])
@@ -77,6 +79,15 @@ def test_a_file_for_a_folder_and_the_reverse_are_named(directory, name):
     for use in (lambda: again.claim(CONFIG, True), again.config):
         with pytest.raises(UserError, match=f"{name} must be a f.* and is a f"):
             use()
+
+
+def test_a_directory_that_cannot_be_written_is_named(directory, monkeypatch):
+    directory.check_writable()
+    assert sorted(path.name for path in directory.path.iterdir()) == [".lock", "flags.cfg"]
+    error = OSError(errno.EROFS, "Read-only file system")
+    monkeypatch.setattr("tempfile.TemporaryFile", unittest.mock.Mock(side_effect=error))
+    with pytest.raises(UserError, match="run cannot be written: Read-only file system; make it"):
+        directory.check_writable()
 
 
 def test_a_lock_that_is_a_folder_is_named(tmp_path):

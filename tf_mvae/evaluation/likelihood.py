@@ -129,14 +129,14 @@ def _collect(
     return {key: _join(results) for key, results in found.items()}, present
 
 
-@analysis("log_likelihood", "log-likelihoods by importance sampling", num_samples=1000)
+@analysis("log_likelihood", "log-likelihoods by importance sampling", num_samples=1000, asks=True)
 def analyze(run: Run, settings: Settings) -> dict[str, Any]:
     """Estimates log-likelihoods on a run's split; the `log_likelihood` analysis."""
     found = _estimates(run, settings, run.model.sampler)
     return {str(question): result for question, result in found.items()}
 
 
-@analysis("weight_variance", "variances of the log importance weights", num_samples=1000)
+@analysis("weight_variance", "variances of the log importance weights", num_samples=1000, asks=True)
 def analyze_variance(run: Run, settings: Settings) -> dict[str, Any]:
     """Measures the variance of the log importance weights; the `weight_variance` analysis.
 

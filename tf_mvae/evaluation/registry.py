@@ -26,6 +26,7 @@ class Analysis:
         num_samples: The default of `--num_samples`, samples of the latent per example.
         trains: Whether it trains networks to compare with, for `Settings.baseline_steps`.
         settings: The analysis's own settings; `Settings.value` returns their values.
+        asks: Whether it answers `Settings.questions`, which `--target` asks.
     """
 
     name: str
@@ -34,6 +35,7 @@ class Analysis:
     num_samples: int
     trains: bool = False
     settings: tuple[Setting, ...] = ()
+    asks: bool = False
 
 
 def analysis(
@@ -42,6 +44,7 @@ def analysis(
     num_samples: int = 16,
     trains: bool = False,
     settings: tuple[Setting, ...] = (),
+    asks: bool = False,
 ) -> Callable[[Analyze], Analyze]:
     """Registers a function as an analysis for `--analysis`; a decorator.
 
@@ -54,6 +57,7 @@ def analysis(
         num_samples: See `Analysis`.
         trains: See `Analysis`.
         settings: See `Analysis`.
+        asks: See `Analysis`.
 
     Returns:
         A decorator that returns the function unchanged.
@@ -72,7 +76,7 @@ def analysis(
     """
 
     def register(analyze: Analyze) -> Analyze:
-        ANALYSES.add(Analysis(name, description, analyze, num_samples, trains, settings))
+        ANALYSES.add(Analysis(name, description, analyze, num_samples, trains, settings, asks))
         return analyze
 
     return register

@@ -68,7 +68,8 @@ class Registry(Mapping[str, T], Generic[T]):
         """
         if name in self._items:
             item = self._items[name]
-            return Declaration(self.kind, name, "", "", item.description, item.settings)
+            fields = frozenset(field for field, value in vars(item).items() if value)
+            return Declaration(self.kind, name, "", "", item.description, item.settings, fields)
         module, colon, symbol = name.partition(":")
         if colon:
             return self._in_module(module, symbol)

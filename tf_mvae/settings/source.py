@@ -45,6 +45,7 @@ class Declaration:
         symbol: What the module calls it; empty if it has no name there.
         description: One line; empty where there is none.
         settings: Its own settings, `Setting` objects.
+        fields: Of an experiment or an analysis, the names of its fields that are not empty.
     """
 
     kind: str
@@ -53,6 +54,7 @@ class Declaration:
     symbol: str
     description: str
     settings: tuple[Any, ...]
+    fields: frozenset[str] = frozenset()
 
 
 @functools.cache
@@ -93,7 +95,9 @@ def _declared(node: Any, scope: "_Scope") -> Iterator[Declaration]:
                 description, settings = rest[0], scope.value_or(fields.get("settings"), ())
             else:
                 description, settings = "", tuple(rest)
-            yield Declaration(kind, name, scope.module, node.name, description, settings)
+            yield Declaration(
+                kind, name, scope.module, node.name, description, settings, _set_fields(fields)
+            )
     if not isinstance(node, ast.Expr | ast.Assign):
         return
     target = node.targets[0] if isinstance(node, ast.Assign) else None
@@ -110,7 +114,16 @@ def _declared(node: Any, scope: "_Scope") -> Iterator[Declaration]:
                 target.id if isinstance(target, ast.Name) else "",
                 scope.value_or(fields.get("description"), ""),
                 scope.value_or(fields.get("settings"), ()),
+                _set_fields(fields),
             )
+
+
+def _set_fields(fields: Mapping[str | None, ast.expr]) -> frozenset[str]:
+    """Returns the names of keyword arguments, without those that are None, False, 0 or empty."""
+    empty = (
+        name for name, node in fields.items() if isinstance(node, ast.Constant) and not node.value
+    )
+    return frozenset(filter(None, fields.keys() - {*empty}))
 
 
 def _called(node: ast.AST) -> str | None:

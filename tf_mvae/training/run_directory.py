@@ -3,6 +3,7 @@
 import fcntl
 import json
 import pathlib
+import tempfile
 from typing import Any, TextIO
 
 from absl import logging
@@ -34,6 +35,7 @@ class RunDirectory:
         saved_model: The SavedModel.
         keras_model: The same model as a `.keras` file.
         finished: The summary, written last.
+        evaluation: The results of analyses.
     """
 
     def __init__(self, path: str | pathlib.Path):
@@ -54,6 +56,7 @@ class RunDirectory:
         self.saved_model = self.path / "saved_model"
         self.keras_model = self.path / "model.keras"
         self.finished = self.path / "finished.json"
+        self.evaluation = self.path / "evaluation.json"
         self._lock: TextIO | None = None
 
     def claim(self, config: RunConfig, resume: bool) -> None:
@@ -165,9 +168,25 @@ class RunDirectory:
         for path in (*folders, self.saved_model):
             if path.exists() and not path.is_dir():
                 raise UserError(f"{path} must be a folder and is a file; move it away")
-        for path in (self.flags, self.metrics, self.keras_model, self.finished):
+        own = (self.flags, self.metrics, self.keras_model, self.finished, self.evaluation)
+        for path in own:
             if path.is_dir():
                 raise UserError(f"{path} must be a file and is a folder; move it away")
+
+    def check_writable(self) -> None:
+        """Checks that files can be written to the directory, by writing one that is removed again.
+
+        Raises:
+            UserError: None can be.
+        """
+        try:
+            with tempfile.TemporaryFile(dir=self.path):
+                pass
+        except OSError as error:
+            raise UserError(
+                f"--run_dir={self.path} cannot be written: {error.strerror}; make it writable, or "
+                "name a copy of it"
+            ) from error
 
     def _refuse_foreign_files(self) -> None:
         if self.path.exists() and not self.path.is_dir():

@@ -1,5 +1,8 @@
 """Generates with a run's model: `python -m tf_mvae.generate --condition=label=7 …`."""
 
+import pathlib
+import re
+from collections.abc import Collection
 from typing import Any
 
 from absl import flags
@@ -24,9 +27,9 @@ flags.DEFINE_string(
     "output",
     None,
     "The PNG file (for a table, CSV file) to write; default: "
-    "RUN_DIR/generated/CONDITION.png, or rows.csv.",
+    "RUN_DIR/generated/CONDITION.png, or CONDITION.csv.",
 )
-flags.DEFINE_integer("seed", 0, "Seed of the samples.", 0)
+command.define_seed_flag("Seed of the samples.")
 flags.DEFINE_float(
     "temperature",
     1.0,
@@ -50,6 +53,7 @@ command.define_overwrite_flag()
 
 def check_flags() -> None:
     """Raises `UserError` for a wrong flag, without importing TensorFlow."""
+    from tf_mvae.settings import EXPERIMENTS
     from tf_mvae.training.run_directory import RunDirectory
 
     given = {}
@@ -67,7 +71,7 @@ def check_flags() -> None:
     config = RunDirectory(FLAGS.run_dir).config()
     if not FLAGS.output:
         return
-    if config.experiment == "table":
+    if "table" in EXPERIMENTS.declaration(config.experiment).fields:
         from tf_mvae.data.table_files import check_writable
 
         check_writable(FLAGS.output)
@@ -78,9 +82,6 @@ def check_flags() -> None:
 
 def main(_) -> int:
     """Generates what the flags describe; returns the exit status."""
-    import pathlib
-    import re
-
     from tf_mvae.data.conditions import parse_conditions
     from tf_mvae.models.sentences import said, text_modalities
     from tf_mvae.training import load_run
@@ -95,6 +96,7 @@ def main(_) -> int:
     if run.experiment.table is not None:
         return _generate_rows(run)
     given = parse_conditions(FLAGS.condition, run.model.batch_inputs, run.tokenizers())
+    _check_conditions(run.model, given)
     if FLAGS.output and not any(m.likelihood.is_image for m in run.model.targets):
         raise UserError("--output is for images, and this run has none; leave it out")
     words = ", ".join(FLAGS.condition) or "the prior"
@@ -116,8 +118,7 @@ def main(_) -> int:
             raise UserError("all that the model generates was given; leave a --condition out")
         print(f"{FLAGS.num_samples} samples given {words}; no modality is an image")
         return 0
-    file_name = re.sub(r"[^\w=.-]+", "_", "+".join(FLAGS.condition) or "prior") + ".png"
-    path = pathlib.Path(FLAGS.output or run.directory / "generated" / file_name).expanduser()
+    path = _output(run, ".png")
     try:
         save_figure(figure, path)
     except OSError as error:
@@ -126,17 +127,35 @@ def main(_) -> int:
     return 0
 
 
+def _check_conditions(model: Any, given: Collection[str]) -> None:
+    """Checks that the inputs of decoders next to the latent are given: conditions, covariates."""
+    missing = [name for name in model.given_to_decoders if name not in given]
+    if missing:
+        needed = " ".join(f"--condition={name}=VALUE" for name in missing)
+        raise UserError(
+            f"the run's {model.name} generates from given {' and '.join(missing)} only; "
+            f"add {needed}"
+        )
+
+
+def _output(run: Any, ending: str) -> pathlib.Path:
+    """Returns the file to write: that of `--output`, or one that is named by the conditions."""
+    if FLAGS.output:
+        return pathlib.Path(FLAGS.output).expanduser()
+    name = re.sub(r"[^\w=.-]+", "_", "+".join(FLAGS.condition) or "prior")
+    return run.directory / "generated" / f"{name}{ending}"
+
+
 def _generate_rows(run: Any) -> int:
     """Draws rows of a table, given the cells that `--condition=COLUMN=VALUE` names."""
     from tf_mvae.data.table_files import write_table
     from tf_mvae.inference.table_rows import generate_rows
 
     cells = dict(condition.split("=", 1) for condition in FLAGS.condition)
-    schema = run.table("train").schema
     frame = generate_rows(
-        run.model, schema, cells, FLAGS.num_samples, FLAGS.seed, FLAGS.temperature
+        run.model, run.schema(), cells, FLAGS.num_samples, FLAGS.seed, FLAGS.temperature
     )
-    path = FLAGS.output or str(run.directory / "generated" / "rows.csv")
+    path = _output(run, ".csv")
     write_table(frame, path)
     print(frame.head(10).to_string(index=False))
     words = ", ".join(FLAGS.condition) or "the prior"

@@ -10,7 +10,12 @@ __all__ = ["check_flags", "main"]
 
 FLAGS = flags.FLAGS
 
-flags.DEFINE_string("run_dir", None, "Directory of a run of --experiment=table.", required=True)
+flags.DEFINE_string(
+    "run_dir",
+    None,
+    "Directory of a run of --experiment=table, or of your own with a table.",
+    required=True,
+)
 flags.DEFINE_string(
     "input",
     None,
@@ -33,7 +38,7 @@ flags.DEFINE_bool(
     False,
     "Whether samples of the latent are weighted by the likelihood of the observed cells.",
 )
-flags.DEFINE_integer("seed", 0, "Seed of the samples.", 0)
+command.define_seed_flag("Seed of the samples.")
 command.define_model_flags()
 
 _BLOCKS = 5  # of `BLOCK_ROWS` rows in memory at a time
@@ -42,13 +47,14 @@ _BLOCKS = 5  # of `BLOCK_ROWS` rows in memory at a time
 def check_flags() -> None:
     """Raises `UserError` for a wrong flag, without importing TensorFlow."""
     from tf_mvae.errors import UserError
+    from tf_mvae.settings import EXPERIMENTS
     from tf_mvae.training.run_directory import RunDirectory
 
     config = RunDirectory(FLAGS.run_dir).config()
-    if config.experiment != "table":
+    if "table" not in EXPERIMENTS.declaration(config.experiment).fields:
         raise UserError(
-            f"--run_dir={FLAGS.run_dir} is a run of --experiment={config.experiment}; tables are "
-            "filled by one of --experiment=table"
+            f"--run_dir={FLAGS.run_dir} is a run of --experiment={config.experiment}, whose data "
+            "are not a table; tables are filled by a run of --experiment=table"
         )
     if "://" not in FLAGS.input and not os.path.exists(os.path.expanduser(FLAGS.input)):
         raise UserError(f"--input={FLAGS.input} does not exist")
@@ -89,22 +95,19 @@ def main(_) -> int:
     """Fills the table that the flags name; returns the exit status."""
     import contextlib
     import itertools
-    import pathlib
 
     import tqdm
 
-    from tf_mvae.data.schema import Schema
     from tf_mvae.data.survival_columns import event_columns
     from tf_mvae.data.table_files import PARQUET
     from tf_mvae.data.table_streams import open_table, writing_table
     from tf_mvae.data.tables import Table
     from tf_mvae.errors import UserError
-    from tf_mvae.experiments.table import SCHEMA_FILE
     from tf_mvae.inference.imputation_draws import BLOCK_ROWS
     from tf_mvae.training import load_run
 
     run = load_run(FLAGS.run_dir, FLAGS.checkpoint, latents=FLAGS.latents)
-    schema = Schema.load(pathlib.Path(run.config.assets_dir) / SCHEMA_FILE)
+    schema = run.schema()
     whole = [name for name, column in schema.columns.items() if column.is_class]
     whole += event_columns(schema)
     stream = open_table(FLAGS.input, _BLOCKS * BLOCK_ROWS, whole=whole)

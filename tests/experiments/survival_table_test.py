@@ -1,6 +1,7 @@
 """A table with survival times from the command line: inspect, train, impute, generate, export."""
 
 import json
+import shutil
 
 import keras
 import numpy as np
@@ -56,13 +57,14 @@ def test_impute_keeps_censored_rows_and_fills_gaps_with_times_of_events(finished
     assert f"{gaps.sum()} of 120 cells" in done.stdout
 
 
-def test_generate_gives_times_of_events_and_takes_pairs(finished):
-    run = f"--run_dir={finished / 'run'}"
-    output = f"--output={finished / 'rows.csv'}"
+def test_generate_gives_times_of_events_and_takes_pairs_without_the_table(finished, tmp_path):
+    folder = shutil.copytree(finished / "run", tmp_path / "run")
+    text = (folder / "flags.cfg").read_text()
+    (folder / "flags.cfg").write_text(text.replace("data.csv", "gone.csv"))
     pair = ("--condition=survival_days=250", "--condition=died=0")
-    done = command("generate", run, output, "--num_samples=3", *pair)
+    done = command("generate", f"--run_dir={folder}", "--num_samples=3", *pair)
     assert done.returncode == 0, done.stderr
-    rows = read_table(finished / "rows.csv")
+    rows = read_table(folder / "generated" / "survival_days=250_died=0.csv")
     assert list(rows["died"]) == [0] * 3 and list(rows["survival_days"]) == [250] * 3
 
 

@@ -1,5 +1,7 @@
 """Imputation: the exact conditional distribution, units, and unchanged observed values."""
 
+import types
+
 import keras
 import numpy as np
 import pytest
@@ -181,3 +183,6 @@ def test_rows_are_made_up_given_cells_in_the_tables_units():
     ):
         with pytest.raises(UserError, match=message):
             generate_rows(model, schema, cells, 5)
+    needs_table = types.SimpleNamespace(name="cvae", conditions=("table",))
+    with pytest.raises(UserError, match="cvae generates from 'weight': give its value"):
+        generate_rows(needs_table, schema, {}, 5)

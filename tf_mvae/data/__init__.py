@@ -1,9 +1,27 @@
-"""Data: the input pipeline, incomplete data and data sets."""
+"""Data: the input pipeline, incomplete data and data sets.
 
-from tf_mvae.data.arrays import from_arrays
-from tf_mvae.data.pipeline import Split, evaluation_batches, training_batches
-from tf_mvae.data.schema import Schema
-from tf_mvae.data.tables import Table, from_frame
+Public names are imported lazily, on first access, so that commands can check the names of tables
+before TensorFlow is imported.
+"""
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from tf_mvae.data.arrays import from_arrays
+    from tf_mvae.data.pipeline import Split, evaluation_batches, training_batches
+    from tf_mvae.data.schema import Schema
+    from tf_mvae.data.tables import Table, from_frame
+
+_MODULES = {
+    "Schema": "schema",
+    "Split": "pipeline",
+    "Table": "tables",
+    "evaluation_batches": "pipeline",
+    "from_arrays": "arrays",
+    "from_frame": "tables",
+    "training_batches": "pipeline",
+}
 
 __all__ = [
     "Schema",
@@ -14,3 +32,12 @@ __all__ = [
     "from_frame",
     "training_batches",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    """Imports a public name from its module."""
+    if name not in _MODULES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(importlib.import_module(f"{__name__}.{_MODULES[name]}"), name)
+    globals()[name] = value
+    return value

@@ -21,7 +21,7 @@ from tf_mvae.experiments.registry import Experiment, register
 from tf_mvae.modality import Modality
 from tf_mvae.settings import Setting
 
-__all__ = ["SCHEMA_FILE", "load_table", "table_covariates", "table_modalities"]
+__all__ = ["SCHEMA_FILE", "kept_schema", "load_table", "table_covariates", "table_modalities"]
 
 SCHEMA_FILE = "schema.json"
 _ROWS_FILE = "rows.json"  # the number of rows that a run split at random, since version 0.2
@@ -87,11 +87,22 @@ def _check_rows(table: str, number: int, assets_dir: str | None) -> None:
         )
 
 
+def kept_schema(assets_dir: str | None) -> Schema | None:
+    """Returns the schema that a run keeps; None if it keeps none.
+
+    Args:
+        assets_dir: Where a run keeps its schema; none yet if None.
+
+    Raises:
+        UserError: The file cannot be read, or is no schema.
+    """
+    path = None if assets_dir is None else pathlib.Path(assets_dir) / SCHEMA_FILE
+    return None if path is None or not path.is_file() else Schema.load(path)
+
+
 def _written_schema(schema: str | None = None, assets_dir: str | None = None) -> Schema | None:
     """Returns the schema that a run keeps, or else the user's; None if it is to be inferred."""
-    if assets_dir is not None and (pathlib.Path(assets_dir) / SCHEMA_FILE).is_file():
-        return Schema.load(pathlib.Path(assets_dir) / SCHEMA_FILE)
-    return Schema.load(schema) if schema else None
+    return kept_schema(assets_dir) or (Schema.load(schema) if schema else None)
 
 
 def _schema_of(frame: Any, rows: np.ndarray, modalities: Any) -> Schema:

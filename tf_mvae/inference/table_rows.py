@@ -62,6 +62,11 @@ def generate_rows(
     for name in schema.covariates:
         if name not in cells:
             raise UserError(f"{name!r} is a covariate: give its value (--condition={name}=VALUE)")
+    for name in [column.name for one in model.conditions for column in schema.of(one)]:
+        if name not in cells:
+            raise UserError(
+                f"{model.name} generates from {name!r}: give its value (--condition={name}=VALUE)"
+            )
     for event, column in events.items():
         if (event in cells) != (column.name in cells):
             raise UserError(

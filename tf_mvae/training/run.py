@@ -10,9 +10,11 @@ import tensorflow as tf
 
 from tf_mvae.batch import check_dataset
 from tf_mvae.data.pipeline import Split, evaluation_batches
+from tf_mvae.data.schema import Schema
 from tf_mvae.data.tables import Table
 from tf_mvae.errors import UserError
 from tf_mvae.experiments import registry
+from tf_mvae.experiments.table import kept_schema
 from tf_mvae.modality import Modality
 from tf_mvae.models import BaseVAE
 from tf_mvae.optimization import layers_compute_in
@@ -120,6 +122,14 @@ class Run:
         if self.experiment.table is None:
             raise UserError(f"the data of --experiment={self.experiment.name} are not a table")
         return self.experiment.table(name, **options_of(self.config, self.experiment))
+
+    def schema(self) -> Schema:
+        """Returns the schema of a run's table; the table is read only if the run keeps no schema.
+
+        Raises:
+            UserError: The run's data are not a table, or a file cannot be read.
+        """
+        return kept_schema(self.config.assets_dir) or self.table("train").schema
 
     def batches(self, split: str, batch_size: int, seed: int = 0) -> tf.data.Dataset:
         """Returns checked batches of a split in a fixed order; the last may be smaller.

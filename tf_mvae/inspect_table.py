@@ -47,6 +47,8 @@ def check_flags() -> None:
         if not all(pair.partition("=")):
             raise UserError(f"--survival is written TIME=EVENT, as in months=died, not {pair!r}")
     if FLAGS.output:
+        if FLAGS.output.endswith(("/", os.sep)):
+            raise UserError(f"--output={FLAGS.output} is a folder; name a file in it")
         if command.is_within(FLAGS.output, FLAGS.table):  # also with --overwrite
             raise UserError(f"--output={FLAGS.output} would replace the table; name another file")
         command.check_free("output", FLAGS.output)
@@ -74,13 +76,19 @@ def main(_) -> int:
             f"if {time} is the time until an event or the end of the observation, and {event} is 1 "
             f"where the event occurred and 0 elsewhere, add --survival={time}={event} --overwrite"
         )
-    path = FLAGS.output or f"{FLAGS.table}.schema.json"
+    path = os.path.expanduser(FLAGS.output or f"{_table_place()}.schema.json")
     is_there = os.path.isfile(path) and not FLAGS.overwrite
     if not (is_there and Schema.load(path) == schema):
         command.check_free("output", path)  # it may have been corrected by hand
     schema.save(path)
     print(f"written to {path}; correct it there, and train with --schema={path}")
     return 0
+
+
+def _table_place() -> str:
+    """Returns the path of the table; of a folder, also of `.`, the one that ends in its name."""
+    place = os.path.expanduser(FLAGS.table)
+    return os.path.abspath(place) if os.path.isdir(place) else place
 
 
 if __name__ == "__main__":

@@ -142,9 +142,11 @@ def _token() -> str | None:
     if FLAGS.token_file is None:
         return os.environ.get("TF_MVAE_SERVE_TOKEN")
     try:
-        return pathlib.Path(FLAGS.token_file).expanduser().read_text().strip()
+        return pathlib.Path(FLAGS.token_file).expanduser().read_text(encoding="utf-8").strip()
     except OSError as error:
         raise UserError(f"--token_file={FLAGS.token_file} cannot be read: {error}") from error
+    except UnicodeDecodeError as error:
+        raise UserError(f"--token_file={FLAGS.token_file} is not text in UTF-8") from error
 
 
 if __name__ == "__main__":

@@ -85,12 +85,15 @@ def test_what_cannot_be_modelled_is_left_out_with_a_reason():
 
 
 @pytest.mark.parametrize("modalities", ["types", "one", "columns"])
-def test_every_observed_cell_comes_back(modalities, tmp_path):
+def test_every_observed_cell_comes_back(modalities, tmp_path, monkeypatch):
     frame = make_frame()
     table = from_frame(frame, modalities=modalities, verbose=False)
-    table.schema.save(tmp_path / "schema.json")
-    schema = Schema.load(tmp_path / "schema.json")
-    assert schema == table.schema
+    monkeypatch.setenv("HOME", str(tmp_path))
+    table.schema.save("~/new/schema.json")
+    schema = Schema.load("~/new/schema.json")
+    assert schema == table.schema == Schema.load(tmp_path / "new" / "schema.json")
+    with pytest.raises(UserError, match="schema.json/s.json cannot be written: "):
+        schema.save(tmp_path / "new" / "schema.json" / "s.json")
     shuffled = frame[frame.columns[::-1]].assign(extra=1)
     batch = schema.encode(shuffled)
     for modality in schema.modalities:

@@ -89,6 +89,12 @@ def test_commands_replace_no_file_of_the_user(tmp_path):
         output = f"--output={tmp_path / 't.csv'}"
         done = command("inspect_table", tmp_path / "t.csv", output, *flags)
         assert done.returncode == 2 and "would replace the table; name another" in done.stderr
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "folder" / "t.csv").write_bytes(
+        b"id,a\n" + b"".join(b"%d,.%d\n" % (i, i) for i in range(9))
+    )
+    done = command("inspect_table", f"{tmp_path / 'folder'}/")
+    assert done.returncode == 0 and (tmp_path / "folder.schema.json").exists(), done.stderr
     for _ in range(2):  # the same schema is written again
         assert command("inspect_table", tmp_path / "t.csv").returncode == 0
     path = tmp_path / "t.csv.schema.json"

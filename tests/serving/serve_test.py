@@ -11,6 +11,7 @@ import threading
 
 import pytest
 
+from tests import processes
 from tests.serving.server_tools import ROOT, save_stranger, started
 from tf_mvae.errors import UserError
 from tf_mvae.serving.server.settings import Settings
@@ -65,6 +66,14 @@ def test_a_term_signal_ends_it_when_the_running_request_is_answered(folder):
     ours = [name for name in modules if name.startswith("tf_mvae.")]
     assert [name for name in ours if not name.startswith(allowed)] == []
     assert not {"tf_mvae.serving.export", "tf_mvae.serving.signatures"} & set(ours)
+
+
+def test_a_token_that_is_no_text_is_refused(folder, tmp_path):
+    (tmp_path / "token").write_bytes(b"\xff\xfe")
+    flags = [f"--model_dir={folder}", f"--token_file={tmp_path}/token"]
+    result = processes.run("-m", "tf_mvae.serve", *flags)
+    assert (result.returncode, len(result.stderr.splitlines())) == (2, 1), result.stderr
+    assert "token is not text in UTF-8" in result.stderr
 
 
 def test_a_token_guards_everything_but_the_probes_and_the_page(folder, tmp_path):

@@ -14,6 +14,7 @@ from tf_mvae import files
 from tf_mvae.covariate import Covariate
 from tf_mvae.data import covariate_columns, survival_columns
 from tf_mvae.data.column import SURVIVAL, TYPES, Column
+from tf_mvae.data.table_files import writing
 from tf_mvae.distributions import likelihoods
 from tf_mvae.distributions.likelihoods import Likelihood
 from tf_mvae.errors import UserError
@@ -226,13 +227,20 @@ class Schema:
         return {"x": x | covariate_columns.encoded_covariates(self, frame), "mask": mask}
 
     def save(self, path: str | os.PathLike) -> None:
-        """Writes the schema as JSON, completely or not at all."""
+        """Writes the schema as JSON, completely or not at all; a missing folder is created.
+
+        Raises:
+            UserError: The file cannot be written.
+        """
+        path = pathlib.Path(path).expanduser()
         columns = []
         for column in [*self.columns.values(), *self.covariates.values()]:
             columns.append(column.to_config() | covariate_columns.role_of(self, column.name))
         modalities = {name: list(names) for name, names in self.modalities.items()}
         found = {"version": _VERSION, "modalities": modalities, "columns": columns}
-        files.write_text(pathlib.Path(path), json.dumps(found, indent=1, ensure_ascii=False))
+        with writing(path):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            files.write_text(path, json.dumps(found, indent=1, ensure_ascii=False))
 
     @classmethod
     def load(cls, path: str | os.PathLike) -> "Schema":
@@ -242,7 +250,8 @@ class Schema:
             UserError: The file cannot be read, or is no schema.
         """
         try:
-            found = json.loads(pathlib.Path(path).read_text(encoding="utf-8"))
+            text = pathlib.Path(path).expanduser().read_text(encoding="utf-8")
+            found = json.loads(text)
         except OSError as error:
             raise UserError(f"schema {path} cannot be read: {error.strerror}") from error
         except ValueError as error:

@@ -64,14 +64,24 @@ def test_a_data_frame_comes_back_with_its_types_and_unknown_classes_stay():
     values, labels = make_data()
     frame = pd.DataFrame(values, columns=["a", "b", "c"]).assign(kind=np.array(["x", "y"])[labels])
     frame.loc[::7, "kind"] = None
+    frame["one"], frame["unit"] = 5.0, "mg"  # constants, which are not modelled
+    frame.loc[::5, ["one", "unit"]] = None
     imputer = MVAEImputer(**SMALL, num_samples=5).fit(frame)
     assert imputer.schema_.columns["kind"].type == "binary"
     new = frame.iloc[:10].copy()
-    new.loc[1, "kind"] = "z"
-    with pytest.warns(UserWarning, match="hold values that were not there"):
+    new["b"] = new["b"].astype(object)
+    new.loc[1, ["b", "kind"]] = "z"
+    with pytest.warns(UserWarning, match="columns .'b', 'kind'. hold values that were not there"):
         filled = imputer.transform(new)
     assert filled.loc[1, "kind"] == "z" and not filled.isna().any(axis=None)
     assert filled["a"].dtype == np.float64 and list(filled.columns) == list(frame.columns)
+    assert (filled["one"] == 5).all() and (filled["unit"] == "mg").all()
+
+
+@pytest.mark.parametrize("rate", [-1.0, 0.0, np.nan, "fast"])
+def test_a_learning_rate_that_is_none_is_refused(rate):
+    with pytest.raises(ValueError, match="learning_rate must be a finite number above 0"):
+        MVAEImputer(**SMALL, learning_rate=rate).fit(make_data(20)[0])
 
 
 @pytest.mark.parametrize("make", [MVAEImputer, MVAETransformer])

@@ -80,12 +80,13 @@ class _TableEstimator(TransformerMixin, BaseEstimator):
             checks.positive_integer("latent_dim", self.latent_dim),
             checks.positive_integer("epochs", self.epochs),
             checks.positive_integer("batch_size", self.batch_size),
-            self.learning_rate,
+            checks.positive("learning_rate", self.learning_rate),
             checks.fraction("element_dropout", self.element_dropout),
             seed,
         )
         self._seed = seed
         self._kept = frame.notna().any().to_numpy()
+        self._constants = _constants(frame.drop(columns=list(self.schema_.columns)))
         return self
 
     def _frame(self, X: Any, reset: bool) -> Any:
@@ -132,8 +133,9 @@ class MVAEImputer(OneToOneFeatureMixin, _TableEstimator):
     The model is an `MVAE` of one modality, the table, trained on the observed cells
     (`tf_mvae.data.from_frame`); see `GenerativeModel.impute` for the estimate. What is observed is
     not touched. Columns without a value in `fit` are dropped, as by scikit-learn's own imputers.
-    Of a data frame, columns that the inferred schema omits (text of many values, dates,
-    constants) are passed through as they are, gaps too.
+    Gaps of a column with a single value are filled with it. Of a data frame, columns that the
+    inferred schema omits otherwise (text of many values, dates) are passed through as they are,
+    gaps too.
 
     Attributes:
         schema_: The columns, a `tf_mvae.data.Schema`.
@@ -201,6 +203,8 @@ class MVAEImputer(OneToOneFeatureMixin, _TableEstimator):
                 gaps = frame[name].isna()
                 if gaps.any():
                     filled[name] = found.filled[name].where(gaps, frame[name])
+        for name, value in self._constants.items():
+            filled[name] = frame[name].where(frame[name].notna(), value)
         filled = filled.loc[:, self._kept]
         numbers = all(pd.api.types.is_numeric_dtype(dtype) for dtype in frame.dtypes)
         return filled.to_numpy(frame.to_numpy().dtype) if numbers else filled
@@ -260,6 +264,17 @@ class MVAETransformer(ClassNamePrefixFeaturesOutMixin, _TableEstimator):
     @property
     def _n_features_out(self) -> int:
         return self.model_.latent_dim
+
+
+def _constants(frame: Any) -> dict[Any, Any]:
+    """Returns the value of each column that has a single one, gaps aside."""
+    found = {}
+    for name in frame.columns:
+        observed = frame[name].dropna()
+        with contextlib.suppress(TypeError):  # lists in cells
+            if observed.nunique() == 1:
+                found[name] = observed.iloc[0]
+    return found
 
 
 def _trained(

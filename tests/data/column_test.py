@@ -40,6 +40,12 @@ def test_proportions_are_kept_from_the_edges_and_far_numbers_are_named():
         Column("dose", "real", loc=1.0, scale=2.0).encode(pd.Series([1.0, 1e9]))
 
 
+def test_a_column_of_numbers_holds_no_text_and_no_dates():
+    values = [1.0, "abc", None, "2.5", datetime.date(2020, 1, 1)]
+    held = Column("dose", "real").holds(pd.Series(values, dtype=object))
+    assert list(held) == [True, False, True, True, False]
+
+
 def infer(values, **kwargs):
     """Returns the column that is inferred, or the reason why there is none."""
     frame = pd.DataFrame({"x": values, "other": np.linspace(0, 1, len(values))})

@@ -53,9 +53,17 @@ def test_paths_and_mistakes(tmp_path, monkeypatch):
     tf_mvae.from_preset("sensors").save(path)
     again = tf_mvae.from_preset(path)
     assert again.latent_dim == 3
-    path.write_text("no archive")
-    with pytest.raises(UserError, match="model.keras cannot be loaded"):
-        tf_mvae.from_preset(path)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert tf_mvae.from_preset("~/model.keras").latent_dim == 3
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 255
+    for damaged, message in (
+        (bytes(content), "Bad CRC-32"),
+        (b"no archive", "it is damaged, or not a .keras file"),
+    ):
+        path.write_bytes(damaged)
+        with pytest.raises(UserError, match=f"model.keras cannot be loaded: {message}"):
+            tf_mvae.from_preset(path)
     asked = []
     monkeypatch.setattr("tf_mvae.models.pretrained.from_hub", asked.append)
     tf_mvae.from_preset("hf://me/digits")

@@ -170,9 +170,12 @@ class Column:
         if self.is_class:
             places = self._places()
             return np.array([is_missing(v) or _place(places, v) is not None for v in values], bool)
-        return ~self._outside(
-            np.asarray(values.astype(object).where(values.notna(), np.nan), float)
-        )
+        found = values.astype(object).where(values.notna(), np.nan)
+        try:
+            numbers = np.asarray(found, np.float64)
+        except (TypeError, ValueError):
+            numbers = np.array([_number(value) for value in found])
+        return ~self._outside(numbers)
 
     def category(self, value: Any) -> Any:
         """Returns the category that a value is, as text or as a number; the value if none is it."""
@@ -226,6 +229,14 @@ def _place(places: Mapping[Any, int], value: Any) -> int | None:
         with contextlib.suppress(ValueError):
             value = class_value(float(value))
     return places.get(value, places.get(str(value)))
+
+
+def _number(value: Any) -> float:
+    """Returns the number that a cell is; infinity, which no column holds, if it is none."""
+    try:
+        return float(value)
+    except (TypeError, ValueError):
+        return math.inf
 
 
 def class_value(value: Any) -> Any:

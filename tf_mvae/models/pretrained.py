@@ -56,9 +56,10 @@ def from_preset(preset: str | os.PathLike) -> Any:
     presets = list_presets()
     if name in presets:
         return load_shared(_FOLDER / f"{name}.keras", f"preset {name!r}")
-    if not os.path.isfile(name):
+    path = os.path.expanduser(name)
+    if not os.path.isfile(path):
         raise UserError(
             f"there is no preset {name!r}; name one of {', '.join(presets)}, "
             f"{_HUB}USER/NAME, or a .keras file"
         )
-    return load_shared(name, name)
+    return load_shared(path, name)

@@ -5,6 +5,8 @@ import os
 import pathlib
 import shutil
 import tempfile
+import zipfile
+import zlib
 from typing import Any
 
 import keras
@@ -18,6 +20,8 @@ __all__ = ["SharedModel", "from_hub", "load_shared", "upload"]
 
 _FILE = "model.keras"
 _CARD = "README.md"
+# What reading a damaged `.keras` file raises, apart from errors of many causes.
+_OF_ARCHIVES = (EOFError, zipfile.BadZipFile, zlib.error)
 # The metadata of a model card that the Hub uses.
 _HEADER = "---\nlibrary_name: tf_mvae\ntags:\n- multimodal\n- variational-autoencoder\n---\n\n"
 _USE = """
@@ -113,9 +117,11 @@ def load_shared(path: str | os.PathLike, what: str) -> Any:
     Raises:
         UserError: It cannot be loaded, or is not a model of this package.
     """
+    if os.fspath(path).endswith(".keras") and not zipfile.is_zipfile(path):
+        raise UserError(f"{what} cannot be loaded: it is damaged, or not a .keras file")
     try:
         model = keras.models.load_model(path, safe_mode=True)
-    except (OSError, TypeError, ValueError) as error:
+    except (KeyError, OSError, TypeError, ValueError, *_OF_ARCHIVES) as error:
         raise UserError(f"{what} cannot be loaded: {_first_line(error)}") from error
     if not isinstance(model, SharedModel):
         raise UserError(f"{what} is a {type(model).__name__}, no model of tf_mvae")

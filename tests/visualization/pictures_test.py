@@ -6,7 +6,7 @@ import tensorflow as tf
 
 from tests import tiny
 from tf_mvae.distributions import likelihoods
-from tf_mvae.layers import mlp_decoder, mlp_encoder
+from tf_mvae.layers import RecurrentDecoder, RecurrentEncoder, mlp_decoder, mlp_encoder
 from tf_mvae.modality import Modality
 from tf_mvae.models import MVAE
 from tf_mvae.visualization import condition_figure, write_curves, write_pictures
@@ -45,6 +45,16 @@ def test_samples_are_sorted_by_the_class_generated_with_each(monkeypatch, tmp_pa
     assert list(captions) == sorted(map(str, classes)) and len(set(captions)) > 1
     first = np.flatnonzero(classes == int(captions[-1]))[-1]  # the order within a class stays
     np.testing.assert_array_equal(images[-1], sampled["image"][first])
+
+
+def test_a_text_that_no_example_has_is_not_drawn(tmp_path):
+    words = likelihoods.TokenSequence(7, 4, RecurrentDecoder(7, 3, 4, 1), 5, words=list("....abc"))
+    text = Modality("text", words, RecurrentEncoder(7, 3, 4), mlp_decoder([5], [4]))
+    image = tiny.make_modalities()[0]
+    x = {"image": np.zeros([3, 4, 4, 1], np.float32), "text": np.full([3, 4], 3, np.int32)}
+    masks = {"image": np.ones(3, np.float32), "text": np.zeros(3, np.float32)}
+    paths = write_pictures(MVAE([image, text], latent_dim=2), {"x": x, "mask": masks}, tmp_path)
+    assert {path.name for path in paths} == {"samples.png", "reconstructions.png"}
 
 
 def test_two_images_of_different_size_with_parts_missing(tmp_path):

@@ -69,7 +69,8 @@ def write_pictures(
         figures |= group_figures(model, images[0], _rows(batch, [images[0].name], 10)[0], seed)
         for text in short_texts(model):
             rows, _ = _rows(batch, [images[0].name, text.name], 10)
-            figures |= text_figures(model, images[0], text, rows, seed)
+            if len(rows[text.name]):
+                figures |= text_figures(model, images[0], text, rows, seed)
     tasks_done = task_figure(model, tasks, batch, seed)
     if tasks_done is not None:
         figures["tasks"] = tasks_done

@@ -49,7 +49,10 @@ def given():
     return {"categorical": tf.constant([0, 2])}
 
 
-@pytest.mark.parametrize("as_tensor", [False, True], ids=["int", "tensor"])
+# A Python number is a constant of the graph, where a tensor is an argument.
+@pytest.mark.parametrize(
+    "as_tensor", [pytest.param(False, marks=pytest.mark.long), True], ids=["int", "tensor"]
+)
 def test_a_function_gives_what_an_eager_call_gives(model, as_tensor):
     number = tf.constant(3) if as_tensor else 3
     kwargs = {"seed": 4, "return_samples": True}

@@ -152,7 +152,11 @@ FORMS = {
 }
 
 
-@pytest.mark.parametrize("form", FORMS)
+# A tuple and an iterator come to the model as a generator's batches do.
+@pytest.mark.parametrize(
+    "form",
+    [pytest.param(f, marks=pytest.mark.long if f in ("tuples", "iterator") else ()) for f in FORMS],
+)
 def test_a_wrong_value_is_refused_in_every_form(model, form):
     good, (wrong, message) = tiny.make_batch(EVERYTHING), WRONG["class_12_of_5"]
     for method in ("fit", "evaluate", "predict"):

@@ -108,7 +108,7 @@ def test_nan_of_validation_alone_never_becomes_the_best(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize(
     "flags",
-    [{"ema": 0.9}, {"gradient_accumulation_steps": 4}],
+    [pytest.param({"ema": 0.9}, marks=pytest.mark.long), {"gradient_accumulation_steps": 4}],
     ids=lambda flags: next(iter(flags)),
 )
 def test_what_the_optimizer_keeps_is_checked_too(tmp_path, poison, flags):

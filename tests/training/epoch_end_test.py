@@ -30,7 +30,9 @@ SENT = {
 }
 
 
-@pytest.fixture(scope="module", params=SENT)
+@pytest.fixture(
+    scope="module", params=["default", pytest.param("mirrored", marks=pytest.mark.long)]
+)
 def strategy(request):
     return request.param
 

@@ -28,7 +28,7 @@ RUNS = {
 
 
 # Their pictures and exports are those of another one's kind of posterior.
-LONG = {"cvae_of_label", "bivcca", "telbo", "mvtcae", "mopoe", "mvae_q"}
+LONG = {"cvae_of_label", "bivcca", "telbo", "mvtcae", "mopoe", "mvae_q", "vae"}
 
 
 @pytest.fixture(

@@ -171,6 +171,8 @@ class DecodesFromEachTerm(MVAE):
         self.objective.decoded = lambda modalities: dict.fromkeys(self._names, names)
 
 
+# That the two counts above would show it.
+@pytest.mark.long
 def test_encoding_for_each_term_would_be_noticed():
     model = image_and_label(EncodesForEachTerm)
     ir = compiled(model)
@@ -178,6 +180,7 @@ def test_encoding_for_each_term_would_be_noticed():
     assert hlo.allocated_bytes(ir(stage="optimized_hlo")) > 1.1 * bytes_explained(model)
 
 
+@pytest.mark.long
 def test_decoding_from_each_term_would_be_noticed():
     model = image_and_label(DecodesFromEachTerm)
     done = hlo.operations(compiled(model)(stage="hlo"))

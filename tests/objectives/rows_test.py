@@ -27,7 +27,13 @@ def loss_and_gradients(model, batch):
 
 @pytest.mark.parametrize(
     ("cross", "mode"),
-    [(None, "eager"), (0.0, "eager"), (MIXED, "eager"), (MIXED, "function"), (MIXED, "xla")],
+    [
+        (None, "eager"),
+        (0.0, "eager"),
+        (MIXED, "eager"),
+        pytest.param(MIXED, "function", marks=pytest.mark.long),
+        (MIXED, "xla"),
+    ],
 )
 def test_loss_and_gradients_are_those_of_decoding_everything(cross, mode):
     model = tiny.make_model(cross)

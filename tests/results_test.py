@@ -221,6 +221,21 @@ def test_runs_of_another_length_are_no_seeds_of_a_run(tmp_path):
     assert "| mvae, default objective | 5.00 ± 0.50 |" in text and "7.00" not in text
 
 
+def test_likelihoods_stand_next_to_a_label_that_says_nothing(tmp_path):
+    RunConfig("mnist", model="jmvae").write(tmp_path / "flags.cfg")
+    what = {"log p(image, label)": result("any", -90.27, "nats")}
+    what["log p(label | image)"] = result("any", -0.02, "nats")
+    report = {"log_likelihood": {"results": what}}
+    (tmp_path / "evaluation.json").write_text(json.dumps(report))
+    run = script("result_tables.digits").Result(tmp_path)
+    run.name = "mnist-jmvae"
+    paper = json.loads((RESULTS / "paper.json").read_text())
+    text = script("result_tables.digits").likelihood_table([run], paper, "mnist")
+    assert "| -90.27 ± 0.01 | -90.769 |" in text and "| -0.02 ± 0.01 |" in text
+    assert "| useless: a label that says nothing of the image |" in text and "| -2.30 |" in text
+    assert "| log p(label \\| image) |" in text
+
+
 def test_a_run_takes_the_networks_that_another_has_trained_already(tmp_path):
     runs = script("run_results")
     first, second = (tmp_path / f"transformations-{m}-pets" for m in ("mvae", "mvae_cross"))

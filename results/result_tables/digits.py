@@ -1,6 +1,7 @@
 """Images and their labels: likelihoods, coherence, objectives, parameters and few labels."""
 
 import collections
+import math
 import pathlib
 import statistics
 
@@ -11,6 +12,8 @@ from tf_mvae.training.build import build_model
 from tf_mvae.visualization import write_accuracy_curves
 
 LIKELIHOODS = ("log p(image)", "log p(image, label)", "log p(image | label)")
+# What the first two differ by; the paper does not give it.
+OF_LABEL, CLASSES = "log p(label | image)", 10
 # In the order of the rows. Runs that are named `generation-EXPERIMENT-default` have the package's
 # default objective and a sampler; all others the objective of the paper.
 DEFAULT = "mvae, default objective"
@@ -64,7 +67,9 @@ def likelihood_table(results: list[Result], paper: dict, experiment: str) -> str
                 _over_seeds(runs, "log_likelihood", what),
                 _paper(paper[what], experiment, model),
             ]
-        rows.append(row)
+        rows.append([*row, _over_seeds(runs, "log_likelihood", OF_LABEL)])
+    useless = ["useless: a label that says nothing of the image", "", ""]
+    rows.append([*useless, *["-"] * 2 * len(LIKELIHOODS), f"{-math.log(CLASSES):.2f}"])
     examples = {
         str(result["examples"])
         for runs in found.values()
@@ -74,6 +79,7 @@ def likelihood_table(results: list[Result], paper: dict, experiment: str) -> str
     head = ["model", "epochs / annealing, learning rate", "seeds"]
     for what in LIKELIHOODS:
         head += [what.replace("|", "\\|"), "paper"]
+    head.append(OF_LABEL.replace("|", "\\|"))
     note = f"\n\nTest examples: {', '.join(sorted(examples)) or 'none yet'}."
     return table(head, rows) + note
 

@@ -54,6 +54,7 @@ def test_a_term_signal_ends_it_when_the_running_request_is_answered(folder):
     # TensorFlow itself brings Keras.
     assert not {"tensorflow_probability", "tf_keras", "tensorflow_datasets"} & set(modules)
     allowed = (
+        "tf_mvae.checks",
         "tf_mvae.command",
         "tf_mvae.errors",
         "tf_mvae.extras",

@@ -30,8 +30,7 @@ def write_directory(directory: str | os.PathLike, write: Callable[[pathlib.Path]
     target = pathlib.Path(directory).expanduser()
     if target.exists() and not (target.is_dir() and not any(target.iterdir())):
         raise _there(target)
-    if not _write(target.parent, target.name, write, lambda: target):
-        raise _there(target)
+    _write(target.parent, target.name, write, lambda: target)
 
 
 def versions(root: str | os.PathLike) -> list[int]:
@@ -90,10 +89,7 @@ def write_version(
     if version is not None:
         write_directory(root / str(version), write)
         return root / str(version)
-    target = None
-    while target is None:  # another export may create this number first: try the next one
-        target = _write(root, "version", write, lambda: root / str(next_version(root)))
-    return target
+    return _write(root, "version", write, lambda: root / str(next_version(root)))
 
 
 def _write(
@@ -101,8 +97,12 @@ def _write(
     name: str,
     write: Callable[[pathlib.Path], None],
     target: Callable[[], pathlib.Path],
-) -> pathlib.Path | None:
-    """Writes a directory in `parent`, and renames it to `target()`; None if that exists."""
+) -> pathlib.Path:
+    """Writes a directory in `parent`, and renames it to `target()`, which it returns.
+
+    Another export may create this first: what is written then takes the next name, if `target` has
+    one.
+    """
     # A name of its own: threads have one process number, and containers often the same.
     temporary = parent / f".{name}.{uuid.uuid4().hex}.tmp"
     try:
@@ -111,19 +111,26 @@ def _write(
         for folder, _, names in os.walk(temporary):
             for entry in [*names, "."]:
                 _to_disk(os.path.join(folder, entry))
-        place = target()
-        try:
-            temporary.rename(place)  # fails if `place` is a directory that is not empty
-        except OSError:
-            if place.exists():
-                return None
-            raise
+        place = _renamed(temporary, target)
         _to_disk(parent)
         return place
     except (OSError, tf.errors.PermissionDeniedError) as error:
         raise UserError(f"{parent / name} cannot be written: {error}") from error
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _renamed(directory: pathlib.Path, target: Callable[[], pathlib.Path]) -> pathlib.Path:
+    """Renames a directory to `target()`, and if that is there by then, to the next one."""
+    while True:
+        place = target()
+        try:
+            return directory.rename(place)  # fails if `place` is a directory that is not empty
+        except OSError:
+            if not place.exists():
+                raise
+            if target() == place:
+                raise _there(place) from None
 
 
 def _there(target: pathlib.Path) -> UserError:

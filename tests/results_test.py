@@ -225,6 +225,8 @@ def test_likelihoods_stand_next_to_a_label_that_says_nothing(tmp_path):
     RunConfig("mnist", model="jmvae").write(tmp_path / "flags.cfg")
     what = {"log p(image, label)": result("any", -90.27, "nats")}
     what["log p(label | image)"] = result("any", -0.02, "nats")
+    what["log p(label)"] = result("any", -4.44, "nats")
+    what["log p(image | label), z of log p(label) from p(z)"] = result("any", -83.14, "nats")
     report = {"log_likelihood": {"results": what}}
     (tmp_path / "evaluation.json").write_text(json.dumps(report))
     run = script("result_tables.digits").Result(tmp_path)
@@ -232,7 +234,11 @@ def test_likelihoods_stand_next_to_a_label_that_says_nothing(tmp_path):
     paper = json.loads((RESULTS / "paper.json").read_text())
     text = script("result_tables.digits").likelihood_table([run], paper, "mnist")
     assert "| -90.27 ± 0.01 | -90.769 |" in text and "| -0.02 ± 0.01 |" in text
-    assert "| useless: a label that says nothing of the image |" in text and "| -2.30 |" in text
+    assert (
+        "| useless: a label that says nothing of the image |" in text
+        and "| -2.30 | -2.30 |" in text
+    )
+    assert "| -83.14 ± 0.01 † | -88.696 | -0.02 ± 0.01 | -4.44 ± 0.01 |" in text
     assert "| log p(label \\| image) |" in text
 
 

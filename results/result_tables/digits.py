@@ -12,8 +12,9 @@ from tf_mvae.training.build import build_model
 from tf_mvae.visualization import write_accuracy_curves
 
 LIKELIHOODS = ("log p(image)", "log p(image, label)", "log p(image | label)")
-# What the first two differ by; the paper does not give it.
-OF_LABEL, CLASSES = "log p(label | image)", 10
+# What the first two differ by, and what the last one's estimate uses; the paper does not give them.
+OF_LABEL, CLASSES = ("log p(label | image)", "log p(label)"), 10
+FROM_PRIOR = ", z of log p(label) from p(z)"
 # In the order of the rows. Runs that are named `generation-EXPERIMENT-default` have the package's
 # default objective and a sampler; all others the objective of the paper.
 DEFAULT = "mvae, default objective"
@@ -64,12 +65,13 @@ def likelihood_table(results: list[Result], paper: dict, experiment: str) -> str
         row = [model, schedule, str(len(runs))]
         for what in LIKELIHOODS:
             row += [
-                _over_seeds(runs, "log_likelihood", what),
+                _likelihood(runs, what),
                 _paper(paper[what], experiment, model),
             ]
-        rows.append([*row, _over_seeds(runs, "log_likelihood", OF_LABEL)])
+        rows.append([*row, *(_over_seeds(runs, "log_likelihood", what) for what in OF_LABEL)])
     useless = ["useless: a label that says nothing of the image", "", ""]
-    rows.append([*useless, *["-"] * 2 * len(LIKELIHOODS), f"{-math.log(CLASSES):.2f}"])
+    uniform = [f"{-math.log(CLASSES):.2f}"] * len(OF_LABEL)
+    rows.append([*useless, *["-"] * 2 * len(LIKELIHOODS), *uniform])
     examples = {
         str(result["examples"])
         for runs in found.values()
@@ -79,9 +81,16 @@ def likelihood_table(results: list[Result], paper: dict, experiment: str) -> str
     head = ["model", "epochs / annealing, learning rate", "seeds"]
     for what in LIKELIHOODS:
         head += [what.replace("|", "\\|"), "paper"]
-    head.append(OF_LABEL.replace("|", "\\|"))
+    head += [what.replace("|", "\\|") for what in OF_LABEL]
     note = f"\n\nTest examples: {', '.join(sorted(examples)) or 'none yet'}."
     return table(head, rows) + note
+
+
+def _likelihood(runs: list[Result], what: str) -> str:
+    """Writes a likelihood; marked, if the label's was estimated from the prior."""
+    if any(run.of("log_likelihood", what + FROM_PRIOR) for run in runs):
+        return _over_seeds(runs, "log_likelihood", what + FROM_PRIOR) + " †"
+    return _over_seeds(runs, "log_likelihood", what)
 
 
 def variance_table(results: list[Result], paper: dict, experiments: list[str]) -> str:

@@ -111,6 +111,7 @@ class Modality(keras.layers.Layer):
         super().__init__(name=name, **kwargs)
         self.likelihood = likelihood
         self._is_loaded = False
+        self._frozen: tuple[str, ...] = ()  # those of `_made_layers`, by name, until they are there
         self.table_columns: str | None = None
         self.likelihood_weight, self.cross_weight = modality_checks.check_weights(
             owner, likelihood_weight, cross_weight
@@ -170,7 +171,15 @@ class Modality(keras.layers.Layer):
         parameters = self.decode(tf.zeros([1, size]))
         self.likelihood.build(parameters)
         set_placeholder(f"modality {self.name!r}", self.likelihood, parameters, self._is_loaded)
+        for layer in self._made_layers:
+            layer.trainable = layer.trainable and layer.name not in self._frozen
         self.built = True
+
+    @property
+    def _made_layers(self) -> list[keras.layers.Layer]:
+        """The layers that `connect` makes: the default expert head and that of the covariates."""
+        found = [None if self.has_own_head else self.expert_head, self.covariate_layer]
+        return [layer for layer in found if layer is not None]
 
     @property
     def size(self) -> int:
@@ -321,10 +330,12 @@ class Modality(keras.layers.Layer):
         """Returns the constructor arguments of this modality."""
         serialize = keras.saving.serialize_keras_object
         masked = {"element_mask": True, "element_dropout": self.element_dropout}
+        frozen = [layer.name for layer in self._made_layers if not layer.trainable]
         return {
             **super().get_config(),
             **(masked if self.element_mask else {}),
             **({"table_columns": self.table_columns} if self.table_columns else {}),
+            **({"frozen": frozen} if frozen else {}),
             **({} if self.size_factor is None else {"size_factor": self.size_factor}),
             **({"expert_head": serialize(self.expert_head)} if self.has_own_head else {}),
             "likelihood": serialize(self.likelihood),
@@ -337,14 +348,14 @@ class Modality(keras.layers.Layer):
     @classmethod
     def from_config(cls, config: dict[str, Any]) -> "Modality":
         """Creates a modality from the result of `get_config`."""
-        table_columns = config.get("table_columns")
-        config = {key: value for key, value in config.items() if key != "table_columns"}
+        config = dict(config)
+        table_columns, frozen = config.pop("table_columns", None), config.pop("frozen", ())
         parts: dict[str, Any] = {
             key: keras.saving.deserialize_keras_object(config[key])
             for key in ("likelihood", "encoder", "decoder", "expert_head")
             if key in config
         }
         made = cls(**(config | parts))
-        made._is_loaded = True
+        made._is_loaded, made._frozen = True, tuple(frozen)
         made.table_columns = table_columns
         return made

@@ -8,8 +8,10 @@ import tensorflow as tf
 from tests import tiny
 from tf_mvae import (
     CVAE,
+    JMVAE,
     MMVAE,
     MVAE,
+    Covariate,
     Modality,
     MoPoE,
     MultimodalVAE,
@@ -70,6 +72,40 @@ def test_a_model_that_is_frozen_and_thawed_leaves_its_sampler_alone():
     assert not model.trainable_variables and not model.trainable
     model.trainable = True
     assert len(model.trainable_variables) == number and not model.sampler.trainable
+
+
+def make_words_and_numbers():
+    words = likelihoods.TokenSequence(6, 5, layers.RecurrentDecoder(6, 4, 4), 4)
+    parts = [Modality("words", words, layers.RecurrentEncoder(6, 4, 4)),
+             Modality("numbers", likelihoods.Normal([3])),
+             Modality("more", likelihoods.Normal([3]))]  # fmt: skip
+    return JMVAE(parts, 2, covariates=[Covariate("age")])
+
+
+def test_what_is_frozen_is_frozen_after_loading(tmp_path):
+    model = make_words_and_numbers()
+    words, numbers, more = model.modalities
+    words.trainable = False
+    for layer in (numbers.encoder, numbers.expert_head, numbers.covariate_layer):
+        if layer is not None:
+            layer.trainable = False
+    more.encoder.trainable = False
+    more.encoder.layers[-1].trainable = True  # which Keras' own containers keep, too
+    model.compile("adam")
+    model.optimizer.build(model.trainable_variables)
+    model.save(tmp_path / "model.keras")
+    again = keras.models.load_model(tmp_path / "model.keras")
+    assert [v.trainable for v in again.variables] == [v.trainable for v in model.variables]
+    assert len(again.optimizer.variables) == len(model.optimizer.variables)
+
+
+def test_a_model_that_is_frozen_is_cloned_as_one():
+    model = make_words_and_numbers()
+    model.trainable = False
+    again = keras.models.clone_model(model)
+    assert not again.trainable and not any(v.trainable for v in again.variables)
+    again.trainable = True
+    assert len(again.trainable_variables) == len(make_words_and_numbers().trainable_variables)
 
 
 @pytest.mark.parametrize("private", [{"b": 2, "a": 2}, {"a": 2}])

@@ -14,6 +14,7 @@ from tf_mvae.errors import UserError
 from tf_mvae.group import has_groups
 from tf_mvae.inference import arguments
 from tf_mvae.layers.dropout import layer_seeds
+from tf_mvae.layers.sequential import MaskedSequential
 from tf_mvae.modality import Modality
 from tf_mvae.models.archive import num_weights
 from tf_mvae.models.sharing import SharedModel
@@ -285,6 +286,7 @@ class BaseVAE(TrainableModel, SharedModel):
         return {
             **sampler,
             **({"covariates": covariates} if covariates else {}),
+            **({} if self.trainable else {"trainable": False}),
             "name": self.name,
             "dtype": keras.saving.serialize_keras_object(self.dtype_policy),
             "modalities": [keras.saving.serialize_keras_object(m) for m in self.modalities],
@@ -301,7 +303,7 @@ class BaseVAE(TrainableModel, SharedModel):
     def from_config(cls, config: dict[str, Any], custom_objects: Any = None) -> "BaseVAE":
         """Creates a model from the result of `get_config`."""
         make, config = keras.saving.deserialize_keras_object, dict(config)
-        sampler = config.pop("sampler", None)
+        sampler, trainable = config.pop("sampler", None), config.pop("trainable", True)
         modalities = [make(m, custom_objects=custom_objects) for m in config["modalities"]]
         if "covariates" in config:
             config["covariates"] = [
@@ -316,6 +318,9 @@ class BaseVAE(TrainableModel, SharedModel):
             model = cls(**{**config, **own})
         if sampler is not None:
             model.set_sampler(make(sampler, custom_objects=custom_objects))
+        if not trainable:
+            model.trainable = False
+        _freeze_inner_layers(model)
         return model
 
     def _step_seed(self, step: tf.Tensor) -> tf.Tensor:
@@ -326,3 +331,12 @@ class BaseVAE(TrainableModel, SharedModel):
         if not are_several():
             return seed
         return random.fold_in(seed, tf.distribute.get_replica_context().replica_id_in_sync_group)
+
+
+def _freeze_inner_layers(model: BaseVAE) -> None:
+    """Freezes the layers that frozen ones made themselves, which their configurations omit."""
+    keep_parts = (keras.Model, MaskedSequential, Modality)
+    for layer in model._flatten_layers(include_self=False):
+        if not (layer.trainable or isinstance(layer, keep_parts)):
+            for inner in layer._flatten_layers(include_self=False):
+                inner.trainable = False

@@ -222,6 +222,16 @@ def test_types_that_can_be_prepared(name, value):
     assert len(list(dataset)) == 1
 
 
+@pytest.mark.filterwarnings("error")
+def test_the_bounds_of_half_precision_are_found_without_a_warning():
+    check_arrays(with_x("reading", np.ones([4, 3], np.float16))(good_batch()), MODALITIES)
+
+
+def test_a_batch_in_place_of_its_arrays_is_named():
+    with pytest.raises(UserError, match=r"give batch\['x'\], and mask=batch\['mask'\]"):
+        unpack({"x": good_batch()}, MODALITIES, partial=True)
+
+
 @pytest.mark.parametrize(("value", "wrong"), [(2, True), (1, False), (-1, True)])
 def test_integer_pixels_are_0_and_1(value, wrong):
     batch = with_x("image", np.full([4, 4, 4, 1], value, np.int32))(good_batch())

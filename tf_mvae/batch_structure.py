@@ -102,6 +102,8 @@ def to_tensor(value: Any, what: str) -> tf.Tensor:
 def check_names(part: str, given: Mapping[str, Any], by_name: Mapping[str, Modality]) -> None:
     """Checks that a part of a batch (`x`, `mask`) names modalities of the model only."""
     for name in given:
+        if name == "x" and isinstance(given[name], Mapping):
+            raise UserError("this takes the arrays alone: give batch['x'], and mask=batch['mask']")
         if name not in by_name:
             raise UserError(f"{part} has the key {name!r}; the modalities are {list(by_name)}")
 

@@ -207,5 +207,5 @@ def _raw_bounds(modality: Modality | Covariate, dtype: tf.DType) -> tuple[Any, A
 
 def _most(bound: Any, of_type: Any, choose: Callable) -> Any:
     if not np.ndim(bound):
-        return choose(bound, of_type)
+        return choose(bound, np.asarray(of_type).item())  # a float16 cannot hold the other
     return np.vectorize(choose, otypes=[float])(bound, float(of_type))

@@ -76,6 +76,7 @@ METHODS = {
     "num_samples": ([0, 1.5, -1, "2", np.array(0), tf.constant(0)], ["generate", "sample", "elbo"]),
     "temperature": ([-1, NAN, "hot", tf.constant(-1.0)], ["generate", "sample"]),
     "seed": ([1.5, "a", [1, 2, 3], [0.5, 1.0], [[1, 2]]], ["generate", "sample", "elbo"]),
+    "resample": ([0, -1, 1.5], ["generate"]),
     "kl_weight": ([-1, NAN, "a", tf.constant(-1.0)], ["elbo"]),
 }
 

@@ -6,6 +6,7 @@ import pytest
 import tensorflow as tf
 
 from tests.tiny import assert_close
+from tf_mvae.errors import UserError
 from tf_mvae.layers import MaskedBatchNormalization, MaskedSequential
 from tf_mvae.layers.sequential import call_network
 
@@ -83,3 +84,10 @@ def test_a_functional_network_is_called_with_training():
     np.testing.assert_array_equal(still, X)
     dropped = call_network(network, tf.constant(X), tf.constant(MASK), True)
     assert np.mean(dropped == 0) > 0.5
+
+
+def test_a_network_of_several_outputs_is_refused():
+    inputs = keras.Input([4])
+    network = keras.Model(inputs, {"pooled": keras.layers.Dense(2)(inputs), "all": inputs})
+    with pytest.raises(UserError, match=r"returns a dict; an encoder or a decoder returns one"):
+        call_network(network, tf.constant(X), tf.constant(MASK), False)

@@ -44,9 +44,9 @@ def check_modalities(modalities: Any) -> None:
         raise UserError(f"modalities must have names that differ; they are {names}")
 
 
-def sample_count(value: Any) -> int | tf.Tensor:
+def sample_count(value: Any, name: str = "num_samples") -> int | tf.Tensor:
     """Returns a number of samples, 1 or more."""
-    return _scalar("num_samples", value, checks.positive_integer, tf.int32)
+    return _scalar(name, value, checks.positive_integer, tf.int32)
 
 
 def temperature(value: Any) -> float | tf.Tensor:

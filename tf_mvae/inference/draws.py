@@ -241,7 +241,7 @@ class LatentDraws(NetworkModel):
     ) -> tuple[tf.Tensor, tf.Tensor]:
         """See `resampled_latents`."""
         number = arguments.sample_count(num_samples)
-        candidates = arguments.sample_count(candidates)
+        candidates = arguments.sample_count(candidates, "resample (candidates)")
 
         def resample(x, mask, number, candidates, seed):
             proposal_seed, choice_seed = tf.unstack(random.split(seed, 2), num=2)

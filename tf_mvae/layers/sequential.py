@@ -30,10 +30,19 @@ def call_network(
         mask: `[batch]`, 1 where a row counts. This package's layers get it, as
             `example_mask`: Keras' own `mask` is one of time steps.
         training: Whether this is a training step.
+
+    Raises:
+        UserError: It returns several tensors.
     """
     if may_be_empty() and len(mask.shape) == 1:
         return _called_with_a_row(network, inputs, mask, training)
-    return _called(network, inputs, mask, training)
+    outputs = _called(network, inputs, mask, training)
+    if isinstance(outputs, tuple | list | dict):
+        raise UserError(
+            f"the network {network.name!r} returns a {type(outputs).__name__}; an encoder or a "
+            "decoder returns one tensor: give keras.Model(network.inputs, ONE_OUTPUT)"
+        )
+    return outputs
 
 
 def _called_with_a_row(

@@ -8,8 +8,9 @@ import scipy.stats
 import tensorflow as tf
 import tensorflow_probability as tfp
 
-from tf_mvae import likelihoods
+from tf_mvae import Modality, likelihoods
 from tf_mvae.distributions.members import MemberLikelihood
+from tf_mvae.errors import UserError
 
 tfd = tfp.distributions
 LEAD = (3, 2)  # samples or terms, then examples
@@ -285,6 +286,33 @@ def test_a_mean_that_a_distribution_does_not_offer_is_one_of_samples(mode):
     exact = scipy.special.expit(parameters.numpy()[..., np.newaxis] + 0.5 * points) @ weights
     np.testing.assert_allclose(found, exact / weights.sum(), atol=0.03)
     np.testing.assert_array_equal(found, mode(likelihood.expected_value)(parameters))
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda p: tfd.Normal(p, 1.0), r"events of \(2,\); these are of \(\): .*Independent"),
+        (lambda p: p, "must return a TFP distribution; it returns a EagerTensor"),
+    ],
+)
+def test_what_a_function_returns_is_checked(make, message):
+    part = Modality("a", likelihoods.CallableLikelihood(make, [2], placeholder=0.0))
+    with pytest.raises(UserError, match=message):
+        part.connect(3)
+
+
+class Share(likelihoods.Bernoulli):
+    low, high = 0.0, 1.0
+    describe_range = likelihoods.Likelihood.describe_range
+
+
+class Positive(Share):
+    high = likelihoods.Likelihood.high
+
+
+def test_the_range_of_a_likelihood_of_ones_own_is_described():
+    assert Share([2]).describe_range() == "finite numbers of 0 or more and 1 or less"
+    assert Positive([2]).describe_range() == "finite numbers of 0 or more"
 
 
 @pytest.mark.parametrize("log_rate", [31.0, 100.0, 1e4])

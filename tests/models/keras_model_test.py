@@ -108,6 +108,16 @@ def test_a_model_that_is_frozen_is_cloned_as_one():
     assert len(again.trainable_variables) == len(make_words_and_numbers().trainable_variables)
 
 
+@pytest.mark.parametrize(
+    ("name", "wrong"),
+    [("posterior_kind", posteriors.Product), ("posterior_kind", "product"),
+     ("objective", objectives.SubsetElbos)],
+)  # fmt: skip
+def test_the_parts_of_a_model_are_objects(name, wrong):
+    with pytest.raises(UserError, match=f"{name} must be one such as tf_mvae"):
+        tiny.make_any(MultimodalVAE, **{name: wrong})
+
+
 @pytest.mark.parametrize("private", [{"b": 2, "a": 2}, {"a": 2}])
 def test_private_latents_are_in_the_order_of_the_modalities(private):
     latent = posteriors.LatentSpace(1, private)

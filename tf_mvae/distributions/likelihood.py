@@ -245,7 +245,10 @@ class Likelihood:
 
     def describe_range(self) -> str:
         """Describes which values are possible."""
-        return "finite numbers"
+        limits = ((self.low, Likelihood.low, "more"), (self.high, Likelihood.high, "less"))
+        said = [f"{bound:g} or {way}" for bound, none, way in limits
+                if not np.ndim(bound) and bound != none]  # fmt: skip
+        return " of ".join(["finite numbers", " and ".join(said)] if said else ["finite numbers"])
 
     @property
     def is_binary(self) -> bool:

@@ -317,6 +317,25 @@ class CallableLikelihood(Likelihood):
         function = keras.saving.deserialize_keras_object(config["make_distribution"])
         return cls(**{**config, "make_distribution": function})
 
+    def build(self, parameters: tf.Tensor) -> None:
+        """Checks what the function returns.
+
+        Raises:
+            UserError: It is no distribution of events of `event_shape`.
+        """
+        found = self.make_distribution(parameters)
+        if not hasattr(found, "log_prob"):
+            raise UserError(
+                "CallableLikelihood: make_distribution must return a TFP distribution; it returns "
+                f"a {type(found).__name__}"
+            )
+        if not tf.TensorShape(self.event_shape).is_compatible_with(found.event_shape):
+            raise UserError(
+                f"CallableLikelihood: make_distribution must return events of {self.event_shape}; "
+                f"these are of {tuple(found.event_shape)}: wrap it, as in tfd.Independent("
+                f"..., {len(self.event_shape)})"
+            )
+
     def distribution(self, parameters: tf.Tensor) -> tfd.Distribution:
         """See `Likelihood.distribution`."""
         return self.make_distribution(parameters)

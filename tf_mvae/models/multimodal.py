@@ -63,6 +63,11 @@ class MultimodalVAE(BaseVAE):
         """
         posterior_kind = Product() if posterior_kind is None else posterior_kind
         objective = SubsetElbos() if objective is None else objective
+        parts = {"posterior_kind": (posterior_kind, PosteriorKind, "posteriors.Product()"),
+                 "objective": (objective, Objective, "objectives.SubsetElbos()")}  # fmt: skip
+        for name, (part, kind, example) in parts.items():
+            if not isinstance(part, kind):
+                raise UserError(f"{name} must be one such as tf_mvae.{example}; it is {part!r}")
         super().__init__(modalities, latent_dim, posterior_kind, objective, **kwargs)
 
     def experts(

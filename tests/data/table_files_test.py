@@ -1,6 +1,7 @@
 """Tables as files: what is read is what the file says, and what is written can be read."""
 
 import gzip
+import os
 
 import numpy as np
 import pytest
@@ -14,8 +15,13 @@ pd = pytest.importorskip("pandas")
 
 @pytest.mark.parametrize(
     "text",
-    ["a,b\n0.5,1,\n0.7,2,\n", '"a","b"\n"row 1",0.5,1\n"row 2",0.7,2\n'],
-    ids=["separators at the ends of rows", "names of rows without a name"],
+    [
+        "a,b\n0.5,1,\n0.7,2,\n",
+        '"a","b"\n"row 1",0.5,1\n"row 2",0.7,2\n',
+        "a,b\n0,0.5,\n1,0.7,\n2,0.9,\n",
+        "a,b\n1,0.5,\n2,0.7,\n3,0.9,\n",
+    ],
+    ids=["separators at the ends of rows", "names of rows without a name", "from 0", "from 1"],
 )
 def test_rows_of_more_cells_than_the_header_has_are_refused(tmp_path, text):
     """Pandas would take the first cell for a name, and each other one for its left neighbour's."""
@@ -23,6 +29,27 @@ def test_rows_of_more_cells_than_the_header_has_are_refused(tmp_path, text):
     path.write_text(text)
     for read in (read_table, lambda path: open_table(path, 1)):
         with pytest.raises(UserError, match=r"data.csv: its rows have more cells than its header"):
+            read(path)
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [("a.csv", "a;b\n1,5;x\n2,5;y\n"), ("a.csv", "a\tb\n1\t2\n"), ("a.tsv", "a,b\n1,2\n")],
+)
+def test_cells_that_are_separated_otherwise_are_refused(tmp_path, name, text):
+    path = tmp_path / name
+    path.write_text(text)
+    for read in (read_table, lambda path: open_table(path, 1)):
+        with pytest.raises(UserError, match=f"{name}: its header is one name, 'a.*not by"):
+            read(path)
+
+
+def test_a_pipe_is_refused(tmp_path):
+    """Its header is looked at a second time; the second reading would wait for ever."""
+    path = tmp_path / "pipe.csv"
+    os.mkfifo(path)
+    for read in (read_table, lambda path: open_table(path, 1)):
+        with pytest.raises(UserError, match="pipe.csv can be read once only"):
             read(path)
 
 

@@ -146,6 +146,8 @@ def _check_parts(folder: pathlib.Path, parts: dict[str, Any]) -> None:
 
 def _read_file(path: str) -> Any:
     path = os.path.expanduser(path)
+    if os.path.exists(path) and not os.path.isfile(path):
+        raise UserError(f"table {path} can be read once only, as a pipe; write it to a file first")
     with reading(path):
         import pandas as pd
 
@@ -174,7 +176,7 @@ def separator_of(path: str) -> str:
     return "\t" if ".tsv" in os.path.basename(path).lower() else ","
 
 
-def check_header(path: str, frame: Any) -> None:
+def check_header(path: str, frame: Any, is_first: bool = True) -> None:
     """Checks that a text file names each of its columns once.
 
     Of rows that have more cells than the header has names pandas takes the first cell as the name
@@ -184,21 +186,41 @@ def check_header(path: str, frame: Any) -> None:
     Args:
         path: The file.
         frame: What pandas has read, or a part of it, without `index_col`.
+        is_first: Whether its first row is the file's.
 
     Raises:
-        UserError: Rows have more cells, or two columns have one name.
+        UserError: Rows have more cells, two columns one name, or cells another separator.
     """
-    if type(frame.index).__name__ != "RangeIndex":
+    names, cells = (_text_row(path, 0), _text_row(path, 1)) if is_first else ([], [])
+    own = separator_of(path)
+    other = next((mark for mark in ";\t|," if len(names) == 1 and mark in names[0]), own)
+    if other != own:
+        raise UserError(
+            f"table {path}: its header is one name, {names[0][:80]!r}; separate its cells by "
+            f"{'tabs' if own != ',' else 'commas'}, not by {other!r}, or rename its only column"
+        )
+    # Names of rows that are equally spaced numbers are a RangeIndex, too.
+    if type(frame.index).__name__ != "RangeIndex" or len(cells) > len(names):
         raise UserError(
             f"table {path}: its rows have more cells than its header has names; take the separator "
             "off the ends of the rows, or name the first column, if it holds names of rows"
         )
-    if frame.index.start:
-        return  # a later part
-    (names,) = read_csv(path, header=None, nrows=1, dtype=str, na_filter=False).to_numpy()
     twice = [name for name, number in collections.Counter(names).items() if name and number > 1]
     if twice:
         raise UserError(f"table {path}: two columns have the name {twice[0]!r}; rename one")
+
+
+def _text_row(path: str, number: int) -> list[str]:
+    """Returns the cells of a text file's row, of which 0 is the header; none if it has none."""
+    from pandas.errors import EmptyDataError
+
+    try:
+        row = read_csv(
+            path, header=None, skiprows=number, nrows=1, dtype=str, na_filter=False
+        ).to_numpy()
+    except EmptyDataError:
+        return []
+    return list(row[0])
 
 
 @contextlib.contextmanager

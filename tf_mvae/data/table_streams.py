@@ -56,7 +56,7 @@ def open_table(path: str | os.PathLike, rows: int, whole: Container[Any] = ()) -
 
     A file is read twice: once for the number of rows and for the types of columns, which the first
     rows alone do not say. A folder (`tf_mvae.data.table_files.read_table_and_modalities`) and
-    what can be read once only (a pipe) are read whole.
+    a table of another machine (`https://...`) are read whole.
 
     Args:
         path: The file or folder.
@@ -87,8 +87,8 @@ def open_table(path: str | os.PathLike, rows: int, whole: Container[Any] = ()) -
 
 def _csv_parts(path: str, rows: int, dtypes: Any, **options: Any) -> Iterator[Any]:
     with reading(path), read_csv(path, chunksize=rows, dtype=dtypes or None, **options) as parts:
-        for part in parts:
-            check_header(path, part)
+        for number, part in enumerate(parts):
+            check_header(path, part, is_first=not number)
             yield part
 
 

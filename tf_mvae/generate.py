@@ -27,7 +27,7 @@ flags.DEFINE_string(
     "output",
     None,
     "The PNG file (for a table, CSV file) to write; default: "
-    "RUN_DIR/generated/CONDITION.png, or CONDITION.csv.",
+    "RUN_DIR/generated/CONDITION.png, or CONDITION.csv, which is always replaced.",
 )
 command.define_seed_flag("Seed of the samples.")
 flags.DEFINE_float(

@@ -19,6 +19,7 @@ pd = pytest.importorskip("pandas")
         (("1", "2", "unknown"), [2, 1.0, "2"], [1, 0, 1]),
         ((0, 1, 2), ["0", "2.0", 1], [0, 2, 1]),
         ((False, True), ["True", False, 1], [1, 0, 1]),
+        ((False, True), ["true", "FALSE"], [1, 0]),
         (("1.5", "2.5"), [2.5], [1]),
     ],
 )
@@ -62,7 +63,23 @@ def test_small_probabilities_are_positive_numbers():
 def test_text_of_digits_is_text():
     column = infer([str(number) for number in [1, 2, 10, 2, 1, 10, 1, 2, 10, 1]])
     assert (column.type, column.categories) == ("categorical", ("1", "10", "2"))
-    assert infer([f"0{number}" for number in range(1000, 1100)]).startswith("it is text of 100")
+    assert infer([f"0{number}" for number in range(1000, 1100)]).endswith(
+        "it is text of 100 different values"
+    )
+
+
+def test_text_that_is_almost_numbers_says_how_it_becomes_them():
+    numbers = [f"{number}.25" for number in range(100)]
+    assert "a decimal point" in infer([number.replace(".", ",") for number in numbers])
+    assert "and ' ' is none" in infer([*numbers, " "])
+    assert infer([f"v{number}" for number in numbers]).endswith("different values")
+
+
+def test_numbers_that_differ_little_for_their_size_have_their_own_unit():
+    """Identifiers and times in milliseconds: without it they were of thousands of units."""
+    column = infer([2**60 + 1_000 * number for number in range(0, 300, 3)])
+    assert column.type == "real" and column.scale == pytest.approx(86_600, rel=0.01)
+    assert infer([0.3, 0.1 + 0.2] * 20, types={"x": "real"}).scale == 1  # they differ by rounding
 
 
 @pytest.mark.parametrize(

@@ -336,6 +336,8 @@ def test_a_schema_names_covariates_and_gaps_in_them_are_refused(tmp_path):
     row = int(np.argmax(frame["site"].isna()))
     with pytest.raises(UserError, match=f"covariate 'site' is missing in row {row}"):
         from_frame(frame, schema)
+    with pytest.raises(UserError, match="'mars' in row 0, which is none of .*; correct it$"):
+        from_frame(frame.assign(site="mars"), schema)
     with pytest.raises(UserError, match="is not in the table"):
         from_frame(frame.drop(columns="site"), schema)
     for role, message in [("colour", "role 'colour'"), ("size_factor", "holds classes")]:

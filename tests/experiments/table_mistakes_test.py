@@ -27,11 +27,13 @@ def test_a_split_of_other_names_is_not_data(names):
 def test_a_column_without_a_value_to_learn_from_is_excluded(tmp_path, caplog):
     frame = make_table(tmp_path / "t.csv", 40)
     frame["split"] = ["train"] * 30 + ["validation"] * 5 + ["test"] * 5
+    frame["note"] = [f"note {row}" for row in range(40)]
     frame["late"] = [np.nan] * 30 + [1.5, 2.5, 3.5, 4.5, 5.5, 0.5, 1.25, 2.25, 3.25, 4.25]
     write_table(frame, tmp_path / "t.csv")
     schema = load_table("train", str(tmp_path / "t.csv")).schema
     assert list(schema.columns) == ["a", "b", "grade"]
     assert "column 'late' is excluded: it is empty in the training rows" in caplog.text
+    assert "column 'note' is excluded: it is text of 40 different values" in caplog.text
 
 
 @pytest.fixture

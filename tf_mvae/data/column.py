@@ -125,14 +125,18 @@ class Column:
         """Makes a column from what `to_config` returned."""
         return cls(**{**config, "categories": tuple(config.get("categories", ()))})
 
-    def encode(self, values: Any) -> np.ndarray:
+    def encode(self, values: Any, may_be_empty: bool = True) -> np.ndarray:
         """Returns a pandas series as float32 numbers of a model, NaN where it is missing.
+
+        Args:
+            values: The series.
+            may_be_empty: Whether a cell may be made empty, which an error then says.
 
         Raises:
             UserError: A value does not fit the type, or is an unknown category.
         """
         if self.is_class:
-            return self._codes(values)
+            return self._codes(values, may_be_empty)
         try:
             missing = np.asarray(values.isna())
             numbers = np.asarray(values.astype(object).where(~missing, np.nan), np.float64)
@@ -153,16 +157,16 @@ class Column:
         if self.type == "proportion":  # 0 and 1 themselves have no finite density
             found = np.clip(found, PROPORTION_EDGE, 1 - PROPORTION_EDGE)
         elif self.type == "real":
-            self._check_scales(numbers, np.abs(found) > likelihoods.MAX_LEARNED)
+            self._check_scales(numbers, np.abs(found) > likelihoods.MAX_LEARNED, may_be_empty)
         return found.astype(np.float32)
 
-    def _check_scales(self, numbers: np.ndarray, are_far: np.ndarray) -> None:
+    def _check_scales(self, numbers: np.ndarray, are_far: np.ndarray, may_be_empty: bool) -> None:
         if are_far.any():
             row = int(np.argmax(are_far))
             raise UserError(
                 f"column {self.name!r} holds {numbers[row]:g} in row {row}, more than "
                 f"{likelihoods.MAX_LEARNED:g} standard deviations from its mean of {self.loc:g}; "
-                "correct it, or make it empty"
+                f"{_correct(may_be_empty)}"
             )
 
     def holds(self, values: Any) -> np.ndarray:
@@ -197,7 +201,7 @@ class Column:
         found[:] = self.categories
         return found[np.round(places).astype(int)]
 
-    def _codes(self, values: Any) -> np.ndarray:
+    def _codes(self, values: Any, may_be_empty: bool) -> np.ndarray:
         places = self._places()
         codes = np.full(len(values), np.nan, np.float32)
         for row, value in enumerate(values):
@@ -207,8 +211,7 @@ class Column:
             if place is None:
                 raise UserError(
                     f"column {self.name!r} holds {class_value(value)!r} in row {row}, which is "
-                    f"none of its categories {list(self.categories)[:20]}; correct it, or make it "
-                    "empty"
+                    f"none of its categories {list(self.categories)[:20]}; {_correct(may_be_empty)}"
                 )
             codes[row] = place
         return codes
@@ -219,6 +222,11 @@ class Column:
         return places | {value: place for place, value in enumerate(self.categories)}
 
 
+def _correct(may_be_empty: bool) -> str:
+    """Returns what a user can do about a cell."""
+    return f"correct it{', or make it empty' * may_be_empty}"
+
+
 def _place(places: Mapping[Any, int], value: Any) -> int | None:
     """Returns the place of a class, None if there is no such one.
 
@@ -226,6 +234,8 @@ def _place(places: Mapping[Any, int], value: Any) -> int | None:
     """
     value = class_value(value)
     if value not in places and isinstance(value, str):
+        if value.lower() in ("true", "false"):  # as pandas reads them
+            value = value.capitalize()
         with contextlib.suppress(ValueError):
             value = class_value(float(value))
     return places.get(value, places.get(str(value)))

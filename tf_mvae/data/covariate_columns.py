@@ -126,7 +126,7 @@ def encoded_covariates(schema: "Schema", frame: Any) -> dict[str, np.ndarray]:
                 f"covariate {name!r} of the schema is not in the table, which has "
                 f"{list(frame.columns)[:20]}; a covariate has to be given for every row"
             )
-        values = column.encode(frame[name])
+        values = column.encode(frame[name], may_be_empty=False)
         if np.isnan(values).any():
             row = int(np.argmax(np.isnan(values)))
             raise UserError(

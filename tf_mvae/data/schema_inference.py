@@ -250,8 +250,22 @@ def _classes(
     usual = "binary" if len(distinct) == 2 else "ordinal" if ordered else "categorical"
     many = len(distinct) > max(_MOST_GRADES, min(_MOST_CATEGORIES, len(observed) / 2))
     if kind is None and many:
-        return f"it is text of {len(distinct)} different values"
+        return f"it is text of {len(distinct)} different values{_almost_numbers(observed)}"
     return Column(name, kind or usual, tuple(distinct))
+
+
+def _almost_numbers(observed: Any) -> str:
+    """Returns how text of many values becomes numbers, if that is what it seems to be."""
+    import pandas as pd
+
+    text = observed.astype(str)
+    others = text[pd.to_numeric(text, errors="coerce").isna()]
+    pointed = pd.to_numeric(others.str.replace(",", "."), errors="coerce")
+    if len(others) and pointed.notna().all():
+        return "; write numbers with a decimal point, not a comma"
+    if 0 < len(others) < len(text) / 2:
+        return f"; most of it are numbers, and {others.iloc[0]!r} is none: correct it or empty it"
+    return ""
 
 
 def _kind_of_numbers(numbers: np.ndarray, is_bool: bool) -> str | None:
@@ -287,7 +301,8 @@ def _number_column(name: Any, numbers: np.ndarray, kind: str) -> Column:
         return Column(name, kind, loc=-edge / (1 - 2 * edge), scale=1 / (1 - 2 * edge))
     spread = float(numbers.std())
     loc = float(numbers.mean())
-    return Column(name, kind, loc=loc, scale=spread if spread > 1e-9 * abs(loc) else 1.0)
+    differs = spread > 4 * np.finfo(np.float64).eps * abs(loc)  # by more than rounding
+    return Column(name, kind, loc=loc, scale=spread if differs else 1.0)
 
 
 def _skewness(numbers: np.ndarray) -> float:

@@ -39,7 +39,7 @@ def analyze(run: Run, settings: Settings) -> dict[str, Any]:
     if model.conditions or not numbers:
         raise UserError(
             "--analysis=intervals needs a modality of numbers and a model without conditions; "
-            "choose another --analysis"
+            "choose another --analysis (of a table: imputation)"
         )
     rng = np.random.default_rng([settings.seed, 37])
     # Of each example, how many numbers are hidden, and how many are inside each interval.

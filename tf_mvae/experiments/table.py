@@ -24,6 +24,7 @@ from tf_mvae.settings import Setting
 __all__ = ["SCHEMA_FILE", "kept_schema", "load_table", "table_covariates", "table_modalities"]
 
 SCHEMA_FILE = "schema.json"
+_MOST_NAMED = 20  # excluded columns
 _ROWS_FILE = "rows.json"  # the number of rows that a run split at random, since version 0.2
 
 
@@ -107,16 +108,22 @@ def _written_schema(schema: str | None = None, assets_dir: str | None = None) ->
 
 def _schema_of(frame: Any, rows: np.ndarray, modalities: Any) -> Schema:
     """Infers types and categories from all rows, units of numbers from the training rows."""
-    whole, _left_out = infer_schema(frame, modalities)
+    whole, left_out = infer_schema(frame, modalities)
     types = {name: column.type for name, column in whole.columns.items()}
     groups = {name: list(columns) for name, columns in whole.modalities.items()}
     train, _left_out = infer_schema(frame.iloc[rows], groups, types)
     numbers = ("real", "positive", "count")
     units = {name: column for name, column in train.columns.items() if column.type in numbers}
     known = [name for name in whole.columns if frame[name].iloc[rows].notna().any()]
-    for name in whole.columns:
-        if name not in known:
-            logging.warning("column %r is excluded: it is empty in the training rows", name)
+    empty = [name for name in whole.columns if name not in known]
+    excluded = left_out | dict.fromkeys(empty, "it is empty in the training rows")
+    for name in list(excluded)[:_MOST_NAMED]:
+        logging.warning("column %r is excluded: %s", name, excluded[name])
+    if len(excluded) > _MOST_NAMED:
+        logging.warning(
+            "%d more columns are excluded; python -m tf_mvae.inspect_table lists them",
+            len(excluded) - _MOST_NAMED,
+        )
     return Schema({**whole.columns, **units}, reduced(whole.modalities, known))
 
 

@@ -183,6 +183,20 @@ def test_validation_split_and_steps_per_epoch_work(model):
     assert int(model.optimizer.iterations) == before + 4
 
 
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [({"batch_size": 0}, "batch_size must be an integer of 1"),
+     ({"batch_size": -1}, "batch_size must be an integer of 1"),
+     ({"validation_split": 1.5}, "validation_split must be a number below 1, 0 or more")],
+)  # fmt: skip
+def test_numbers_without_a_meaning_are_refused(model, wrong, message):
+    with pytest.raises(UserError, match=message):
+        model.fit(tiny.make_batch(), **wrong)
+    if "batch_size" in wrong:
+        with pytest.raises(UserError, match=message):
+            model.evaluate(tiny.make_batch(), **wrong)
+
+
 def test_a_part_of_the_modalities_is_enough_to_predict(model):
     batch = tiny.make_batch(EVERYTHING)
     part = {"x": {"label": batch["x"]["label"]}}

@@ -99,6 +99,12 @@ def test_what_is_frozen_is_frozen_after_loading(tmp_path):
     assert len(again.optimizer.variables) == len(model.optimizer.variables)
 
 
+def test_the_former_format_of_keras_is_refused(tmp_path):
+    with pytest.raises(UserError, match="a name that ends in .keras"):
+        tiny.make_model().save(tmp_path / "model.h5")
+    assert not list(tmp_path.iterdir())
+
+
 def test_a_model_that_is_frozen_is_cloned_as_one():
     model = make_words_and_numbers()
     model.trainable = False

@@ -101,6 +101,12 @@ def test_an_export_that_disagrees_is_refused_and_nothing_is_left(model, tmp_path
     assert list((tmp_path / "out").iterdir()) == []
 
 
+def test_an_unknown_format_is_refused(model, tmp_path):
+    with pytest.raises(UserError, match="one of keras, onnx, tflite; it is 'saved_model'"):
+        export_format(model, tmp_path / "out", "saved_model")
+    assert not (tmp_path / "out").exists()
+
+
 def test_a_missing_package_is_named(model, tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "tf2onnx", None)
     with pytest.raises(UserError, match=r"pip install 'tf-mvae\[onnx\]'"):

@@ -7,6 +7,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from tf_mvae import checks
 from tf_mvae.batch import check_arrays, check_dataset, out_of_range
 from tf_mvae.covariate import Covariate
 from tf_mvae.data.tables import Table
@@ -60,6 +61,7 @@ def checked_fit(
     """
     refuse_targets("fit", {"y": y, **arguments})
     rest = dict(arguments)
+    _check_numbers(rest)
     x = checked_input(x, modalities, rest.pop("sample_weight", None))
     if rest.get("validation_data") is not None:
         rest["validation_data"] = checked_input(rest["validation_data"], modalities)
@@ -74,6 +76,7 @@ def checked_evaluation(
     """Returns the data of `evaluate` and its other named arguments, checked; see `checked_fit`."""
     refuse_targets("evaluate", {"y": y, **arguments})
     rest = dict(arguments)
+    _check_numbers(rest)
     weight = rest.pop("sample_weight", None)
     if rest.get("_use_cached_eval_dataset"):  # `fit` has checked its validation data
         return x, rest
@@ -114,6 +117,14 @@ def checked_input(
     if isinstance(data, keras.utils.PyDataset):
         return _CheckedPyDataset(data, modalities, partial)
     return _checked_batches(data, modalities, partial) if isinstance(data, Iterator) else data
+
+
+def _check_numbers(arguments: Mapping[str, Any]) -> None:
+    """Checks numbers of which Keras accepts meaningless ones."""
+    ranges = {"batch_size": checks.positive_integer, "validation_split": checks.below_one}
+    for name, check in ranges.items():
+        if arguments.get(name) is not None:
+            check(name, arguments[name])
 
 
 @contextlib.contextmanager

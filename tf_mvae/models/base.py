@@ -261,6 +261,16 @@ class BaseVAE(TrainableModel, SharedModel):
         """Returns 1 where an example may have to reconstruct a modality, `[batch, modality]`."""
         return present
 
+    def save(self, filepath: Any, *args, **kwargs) -> None:
+        """Saves the model as `keras.Model.save`.
+
+        Raises:
+            UserError: The file is to be HDF5, Keras' former format, which cannot hold such a model.
+        """
+        if str(filepath).endswith((".h5", ".hdf5")):
+            raise UserError(f"{filepath}: give a name that ends in .keras, or use save_weights")
+        super().save(filepath, *args, **kwargs)
+
     def load_weights(self, filepath: Any, *args, **kwargs) -> None:
         """Loads weights as `keras.Model.load_weights`; warns if the file has more than the model.
 

@@ -75,6 +75,11 @@ def export_format(
     again = keras.models.load_model(path / "model.keras")
     ```
     """
+    if format_name not in FORMATS:
+        raise UserError(
+            f"format_name must be one of {', '.join(FORMATS)}; it is {format_name!r} "
+            "(export_version writes a SavedModel)"
+        )
     differences: dict[str, float] = {}
     other = other_latents(model, format_name)
 

@@ -54,6 +54,18 @@ def infer(values, **kwargs):
     return schema.columns.get("x", excluded.get("x"))
 
 
+@pytest.mark.parametrize(
+    ("kind", "loc", "scale"),
+    [("count", 49.0, 17.0), ("positive", 49.0, 17.0), ("proportion", 0.5, 0.2)],
+)
+def test_a_type_that_was_changed_and_its_unit_was_not_is_refused(kind, loc, scale):
+    """Proportions had become 0 and 1."""
+    column = Column("age", kind, loc=loc, scale=scale)
+    values = pd.Series([np.nan, loc + scale, loc, loc - 2 * scale])
+    with pytest.raises(UserError, match=r'unit of another type: .* "loc": 0, "scale": 1'):
+        column.encode(values)
+
+
 def test_small_probabilities_are_positive_numbers():
     rng = np.random.default_rng(0)
     assert infer(10.0 ** -rng.uniform(0, 12, 100)).type == "positive"

@@ -154,6 +154,15 @@ class Column:
                 )
             )
         found = (numbers - self.loc) / self.scale
+        outside = self._outside(found)
+        if outside.any():
+            row = int(np.argmax(outside))
+            raise UserError(
+                f"column {self.name!r} is {self.type} and has the unit of another type: "
+                f"(value - loc) / scale is {found[row]:g} for {numbers[row]:g}; write "
+                '"loc": 0, "scale": 1 into the schema'
+                + {"count": ', and as "mean" that of the counts'}.get(self.type, "")
+            )
         if self.type == "proportion":  # 0 and 1 themselves have no finite density
             found = np.clip(found, PROPORTION_EDGE, 1 - PROPORTION_EDGE)
         elif self.type == "real":

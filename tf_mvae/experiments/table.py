@@ -106,8 +106,15 @@ def _written_schema(schema: str | None = None, assets_dir: str | None = None) ->
     return kept_schema(assets_dir) or (Schema.load(schema) if schema else None)
 
 
-def _schema_of(frame: Any, rows: np.ndarray, modalities: Any) -> Schema:
-    """Infers types and categories from all rows, units of numbers from the training rows."""
+def _schema_of(frame: Any, rows: np.ndarray, modalities: Any, warns: bool = True) -> Schema:
+    """Infers types and categories from all rows, units of numbers from the training rows.
+
+    Args:
+        frame: The table.
+        rows: The training rows.
+        modalities: Which columns form a modality.
+        warns: Whether to warn of columns that are excluded.
+    """
     whole, left_out = infer_schema(frame, modalities)
     types = {name: column.type for name, column in whole.columns.items()}
     groups = {name: list(columns) for name, columns in whole.modalities.items()}
@@ -117,9 +124,9 @@ def _schema_of(frame: Any, rows: np.ndarray, modalities: Any) -> Schema:
     known = [name for name in whole.columns if frame[name].iloc[rows].notna().any()]
     empty = [name for name in whole.columns if name not in known]
     excluded = left_out | dict.fromkeys(empty, "it is empty in the training rows")
-    for name in list(excluded)[:_MOST_NAMED]:
+    for name in list(excluded)[: _MOST_NAMED * warns]:
         logging.warning("column %r is excluded: %s", name, excluded[name])
-    if len(excluded) > _MOST_NAMED:
+    if warns and len(excluded) > _MOST_NAMED:
         logging.warning(
             "%d more columns are excluded; python -m tf_mvae.inspect_table lists them",
             len(excluded) - _MOST_NAMED,
@@ -168,7 +175,8 @@ def _prepare(
 ) -> None:
     """Writes the schema that a run keeps, and how many rows the table has."""
     frame, rows, modalities = _read(table)
-    found = _written_schema(schema) or _schema_of(frame, rows["train"], modalities)
+    # The warnings have been given: the split's rows were loaded.
+    found = _written_schema(schema) or _schema_of(frame, rows["train"], modalities, warns=False)
     found.save(directory / SCHEMA_FILE)
     (directory / _ROWS_FILE).write_text(json.dumps(len(frame)))
 

@@ -111,7 +111,7 @@ def _real(runs: Sequence[Mapping[str, Any]]) -> list[str]:
     Five real images of one class are all named right with probability of the product of their
     judges' accuracies, as the drawings differ.
     """
-    found = [list(run["judges"].values()) for run in runs if "judges" in run]
+    found = _accuracies(runs)
     if not found:
         return []
     alone, all_agree = np.mean(found), np.mean(np.prod(found, axis=1))
@@ -119,9 +119,14 @@ def _real(runs: Sequence[Mapping[str, Any]]) -> list[str]:
     return [f"| real images | | |{cells} | | | | |"]
 
 
+def _accuracies(runs: Sequence[Mapping[str, Any]]) -> list[list[float]]:
+    """Returns how often each judge is right on real images, of each run that says it."""
+    return [list(run["judges"].values()) for run in runs if "judges" in run]
+
+
 def _judges(runs: Sequence[Mapping[str, Any]]) -> str:
     """Returns a sentence on how often the judges are right on real test images."""
-    found = [np.mean(list(run["judges"].values())) for run in runs if "judges" in run]
+    found = _accuracies(runs)
     return f" The judges are right on {np.mean(found):.1%} of real test images." if found else ""
 
 

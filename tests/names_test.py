@@ -4,6 +4,7 @@ import pathlib
 
 import pytest
 
+import tests.tiny
 import tf_mvae
 from tf_mvae import __main__ as listing
 from tf_mvae import names
@@ -38,3 +39,11 @@ def test_the_listing_has_every_command_and_name(capsys):
     assert capsys.readouterr().out == f"tf_mvae {tf_mvae.__version__}\n"
     assert listing.main(["train"]) == 2
     assert "python -m tf_mvae.train --help" in capsys.readouterr().err
+
+
+def test_a_lazy_package_imports_a_name_once_and_refuses_others(monkeypatch):
+    get = names.lazy("tests", {"make_model": "tiny"})
+    assert get("make_model") is tests.tiny.make_model is tests.make_model
+    monkeypatch.delattr(tests, "make_model")
+    with pytest.raises(AttributeError, match="module 'tests' has no attribute 'other'"):
+        get("other")

@@ -1,11 +1,14 @@
-"""Names on a command line, and errors for unknown ones; without TensorFlow."""
+"""Names of a command line and of lazy packages, and errors for unknown ones; without TensorFlow."""
 
 import difflib
-from collections.abc import Sequence
+import importlib
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 from tf_mvae.errors import UserError
 
-__all__ = ["BASELINES", "LATENTS", "check_name"]
+__all__ = ["BASELINES", "LATENTS", "check_name", "lazy"]
 
 BASELINES = ("logistic_regression", "supervised_network", "autoencoder", "vae", "rbm")
 # Where latents are drawn from; `GenerativeModel.generate` says what each is.
@@ -30,3 +33,22 @@ def check_name(flag: str, name: str, known: Sequence[str], more: str = "") -> No
     hint = f" (did you mean {close[0]}?)" if close else ""
     more = f" ({more})" if more else ""
     raise UserError(f"--{flag}={name} is not known{hint}; there are {', '.join(known)}{more}")
+
+
+def lazy(package: str, modules: Mapping[str, str]) -> Callable[[str], Any]:
+    """Returns the `__getattr__` of a package whose public names are imported on first access.
+
+    Args:
+        package: Its name, `__name__`.
+        modules: By public name, the package's module that defines it. No name may equal that of a
+            module: importing the module would replace the name.
+    """
+
+    def get(name: str) -> Any:
+        if name not in modules:
+            raise AttributeError(f"module {package!r} has no attribute {name!r}")
+        value = getattr(importlib.import_module(f"{package}.{modules[name]}"), name)
+        setattr(sys.modules[package], name, value)
+        return value
+
+    return get

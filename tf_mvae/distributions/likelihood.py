@@ -248,7 +248,7 @@ class Likelihood:
         limits = ((self.low, Likelihood.low, "more"), (self.high, Likelihood.high, "less"))
         said = [f"{bound:g} or {way}" for bound, none, way in limits
                 if not np.ndim(bound) and bound != none]  # fmt: skip
-        return " of ".join(["finite numbers", " and ".join(said)] if said else ["finite numbers"])
+        return "finite numbers" + f" of {' and '.join(said)}" * bool(said)
 
     @property
     def is_binary(self) -> bool:

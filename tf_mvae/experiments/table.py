@@ -55,7 +55,10 @@ def load_table(
         raise UserError(f"split {split!r} is none of {sorted(rows)}")
     if not len(rows[split]):
         raise UserError(f"table {table} has {len(frame)} rows, too few for a {split} split")
-    found = _written_schema(schema, assets_dir) or _schema_of(frame, rows["train"], modalities)
+    found = _written_schema(schema, assets_dir)
+    if found is None:
+        found, excluded = _inferred(frame, rows["train"], modalities)
+        _warn_of_excluded(excluded)
     return Table(frame.iloc[rows[split]], found)
 
 
@@ -106,14 +109,16 @@ def _written_schema(schema: str | None = None, assets_dir: str | None = None) ->
     return kept_schema(assets_dir) or (Schema.load(schema) if schema else None)
 
 
-def _schema_of(frame: Any, rows: np.ndarray, modalities: Any, warns: bool = True) -> Schema:
+def _inferred(frame: Any, rows: np.ndarray, modalities: Any) -> tuple[Schema, dict[Any, str]]:
     """Infers types and categories from all rows, units of numbers from the training rows.
 
     Args:
         frame: The table.
         rows: The training rows.
         modalities: Which columns form a modality.
-        warns: Whether to warn of columns that are excluded.
+
+    Returns:
+        The schema, and of columns that are excluded, why.
     """
     whole, left_out = infer_schema(frame, modalities)
     types = {name: column.type for name, column in whole.columns.items()}
@@ -124,14 +129,18 @@ def _schema_of(frame: Any, rows: np.ndarray, modalities: Any, warns: bool = True
     known = [name for name in whole.columns if frame[name].iloc[rows].notna().any()]
     empty = [name for name in whole.columns if name not in known]
     excluded = left_out | dict.fromkeys(empty, "it is empty in the training rows")
-    for name in list(excluded)[: _MOST_NAMED * warns]:
-        logging.warning("column %r is excluded: %s", name, excluded[name])
-    if warns and len(excluded) > _MOST_NAMED:
+    return Schema({**whole.columns, **units}, reduced(whole.modalities, known)), excluded
+
+
+def _warn_of_excluded(columns: Mapping[Any, str]) -> None:
+    """Warns of columns that are excluded, given why; of many, of their number."""
+    for name in list(columns)[:_MOST_NAMED]:
+        logging.warning("column %r is excluded: %s", name, columns[name])
+    if len(columns) > _MOST_NAMED:
         logging.warning(
             "%d more columns are excluded; python -m tf_mvae.inspect_table lists them",
-            len(excluded) - _MOST_NAMED,
+            len(columns) - _MOST_NAMED,
         )
-    return Schema({**whole.columns, **units}, reduced(whole.modalities, known))
 
 
 def table_modalities(
@@ -175,8 +184,8 @@ def _prepare(
 ) -> None:
     """Writes the schema that a run keeps, and how many rows the table has."""
     frame, rows, modalities = _read(table)
-    # The warnings have been given: the split's rows were loaded.
-    found = _written_schema(schema) or _schema_of(frame, rows["train"], modalities, warns=False)
+    # `load_table` has warned of excluded columns.
+    found = _written_schema(schema) or _inferred(frame, rows["train"], modalities)[0]
     found.save(directory / SCHEMA_FILE)
     (directory / _ROWS_FILE).write_text(json.dumps(len(frame)))
 

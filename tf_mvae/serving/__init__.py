@@ -4,8 +4,9 @@ Public names are imported lazily, on first access. The server needs only the Sav
 importing it must not import the models, which `export_saved_model` needs.
 """
 
-import importlib
 from typing import TYPE_CHECKING
+
+from tf_mvae.names import lazy
 
 if TYPE_CHECKING:
     from tf_mvae.serving.description import describe
@@ -15,16 +16,14 @@ if TYPE_CHECKING:
     from tf_mvae.serving.model_card import ModelCard
     from tf_mvae.serving.text import export_text
 
-# Public name -> module that defines it. No name may equal that of a module in this package:
-# importing the module would replace the name.
-_HOMES = {
-    "ModelCard": "tf_mvae.serving.model_card",
-    "describe": "tf_mvae.serving.description",
-    "example_inputs": "tf_mvae.serving.examples",
-    "export_format": "tf_mvae.serving.formats",
-    "export_saved_model": "tf_mvae.serving.export",
-    "export_text": "tf_mvae.serving.text",
-    "export_version": "tf_mvae.serving.export",
+_MODULES = {
+    "ModelCard": "model_card",
+    "describe": "description",
+    "example_inputs": "examples",
+    "export_format": "formats",
+    "export_saved_model": "export",
+    "export_text": "text",
+    "export_version": "export",
 }
 
 __all__ = [
@@ -37,9 +36,4 @@ __all__ = [
     "export_version",
 ]
 
-
-def __getattr__(name: str):
-    """Imports a public name from the module that defines it."""
-    if name not in _HOMES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(importlib.import_module(_HOMES[name]), name)
+__getattr__ = lazy(__name__, _MODULES)

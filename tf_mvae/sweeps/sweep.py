@@ -221,7 +221,7 @@ class Sweep:
         test_values, test_labels = _arrays(settings, "test", source.name, target.name)
         steps = 0 if method == "logistic_regression" else self.baseline_steps
         if method in baselines.FEATURES:
-            values, test_values = self._features(method, source, settings)
+            values, test_values = self._features(method, source, values, test_values, settings.seed)
         if method == "supervised_network":
             predict = baselines.supervised_network(
                 source, target, values[paired], labels[paired], steps, settings.seed
@@ -233,19 +233,22 @@ class Sweep:
         return int(paired.sum()), float(right.mean()), len(right), steps
 
     def _features(
-        self, method: str, source: Modality, settings: RunConfig
+        self,
+        method: str,
+        source: Modality,
+        values: np.ndarray,
+        test_values: np.ndarray,
+        seed: int,
     ) -> tuple[np.ndarray, np.ndarray]:
         """Returns features of the training and the test examples, learned once per seed.
 
         They are learned from all training examples for every fraction. A model has less: it never
         sees hidden modalities.
         """
-        path = self.directory / "features" / f"{method}-{settings.seed}.npz"
+        path = self.directory / "features" / f"{method}-{seed}.npz"
         if _features_of(path) is None:
-            (values,) = _arrays(settings, "train", source.name)
-            (test_values,) = _arrays(settings, "test", source.name)
             make = baselines.FEATURES[method]
-            features = make(source, values, _FEATURES, self.baseline_steps, settings.seed)
+            features = make(source, values, _FEATURES, self.baseline_steps, seed)
             path.parent.mkdir(exist_ok=True)
             with files.replacing(path) as temporary:
                 np.savez(temporary, train=features(values), test=features(test_values))

@@ -4,8 +4,9 @@ Public names are imported lazily, on first access, so that flags can be checked 
 imported.
 """
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from tf_mvae.names import lazy
 
 if TYPE_CHECKING:
     from tf_mvae.training.card import run_card
@@ -47,11 +48,4 @@ __all__ = [
     "train",
 ]
 
-
-def __getattr__(name: str) -> Any:
-    """Imports a public name from its module."""
-    if name not in _MODULES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = getattr(importlib.import_module(f"{__name__}.{_MODULES[name]}"), name)
-    globals()[name] = value
-    return value
+__getattr__ = lazy(__name__, _MODULES)

@@ -11,7 +11,9 @@ from tf_mvae import (
     JMVAE,
     MMVAE,
     MVAE,
+    TELBO,
     Covariate,
+    MMVAEPlus,
     Modality,
     MoPoE,
     MultimodalVAE,
@@ -96,6 +98,47 @@ def test_what_is_frozen_is_frozen_after_loading(tmp_path):
     model.save(tmp_path / "model.keras")
     again = keras.models.load_model(tmp_path / "model.keras")
     assert [v.trainable for v in again.variables] == [v.trainable for v in model.variables]
+    assert len(again.optimizer.variables) == len(model.optimizer.variables)
+
+
+def freeze_in_cvae(model):
+    model.encoder.trainable = False
+    model.encoder.layers[-1].trainable = True
+    model.trunk.layers[0].trainable = False
+
+
+def freeze_in_jmvae(model):
+    model.joint_encoder.head.trainable = False
+    model.joint_encoder.trunks["label"].trainable = False
+
+
+def freeze_in_mmvae_plus(model):
+    model.private_priors.trainable = False
+
+
+@pytest.mark.parametrize(
+    ("make", "freeze"),
+    [
+        (CVAE, freeze_in_cvae),
+        (JMVAE, freeze_in_jmvae),
+        (TELBO, lambda model: setattr(model.joint_encoder, "trainable", False)),
+        (MMVAEPlus, freeze_in_mmvae_plus),
+    ],
+)
+def test_what_is_frozen_of_a_models_own_layers_is_frozen_after_loading(make, freeze, tmp_path):
+    model = tiny.make_any(make, batch_norm=True)
+    weights = len(model.trainable_variables)
+    assert "frozen" not in model.get_config()
+    freeze(model)
+    assert len(model.trainable_variables) < weights
+    model.compile("adam")
+    model.optimizer.build(model.trainable_variables)
+    model.save(tmp_path / "model.keras")
+    again = keras.models.load_model(tmp_path / "model.keras")
+    assert [v.trainable for v in again.variables] == [v.trainable for v in model.variables]
+    assert [v.shape for v in again.trainable_variables] == [
+        v.shape for v in model.trainable_variables
+    ]
     assert len(again.optimizer.variables) == len(model.optimizer.variables)
 
 

@@ -17,6 +17,7 @@ from tf_mvae.layers.dropout import layer_seeds
 from tf_mvae.layers.sequential import MaskedSequential
 from tf_mvae.modality import Modality
 from tf_mvae.models.archive import num_weights
+from tf_mvae.models.frozen import freeze, frozen_layers
 from tf_mvae.models.sharing import SharedModel
 from tf_mvae.models.training import TrainableModel
 from tf_mvae.objectives import Batch, Elbo, Objective, RowPlan, Step
@@ -293,8 +294,10 @@ class BaseVAE(TrainableModel, SharedModel):
         weight, serialize = self.kl_weight, keras.saving.serialize_keras_object
         sampler = {} if self.sampler is None else {"sampler": serialize(self.sampler)}
         covariates = [serialize(covariate) for covariate in self.covariates]
+        frozen = frozen_layers(self)
         return {
             **sampler,
+            **({"frozen": frozen} if frozen else {}),
             **({"covariates": covariates} if covariates else {}),
             **({} if self.trainable else {"trainable": False}),
             "name": self.name,
@@ -314,6 +317,7 @@ class BaseVAE(TrainableModel, SharedModel):
         """Creates a model from the result of `get_config`."""
         make, config = keras.saving.deserialize_keras_object, dict(config)
         sampler, trainable = config.pop("sampler", None), config.pop("trainable", True)
+        frozen = config.pop("frozen", ())
         modalities = [make(m, custom_objects=custom_objects) for m in config["modalities"]]
         if "covariates" in config:
             config["covariates"] = [
@@ -331,6 +335,7 @@ class BaseVAE(TrainableModel, SharedModel):
         if not trainable:
             model.trainable = False
         _freeze_inner_layers(model)
+        freeze(model, frozen)
         return model
 
     def _step_seed(self, step: tf.Tensor) -> tf.Tensor:

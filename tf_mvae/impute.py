@@ -98,7 +98,6 @@ def main(_) -> int:
 
     import tqdm
 
-    from tf_mvae.data.survival_columns import event_columns
     from tf_mvae.data.table_files import PARQUET
     from tf_mvae.data.table_streams import open_table, writing_table
     from tf_mvae.data.tables import Table
@@ -108,9 +107,7 @@ def main(_) -> int:
 
     run = load_run(FLAGS.run_dir, FLAGS.checkpoint, latents=FLAGS.latents)
     schema = run.schema()
-    whole = [name for name, column in schema.columns.items() if column.is_class]
-    whole += event_columns(schema)
-    stream = open_table(FLAGS.input, _BLOCKS * BLOCK_ROWS, whole=whole)
+    stream = open_table(FLAGS.input, _BLOCKS * BLOCK_ROWS)
     # Text is written as it was read, unless the output has types: a column has one.
     keeps_text = stream.texts is not None and not FLAGS.output.lower().endswith(PARQUET)
     row = gaps = 0

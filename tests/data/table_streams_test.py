@@ -7,6 +7,8 @@ from tf_mvae.data.table_files import write_table
 from tf_mvae.data.table_streams import open_table, writing_table
 
 pd = pytest.importorskip("pandas")
+pa = pytest.importorskip("pyarrow")
+pytest.importorskip("pyarrow.parquet")
 
 
 def make_frame():
@@ -35,7 +37,7 @@ def test_a_column_has_one_type_in_all_parts_and_nothing_is_lost(tmp_path, ending
         frame.to_csv(path, sep="\t", index=False)
     else:
         write_table(frame, path)
-    stream = open_table(path, 2, whole=["stage"])
+    stream = open_table(path, 2)
     parts = list(stream.parts())
     assert stream.num_rows == 6 and [len(part) for part in parts] == [2, 2, 2]
     joined = pd.concat(parts)
@@ -43,8 +45,40 @@ def test_a_column_has_one_type_in_all_parts_and_nothing_is_lost(tmp_path, ending
     pd.testing.assert_frame_equal(plain(joined), plain(frame))
     for name in ("whole", "mixed", "stage", "visits"):
         assert len({str(part[name].dtype) for part in parts}) == 1
-    assert [part["visits"].dtype for part in parts] == ["float64"] * 3
-    assert parts[0]["stage"].dtype == ("Int64" if ending == "parquet" else "float64")
+    assert parts[0]["stage"].dtype == parts[0]["visits"].dtype == "Int64"
+
+
+@pytest.mark.parametrize("place", ["a.csv", "a.parquet", "cohort"])
+def test_integers_with_gaps_keep_all_their_digits(tmp_path, place):
+    integers = [2**60 + 1, None, 2**60 + 3, -7, None, 5]
+    unsigned = [2**63 + 1, 2, None, 3, 4, 5]
+    real = [1.0, None, 2.5, 1.0, 1.0, 1.0]
+    if place == "a.parquet":
+        types = {"signed": pa.int64(), "unsigned": pa.uint64(), "real": pa.float64()}
+        columns = zip((integers, unsigned, real), types.values(), strict=True)
+        table = pa.table([pa.array(*pair) for pair in columns], list(types))
+        pa.parquet.write_table(table, tmp_path / place)  # without pandas' own types
+    else:
+        (tmp_path / "cohort").mkdir()
+        rows = zip("abcdef", integers, unsigned, real, strict=True)
+        lines = [",".join("" if v is None else str(v) for v in row) for row in rows]
+        path = tmp_path / ("cohort/one.csv" if place == "cohort" else place)
+        path.write_text("\n".join(["key,signed,unsigned,real", *lines]) + "\n")
+        (tmp_path / "cohort/two.csv").write_text("key,more\na,1\ng,2\n")
+    joined = pd.concat(open_table(tmp_path / place, 2).parts())[:6]
+    names = ("signed", "unsigned", "real")
+    assert [str(joined[name].dtype) for name in names] == ["Int64", "UInt64", "float64"]
+    assert [None if pd.isna(v) else v for v in joined["signed"]] == integers
+    assert joined["unsigned"].iloc[0] == 2**63 + 1
+    if place == "cohort":
+        assert str(pd.concat(open_table(tmp_path / place, 2).parts())["more"].dtype) == "Int64"
+
+
+def test_rows_of_a_file_with_an_index_are_numbered_through_all_parts(tmp_path):
+    frame = make_frame().drop(columns="flag").set_index(pd.Index(range(10, 16), name="key"))
+    write_table(frame, tmp_path / "a.parquet")
+    joined = pd.concat(open_table(tmp_path / "a.parquet", 2).parts())
+    assert list(joined.index) == list(range(6)) and list(joined["key"]) == list(range(10, 16))
 
 
 @pytest.mark.parametrize("ending", ["csv", "csv.gz", "parquet"])

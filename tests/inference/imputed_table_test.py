@@ -5,7 +5,9 @@ import pytest
 
 from tf_mvae import MVAE
 from tf_mvae.data import Table, from_frame
+from tf_mvae.data.column import Column
 from tf_mvae.data.table_streams import open_table
+from tf_mvae.inference.imputed_table import _filled
 
 pd = pytest.importorskip("pandas")
 
@@ -39,7 +41,7 @@ def test_a_text_file_keeps_the_cells_that_it_has(tmp_path):
     types = {"visits": "count"}
     table = from_frame(pd.read_csv(path).drop(columns="id"), types=types, verbose=False)
     model = MVAE(table.modalities(), latent_dim=2)
-    stream = open_table(path, 12, whole=("stage",))
+    stream = open_table(path, 12)
     parts = []
     for frame, text in zip(stream.parts(), stream.texts(), strict=True):
         part = Table(frame, table.schema)
@@ -71,3 +73,28 @@ def test_a_category_that_a_table_lacks_is_filled_in():
     found = model.impute(Table(some, schema), 5)
     assert found.filled["level"].isin(["hi", "lo", "mid"]).all()
     assert set(found.mean["level"][1:]) <= set(found.filled["level"].cat.categories)
+
+
+@pytest.mark.parametrize("dtype", ["Int64", "int64[pyarrow]", "UInt8"])
+@pytest.mark.parametrize("kind", ["real", "count", "positive"])
+def test_integers_with_gaps_remain_the_integers_that_they_are(dtype, kind):
+    pytest.importorskip("pyarrow")
+    big = 2**60 + 1 if kind == "real" and dtype != "UInt8" else 200
+    values = pd.array([big, None, 3, 4, 7, None] * 4, dtype)
+    frame = make_frame().assign(number=values)
+    table = from_frame(frame, types={"number": kind}, verbose=False)
+    found = MVAE(table.modalities(), latent_dim=2).impute(table, 5)
+    filled, gaps = found.filled["number"], frame["number"].isna()
+    assert filled.dtype == dtype and not filled.isna().any()
+    assert list(filled[~gaps]) == list(frame["number"][~gaps])
+    np.testing.assert_allclose(
+        filled[gaps].astype(float), found.mean["number"][gaps], atol=0.5, rtol=1e-12
+    )
+
+
+def test_an_integer_in_place_of_a_small_estimate_fits_its_type():
+    values = np.array([0.2, -3.0, 300.0])
+    series = pd.Series(pd.array([None] * 3, "Int8"))
+    for kind, expected in (("positive", [1, 1, 127]), ("real", [0, -3, 127])):
+        filled = _filled(Column("a", kind), series, np.ones(3, bool), values)
+        assert filled.dtype == "Int8" and list(filled) == expected

@@ -113,6 +113,13 @@ class Column:
         """Whether a value is one of `categories`."""
         return self.type in CLASS_TYPES
 
+    @property
+    def least_integer(self) -> int:
+        """The least integer that a column of numbers can hold, at most that of 64 bits."""
+        if self.type in _ABOVE_0:
+            return 1
+        return 0 if self.type in _RANGES else int(np.iinfo(np.int64).min)
+
     def to_config(self) -> dict[str, Any]:
         """Returns the column as JSON has it."""
         found = {**dataclasses.asdict(self), "categories": list(self.categories)}

@@ -6,7 +6,7 @@ import os
 import pathlib
 import re
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from tf_mvae import files
@@ -29,13 +29,13 @@ PARQUET = (".parquet", ".pq")
 _ENDINGS = (".csv", ".csv.gz", ".tsv", ".tsv.gz", *PARQUET)
 
 
-def read_table(path: str | os.PathLike) -> Any:
+def read_table(path: str | os.PathLike, read: Callable[[str], Any] | None = None) -> Any:
     """Reads a table as a pandas data frame; see `read_table_and_modalities`."""
-    return read_table_and_modalities(path)[0]
+    return read_table_and_modalities(path, read)[0]
 
 
 def read_table_and_modalities(
-    path: str | os.PathLike,
+    path: str | os.PathLike, read: Callable[[str], Any] | None = None
 ) -> tuple[Any, str | dict[str, list[str]]]:
     """Reads a table, and which of its columns form a modality unless a schema says so.
 
@@ -47,6 +47,8 @@ def read_table_and_modalities(
 
     Args:
         path: A file or a folder.
+        read: Reads a file of a folder; pandas if omitted, which makes floats of integers of which
+            some are missing.
 
     Returns:
         The data frame, and `"one"` or a modality's columns by its name, for
@@ -78,7 +80,7 @@ def read_table_and_modalities(
                 f"table {file}: what stands before the first dot is the modality's name: letters, "
                 "digits and underscores, another one for each file"
             )
-        frames[name] = frame = _read_file(os.fspath(file))
+        frames[name] = frame = (read or _read_file)(os.fspath(file))
         keys[name], are_codes = _keys(file, frame.iloc[:, 0])
         has_codes |= are_codes
     parts = {

@@ -4,7 +4,7 @@ import contextlib
 import dataclasses
 import os
 import pathlib
-from collections.abc import Callable, Container, Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -32,7 +32,8 @@ class TableStream:
     Attributes:
         num_rows: The number of rows.
         parts: Returns an iterator of data frames, one below the other. A column has one type in
-            all of them: numbers of which some are missing anywhere are floats everywhere.
+            all of them. Integers of which some are missing are integers (pandas' `Int64`) with
+            all their digits; a table that is read whole from another machine has floats there.
         texts: Returns an iterator of the same parts with every cell as the file has it, text; None
             if the file has types of its own, or is a folder.
 
@@ -51,18 +52,17 @@ class TableStream:
     texts: Callable[[], Iterator[Any]] | None = None
 
 
-def open_table(path: str | os.PathLike, rows: int, whole: Container[Any] = ()) -> TableStream:
+def open_table(path: str | os.PathLike, rows: int) -> TableStream:
     """Opens a table, of any size if it is one CSV, TSV or Parquet file.
 
     A file is read twice: once for the number of rows and for the types of columns, which the first
-    rows alone do not say. A folder (`tf_mvae.data.table_files.read_table_and_modalities`) and
-    a table of another machine (`https://...`) are read whole.
+    rows alone do not say; of a text file, columns of numbers with gaps are read once more. A folder
+    (`tf_mvae.data.table_files.read_table_and_modalities`) and a table of another machine
+    (`https://...`) are read whole.
 
     Args:
         path: The file or folder.
         rows: The largest number of rows of a part.
-        whole: Columns that stay integers though some are missing, if their type can hold
-            that (pandas' `Int64`).
 
     Raises:
         UserError: It cannot be read, has no rows, or pandas is not installed.
@@ -71,11 +71,16 @@ def open_table(path: str | os.PathLike, rows: int, whole: Container[Any] = ()) -
     if os.path.isfile(path):
         parquet = path.lower().endswith(PARQUET)
         read = _parquet_parts if parquet else _csv_parts
-        number, dtypes = _scan(read(path, rows, {}), whole)
+        number, dtypes, missing = _scan(read(path, rows, {}))
+        if not parquet:
+            # Of integers with gaps pandas makes floats, and text of those above 2^63.
+            floats = {name for name in missing if _kind(dtypes.get(name)) == "f"}
+            unsure = [k for k, dtype in dtypes.items() if k in floats or dtype is str]
+            dtypes |= _integers(path, rows, unsure)
         texts = None if parquet else lambda: _csv_parts(path, rows, str, na_filter=False)
         stream = TableStream(number, lambda: read(path, rows, dtypes), texts)
     else:
-        frame = read_table(path)
+        frame = read_table(path, _read_with_integers)
         number = len(frame)
         stream = TableStream(
             number, lambda: (frame.iloc[i : i + rows] for i in range(0, number, rows))
@@ -100,18 +105,36 @@ def _parquet_parts(path: str, rows: int, dtypes: dict[Any, Any]) -> Iterator[Any
         start = 0
         with pyarrow.parquet.ParquetFile(path) as file:
             for part in file.iter_batches(rows):
-                frame = part.to_pandas()
+                frame = _frame_of(part)
                 if frame.index.name is not None:
                     frame = frame.reset_index()
-                elif isinstance(frame.index, pd.RangeIndex):
+                if isinstance(frame.index, pd.RangeIndex):
                     frame.index = pd.RangeIndex(start, start + len(frame))
                 start += len(frame)
                 numbers = {k: v for k, v in dtypes.items() if v is not str and k in frame.columns}
                 yield frame.astype(numbers)
 
 
-def _scan(parts: Iterator[Any], whole: Container[Any]) -> tuple[int, dict[Any, Any]]:
-    """Returns the number of rows, and the types of columns of numbers and of text."""
+def _frame_of(part: Any) -> Any:
+    """Returns an Arrow batch as a data frame; pyarrow makes floats of integers with gaps."""
+    import pyarrow
+
+    frame = part.to_pandas()
+    for place, field in enumerate(part.schema):
+        if not (pyarrow.types.is_integer(field.type) and field.name in frame.columns):
+            continue
+        if isinstance(frame[field.name].dtype, np.dtype) and part.column(place).null_count:
+            dtype = _nullable(np.dtype(field.type.to_pandas_dtype()))
+            integers = part.column(place).to_pandas(types_mapper=lambda _, dtype=dtype: dtype)
+            frame[field.name] = integers.array
+    return frame
+
+
+def _scan(parts: Iterator[Any]) -> tuple[int, dict[Any, Any], set[Any]]:
+    """Returns the number of rows, the types of columns of numbers and of text, and which have gaps.
+
+    Integers with gaps that a text file has are floats.
+    """
     number, dtypes, missing = 0, {}, set()
     for part in parts:
         number += len(part)
@@ -123,17 +146,63 @@ def _scan(parts: Iterator[Any], whole: Container[Any]) -> tuple[int, dict[Any, A
                 own = _type_of(observed)
                 dtypes[name] = _common(dtypes.get(name, own), own)
     for name in missing & dtypes.keys():
-        plain = isinstance(dtypes[name], np.dtype)
-        if getattr(dtypes[name], "kind", "O") in "iu" and (plain or name not in whole):
-            dtypes[name] = np.dtype(np.float64)  # imputed values need not be integers
-    return number, {name: dtype for name, dtype in dtypes.items() if dtype is not None}
+        if isinstance(dtypes[name], np.dtype) and _kind(dtypes[name]) in "iu":
+            dtypes[name] = _nullable(dtypes[name])
+    return number, {name: dtype for name, dtype in dtypes.items() if dtype is not None}, missing
+
+
+def _integers(path: str, rows: int, names: list[Any]) -> dict[Any, Any]:
+    """Returns the types of columns of a text file whose cells are integers or empty."""
+    least, most = dict.fromkeys(names, 0), dict.fromkeys(names, 0)
+    for part in _csv_parts(path, rows, str, usecols=names) if names else ():
+        for name in least.keys() & set(part.columns):
+            text = part[name].dropna().str.strip()
+            if text.str.fullmatch("[+-]?[0-9]+").all():
+                values = [int(value) for value in text]
+                least[name] = min([least[name], *values])
+                most[name] = max([most[name], *values])
+            else:
+                del least[name]
+        if not least:
+            break
+    found = {}
+    for name in least:
+        for dtype in (np.dtype(np.uint64), np.dtype(np.int64)):  # int64 if both can hold them
+            limits = np.iinfo(dtype)
+            if limits.min <= least[name] and most[name] <= limits.max:
+                found[name] = _nullable(dtype)
+    return found
+
+
+def _read_with_integers(path: str) -> Any:
+    """Returns a file of a folder, whose columns of integers remain integers when it is joined."""
+    import pandas as pd
+
+    frame = pd.concat(open_table(path, _ROWS).parts())
+    integers = [name for name in frame.columns[1:] if _kind(frame[name].dtype) in "iu"]
+    plain = [name for name in integers if isinstance(frame[name].dtype, np.dtype)]
+    return frame.astype({name: _nullable(frame[name].dtype) for name in plain})
+
+
+_ROWS = 100_000  # of a file of a folder that are converted at a time
+
+
+def _kind(dtype: Any) -> str:
+    return getattr(dtype, "kind", "O")
+
+
+def _nullable(dtype: np.dtype) -> Any:
+    """Returns the type of pandas for integers with gaps."""
+    import pandas as pd
+
+    return pd.api.types.pandas_dtype(dtype.name.replace("ui", "UI").replace("int", "Int"))
 
 
 def _type_of(observed: Any) -> Any:
     """Returns the type of a column without gaps: of numbers, `str`, or None for others."""
     import pandas as pd
 
-    if getattr(observed.dtype, "kind", "O") in "iuf":
+    if _kind(observed.dtype) in "iuf":
         return observed.dtype
     categories = getattr(observed.dtype, "categories", None)
     return str if categories is None and pd.api.types.is_string_dtype(observed) else None
@@ -147,8 +216,10 @@ def _common(one: Any, other: Any) -> Any:
         return str
     if one is None or other is None:
         return None
-    plain = [dtype if isinstance(dtype, np.dtype) else np.dtype("f8") for dtype in (one, other)]
-    return np.result_type(*plain)
+    plain = [getattr(dtype, "numpy_dtype", dtype) for dtype in (one, other)]
+    found = np.result_type(*plain)
+    own = [dtype for dtype in (one, other) if not isinstance(dtype, np.dtype)]
+    return own[0] if own and plain.count(found) == 2 else found
 
 
 @contextlib.contextmanager

@@ -18,7 +18,8 @@ class ImputedTable(NamedTuple):
 
     Attributes:
         filled: The data frame that was given, with estimates in its gaps: the mean, of a class
-            the most probable one. Observed cells, columns that the schema excludes and the
+            the most probable one, rounded in a column of integers (pandas' `Int64`), which
+            remains one. Observed cells, columns that the schema excludes and the
             index are as they were. A survival time and its event are one cell, which is missing
             if either is: an estimate of the event's time and a 1 replace both.
         mean: The estimates of every cell of the schema's columns, of observed ones, too.
@@ -66,7 +67,7 @@ class ImputedTable(NamedTuple):
                 gaps = missing[column.name].to_numpy()
                 if gaps.any():
                     old = table.frame[column.name]
-                    filled[column.name] = _filled(old, gaps, mean[column.name])
+                    filled[column.name] = _filled(column, old, gaps, mean[column.name])
                     if column.event is not None:
                         filled[column.event] = filled_events(table.frame[column.event], gaps)
         order = [name for name in table.frame.columns if name in mean]
@@ -143,21 +144,29 @@ def _probabilities(column: Column, mean: np.ndarray, found: np.ndarray | None) -
     return found
 
 
-def _filled(old: Any, gaps: np.ndarray, estimates: np.ndarray) -> Any:
-    """Returns a column with estimates in its gaps; integers stay integers if the estimates are."""
+def _filled(column: Column, old: Any, gaps: np.ndarray, estimates: np.ndarray) -> Any:
+    """Returns a column with estimates in its gaps; integers remain integers."""
     estimates = estimates[gaps]
     if getattr(old.dtype, "categories", None) is not None:
         return _filled_categories(old, gaps, estimates)
     kind = getattr(old.dtype, "kind", "O")
-    fits = kind not in "iu" or np.all(np.asarray(estimates, float) % 1 == 0)
+    if kind in "iu" and not column.is_class:
+        estimates = _rounded(column, old.dtype, estimates)
     values = old.astype(object)
     values[gaps] = estimates
     if kind == "f" and any(isinstance(value, bool) for value in estimates):
         return values  # an empty column of a file is one of numbers, whatever it is to hold
     try:
-        return values.astype(old.dtype) if fits else values.astype(float)
-    except ValueError:  # as above, of text
+        return values.astype(old.dtype)
+    except (TypeError, ValueError):  # as above, of text
         return values
+
+
+def _rounded(column: Column, dtype: Any, estimates: np.ndarray) -> list[int]:
+    """Returns estimates as integers that the column's type and that of pandas can hold."""
+    limits = np.iinfo(getattr(dtype, "numpy_dtype", dtype))
+    low, high = max(int(limits.min), column.least_integer), int(limits.max)
+    return [min(max(round(float(value)), low), high) for value in estimates]
 
 
 def _filled_categories(old: Any, gaps: np.ndarray, estimates: np.ndarray) -> Any:

@@ -126,3 +126,15 @@ def test_names_of_columns_are_checked():
     frame.columns = [pd.Timestamp("2020-01-01"), "a"]
     with pytest.raises(UserError, match="is called by a Timestamp; names are text or integers"):
         infer_schema(frame)
+
+
+@pytest.mark.parametrize("dtype", [complex, object])
+def test_complex_numbers_are_refused(dtype):
+    frame = pd.DataFrame({"x": np.arange(30) * 1.5, "z": (np.arange(30) + 2j).astype(dtype)})
+    schema, excluded = infer_schema(frame)
+    assert set(schema.columns) == {"x"} and "it holds complex numbers; give" in excluded["z"]
+    with pytest.raises(UserError, match="'z' is to be of type 'real', and it holds complex"):
+        infer_schema(frame, types={"z": "real"})
+    real = infer_schema(frame.assign(z=np.arange(30) * 2.5))[0]
+    with pytest.raises(UserError, match="column 'z' is real.*complex"):
+        real.encode(frame)

@@ -144,6 +144,11 @@ class Column:
         """
         if self.is_class:
             return self._codes(values, may_be_empty)
+        if getattr(values.dtype, "kind", "O") == "c":
+            raise UserError(
+                f"column {self.name!r} is {self.type} and holds complex numbers; give real and "
+                "imaginary parts a column each"
+            )
         try:
             missing = np.asarray(values.isna())
             numbers = np.asarray(values.astype(object).where(~missing, np.nan), np.float64)

@@ -21,6 +21,8 @@ _MOST_GRADES = 10  # integers of more values are counts or real
 _MOST_CATEGORIES = 50
 _SKEW = 1.0
 _OF_NUMBERS = ("real", "positive", "count", "proportion")
+_COMPLEX = complex | np.complexfloating
+_OF_COMPLEX = "it holds complex numbers; give real and imaginary parts a column each"
 _DATES = "it holds dates or times; turn them into numbers, such as days since a date"
 
 
@@ -39,9 +41,9 @@ def infer_schema(
     with at most ten values are `ordinal`, other integers with a minimum of 0 or 1 are `count`,
     remaining integers are `real`; other numbers are `proportion` if they are between 0 and 1 and
     not above 0 and below 1e-6, `positive` if they are positive and skewed (skewness above 1), and
-    `real` otherwise. Empty columns, dates, lists, infinite numbers, text of more than 50 different
-    values or of more than ten that differ in most rows, and integers that number the rows are
-    excluded.
+    `real` otherwise. Empty columns, dates, lists, infinite and complex numbers, text of more than
+    50 different values or of more than ten that differ in most rows, and integers that number the
+    rows are excluded.
 
     Args:
         frame: A pandas data frame.
@@ -171,6 +173,10 @@ def _column(name: Any, values: Any, kind: str | None) -> Column | str:
     several = list | tuple | dict | set | np.ndarray
     if dtype == "O" and any(isinstance(value, several) for value in observed):
         return "it holds several values in a cell; give each a column"
+    if dtype == "c" or (dtype == "O" and any(isinstance(v, _COMPLEX) for v in observed)):
+        if kind is not None:
+            raise UserError(f"column {name!r} is to be of type {kind!r}, and {_OF_COMPLEX}")
+        return _OF_COMPLEX
     categories = getattr(values.dtype, "categories", None)
     numbers = _numbers(observed)
     if kind in _OF_NUMBERS and numbers is None:  # text of digits, or categories of it

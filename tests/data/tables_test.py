@@ -7,7 +7,7 @@ import pytest
 
 from tf_mvae import MVAE, UserError
 from tf_mvae.data import Schema, from_frame
-from tf_mvae.data.schema_inference import infer_schema
+from tf_mvae.data.schema_inference import describe_schema, infer_schema
 from tf_mvae.data.table_files import read_table, read_table_and_modalities, write_table
 from tf_mvae.data.tables import split_rows, without_split
 from tf_mvae.inference.table_rows import generate_rows
@@ -67,6 +67,23 @@ def test_types_are_inferred_and_printed(capsys):
     printed = capsys.readouterr().out
     assert "weight: real" in printed and "site: categorical (A, B, C)" in printed
     assert "% missing" in printed
+
+
+@pytest.mark.parametrize(
+    ("rows", "gaps", "shown"),
+    [
+        (918, 2, "real, 0.2% missing"),
+        (9000, 1, "real, 0.1% missing"),
+        (900, 897, "real, 99.7% missing"),
+        (900, 450, "real, 50% missing"),
+        (900, 0, "real"),
+    ],
+)
+def test_a_few_gaps_are_not_shown_as_none(rows, gaps, shown):
+    frame = pd.DataFrame({"x": np.random.default_rng(0).normal(size=rows)})
+    frame.loc[: gaps - 1, "x"] = np.nan
+    schema, excluded = infer_schema(frame)
+    assert describe_schema(schema, frame, excluded).endswith(f"x: {shown}")
 
 
 def test_what_cannot_be_modelled_is_left_out_with_a_reason():

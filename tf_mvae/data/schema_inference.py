@@ -123,11 +123,11 @@ def describe_schema(schema: Schema, frame: Any, left_out: Mapping[Any, str]) -> 
         lines.append(f"modality {modality}:")
         for column in schema.of(modality):
             missing = float(gaps[column.name].mean())
-            known = f", {missing:.0%} missing" if missing else ""
+            known = f", {_percent(missing)} missing" if missing else ""
             detail = ""
             if column.event is not None:
                 censored = float((frame[column.event][~gaps[column.name]] == 0).mean())
-                detail = f" (events {column.event}; {censored:.0%} of the times are censored)"
+                detail = f" (events {column.event}; {_percent(censored)} of the times are censored)"
             if column.is_class:
                 shown = ", ".join(map(str, column.categories[:8]))
                 detail = f" ({shown}{', ...' if len(column.categories) > 8 else ''})"
@@ -137,6 +137,13 @@ def describe_schema(schema: Schema, frame: Any, left_out: Mapping[Any, str]) -> 
         lines.append(f"{role} {name}: {column.type}")
     lines += [f"excluded: {name} ({reason})" for name, reason in left_out.items()]
     return "\n".join(lines)
+
+
+def _percent(fraction: float) -> str:
+    """Returns a fraction in percent, of which only that of nothing is 0 and of all is 100."""
+    if not 0 < fraction < 1 or 0.01 <= fraction <= 0.99:
+        return f"{fraction:.0%}"
+    return f"{min(max(fraction, 0.001), 0.999):.1%}"
 
 
 def reduced(

@@ -26,8 +26,9 @@ flags.DEFINE_integer("num_samples", 64, "Number of samples.", 1, 10_000)
 flags.DEFINE_string(
     "output",
     None,
-    "The PNG file (for a table, CSV file) to write; default: "
-    "RUN_DIR/generated/CONDITION.png, or CONDITION.csv, which is always replaced.",
+    "The PNG file (for a table, CSV or Parquet file) to write; default: "
+    "RUN_DIR/generated/CONDITION.png, which is always replaced, or CONDITION.csv, which only "
+    "--overwrite replaces.",
 )
 command.define_seed_flag("Seed of the samples.")
 flags.DEFINE_float(
@@ -68,10 +69,14 @@ def check_flags() -> None:
                 f"conditions {given[name]!r} and {condition!r} are of the same part; give one"
             )
         given[name] = condition
-    config = RunDirectory(FLAGS.run_dir).config()
+    directory = RunDirectory(FLAGS.run_dir)
+    config = directory.config()
+    of_table = "table" in EXPERIMENTS.declaration(config.experiment).fields
     if not FLAGS.output:
+        if of_table:  # rows are data; a picture in the run's folder is a view of the model
+            command.check_free("output", _output(directory.path, ".csv"))
         return
-    if "table" in EXPERIMENTS.declaration(config.experiment).fields:
+    if of_table:
         from tf_mvae.data.table_files import check_writable
 
         check_writable(FLAGS.output)
@@ -118,7 +123,7 @@ def main(_) -> int:
             raise UserError("all that the model generates was given; leave a --condition out")
         print(f"{FLAGS.num_samples} samples given {words}; no modality is an image")
         return 0
-    path = _output(run, ".png")
+    path = _output(run.directory, ".png")
     try:
         save_figure(figure, path)
     except OSError as error:
@@ -138,12 +143,12 @@ def _check_conditions(model: Any, given: Collection[str]) -> None:
         )
 
 
-def _output(run: Any, ending: str) -> pathlib.Path:
+def _output(directory: pathlib.Path, ending: str) -> pathlib.Path:
     """Returns the file to write: that of `--output`, or one that is named by the conditions."""
     if FLAGS.output:
         return pathlib.Path(FLAGS.output).expanduser()
     name = re.sub(r"[^\w=.-]+", "_", "+".join(FLAGS.condition) or "prior")
-    return run.directory / "generated" / f"{name}{ending}"
+    return directory / "generated" / f"{name}{ending}"
 
 
 def _generate_rows(run: Any) -> int:
@@ -155,7 +160,7 @@ def _generate_rows(run: Any) -> int:
     frame = generate_rows(
         run.model, run.schema(), cells, FLAGS.num_samples, FLAGS.seed, FLAGS.temperature
     )
-    path = _output(run, ".csv")
+    path = _output(run.directory, ".csv")
     write_table(frame, path)
     print(frame.head(10).to_string(index=False))
     words = ", ".join(FLAGS.condition) or "the prior"

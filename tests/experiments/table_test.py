@@ -121,6 +121,20 @@ def test_commands_fill_a_table_and_infer_a_schema(finished):
         assert again.returncode == 2 and message in again.stderr, again.stderr
 
 
+def test_generated_rows_are_replaced_with_overwrite_only(finished):
+    flags = f"--run_dir={finished / 'run'}", "--num_samples=2", "--condition=grade=low"
+    path = finished / "run/generated/grade=low.csv"
+    path.parent.mkdir()
+    path.write_text("rows of mine")
+    again = command("generate", *flags)
+    message = "grade=low.csv is there already; name another file, or --overwrite"
+    assert again.returncode == 2 and message in again.stderr, again.stderr
+    assert path.read_text() == "rows of mine"
+    replaced = command("generate", *flags, "--overwrite")
+    assert replaced.returncode == 0, replaced.stderr
+    assert list(read_table(path)["grade"]) == ["low", "low"]
+
+
 def test_a_table_in_parts_is_filled_as_the_whole_is(finished):
     run = load_run(finished / "run")
     frame = pd.concat([read_table(finished / "data.csv")] * 4, ignore_index=True)

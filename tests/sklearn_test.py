@@ -1,5 +1,6 @@
 """The scikit-learn estimators: scikit-learn's checks, missing values, cross-validation."""
 
+import logging
 import pickle
 import sys
 
@@ -89,6 +90,27 @@ def test_a_list_is_an_array(make):
     values, _ = make_data(20)
     estimator = make(**SMALL).fit(values.tolist())
     np.testing.assert_array_equal(estimator.transform(values.tolist()), estimator.transform(values))
+
+
+def test_many_fits_do_not_warn_of_retracing_and_other_warnings_are_shown(monkeypatch):
+    shown = []
+
+    class Handler(logging.Handler):
+        def emit(self, record):
+            shown.append(record.getMessage())
+
+    def fit(self, *_, **__):
+        tf.get_logger().warning("%d out of the last 9 calls triggered tf.function retracing.", 5)
+        tf.get_logger().warning("another warning")
+
+    monkeypatch.setattr("tf_mvae.sklearn.MVAE.fit", fit)
+    handler = Handler()
+    tf.get_logger().addHandler(handler)
+    try:
+        MVAEImputer(**SMALL).fit(make_data()[0])
+    finally:
+        tf.get_logger().removeHandler(handler)
+    assert shown == ["another warning"] and not tf.get_logger().filters
 
 
 def test_a_pipeline_is_cross_validated_with_gaps():

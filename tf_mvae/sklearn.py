@@ -4,6 +4,7 @@ They need the extra `sklearn` (`pip install 'tf-mvae[sklearn]'`); no other modul
 """
 
 import contextlib
+import logging
 import random
 import warnings
 from collections.abc import Iterator, Mapping
@@ -301,8 +302,28 @@ def _trained(
             seed=seed,
         )
         model.compile(keras.optimizers.Adam(learning_rate), jit_compile=False)
-        model.fit(data, epochs=epochs, verbose=0)
+        with _traced_silently():
+            model.fit(data, epochs=epochs, verbose=0)
     return model
+
+
+@contextlib.contextmanager
+def _traced_silently() -> Iterator[None]:
+    """Keeps TensorFlow from warnings of retracing.
+
+    Each `fit` of a cross-validation trains a model of its own, whose training step is traced once;
+    TensorFlow counts these traces as those of one function.
+    """
+
+    def is_other(record: logging.LogRecord) -> bool:
+        return "triggered tf.function retracing" not in record.getMessage()
+
+    logger = tf.get_logger()
+    logger.addFilter(is_other)
+    try:
+        yield
+    finally:
+        logger.removeFilter(is_other)
 
 
 @contextlib.contextmanager

@@ -142,6 +142,22 @@ def test_what_is_frozen_of_a_models_own_layers_is_frozen_after_loading(make, fre
     assert len(again.optimizer.variables) == len(model.optimizer.variables)
 
 
+def test_what_is_frozen_after_compile_keeps_the_optimizer_state(tmp_path, tiny_batch):
+    model = tiny.make_model()
+    model.compile("adam", jit_compile=False)
+    model.train_on_batch(tiny_batch)
+    model.modalities[0].encoder.trainable = False
+    model.save(tmp_path / "model.keras")
+    again = keras.models.load_model(tmp_path / "model.keras")
+    model.make_train_function(force=True)  # the former one trains what it was traced with
+    for one in (model, again):
+        one.train_on_batch(tiny_batch)
+    assert again.optimizer.iterations == 2
+    found, expected = ([*m.weights, *m.optimizer.variables] for m in (again, model))
+    for value, same in zip(found, expected, strict=True):
+        np.testing.assert_array_equal(value, same)
+
+
 def test_the_former_format_of_keras_is_refused(tmp_path):
     with pytest.raises(UserError, match="a name that ends in .keras"):
         tiny.make_model().save(tmp_path / "model.h5")

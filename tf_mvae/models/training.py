@@ -82,8 +82,24 @@ class TrainableModel(GenerativeModel):
         given = keras.saving.deserialize_keras_object(config)
         for name in ("loss", "loss_weights", "metrics", "weighted_metrics"):
             given.pop(name, None)  # earlier versions took these, and ignored them
+        positions = given.pop("optimizer_variables", None)
         self.compile(**given)
-        self.optimizer.build(self.trainable_variables)
+        variables, trainable = self.variables, self.trainable_variables
+        self.optimizer.build(trainable if positions is None else [variables[i] for i in positions])
+
+    def get_compile_config(self) -> dict[str, Any] | None:
+        """Returns the arguments of `compile`; Keras calls it.
+
+        If layers were frozen later, they include the variables that the optimizer has states of.
+        """
+        config = super().get_compile_config()
+        inner = inner_optimizer(self.optimizer) if config else None
+        known = inner._trainable_variables if inner is not None and inner.built else []
+        positions = {id(variable): i for i, variable in enumerate(self.variables)}
+        found = [positions.get(id(variable)) for variable in known]
+        if not known or None in found or len(found) == len(self.trainable_variables):
+            return config
+        return {**config, "optimizer_variables": found}
 
     def fit(self, x: Any = None, y: None = None, *args, **kwargs) -> keras.callbacks.History:
         """Trains as `keras.Model.fit`, after checking the data.

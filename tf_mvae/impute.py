@@ -1,6 +1,7 @@
 """Fills the gaps of a table: `python -m tf_mvae.impute --run_dir=… --input=… --output=…`."""
 
 import os
+from typing import Any
 
 from absl import flags
 
@@ -37,6 +38,13 @@ flags.DEFINE_bool(
     "importance",
     False,
     "Whether samples of the latent are weighted by the likelihood of the observed cells.",
+)
+flags.DEFINE_enum(
+    "unknown_classes",
+    "error",
+    ["error", "missing"],
+    "What a class is that is none of the schema's categories: an error, or missing. The model does "
+    "not see it then, and it is written as it was.",
 )
 command.define_seed_flag("Seed of the samples.")
 command.define_model_flags()
@@ -98,6 +106,7 @@ def main(_) -> int:
 
     import tqdm
 
+    from tf_mvae.data.column import UnknownClassError
     from tf_mvae.data.table_files import PARQUET
     from tf_mvae.data.table_streams import open_table, writing_table
     from tf_mvae.data.tables import Table
@@ -110,7 +119,7 @@ def main(_) -> int:
     stream = open_table(FLAGS.input, _BLOCKS * BLOCK_ROWS)
     # Text is written as it was read, unless the output has types: a column has one.
     keeps_text = stream.texts is not None and not FLAGS.output.lower().endswith(PARQUET)
-    row = gaps = 0
+    row = gaps = unknown = 0
     with contextlib.ExitStack() as stack:
         write = stack.enter_context(writing_table(FLAGS.output))
         write_details = stack.enter_context(writing_table(FLAGS.details)) if FLAGS.details else None
@@ -118,9 +127,10 @@ def main(_) -> int:
         texts = stream.texts() if keeps_text else itertools.repeat(None)
         for frame, text in zip(stream.parts(), texts, strict=False):
             try:
-                table = Table(frame, schema)
-            except UserError as error:
-                raise UserError(f"in the part that begins with row {row}: {error}") from error
+                table = Table(frame, schema, FLAGS.unknown_classes)
+            except UnknownClassError as error:
+                raise UserError(f"{error}, or give --unknown_classes=missing") from error
+            unknown += _unknown_classes(table)
             found = run.model.impute(
                 table, FLAGS.num_samples, _quantiles(), FLAGS.seed, FLAGS.importance, None, row
             )
@@ -133,9 +143,19 @@ def main(_) -> int:
             bar.update(len(frame))
     cells = row * len(schema.columns)
     print(f"{gaps} of {cells} cells were missing and are filled in {FLAGS.output}")
+    if unknown:
+        print(f"{unknown} cells hold unknown classes; they are as they were, and none to the model")
     if FLAGS.details:
         print(f"how sure each of them is: {FLAGS.details}")
     return 0
+
+
+def _unknown_classes(table: Any) -> int:
+    """Returns how many cells of a table hold a class that is none of its column's categories."""
+    if FLAGS.unknown_classes == "error":
+        return 0
+    columns = [column for column in table.schema.columns.values() if column.is_class]
+    return sum(int((~column.holds(table.frame[column.name])).sum()) for column in columns)
 
 
 def _quantiles() -> tuple[float, ...]:

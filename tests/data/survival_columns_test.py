@@ -124,13 +124,13 @@ def test_a_user_changes_one_entry_of_a_schema(other, tmp_path):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"days": -1.0}, "'days' is survival and holds -1 in row 0; times are above 0"),
-        ({"days": 0.0}, "holds 0 in row 0; times are above 0"),
-        ({"days": np.inf}, "holds inf in row 0"),
+        ({"days": -1.0}, "'days' is survival and holds -1 in row 'p0'; times are above 0"),
+        ({"days": 0.0}, "holds 0 in row 'p0'; times are above 0"),
+        ({"days": np.inf}, "holds inf in row 'p0'"),
         ({"days": "long"}, "column 'days' is survival: could not convert"),
-        ({"died": 2}, "'died' holds 2 in row 0; an event is 1 .* or 0"),
-        ({"died": "1"}, "'died' holds '1' in row 0"),
-        ({"died": None, "days": -2.0}, "holds -2 in row 0"),
+        ({"died": 2}, "'died' holds 2 in row 'p0'; an event is 1 .* or 0"),
+        ({"died": "1"}, "'died' holds '1' in row 'p0'"),
+        ({"died": None, "days": -2.0}, "holds -2 in row 'p0'"),
     ],
 )
 def test_what_is_no_survival_time_is_one_clear_line(change, message):

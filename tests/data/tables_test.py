@@ -142,7 +142,7 @@ def test_types_and_modalities_can_be_given():
     ("change", "message"),
     [
         (lambda f: f.assign(site="Z"), "none of its categories"),
-        (lambda f: f.assign(crp=-1.0), "is positive and holds -1 in row 0"),
+        (lambda f: f.assign(crp=-1.0), "is positive and holds -1 in row 'p0'"),
         (lambda f: f.assign(visits=-1), "is count and holds"),
         (lambda f: f.assign(share=1.5), "is proportion and holds"),
         (lambda f: f.assign(weight="heavy"), "column 'weight' is real"),
@@ -351,9 +351,9 @@ def test_a_schema_names_covariates_and_gaps_in_them_are_refused(tmp_path):
     schema = Schema.load(tmp_path / "schema.json")
     assert set(schema.modalities) == {"a"} and list(schema.covariates) == ["site"]
     row = int(np.argmax(frame["site"].isna()))
-    with pytest.raises(UserError, match=f"covariate 'site' is missing in row {row}"):
+    with pytest.raises(UserError, match=f"covariate 'site' is missing in row 'p{row}'"):
         from_frame(frame, schema)
-    with pytest.raises(UserError, match="'mars' in row 0, which is none of .*; correct it$"):
+    with pytest.raises(UserError, match="'mars' in row 'p0', which is none of .*; correct it$"):
         from_frame(frame.assign(site="mars"), schema)
     with pytest.raises(UserError, match="is not in the table"):
         from_frame(frame.drop(columns="site"), schema)
@@ -367,5 +367,5 @@ def test_a_schema_names_covariates_and_gaps_in_them_are_refused(tmp_path):
     with pytest.raises(UserError, match="is no covariate"):
         from_frame(frame.assign(same=1), covariates=["same"])
     sizes = frame.assign(depth=np.where(np.arange(len(frame)) == 2, 0, np.arange(len(frame)) + 1))
-    with pytest.raises(UserError, match="size factor 'depth' is 0 in row 2"):
+    with pytest.raises(UserError, match="size factor 'depth' is 0 in row 'p2'"):
         from_frame(sizes, size_factor="depth", types={"depth": "count"}, verbose=False)

@@ -121,6 +121,24 @@ def test_commands_fill_a_table_and_infer_a_schema(finished):
         assert again.returncode == 2 and message in again.stderr, again.stderr
 
 
+def test_an_unknown_class_names_its_row_in_the_file_and_can_be_missing(finished, tmp_path):
+    text = read_text(finished / "data.csv")
+    frame = pd.concat([text] * 15, ignore_index=True)
+    frame.loc[1130, "grade"] = "top"
+    frame.to_csv(tmp_path / "long.csv", index=False)
+    flags = f"--run_dir={finished / 'run'}", f"--input={tmp_path / 'long.csv'}", "--num_samples=2"
+    output = f"--output={tmp_path / 'out.csv'}"
+    refused = command("impute", *flags, output)
+    assert refused.returncode == 2 and not (tmp_path / "out.csv").exists()
+    line = refused.stderr.strip().splitlines()[-1]
+    assert "'grade' holds 'top' in row 1130" in line
+    assert line.endswith("or give --unknown_classes=missing")
+    done = command("impute", *flags, output, "--unknown_classes=missing")
+    assert done.returncode == 0 and "1 cells hold unknown classes" in done.stdout, done.stderr
+    after = read_text(tmp_path / "out.csv")
+    assert ((after == frame) | (frame == "")).all(axis=None) and not (after == "").any(axis=None)
+
+
 def test_generated_rows_are_replaced_with_overwrite_only(finished):
     flags = f"--run_dir={finished / 'run'}", "--num_samples=2", "--condition=grade=low"
     path = finished / "run/generated/grade=low.csv"

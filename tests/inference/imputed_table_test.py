@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from tf_mvae import MVAE
+from tf_mvae import MVAE, UserError
 from tf_mvae.data import Table, from_frame
 from tf_mvae.data.column import Column
 from tf_mvae.data.table_streams import open_table
@@ -56,6 +56,23 @@ def test_a_text_file_keeps_the_cells_that_it_has(tmp_path):
     )
     assert np.isfinite(filled[["size", "visits"]].astype(float)).all(axis=None)
     assert (filled["country"] == "NA").all()  # an excluded column
+
+
+def test_unknown_classes_are_missing_to_the_model_and_remain():
+    frame = make_frame()
+    schema, model = make_model(frame)
+    strange = frame.assign(level=frame["level"].astype(object))
+    strange.index += 1000
+    strange.loc[1002, "level"] = "top"
+    with pytest.raises(UserError, match="'level' holds 'top' in row 1002.*unknown_classes=\"miss"):
+        from_frame(strange, schema)
+    with pytest.raises(UserError, match="is error or missing, not 'none'"):
+        from_frame(strange, schema, unknown_classes="none")
+    table = from_frame(strange, schema, unknown_classes="missing")
+    empty = from_frame(strange.assign(level=strange["level"].replace("top", None)), schema)
+    found, expected = model.impute(table, 5, seed=1), model.impute(empty, 5, seed=1)
+    pd.testing.assert_frame_equal(found.mean, expected.mean)
+    pd.testing.assert_frame_equal(found.filled, strange)
 
 
 def test_an_empty_column_of_booleans_is_filled_with_booleans():

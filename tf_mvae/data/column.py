@@ -9,13 +9,21 @@ from typing import Any
 
 import numpy as np
 
-from tf_mvae.data.missing import is_missing
+from tf_mvae.data.missing import is_missing, row_name
 from tf_mvae.distributions import likelihoods
 from tf_mvae.distributions.beta import PROPORTION_EDGE
 from tf_mvae.distributions.likelihoods import Likelihood
 from tf_mvae.errors import UserError
 
-__all__ = ["CLASS_TYPES", "SURVIVAL", "TYPES", "Column", "class_value"]
+__all__ = [
+    "CLASS_TYPES",
+    "SURVIVAL",
+    "TYPES",
+    "UNKNOWN_CLASSES",
+    "Column",
+    "UnknownClassError",
+    "class_value",
+]
 
 SURVIVAL = "survival"
 
@@ -38,6 +46,7 @@ TYPES: dict[str, Callable[[Sequence["Column"]], list[Likelihood]]] = {
     SURVIVAL: lambda columns: [likelihoods.CensoredWeibull() for _ in columns],
 }
 CLASS_TYPES = ("binary", "ordinal", "categorical")
+UNKNOWN_CLASSES = ("error", "missing")  # what a value is that is none of the categories
 _RANGES = {
     "positive": (0.0, math.inf),
     "count": (0.0, math.inf),
@@ -45,6 +54,10 @@ _RANGES = {
     SURVIVAL: (0.0, math.inf),
 }
 _ABOVE_0 = ("positive", SURVIVAL)
+
+
+class UnknownClassError(UserError):
+    """A cell of a column of classes holds none of its categories."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -132,18 +145,23 @@ class Column:
         """Makes a column from what `to_config` returned."""
         return cls(**{**config, "categories": tuple(config.get("categories", ()))})
 
-    def encode(self, values: Any, may_be_empty: bool = True) -> np.ndarray:
+    def encode(
+        self, values: Any, may_be_empty: bool = True, unknown_classes: str = "error"
+    ) -> np.ndarray:
         """Returns a pandas series as float32 numbers of a model, NaN where it is missing.
 
         Args:
             values: The series.
             may_be_empty: Whether a cell may be made empty, which an error then says.
+            unknown_classes: `"error"`, or `"missing"`: values that are none of the categories are
+                missing.
 
         Raises:
-            UserError: A value does not fit the type, or is an unknown category.
+            UserError: A value does not fit the type, or (`UnknownClassError` if it may be empty) is
+                an unknown category.
         """
         if self.is_class:
-            return self._codes(values, may_be_empty)
+            return self._codes(values, may_be_empty, unknown_classes == "missing")
         if getattr(values.dtype, "kind", "O") == "c":
             raise UserError(
                 f"column {self.name!r} is {self.type} and holds complex numbers; give real and "
@@ -158,7 +176,8 @@ class Column:
         if outside.any():
             row = int(np.argmax(outside))
             raise UserError(
-                f"column {self.name!r} is {self.type} and holds {numbers[row]:g} in row {row}; "
+                f"column {self.name!r} is {self.type} and holds {numbers[row]:g} in row "
+                f"{row_name(values, row)}; "
                 + (
                     "times are above 0: correct it, or write a fraction of the unit for 0"
                     if self.type == SURVIVAL
@@ -178,16 +197,20 @@ class Column:
         if self.type == "proportion":  # 0 and 1 themselves have no finite density
             found = np.clip(found, PROPORTION_EDGE, 1 - PROPORTION_EDGE)
         elif self.type == "real":
-            self._check_scales(numbers, np.abs(found) > likelihoods.MAX_LEARNED, may_be_empty)
+            self._check_scales(
+                numbers, np.abs(found) > likelihoods.MAX_LEARNED, may_be_empty, values
+            )
         return found.astype(np.float32)
 
-    def _check_scales(self, numbers: np.ndarray, are_far: np.ndarray, may_be_empty: bool) -> None:
+    def _check_scales(
+        self, numbers: np.ndarray, are_far: np.ndarray, may_be_empty: bool, values: Any
+    ) -> None:
         if are_far.any():
             row = int(np.argmax(are_far))
             raise UserError(
-                f"column {self.name!r} holds {numbers[row]:g} in row {row}, more than "
-                f"{likelihoods.MAX_LEARNED:g} standard deviations from its mean of {self.loc:g}; "
-                f"{_correct(may_be_empty)}"
+                f"column {self.name!r} holds {numbers[row]:g} in row {row_name(values, row)}, "
+                f"more than {likelihoods.MAX_LEARNED:g} standard deviations from its mean of "
+                f"{self.loc:g}; {_correct(may_be_empty)}"
             )
 
     def holds(self, values: Any) -> np.ndarray:
@@ -222,17 +245,20 @@ class Column:
         found[:] = self.categories
         return found[np.round(places).astype(int)]
 
-    def _codes(self, values: Any, may_be_empty: bool) -> np.ndarray:
+    def _codes(self, values: Any, may_be_empty: bool, skips_unknown: bool) -> np.ndarray:
         places = self._places()
         codes = np.full(len(values), np.nan, np.float32)
         for row, value in enumerate(values):
             if is_missing(value):
                 continue
             place = _place(places, value)
+            if place is None and skips_unknown:
+                continue
             if place is None:
-                raise UserError(
-                    f"column {self.name!r} holds {class_value(value)!r} in row {row}, which is "
-                    f"none of its categories {list(self.categories)[:20]}; {_correct(may_be_empty)}"
+                raise (UnknownClassError if may_be_empty else UserError)(
+                    f"column {self.name!r} holds {class_value(value)!r} in row "
+                    f"{row_name(values, row)}, which is none of its categories "
+                    f"{list(self.categories)[:20]}; {_correct(may_be_empty)}"
                 )
             codes[row] = place
         return codes

@@ -7,6 +7,7 @@ import numpy as np
 
 from tf_mvae.covariate import Covariate, SizeFactor
 from tf_mvae.data.identifiers import identifier
+from tf_mvae.data.missing import row_name
 from tf_mvae.errors import UserError
 
 if TYPE_CHECKING:
@@ -130,11 +131,12 @@ def encoded_covariates(schema: "Schema", frame: Any) -> dict[str, np.ndarray]:
         if np.isnan(values).any():
             row = int(np.argmax(np.isnan(values)))
             raise UserError(
-                f"covariate {name!r} is missing in row {row}; a covariate has to be given for "
-                "every row: fill it in, leave such rows out, or model the column (role data)"
+                f"covariate {name!r} is missing in row {row_name(frame[name], row)}; a covariate "
+                "has to be given for every row: fill it in, leave such rows out, or model the "
+                "column (role data)"
             )
         if name == schema.size_factor:
-            values = _sizes(column, values)
+            values = _sizes(column, values, frame[name])
         elif column.type == "positive":
             values = np.log(values)
         elif column.type == "count":
@@ -143,13 +145,14 @@ def encoded_covariates(schema: "Schema", frame: Any) -> dict[str, np.ndarray]:
     return found
 
 
-def _sizes(column: "Column", values: np.ndarray) -> np.ndarray:
+def _sizes(column: "Column", values: np.ndarray, cells: Any) -> np.ndarray:
     """Returns size factors; of `positive` columns and counts they are near 1."""
     if column.type != "positive":
         values = column.decode(values) / column.mean
     if not (values > 0).all():
         row = int(np.argmin(values > 0))
         raise UserError(
-            f"the size factor {column.name!r} is {values[row]:g} in row {row}, not above 0"
+            f"the size factor {column.name!r} is {values[row]:g} in row {row_name(cells, row)}, "
+            "not above 0"
         )
     return values

@@ -7,7 +7,7 @@ import numpy as np
 
 from tf_mvae.errors import UserError
 
-__all__ = ["array_and_missing", "is_missing"]
+__all__ = ["array_and_missing", "is_missing", "row_name"]
 
 
 def is_missing(value: Any) -> bool:
@@ -17,6 +17,12 @@ def is_missing(value: Any) -> bool:
     return isinstance(value, float | np.floating | np.datetime64 | np.timedelta64) and bool(
         value != value
     )
+
+
+def row_name(values: Any, place: int) -> str:
+    """Returns what the index of a pandas series calls a row, which is its number in a file."""
+    label = values.index[place]
+    return repr(label) if isinstance(label, str) else str(label)
 
 
 def array_and_missing(name: str, values: Any) -> tuple[np.ndarray, np.ndarray]:

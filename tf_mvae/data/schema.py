@@ -13,7 +13,7 @@ import numpy as np
 from tf_mvae import files
 from tf_mvae.covariate import Covariate
 from tf_mvae.data import covariate_columns, survival_columns
-from tf_mvae.data.column import SURVIVAL, TYPES, Column
+from tf_mvae.data.column import SURVIVAL, TYPES, UNKNOWN_CLASSES, Column
 from tf_mvae.data.table_files import writing
 from tf_mvae.distributions import likelihoods
 from tf_mvae.distributions.likelihoods import Likelihood
@@ -193,12 +193,22 @@ class Schema:
         """Returns new covariates for a model of the schema's modalities."""
         return covariate_columns.make_covariates(self)
 
-    def encode(self, frame: Any) -> dict[str, dict[str, np.ndarray]]:
+    def encode(
+        self, frame: Any, unknown_classes: str = "error"
+    ) -> dict[str, dict[str, np.ndarray]]:
         """Returns a data frame as a batch, `{"x": ..., "mask": ...}`; other columns are ignored.
+
+        Args:
+            frame: The data frame.
+            unknown_classes: `"error"`, or `"missing"`: classes that no category is are missing.
 
         Raises:
             UserError: A column is missing, has no rows, or holds what does not fit its type.
         """
+        if unknown_classes not in UNKNOWN_CLASSES:
+            raise UserError(
+                f"unknown_classes is {' or '.join(UNKNOWN_CLASSES)}, not {unknown_classes!r}"
+            )
         if not len(frame):
             raise UserError("the table is empty: it has no rows")
         if not frame.columns.is_unique:
@@ -217,7 +227,7 @@ class Schema:
                         f"column {column.name!r} of the schema is not in the table; add it, empty "
                         f"if it is missing everywhere (the table has {list(frame.columns)[:20]})"
                     )
-                arrays.append(column.encode(frame[column.name]))
+                arrays.append(column.encode(frame[column.name], True, unknown_classes))
             array = np.stack(arrays, axis=1)
             there = ~np.isnan(array)
             array = np.where(there, array, 0.0).astype(np.float32)

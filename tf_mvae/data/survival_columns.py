@@ -12,6 +12,7 @@ import numpy as np
 from tf_mvae.data.column import SURVIVAL, Column
 from tf_mvae.data.covariate_columns import DATA
 from tf_mvae.data.identifiers import identifier
+from tf_mvae.data.missing import row_name
 from tf_mvae.errors import UserError
 
 if TYPE_CHECKING:
@@ -156,7 +157,8 @@ def _events(column: Column, frame: Any) -> np.ndarray:
             continue
         if isinstance(value, str) or value not in (0, 1):  # True is 1
             raise UserError(
-                f"column {column.event!r} holds {_plain(value)!r} in row {row}; an event is 1 "
+                f"column {column.event!r} holds {_plain(value)!r} in row "
+                f"{row_name(values, row)}; an event is 1 "
                 f"(it occurred at {column.name!r}) or 0 (the observation ended then)"
             )
         found[row] = value

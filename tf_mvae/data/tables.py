@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from tf_mvae.covariate import Covariate
+from tf_mvae.data.column import UnknownClassError
 from tf_mvae.data.schema import Schema
 from tf_mvae.data.schema_inference import describe_schema, infer_schema, reduced
 from tf_mvae.errors import UserError
@@ -30,14 +31,19 @@ class Table:
             batch.
     """
 
-    def __init__(self, frame: Any, schema: Schema):
+    def __init__(self, frame: Any, schema: Schema, unknown_classes: str = "error"):
         """Encodes a data frame.
+
+        Args:
+            frame: The data frame.
+            schema: Its schema.
+            unknown_classes: See `from_frame`.
 
         Raises:
             UserError: It does not fit the schema.
         """
         self.frame, self.schema = frame, schema
-        self.batch = schema.encode(frame)
+        self.batch = schema.encode(frame, unknown_classes)
 
     @property
     def cells(self) -> int:
@@ -62,6 +68,7 @@ def from_frame(
     size_factor: Any = None,
     verbose: bool = True,
     survival: Mapping[Any, Any] | None = None,
+    unknown_classes: str = "error",
 ) -> Table:
     """Makes a table, with gaps, ready for a model.
 
@@ -76,6 +83,8 @@ def from_frame(
         verbose: Whether an inferred schema is printed.
         survival: For an inferred schema: by column of survival times the column of their events,
             `{"months": "died"}`, 1 at an event and 0 where the observation ended before it.
+        unknown_classes: What a class is that is none of the schema's categories: `"error"`, or
+            `"missing"`: a model takes it for missing, and `impute` leaves it as it is.
 
     Returns:
         The table: `batch`, `schema` and `modalities()`.
@@ -100,7 +109,10 @@ def from_frame(
             print(describe_schema(schema, frame, left_out))
     elif not isinstance(schema, Schema):
         schema = Schema.load(schema)
-    return Table(frame, schema)
+    try:
+        return Table(frame, schema, unknown_classes)
+    except UnknownClassError as error:
+        raise UnknownClassError(f'{error}, or give unknown_classes="missing"') from error
 
 
 def without_split(

@@ -369,13 +369,17 @@ def test_a_cvae_generates_its_target_from_conditions(tiny_batch):
     np.testing.assert_allclose(outputs["image"], expected, rtol=1e-5, atol=1e-6)
 
 
-def test_a_cvae_has_no_experts_and_no_joint_distribution():
-    assert not hasattr(CVAE, "experts") and not hasattr(CVAE, "sample")
+def test_a_cvae_has_no_experts():
+    assert not hasattr(CVAE, "experts")
 
 
 @pytest.mark.parametrize(
     ("ask", "message"),
     [
+        (
+            lambda model, x: model.sample(4),
+            r"generate\({'label': \[...\], 'reading': \[...\]}, num",
+        ),
         (lambda model, x: model.generate({"label": x["label"]}), "'reading'.*not given"),
         (lambda model, x: model.generate({"image": x["image"]}), "'label'.*not given"),
         (lambda model, x: model.decode(np.zeros([8, 3])), "'label'.*not given"),

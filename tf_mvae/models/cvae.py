@@ -1,7 +1,7 @@
 """The conditional variational autoencoder."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, NoReturn
 
 import keras
 import tensorflow as tf
@@ -34,7 +34,7 @@ class CVAE(BaseVAE):
     `p(z) = N(0, I)` does not depend on the conditions, which Sohn et al. allow for and
     Wu and Goodman's comparison has. There is no distribution of the conditions, so they
     have to be given whatever is asked of the model: `generate(given={"label": ...})`
-    works, `sample` does not. It learns from complete examples only.
+    works, `sample` is an error. It learns from complete examples only.
 
     Example:
 
@@ -126,6 +126,14 @@ class CVAE(BaseVAE):
     def conditions(self) -> tuple[str, ...]:
         """Names of the required modalities."""
         return tuple(self._names[1:])
+
+    def sample(self, *args: Any, **kwargs: Any) -> NoReturn:
+        """Raises a UserError: nothing is generated without the conditions."""
+        given = ", ".join(f"{name!r}: [...]" for name in self.given_to_decoders)
+        raise UserError(
+            f"{self.name} generates {self.target.name!r} from conditions only: use "
+            f"generate({{{given}}}, num_samples)"
+        )
 
     def likelihood_parameters(
         self,

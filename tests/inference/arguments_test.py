@@ -111,3 +111,9 @@ def test_a_seed_has_32_bits(seed):
 def test_a_seed_is_a_number_or_two(seed):
     np.testing.assert_array_equal(arguments.seed_pair(seed), [3, 0])
     assert arguments.seed_pair(seed).dtype in (tf.int32, tf.int64)
+
+
+def test_sample_is_for_nothing_given():
+    model = tiny.make_any(CVAE)
+    assert_one_line(lambda: model.generate({}), "give 'label' and 'reading'")
+    assert_one_line(lambda: tiny.make_model().generate({}), r"use sample\(num_samples\)")

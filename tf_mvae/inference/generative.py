@@ -126,6 +126,10 @@ class GenerativeModel(LatentModel):
         Raises:
             UserError: A key, shape, type, mask, value or argument does not fit.
         """
+        if isinstance(given, Mapping) and not given:
+            names = " and ".join(map(repr, self.given_to_decoders))
+            how = f"give {names}" if names else "use sample(num_samples)"
+            raise UserError(f"nothing is given to generate from; {how}")
         x, mask = self._unpacked(given, mask)
         conditions = self._conditions_of_all(x, mask)
         seeds = self._two_seeds(seed)

@@ -5,6 +5,7 @@ import random
 import shutil
 import signal
 import time
+import types
 
 import keras
 import numpy as np
@@ -14,8 +15,10 @@ import tensorflow as tf
 import tf_mvae  # noqa: F401  registers what a .keras file holds
 from tests import processes, tiny
 from tests.training import tiny_experiment  # noqa: F401  registers the experiment
+from tf_mvae.data import Split
 from tf_mvae.errors import UserError
-from tf_mvae.training import RunConfig, load_run, train, trainer
+from tf_mvae.training import RunConfig, finishing, load_run, train, trainer
+from tf_mvae.training.run_directory import RunDirectory
 
 # Whether XLA compiles a step is the subject of compilation_test.
 CONFIG = RunConfig(
@@ -152,6 +155,38 @@ def test_one_epoch_and_then_two_end_as_two_at_once_to_the_bit(tmp_path, training
     train(config, tmp_path / "run")
     assert last_state(tmp_path / "run") == last_state(tmp_path / "whole")
     assert metric_rows(tmp_path / "run") == metric_rows(tmp_path / "whole")
+
+
+@pytest.mark.parametrize(
+    ("files", "shown"),
+    [
+        (["curves"], ["curves"]),
+        (["curves", "b_given_a", "samples"], ["samples", "each modality from each other one"]),
+        ([], []),
+    ],
+)
+def test_the_closing_list_names_the_pictures_that_are_there(files, shown, tmp_path, capsys):
+    directory = RunDirectory(tmp_path)
+    directory.pictures.mkdir()
+    for name in files:
+        (directory.pictures / f"{name}.png").touch()
+    best = types.SimpleNamespace(epoch=1, metrics={"val_elbo": -1.0, "val_loss": 1.0})
+    finishing._print_summary(directory, best, tiny.make_model())
+    lines = capsys.readouterr().out.splitlines()
+    found = [line for line in lines if line.startswith("  pictures ")]
+    assert len(found) == bool(files)
+    for line in found:
+        assert all(kind in line for kind in shown) and "reconstructions" not in line
+
+
+def test_a_few_examples_are_not_to_be_trained_on_one_by_one():
+    split = Split(tf.data.Dataset.range(1), 1)
+    with pytest.raises(UserError, match="has 1 example, too few to learn from; add examples"):
+        trainer._check_batch_size(CONFIG, split, None)
+    with pytest.raises(UserError, match="has 40 examples, less than one batch of 64; lower"):
+        forty = Split(tf.data.Dataset.range(40), 40)
+        trainer._check_batch_size(CONFIG.replace(batch_size=64), forty, None)
+    trainer._check_batch_size(CONFIG.replace(batch_size=1), split, None)
 
 
 def test_a_damaged_summary_is_written_anew(finished, tmp_path, nothing_exported, caplog):

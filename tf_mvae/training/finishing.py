@@ -169,9 +169,12 @@ def _print_summary(directory: RunDirectory, best: Position, model: BaseVAE) -> N
         f"\nfinished. Best epoch {best.epoch}: validation ELBO {metrics['val_elbo']:.2f} nats "
         f"(loss {metrics['val_loss']:.2f}). In {directory.path}/:"
     )
+    pictures = ", ".join(_kinds_of_pictures(directory.pictures))
+    unwritten = [] if pictures else [directory.pictures]
+    unwritten += [directory.sampler] if model.sampler is None else []
     for path, meaning in [
         (directory.flags, "the run's flags; --flagfile with it repeats the run"),
-        (directory.pictures, "samples, reconstructions, each modality from each other one, curves"),
+        (directory.pictures, pictures),
         (directory.metrics, "metrics, one line per epoch"),
         (directory.tensorboard, "tensorboard --logdir of this"),
         (directory.checkpoints, "the newest checkpoints and the best"),
@@ -179,7 +182,7 @@ def _print_summary(directory: RunDirectory, best: Position, model: BaseVAE) -> N
         (directory.keras_model, "keras.models.load_model (after import tf_mvae)"),
         (directory.saved_model, "tf.saved_model.load, TensorFlow Serving; needs no tf_mvae"),
     ]:
-        if path != directory.sampler or model.sampler is not None:
+        if path not in unwritten:
             print(f"  {path.name:14s} {meaning}")
     classes = [m for m in model.modalities if m.likelihood.is_categorical]
     run_dir = f"--run_dir={directory.path}"
@@ -189,6 +192,20 @@ def _print_summary(directory: RunDirectory, best: Position, model: BaseVAE) -> N
         commands.insert(0, ["generate", *flags])
     lines = [shlex.join(["python", "-m", f"tf_mvae.{name}", *rest]) for name, *rest in commands]
     print("next: " + "\n      ".join(lines))
+
+
+def _kinds_of_pictures(folder: pathlib.Path) -> list[str]:
+    """Returns what the pictures of a folder show."""
+    names = {path.stem for path in folder.glob("*.png")}
+    kinds = {
+        "samples": "samples" in names,
+        "reconstructions": "reconstructions" in names,
+        "each modality from each other one": any(
+            "_given_" in name or name.startswith("from_") for name in names
+        ),
+        "curves": "curves" in names,
+    }
+    return [kind for kind, is_there in kinds.items() if is_there]
 
 
 def _one_class(modality: Modality) -> str:

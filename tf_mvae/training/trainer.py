@@ -37,6 +37,8 @@ from tf_mvae.training.trackers import Trackers
 
 __all__ = ["SETTINGS", "train"]
 
+_FEWEST_EXAMPLES = 10  # that a smaller batch is of any use for
+
 SETTINGS = (
     Setting("epochs", 20, "Passes over the training split.", checks.positive_integer),
     Setting(
@@ -266,9 +268,15 @@ def _check_batch_size(
     config: RunConfig, split: Split, strategy: tf.distribute.Strategy | None
 ) -> None:
     """Checks that there is a complete batch, and that replicas can divide it equally."""
+    number = split.num_examples
+    if not split.steps_per_epoch(config.batch_size) and number < _FEWEST_EXAMPLES:
+        raise UserError(
+            f"the training split has {number} example{'s' * (number != 1)}, too few to learn from; "
+            "add examples: models of tables take a hundred or more"
+        )
     if not split.steps_per_epoch(config.batch_size):
         raise UserError(
-            f"the training split has {split.num_examples} examples, less than one batch "
+            f"the training split has {number} examples, less than one batch "
             f"of {config.batch_size}; lower --batch_size"
         )
     if strategy is not None and config.batch_size % strategy.num_replicas_in_sync:

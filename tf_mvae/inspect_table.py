@@ -57,9 +57,10 @@ def check_flags() -> None:
 def main(_) -> int:
     """Prints and writes the inferred schema; returns the exit status."""
     from tf_mvae.data.schema import Schema
+    from tf_mvae.data.schema_hints import type_hints
     from tf_mvae.data.schema_inference import describe_schema, infer_schema
     from tf_mvae.data.survival_columns import suggested_pair
-    from tf_mvae.data.table_files import read_table_and_modalities
+    from tf_mvae.data.table_files import columns_of_codes, read_table_and_modalities
     from tf_mvae.data.tables import without_split
 
     frame, modalities = read_table_and_modalities(FLAGS.table)
@@ -69,6 +70,8 @@ def main(_) -> int:
     schema, left_out = infer_schema(frame, FLAGS.modalities or modalities, None, *given)
     print(f"{len(frame)} rows, {len(frame.columns)} columns")
     print(describe_schema(schema, frame, left_out))
+    for hint in type_hints(schema, frame, columns_of_codes(FLAGS.table)):
+        print(f"hint: {hint}")
     pair = suggested_pair(schema)
     if pair is not None:
         time, event = pair

@@ -15,7 +15,7 @@ from tf_mvae.data.schema import Schema
 from tf_mvae.distributions.beta import PROPORTION_EDGE
 from tf_mvae.errors import UserError
 
-__all__ = ["describe_schema", "infer_schema", "reduced"]
+__all__ = ["describe_schema", "infer_schema", "number_column", "reduced"]
 
 _MOST_GRADES = 10  # integers of more values are counts or real
 _MOST_CATEGORIES = 50
@@ -187,7 +187,7 @@ def _column(name: Any, values: Any, kind: str | None) -> Column | str:
     categories = getattr(values.dtype, "categories", None)
     numbers = _numbers(observed)
     if kind in _OF_NUMBERS and numbers is None:  # text of digits, or categories of it
-        return _number_column(name, _read_numbers(name, kind, observed), kind)
+        return number_column(name, _read_numbers(name, kind, observed), kind)
     if categories is not None and kind not in _OF_NUMBERS:
         ordered = bool(values.dtype.ordered)
         return _classes(name, [class_value(v) for v in categories], ordered, kind, observed)
@@ -211,7 +211,7 @@ def _column(name: Any, values: Any, kind: str | None) -> Column | str:
         if len(distinct) < 2:
             return f"it holds {distinct[0]!r} only"
         return Column(name, kind, tuple(distinct))
-    return _number_column(name, numbers, kind)
+    return number_column(name, numbers, kind)
 
 
 def _numbers(observed: Any) -> np.ndarray | None:
@@ -298,7 +298,7 @@ def _kind_of_numbers(numbers: np.ndarray, is_bool: bool) -> str | None:
     return "positive" if distinct[0] > 0 and _skewness(numbers) > _SKEW else "real"
 
 
-def _number_column(name: Any, numbers: np.ndarray, kind: str) -> Column:
+def number_column(name: Any, numbers: np.ndarray, kind: str) -> Column:
     """Returns a column of numbers with its unit."""
     if kind == "count":
         return Column(name, kind, mean=float(numbers.mean()))

@@ -16,6 +16,7 @@ __all__ = [
     "PARQUET",
     "check_header",
     "check_writable",
+    "columns_of_codes",
     "read_csv",
     "read_table",
     "read_table_and_modalities",
@@ -26,6 +27,7 @@ __all__ = [
 ]
 
 PARQUET = (".parquet", ".pq")
+_ROWS_OF_CODES = 10_000
 _ENDINGS = (".csv", ".csv.gz", ".tsv", ".tsv.gz", *PARQUET)
 
 
@@ -210,6 +212,29 @@ def check_header(path: str, frame: Any, is_first: bool = True) -> None:
     twice = [name for name, number in collections.Counter(names).items() if name and number > 1]
     if twice:
         raise UserError(f"table {path}: two columns have the name {twice[0]!r}; rename one")
+
+
+def columns_of_codes(path: str | os.PathLike) -> list[str]:
+    """Returns the columns of integers of which some begin with a zero in a text file, as `007`.
+
+    Only the first rows are read.
+
+    Args:
+        path: A file or a folder; those of other machines are not read.
+    """
+    place = pathlib.Path(path).expanduser()
+    found = []
+    for file in sorted(place.iterdir()) if place.is_dir() else [place]:
+        name = file.name.lower()
+        if not (file.is_file() and name.endswith(_ENDINGS)) or name.endswith(PARQUET):
+            continue
+        with reading(os.fspath(file)):
+            frame = read_csv(os.fspath(file), dtype=str, nrows=_ROWS_OF_CODES)
+        for column in frame.columns:
+            text = frame[column].dropna().str.strip()
+            if text.str.fullmatch("[0-9]+").all() and text.str.fullmatch("0[0-9]+").any():
+                found.append(column)
+    return found
 
 
 def _text_row(path: str, number: int) -> list[str]:

@@ -9,6 +9,7 @@ import numpy as np
 from tf_mvae.covariate import Covariate
 from tf_mvae.data.column import UnknownClassError
 from tf_mvae.data.schema import Schema
+from tf_mvae.data.schema_hints import type_hints
 from tf_mvae.data.schema_inference import describe_schema, infer_schema, reduced
 from tf_mvae.errors import UserError
 from tf_mvae.modality import Modality
@@ -107,6 +108,8 @@ def from_frame(
         schema, left_out = infer_schema(frame, modalities, types, *given)
         if verbose:
             print(describe_schema(schema, frame, left_out))
+            for hint in type_hints(schema, frame):
+                print(f"hint: {hint}")
     elif not isinstance(schema, Schema):
         schema = Schema.load(schema)
     try:

@@ -2,7 +2,7 @@
 
 import json
 import pathlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -13,8 +13,9 @@ from tf_mvae import checks
 from tf_mvae.covariate import Covariate
 from tf_mvae.data.pipeline import Split
 from tf_mvae.data.schema import Schema
+from tf_mvae.data.schema_hints import type_hints, unit_hints
 from tf_mvae.data.schema_inference import infer_schema, reduced
-from tf_mvae.data.table_files import read_table_and_modalities
+from tf_mvae.data.table_files import columns_of_codes, read_table_and_modalities
 from tf_mvae.data.tables import Table, split_rows, without_split
 from tf_mvae.errors import UserError
 from tf_mvae.experiments.registry import Experiment, register
@@ -59,6 +60,9 @@ def load_table(
     if found is None:
         found, excluded = _inferred(frame, rows["train"], modalities)
         _warn_of_excluded(excluded)
+        _warn(type_hints(found, frame, columns_of_codes(table)))
+    elif split == "train" and kept_schema(assets_dir) is None:
+        _warn(unit_hints(found, frame.iloc[rows["train"]]))
     return Table(frame.iloc[rows[split]], found)
 
 
@@ -141,6 +145,11 @@ def _warn_of_excluded(columns: Mapping[Any, str]) -> None:
             "%d more columns are excluded; python -m tf_mvae.inspect_table lists them",
             len(columns) - _MOST_NAMED,
         )
+
+
+def _warn(hints: Sequence[str]) -> None:
+    for hint in hints:
+        logging.warning("%s", hint)
 
 
 def table_modalities(

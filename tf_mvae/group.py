@@ -204,7 +204,9 @@ class ModalityGroup(Modality):
         Raises:
             ValueError: The decoder's output does not fit the likelihood.
         """
-        parameters = tf.cast(call_network(self.decoder, z, mask, training), tf.float32)
+        parameters = tf.cast(
+            call_network(self.decoder, z, mask, training, self._network("decoder")), tf.float32
+        )
         wanted = self.likelihood.member.parameter_shape
         return modality_checks.decoded(f"group {self.name!r}", parameters, wanted, leading=2)
 
@@ -233,7 +235,7 @@ class ModalityGroup(Modality):
         """Runs the encoder; data and mask have members first."""
         if covariates is not None and sees_covariates(self.likelihood.member):
             prepared, covariates = append(prepared, covariates, 1), None
-        features = call_network(self.encoder, prepared, mask, training)
+        features = call_network(self.encoder, prepared, mask, training, self._network("encoder"))
         if covariates is not None:
             shape = tf.concat([tf.shape(features)[:2], [math.prod(features.shape[2:])]], 0)
             features = self._joined(tf.reshape(features, shape), covariates, 1)

@@ -266,7 +266,9 @@ class Modality(keras.layers.Layer):
         if mask is None:
             mask = tf.ones(tf.shape(z)[:1])
         z, log_size = (z, None) if self.size_factor is None else (z[:, :-1], z[:, -1])
-        parameters = tf.cast(call_network(self.decoder, z, mask, training), tf.float32)
+        parameters = tf.cast(
+            call_network(self.decoder, z, mask, training, self._network("decoder")), tf.float32
+        )
         wanted = self.likelihood.parameter_shape
         parameters = modality_checks.decoded(f"modality {self.name!r}", parameters, wanted)
         return parameters if log_size is None else self.likelihood.scaled(parameters, log_size)
@@ -306,15 +308,21 @@ class Modality(keras.layers.Layer):
         inputs = self.network_input(prepared)
         if covariates is not None and sees_covariates(self.likelihood):
             inputs, covariates = append(inputs, covariates), None
-        features = call_network(self.encoder, inputs, mask, training)
+        features = call_network(self.encoder, inputs, mask, training, self._network("encoder"))
         shape = features.shape[1:]
         if covariates is not None:
             features = self._joined(flat(features), covariates)
         if not self.has_own_head:
             return tf.cast(self.expert_head(flat(features)), tf.float32)
         features = tf.reshape(features, [-1, *shape])
-        parameters = call_network(self.expert_head, features, mask, training)
+        parameters = call_network(
+            self.expert_head, features, mask, training, self._network("expert_head")
+        )
         return modality_checks.flat_expert(self.name, tf.cast(parameters, tf.float32))
+
+    def _network(self, argument: str) -> str:
+        """Returns what messages call a network."""
+        return f"{self.role} {self.name!r}: its {argument}"
 
     def _joined(self, features: tf.Tensor, covariates: tf.Tensor, batch_axis: int = 0) -> tf.Tensor:
         """Returns features of an encoder that does not see the covariates, and of these."""

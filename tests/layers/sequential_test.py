@@ -6,8 +6,9 @@ import pytest
 import tensorflow as tf
 
 from tests.tiny import assert_close
+from tf_mvae import CVAE, JMVAE, MVAE, Modality, ModalityGroup, likelihoods
 from tf_mvae.errors import UserError
-from tf_mvae.layers import MaskedBatchNormalization, MaskedSequential
+from tf_mvae.layers import MaskedBatchNormalization, MaskedSequential, mlp_encoder
 from tf_mvae.layers.sequential import call_network
 
 RNG = np.random.default_rng(0)
@@ -91,3 +92,42 @@ def test_a_network_of_several_outputs_is_refused():
     network = keras.Model(inputs, {"pooled": keras.layers.Dense(2)(inputs), "all": inputs})
     with pytest.raises(UserError, match=r"returns a dict; an encoder or a decoder returns one"):
         call_network(network, tf.constant(X), tf.constant(MASK), False)
+
+
+def made_for(*shape):
+    inputs = keras.Input(shape)
+    return keras.Model(inputs, keras.layers.Dense(3)(inputs))
+
+
+def parts(**networks):
+    image = Modality("image", likelihoods.Bernoulli([4, 4, 1]), **networks)
+    return [image, Modality("label", likelihoods.Categorical(3))]
+
+
+def group(**networks):
+    return [ModalityGroup("g", ["x", "y"], likelihoods.Normal([3]), **networks)]
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: MVAE(parts(encoder=made_for(5))),
+         r"^modality 'image': its encoder takes inputs of \[5\] for an example, and gets \[4, 4"),
+        (lambda: MVAE(parts(encoder=keras.Sequential([keras.Input([5]), keras.layers.Dense(3)]))),
+         r"its encoder takes inputs of \[5\] for an example, and gets \[4, 4, 1\]"),
+        (lambda: MVAE(parts(encoder=keras.layers.Conv2D(3, 7))),
+         r"its encoder takes inputs of other shapes .*\[4, 4, 1\] \(Computed output size would be"),
+        (lambda: MVAE(parts(encoder=MaskedSequential([keras.layers.LSTM(3)]))),
+         r"its encoder .*\(expected ndim=3, found ndim=4"),
+        (lambda: MVAE(parts(decoder=made_for(5)), 2), r"its decoder .* gets \[2\]"),
+        (lambda: MVAE(parts(expert_head=made_for(5))), "its expert_head takes"),
+        (lambda: MVAE(group(encoder=made_for(5))), "modality 'g': its encoder takes"),
+        (lambda: CVAE(parts(), trunk=made_for(5)), "the trunk takes"),
+        (lambda: JMVAE(parts(), trunks={"image": made_for(5), "label": mlp_encoder([3], 3)}),
+         "^the trunk of 'image' takes"),
+    ],
+)  # fmt: skip
+def test_inputs_of_a_wrong_shape_are_a_mistake_in_one_line(make, message):
+    with pytest.raises(UserError, match=message) as caught:
+        make()
+    assert "\n" not in str(caught.value)

@@ -79,7 +79,9 @@ class JointEncoder(keras.layers.Layer):
         if example_mask is None:
             example_mask = tf.ones(tf.shape(next(iter(values.values())))[:1])
         features = [
-            flat(call_network(trunk, values[name], example_mask, training))
+            flat(
+                call_network(trunk, values[name], example_mask, training, f"the trunk of {name!r}")
+            )
             for name, trunk in self.trunks.items()
         ]
         if covariates is not None:

@@ -2,6 +2,7 @@
 
 import inspect
 import math
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -14,13 +15,25 @@ from tf_mvae.ops.replicas import may_be_empty
 
 __all__ = ["MaskedSequential", "call_network", "check_network", "flat"]
 
+# How Keras begins to say that a layer takes no input of a shape; an array's numbers may precede.
+_WRONG_SHAPE = re.compile(
+    r"expected (?:shape|ndim|min_ndim|max_ndim|axis)[^\n\x1b]*"
+    r"|Expected shape [^\n\x1b]*"
+    r"|The total size of the tensor must be unchanged[^\n\x1b]*"
+    r"|Computed output size would be zero or negative"
+)
+
 
 def _accepts(layer: keras.layers.Layer, argument: str) -> bool:
     return argument in inspect.signature(layer.call).parameters
 
 
 def call_network(
-    network: keras.layers.Layer, inputs: tf.Tensor, mask: tf.Tensor, training: bool
+    network: keras.layers.Layer,
+    inputs: tf.Tensor,
+    mask: tf.Tensor,
+    training: bool,
+    what: str | None = None,
 ) -> tf.Tensor:
     """Calls an encoder or a decoder with the arguments that it takes.
 
@@ -30,19 +43,39 @@ def call_network(
         mask: `[batch]`, 1 where a row counts. This package's layers get it, as
             `example_mask`: Keras' own `mask` is one of time steps.
         training: Whether this is a training step.
+        what: What messages call it; default: the network, with its name.
 
     Raises:
-        UserError: It returns several tensors.
+        UserError: It takes inputs of another shape, or returns several tensors.
     """
     if may_be_empty() and len(mask.shape) == 1:
         return _called_with_a_row(network, inputs, mask, training)
-    outputs = _called(network, inputs, mask, training)
+    what = what or f"the network {network.name!r}"
+    try:
+        outputs = _called(network, inputs, mask, training)
+    except ValueError as error:
+        if isinstance(error, UserError) or not (found := _WRONG_SHAPE.search(str(error))):
+            raise
+        wanted = _wanted_shape(network)
+        wanted = f"takes inputs of {wanted}" if wanted else "takes inputs of other shapes"
+        raise UserError(
+            f"{what} {wanted} for an example, and gets {list(inputs.shape[1:])} "
+            f"({found[0].strip()})"
+        ) from error
     if isinstance(outputs, tuple | list | dict):
         raise UserError(
-            f"the network {network.name!r} returns a {type(outputs).__name__}; an encoder or a "
+            f"{what} returns a {type(outputs).__name__}; an encoder or a "
             "decoder returns one tensor: give keras.Model(network.inputs, ONE_OUTPUT)"
         )
     return outputs
+
+
+def _wanted_shape(network: keras.layers.Layer) -> list[int | None] | None:
+    """Returns the shape of one example's input; None if the network does not know it."""
+    try:
+        return list(network.input_shape[1:])
+    except (AttributeError, TypeError):  # of a layer, or of a model of several inputs
+        return None
 
 
 def _called_with_a_row(

@@ -219,7 +219,7 @@ class CVAE(BaseVAE):
             features = self._as_numbers(self.target, value)
         else:
             seen = self.target.network_input(value)
-            features = flat(call_network(self.trunk, seen, complete, training))
+            features = flat(call_network(self.trunk, seen, complete, training, "the trunk"))
         inputs = tf.concat([tf.cast(features, tf.float32), condition], axis=-1)
         encoded = tf.cast(self.encoder(inputs, training=training), tf.float32)
         loc, log_variance = tf.split(encoded * complete[:, tf.newaxis], 2, axis=-1)

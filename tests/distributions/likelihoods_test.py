@@ -8,7 +8,7 @@ import scipy.stats
 import tensorflow as tf
 import tensorflow_probability as tfp
 
-from tf_mvae import Modality, likelihoods
+from tf_mvae import VAE, Modality, likelihoods
 from tf_mvae.distributions.members import MemberLikelihood
 from tf_mvae.errors import UserError
 
@@ -369,3 +369,12 @@ def test_the_parts_of_a_likelihood_have_their_own_parameters():
     assert [own for _, own in columns.independent_parts()] == [None] * 3
     ((one, own),) = MemberLikelihood(parts[1], 4).independent_parts(tf.zeros([2, 4, 3]))
     assert one is parts[1] and own.shape == (2, 4, 3) and not one.is_binary
+
+
+def test_a_lambda_is_not_saved(tmp_path):
+    likelihood = likelihoods.CallableLikelihood(lambda p: logit_normal(p), [2])
+    model = VAE([Modality("a", likelihood)], 2)
+    assert np.isfinite(model.elbo({"a": np.full([3, 2], 0.5, np.float32)}).loss)
+    with pytest.raises(UserError, match="of a lambda cannot be saved; define a function by def"):
+        model.save(tmp_path / "model.keras")
+    assert not list(tmp_path.iterdir())

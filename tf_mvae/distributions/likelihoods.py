@@ -264,8 +264,8 @@ class CallableLikelihood(Likelihood):
     likelihood = CallableLikelihood(student_t, event_shape=[3], parameter_shape=[3])
     ```
 
-    A registered function is saved with the model; a lambda trains but cannot be
-    loaded again in Keras' safe mode.
+    A registered function is saved with the model. A lambda can be trained, but not saved:
+    loading it would run code of the file.
     """
 
     def __init__(
@@ -303,7 +303,16 @@ class CallableLikelihood(Likelihood):
         self.placeholder = self._given
 
     def get_config(self) -> dict[str, Any]:
-        """See `Likelihood.get_config`."""
+        """See `Likelihood.get_config`.
+
+        Raises:
+            UserError: The function is a lambda.
+        """
+        if getattr(self.make_distribution, "__name__", "") == "<lambda>":
+            raise UserError(
+                "a CallableLikelihood of a lambda cannot be saved; define a function by def, with "
+                '@keras.saving.register_keras_serializable("PACKAGE")'
+            )
         return {
             **super().get_config(),
             "make_distribution": keras.saving.serialize_keras_object(self.make_distribution),

@@ -266,10 +266,12 @@ class BaseVAE(TrainableModel, SharedModel):
         """Saves the model as `keras.Model.save`.
 
         Raises:
-            UserError: The file is to be HDF5, Keras' former format, which cannot hold such a model.
+            UserError: The file is to be HDF5, Keras' former format, which cannot hold such a model,
+                or a likelihood is of a lambda.
         """
         if str(filepath).endswith((".h5", ".hdf5")):
             raise UserError(f"{filepath}: give a name that ends in .keras, or use save_weights")
+        self.get_config()  # its errors come before Keras opens the file
         super().save(filepath, *args, **kwargs)
 
     def load_weights(self, filepath: Any, *args, **kwargs) -> None:

@@ -162,11 +162,12 @@ def _filled(column: Column, old: Any, gaps: np.ndarray, estimates: np.ndarray) -
         return values
 
 
-def _rounded(column: Column, dtype: Any, estimates: np.ndarray) -> list[int]:
+def _rounded(column: Column, dtype: Any, estimates: np.ndarray) -> np.ndarray:
     """Returns estimates as integers that the column's type and that of pandas can hold."""
     limits = np.iinfo(getattr(dtype, "numpy_dtype", dtype))
     low, high = max(int(limits.min), column.least_integer), int(limits.max)
-    return [min(max(round(float(value)), low), high) for value in estimates]
+    found = [min(max(round(float(value)), low), high) for value in estimates]
+    return np.array(found, object)
 
 
 def _filled_categories(old: Any, gaps: np.ndarray, estimates: np.ndarray) -> Any:

@@ -8,7 +8,7 @@ import tensorflow as tf
 from absl import logging
 
 from tests.tiny import assert_close, make_modalities
-from tf_mvae import VAE, Modality, likelihoods
+from tf_mvae import VAE, Modality, UserError, likelihoods
 from tf_mvae.layers import MaskedBatchNormalization, MaskedSequential, mlp_decoder, mlp_encoder
 from tf_mvae.layers.mlp import LogCounts
 
@@ -179,7 +179,7 @@ def test_names_are_identifiers(name):
 
 @pytest.mark.parametrize("likelihood", ["bernoulli", None, lambda p: p])
 def test_a_likelihood_must_be_one(likelihood):
-    with pytest.raises(TypeError, match="'thing': likelihood must be"):
+    with pytest.raises(UserError, match="'thing': likelihood must be"):
         Modality("thing", likelihood)
 
 

@@ -19,6 +19,7 @@ __all__ = [
     "below_one",
     "finite",
     "fraction",
+    "instance",
     "integer",
     "non_negative",
     "non_negative_integer",
@@ -101,6 +102,23 @@ def one_of(name: str, value: Any, allowed: Collection[str]) -> str:
     if isinstance(value, str) and value in allowed:
         return value
     raise UserError(f"{name} must be one of {', '.join(allowed)}; it is {value!r}")
+
+
+def instance(name: str, value: Any, kind: type, wanted: str) -> Any:
+    """Returns a value of a type.
+
+    Args:
+        name: The argument's name, for the message.
+        value: The value.
+        kind: The type.
+        wanted: What the argument must be, in words.
+
+    Raises:
+        UserError: It is of another type.
+    """
+    if not isinstance(value, kind):
+        raise UserError(f"{name} must be {wanted}; it is {value!r}")
+    return value
 
 
 def finite(name: str, value: Any) -> float:

@@ -96,9 +96,8 @@ class ModalityGroup(Modality):
             **kwargs: Keras' own arguments for a layer.
 
         Raises:
-            ValueError: A name does not fit, a weight is negative or names no member, or a
-                network holds batch normalisation, which would mix the members.
-            TypeError: The likelihood is not one.
+            UserError: A name does not fit, the likelihood is not one, a weight is negative or names
+                no member, or a network holds batch normalisation, which would mix the members.
         """
         members = modality_checks.checked_members(name, members)
         modality_checks.check_member_likelihood(name, likelihood)
@@ -277,7 +276,7 @@ def _by_member(
     if isinstance(weights, Mapping):
         unknown = [member for member in weights if member not in members]
         if unknown:
-            raise ValueError(f"group {name!r} has no member {unknown[0]!r} to weigh")
+            raise UserError(f"group {name!r} has no member {unknown[0]!r} to weigh")
         usual: Sequence[Any] = others or [missing] * len(members)
         found = [weights.get(m, other) for m, other in zip(members, usual, strict=True)]
     else:

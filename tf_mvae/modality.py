@@ -101,9 +101,8 @@ class Modality(keras.layers.Layer):
             **kwargs: Keras' own arguments for a layer.
 
         Raises:
-            ValueError: The name is no identifier or is taken, a weight is negative or not
-                finite, or a network is not a Keras layer.
-            TypeError: The likelihood is not one.
+            UserError: The name is no identifier or is taken, the likelihood is not one, a weight is
+                negative or not finite, or a network is not a Keras layer.
         """
         owner = f"modality {name!r}"
         modality_checks.check_name("modality", name)

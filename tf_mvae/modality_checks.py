@@ -2,7 +2,7 @@
 
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import keras
@@ -46,30 +46,31 @@ def check_name(role: str, name: Any) -> None:
         name: The name.
 
     Raises:
-        ValueError: It is no identifier, or it is the name of another tensor.
+        UserError: It is no identifier, or it is the name of another tensor.
     """
     if not isinstance(name, str) or not re.fullmatch(r"[A-Za-z][A-Za-z0-9_]*", name):
-        raise ValueError(f"a {role}'s name is letters, digits and underscores, not {name!r}")
+        raise UserError(f"a {role}'s name is letters, digits and underscores, not {name!r}")
     if name in _RESERVED or name.endswith("_mask"):
-        raise ValueError(f"a {role}'s name is not {name!r}, which stands for something else")
+        raise UserError(f"a {role}'s name is not {name!r}, which stands for something else")
 
 
 def checked_members(group: str, members: Sequence[str]) -> tuple[str, ...]:
     """Returns the names of a group's members.
 
     Raises:
-        ValueError: There are none, two are equal, or one has other characters than letters,
+        UserError: There are none, two are equal, or one has other characters than letters,
             digits and underscores.
     """
-    members = tuple(members)
+    wanted = "a list of names"
+    members = tuple(checks.instance(f"group {group!r}: members", members, Iterable, wanted))
     for member in members:
-        if not re.fullmatch(r"[A-Za-z0-9_]+", member):
-            raise ValueError(
+        if not isinstance(member, str) or not re.fullmatch(r"[A-Za-z0-9_]+", member):
+            raise UserError(
                 f"group {group!r}: a member's name is letters, digits and underscores, "
                 f"not {member!r}"
             )
     if not members or len(set(members)) < len(members):
-        raise ValueError(f"group {group!r}: members must have names that differ: {members}")
+        raise UserError(f"group {group!r}: members must have names that differ: {members}")
     return members
 
 
@@ -77,12 +78,11 @@ def check_member_likelihood(group: str, likelihood: Any) -> None:
     """Checks the likelihood of a group's member.
 
     Raises:
-        TypeError: It is no likelihood.
-        ValueError: It has a network, which does not run for all members as one.
+        UserError: It is no likelihood, or has a network, which does not run for all members as one.
     """
     check_likelihood(f"group {group!r}", likelihood)
     if likelihood.network is not None:
-        raise ValueError(
+        raise UserError(
             f"group {group!r}: members' networks run as one, which a "
             f"{type(likelihood).__name__} does not; make each a Modality"
         )
@@ -104,10 +104,10 @@ def check_likelihood(owner: str, likelihood: Any) -> None:
     """Checks that something is a likelihood.
 
     Raises:
-        TypeError: It is not one.
+        UserError: It is not one.
     """
     if not isinstance(likelihood, Likelihood):
-        raise TypeError(
+        raise UserError(
             f"{owner}: likelihood must be a tf_mvae.likelihoods.Likelihood, not {likelihood!r}; "
             "wrap a function in tf_mvae.likelihoods.CallableLikelihood"
         )
@@ -122,7 +122,7 @@ def check_weights(owner: str, own: Any, cross: Any | None) -> tuple[float, float
         cross: `cross_weight`, or None for the same.
 
     Raises:
-        ValueError: A weight is negative or not finite.
+        UserError: A weight is negative or not finite.
     """
     own = check_weight(owner, "likelihood_weight", own)
     return own, check_weight(owner, "cross_weight", own if cross is None else cross)
@@ -174,11 +174,11 @@ def decoded(
         leading: 1 for rows, 2 for members and rows.
 
     Raises:
-        ValueError: The numbers of an example are not as many as the likelihood wants.
+        UserError: The numbers of an example are not as many as the likelihood wants.
     """
     if math.prod(parameters.shape[leading:]) != math.prod(wanted):
         whose = "a member" if leading == 2 else "an example"
-        raise ValueError(
+        raise UserError(
             f"{owner}: its likelihood wants {tuple(wanted)} numbers of {whose} from the decoder, "
             f"which puts out {tuple(parameters.shape[leading:])}"
         )
@@ -224,11 +224,11 @@ def refuse_batch_norm(group: str, network: keras.layers.Layer) -> None:
     """Checks that a group's network does not normalise over the members.
 
     Raises:
-        ValueError: It does.
+        UserError: It does.
     """
     layers = network.layers if isinstance(network, MaskedSequential) else [network]
     for layer in layers:
         if isinstance(layer, keras.layers.BatchNormalization | MaskedBatchNormalization):
-            raise ValueError(
+            raise UserError(
                 f"group {group!r}: {layer.name} would normalise over the members; leave it out"
             )

@@ -15,8 +15,15 @@ from tf_mvae import (
     LinearAnnealing,
     MMVAEPlus,
     Modality,
+    ModalityGroup,
+    MultimodalVAE,
     UserError,
+    layers,
+    likelihoods,
+    posteriors,
+    samplers,
 )
+from tf_mvae.evaluation import ImportanceSampler
 from tf_mvae.inference import arguments
 
 NAN = float("nan")
@@ -117,3 +124,44 @@ def test_sample_is_for_nothing_given():
     model = tiny.make_any(CVAE)
     assert_one_line(lambda: model.generate({}), "give 'label' and 'reading'")
     assert_one_line(lambda: tiny.make_model().generate({}), r"use sample\(num_samples\)")
+
+
+def numbers():
+    return likelihoods.Normal([3])
+
+
+def two():
+    return [Modality("a", numbers()), Modality("b", numbers())]
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: Modality("a", "normal"), "modality 'a': likelihood must be"),
+        (lambda: ModalityGroup("a", ["x", "y"], likelihoods.Normal), "group 'a': likelihood must"),
+        (lambda: ModalityGroup("a", 3, numbers()), "group 'a': members must be a list of names"),
+        (lambda: ModalityGroup("a", [3], numbers()), "a member's name is"),
+        (lambda: Modality("a b", numbers()), "a modality's name is letters"),
+        (lambda: Modality("z", numbers()), "stands for something else"),
+        (lambda: Modality("a", numbers(), encoder="mlp"), "encoder must be a Keras layer"),
+        (lambda: MVAE([Modality("a", numbers(), decoder=layers.mlp_decoder([5]))]), "wants"),
+        (lambda: CVAE(two()[:1]), "at least one condition"),
+        (lambda: CVAE(two(), trunk="mlp"), "trunk must be a Keras layer"),
+        (lambda: JMVAE(two(), trunks="mlp"), "trunks must be a dict with a layer for each"),
+        (lambda: JMVAE(two(), trunks={}), "trunks must be those of"),
+        (lambda: JMVAE(two()[:1]), "needs 2 modalities"),
+        (lambda: VAE(two()), "has one modality"),
+        (lambda: MultimodalVAE(two(), latent=3), "latent must be a"),
+        (lambda: posteriors.PrivateMixtureOfExperts("x"), "latent must be a"),
+        (lambda: MVAE(two(), term_weight="a"), "term_weight must be a dict"),
+        (lambda: MVAE(two(), self_training=0.9), "self_training must be a dict"),
+        (lambda: MVAE(two(), self_training={"a": 0.9}), "self_training names 'a'"),
+        (lambda: MVAE(two(), num_random_subsets=5), "num_random_subsets"),
+        (lambda: layers.MaskedSequential(3), "layers must be a list"),
+        (lambda: samplers.fit("model", {}), "model must be a model of tf_mvae"),
+        (lambda: ImportanceSampler(two()), "model must be a model of tf_mvae"),
+        (lambda: ImportanceSampler(MVAE(two()), 0), "num_samples must be"),
+    ],
+)
+def test_wrong_parts_of_a_model_are_mistakes_in_one_line(make, message):
+    assert_one_line(make, message)

@@ -9,6 +9,7 @@ from tensorflow_probability import distributions as tfd
 
 from tf_mvae import checks
 from tf_mvae.distributions.likelihood import Likelihood
+from tf_mvae.errors import UserError
 
 __all__ = ["Categorical"]
 
@@ -50,7 +51,7 @@ class Categorical(Likelihood):
         self.num_classes = num_classes
         self.class_names = tuple(class_names or map(str, range(num_classes)))
         if len(self.class_names) != num_classes:
-            raise ValueError(
+            raise UserError(
                 f"class_names has {len(self.class_names)} names for {num_classes} classes"
             )
         self.high = float(num_classes - 1)

@@ -15,6 +15,7 @@ import tensorflow_probability as tfp
 from tensorflow_probability import distributions as tfd
 
 from tf_mvae.distributions.beam_search import beam_search
+from tf_mvae.errors import UserError
 from tf_mvae.ops import random
 from tf_mvae.ops.loops import bounded_loop
 from tf_mvae.ops.tokens import END, GAP, PAD, START, blank_rest
@@ -183,7 +184,7 @@ class TokenSequences(tfd.Distribution):
             ValueError: `width` is below 1.
         """
         if width < 1:
-            raise ValueError(f"width must be at least 1; it is {width}")
+            raise UserError(f"width must be at least 1; it is {width}")
         rows = tf.repeat(self._rows(), width, axis=0)
         tokens, score = beam_search(self._network, rows, self._length, width)
         lead = tf.concat([self._batch_shape_tensor(), [width]], 0)

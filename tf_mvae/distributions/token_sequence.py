@@ -72,12 +72,12 @@ class TokenSequence(Likelihood):
                 f"it is {network!r}"
             )
         if vocabulary_size <= FIRST_WORD:
-            raise ValueError(
+            raise UserError(
                 f"vocabulary_size must be above {FIRST_WORD}: a sequence needs a word next to its "
                 f"{FIRST_WORD} symbols; it is {vocabulary_size}"
             )
         if words is not None and len(words) != vocabulary_size:
-            raise ValueError(f"words holds {len(words)} for {vocabulary_size} ids")
+            raise UserError(f"words holds {len(words)} for {vocabulary_size} ids")
         super().__init__((length,), (context_size,))
         self.vocabulary_size = vocabulary_size
         self.words = None if words is None else tuple(words)

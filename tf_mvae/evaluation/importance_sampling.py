@@ -24,6 +24,7 @@ from typing import Any
 
 from absl import logging
 
+from tf_mvae import checks
 from tf_mvae.batch import unpack
 from tf_mvae.errors import UserError
 from tf_mvae.evaluation.estimates import Estimate
@@ -83,9 +84,9 @@ class ImportanceSampler:
         Raises:
             ValueError: A number is below 1.
         """
-        if num_samples < 1 or max_rows < 1:
-            raise ValueError("num_samples and max_rows must be at least 1")
-        self.model = model
+        self.model = checks.instance("model", model, BaseVAE, "a model of tf_mvae")
+        num_samples = checks.positive_integer("num_samples", num_samples)
+        max_rows = checks.positive_integer("max_rows", max_rows)
         self.num_samples = num_samples
         self._streams = ImportanceStreams(model, num_samples, max_rows, jit_compile, proposal)
         self._warned: set[Question] = set()

@@ -88,7 +88,8 @@ class NetworkModel(CovariateModel):
             self._check_groups(modalities)
         self.latent_dim = checks.positive_integer("latent_dim", latent_dim)
         self.seed = checks.integer("seed", seed)
-        self.latent = latent or LatentSpace(self.latent_dim)
+        self.latent = LatentSpace(self.latent_dim) if latent is None else latent
+        checks.instance("latent", self.latent, LatentSpace, "a tf_mvae.posteriors.LatentSpace")
         if self.latent.size != self.latent_dim:
             raise UserError(
                 f"latent_dim is {self.latent_dim} and the latent space has {self.latent.size} "
@@ -282,7 +283,7 @@ class NetworkModel(CovariateModel):
         """Checks that there are enough modalities."""
         least = max(self.min_modalities, self.posterior_kind.min_modalities)
         if len(modalities) < least:
-            raise ValueError(
+            raise UserError(
                 f"{type(self).__name__} needs {least} modalities or more; it has {len(modalities)}"
             )
 
@@ -298,7 +299,7 @@ class NetworkModel(CovariateModel):
         names += [name for m in modalities if m.mask_shape for name in m.column_names]
         twice = sorted({name for name in names if names.count(name) > 1})
         if twice:
-            raise ValueError(f"the name {twice[0]!r} stands for two modalities; rename one")
+            raise UserError(f"the name {twice[0]!r} stands for two modalities; rename one")
 
     def _connect(self, modality: Modality) -> None:
         """Builds a modality's networks."""

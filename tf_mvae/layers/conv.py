@@ -92,7 +92,7 @@ def conv_decoder(
     units = checks.positive_integer("units", units)
     scale = 2 ** len(filters)
     if height % scale or width % scale:
-        raise ValueError(f"a {height} x {width} image is no multiple of {scale} in each direction")
+        raise UserError(f"a {height} x {width} image is no multiple of {scale} in each direction")
     start = (height // scale, width // scale, filters[0])
     layers = [
         keras.layers.Dense(units, activation),

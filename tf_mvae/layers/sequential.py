@@ -3,12 +3,13 @@
 import inspect
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import keras
 import tensorflow as tf
 
+from tf_mvae import checks
 from tf_mvae.errors import UserError
 from tf_mvae.layers.batch_normalization import MaskedBatchNormalization
 from tf_mvae.ops.replicas import may_be_empty
@@ -151,6 +152,7 @@ class MaskedSequential(keras.layers.Layer):
             ValueError: One is not a Keras layer.
         """
         super().__init__(autocast=False, **kwargs)  # each layer casts its own inputs
+        checks.instance("layers", layers, Iterable, "a list of Keras layers")
         self.layers = [check_network(f"layers[{i}]", layer) for i, layer in enumerate(layers)]
 
     def call(

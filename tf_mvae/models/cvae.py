@@ -11,7 +11,7 @@ from tf_mvae.covariate import as_numbers, size_factors
 from tf_mvae.errors import UserError
 from tf_mvae.inference.arguments import check_modalities
 from tf_mvae.inference.ownership import check_unowned, own
-from tf_mvae.layers.sequential import MaskedSequential, call_network, flat
+from tf_mvae.layers.sequential import MaskedSequential, call_network, check_network, flat
 from tf_mvae.modality import Modality
 from tf_mvae.models.base import BaseVAE
 from tf_mvae.models.registry import preset
@@ -82,18 +82,18 @@ class CVAE(BaseVAE):
         units = checks.shape("units", units)
         keras.activations.get(activation)
         if len(modalities) < 2:
-            raise ValueError("a CVAE needs a target and at least one condition")
+            raise UserError("a CVAE needs a target and at least one condition")
         as_numbers = modalities[1:] if trunk is not None else modalities
         for modality in as_numbers:
             if modality.likelihood.is_sequence:
-                raise ValueError(
+                raise UserError(
                     f"a CVAE takes its conditions as numbers, which the ids of {modality.name!r} "
                     "are not; a sequence can be its target, with a trunk that reads it"
                 )
         super().__init__(modalities, latent_dim, ConditionalNetwork(), JointElbo(), **kwargs)
         self.target = self.modalities[0]
         if trunk is not None:
-            check_unowned(trunk, "the trunk")
+            check_unowned(check_network("trunk", trunk), "the trunk")
         self.trunk = trunk
         self.log_counts = bool(log_counts)
         self.units, self.activation = tuple(units), activation

@@ -4,6 +4,7 @@ import inspect
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from tf_mvae.errors import UserError
 from tf_mvae.inference.arguments import check_modalities
 from tf_mvae.modality import Modality
 from tf_mvae.models.multimodal import MultimodalVAE
@@ -38,7 +39,7 @@ class PresetVAE(MultimodalVAE):
         check_modalities(modalities)
         if self.max_modalities == 1 != len(modalities):
             names = [modality.name for modality in modalities]
-            raise ValueError(
+            raise UserError(
                 f"a {type(self).__name__} has one modality; these are {len(names)}: {names}"
             )
         kind_arguments, objective_arguments = (

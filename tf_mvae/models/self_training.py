@@ -7,6 +7,7 @@ import tensorflow as tf
 
 from tf_mvae import checks
 from tf_mvae.batch import example_weight, present_mask, unpack
+from tf_mvae.errors import UserError
 from tf_mvae.modality import Modality
 from tf_mvae.ops.replicas import sum_over_replicas
 from tf_mvae.settings import Setting
@@ -68,10 +69,11 @@ class SelfTraining:
         Raises:
             ValueError: A name is not a class modality, or a number is out of its range.
         """
+        checks.instance("self_training", confidence, Mapping, "a dict of probabilities by modality")
         classes = [m.name for m in modalities if m.likelihood.is_categorical]
         for name, value in dict(confidence).items():
             if name not in classes:
-                raise ValueError(f"self_training names {name!r}; it is for some of {classes}")
+                raise UserError(f"self_training names {name!r}; it is for some of {classes}")
             checks.fraction(f"self_training[{name!r}]", value)
         self.confidence = {name: float(value) for name, value in dict(confidence).items()}
         self.weight = checks.positive_fraction("self_training_weight", weight)

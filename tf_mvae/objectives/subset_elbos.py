@@ -179,6 +179,8 @@ class SubsetElbos(Objective):
         self.subset_distribution = checks.one_of(
             "subset_distribution", subset_distribution, SUBSET_DISTRIBUTIONS
         )
+        if term_weight is not None:
+            checks.instance("term_weight", term_weight, Mapping, "a dict of numbers by modality")
         self._given_weight = None if term_weight is None else dict(term_weight)
         self.alignment_weight = checks.non_negative("alignment_weight", alignment_weight)
 

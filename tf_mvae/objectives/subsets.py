@@ -14,6 +14,7 @@ import numpy as np
 import tensorflow as tf
 
 from tf_mvae import checks
+from tf_mvae.errors import UserError
 from tf_mvae.ops import random
 
 __all__ = [
@@ -146,7 +147,7 @@ def check_num_random(num_random: int, num_modalities: int) -> None:
     checks.non_negative_integer("num_random_subsets", num_random)
     most = num_proper_subsets(num_modalities)
     if num_random > most:
-        raise ValueError(
+        raise UserError(
             f"{num_random} random subsets of {num_modalities} modalities were asked for, but "
             f"only {most} have at least 2 modalities and not all; make num_random_subsets "
             f"{most}{' or less' if most else ''}"

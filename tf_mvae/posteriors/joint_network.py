@@ -6,8 +6,10 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from tf_mvae import checks
 from tf_mvae.covariate import as_numbers
 from tf_mvae.default_networks import default_encoder
+from tf_mvae.errors import UserError
 from tf_mvae.layers.joint import JointEncoder
 from tf_mvae.modality import Modality
 from tf_mvae.posteriors.gaussian import DiagonalGaussian
@@ -48,8 +50,9 @@ class JointNetwork(ExpertKind):
         names = [modality.name for modality in modalities]
         if self.trunks is None:
             self.trunks = default_trunks(modalities)
+        checks.instance("trunks", self.trunks, Mapping, f"a dict with a layer for each of {names}")
         if set(self.trunks) != set(names):
-            raise ValueError(f"trunks must be those of {names}; they are {sorted(self.trunks)}")
+            raise UserError(f"trunks must be those of {names}; they are {sorted(self.trunks)}")
         return {"joint_encoder": JointEncoder({n: self.trunks[n] for n in names}, latent_dim)}
 
     def joint(

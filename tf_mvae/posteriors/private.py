@@ -6,6 +6,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from tf_mvae import checks
 from tf_mvae.modality import Modality
 from tf_mvae.posteriors.gaussian import DiagonalGaussian
 from tf_mvae.posteriors.kind import Encoded, ExpertKind, experts_as_posteriors
@@ -32,7 +33,9 @@ class PrivateMixtureOfExperts(ExpertKind):
         Args:
             latent: The latent space.
         """
-        self.latent = latent
+        self.latent = checks.instance(
+            "latent", latent, LatentSpace, "a tf_mvae.posteriors.LatentSpace"
+        )
 
     def make_layers(
         self, modalities: Sequence[Modality], latent_dim: int

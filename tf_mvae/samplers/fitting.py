@@ -86,7 +86,7 @@ class SamplerTrainer(keras.Model):
                 probabilities add up to more than 1.
         """
         super().__init__(**kwargs)
-        model.check_sampler(sampler)
+        _check_model(model).check_sampler(sampler)
         self.seed = checks.integer("seed", seed)
         self.empty_probability = checks.fraction("empty_probability", empty_probability)
         self.full_probability = checks.fraction("full_probability", full_probability)
@@ -219,6 +219,10 @@ def make_optimizer(learning_rate: float, steps: int | None) -> keras.optimizers.
     return FusedAdam(rate, clipnorm=100.0)
 
 
+def _check_model(model: Any) -> BaseVAE:
+    return checks.instance("model", model, BaseVAE, "a model of tf_mvae")
+
+
 def fit(
     model: BaseVAE,
     data: Any,
@@ -267,6 +271,7 @@ def fit(
     tf_mvae.samplers.fit(model, data, epochs=200, validation_data=held_out, callbacks=[best])
     ```
     """
+    _check_model(model)
     epochs = checks.positive_integer("epochs", epochs)
     learning_rate = checks.positive("learning_rate", learning_rate)
     if sampler is None:

@@ -165,3 +165,9 @@ def two():
 )
 def test_wrong_parts_of_a_model_are_mistakes_in_one_line(make, message):
     assert_one_line(make, message)
+
+
+def test_a_loss_is_of_one_example_or_more():
+    x = {name: value[:0] for name, value in tiny.make_batch()["x"].items()}
+    assert_one_line(lambda: tiny.make_model().elbo({"x": x}), "the batch is empty")
+    assert tiny.make_model().generate(x)["image"].shape == [1, 0, 4, 4, 1]

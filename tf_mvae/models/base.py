@@ -180,12 +180,15 @@ class BaseVAE(TrainableModel, SharedModel):
                 0, or a fraction); what the batch's masks let the posterior see, if omitted.
 
         Raises:
-            UserError: A key, shape, type, mask, value or argument does not fit.
+            UserError: A key, shape, type, mask, value or argument does not fit, or the batch has no
+                example.
         """
         kl_weight = arguments.kl_weight(kl_weight)
         number = self.num_samples if num_samples is None else arguments.sample_count(num_samples)
         x, mask = unpack(batch, self.batch_inputs)
         present = present_mask(mask, self.modalities)
+        if present.shape[0] == 0 and not are_several():
+            raise UserError("the batch is empty: it has no examples to take the mean loss of")
         if training:
             self.check_free_bits()
         if not self.objective.learns_from_incomplete:

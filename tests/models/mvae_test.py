@@ -1,5 +1,6 @@
 """The model as a Keras model: training, generation, saving, and the effect of masks."""
 
+import contextlib
 import json
 
 import hypothesis
@@ -376,6 +377,19 @@ def test_replicas_draw_noise_of_their_own_and_the_same_subsets():
     )
     np.testing.assert_array_equal(first.subset, second.subset)
     assert not np.any(first.z == second.z)
+
+
+@pytest.mark.parametrize("model_inside", [False, True])
+def test_a_model_from_outside_of_the_scope_of_a_strategy_is_a_mistake(model_inside):
+    strategy = tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
+    inside, outside = strategy.scope, contextlib.nullcontext
+    with inside() if model_inside else outside():
+        model = tiny.make_model()
+    with outside() if model_inside else inside():
+        model.compile("adam", jit_compile=False, run_eagerly=False)
+    with pytest.raises(UserError, match=r"inside `with strategy\.scope\(\):`") as caught:
+        model.fit(tiny.make_batch(), verbose=0)
+    assert "\n" not in str(caught.value)
 
 
 # Mistakes ---------------------------------------------------------------------------

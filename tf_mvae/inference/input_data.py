@@ -29,6 +29,13 @@ _NO_MEANING = {
     "example",
 }
 
+# What TensorFlow says of variables that were not made in a strategy's scope.
+_OUT_OF_SCOPE = (
+    "Mixing different tf.distribute.Strategy objects",
+    'Need to be inside "with strategy.scope()"',
+    "must only be passed a variable created in this tf.distribute.Strategy.scope()",
+)
+
 
 def refuse_targets(method: str, arguments: Mapping[str, Any]) -> None:
     """Raises an error for arguments of Keras' methods that are not supported.
@@ -129,11 +136,21 @@ def _check_numbers(arguments: Mapping[str, Any]) -> None:
 
 @contextlib.contextmanager
 def one_line_errors() -> Iterator[None]:
-    """Raises the `UserError` that stopped checked data in place of TensorFlow's error around it."""
+    """Raises a `UserError` in place of TensorFlow's error around it, or of one that it explains.
+
+    The first are of checked data, the others of models made outside of a strategy's scope.
+    """
     try:
         yield
     except tf.errors.InvalidArgumentError as error:
         raise out_of_range(error) from error
+    except (RuntimeError, ValueError) as error:
+        if isinstance(error, UserError) or not any(text in str(error) for text in _OUT_OF_SCOPE):
+            raise
+        raise UserError(
+            "weights or optimizer are not of the scope of the strategy that trains them; make "
+            "modalities and model, and call compile, inside `with strategy.scope():`"
+        ) from error
 
 
 def _is_arrays(data: Any) -> bool:

@@ -57,10 +57,9 @@ def call_network(
     except ValueError as error:
         if isinstance(error, UserError) or not (found := _WRONG_SHAPE.search(str(error))):
             raise
-        wanted = _wanted_shape(network)
-        wanted = f"takes inputs of {wanted}" if wanted else "takes inputs of other shapes"
+        wanted = _wanted_shape(network) or "other shapes"
         raise UserError(
-            f"{what} {wanted} for an example, and gets {list(inputs.shape[1:])} "
+            f"{what} takes inputs of {wanted} for an example, and gets {list(inputs.shape[1:])} "
             f"({found[0].strip()})"
         ) from error
     if isinstance(outputs, tuple | list | dict):

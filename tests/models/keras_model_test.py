@@ -52,6 +52,18 @@ def test_data_reach_a_model_of_less_precision_as_they_are(bfloat16_policy):
     assert np.any(z[0] != z[1])
 
 
+def test_a_type_that_networks_do_not_compute_in_is_warned_of(caplog):
+    tiny.make_model(dtype="float32")
+    assert "float32" not in caplog.text
+    tiny.make_model(dtype="mixed_bfloat16")
+    assert "set_dtype_policy('mixed_bfloat16') before making modalities" in caplog.text
+
+
+def test_no_warning_where_networks_compute_in_it(bfloat16_policy, caplog):
+    tiny.make_model()
+    assert "float32" not in caplog.text
+
+
 def test_layers_act_as_in_training_wherever_that_is_asked_for():
     drop = layers.SeededDropout(0.5)
     encoder = layers.MaskedSequential([keras.layers.Dense(16), drop])

@@ -150,6 +150,16 @@ class BaseVAE(TrainableModel, SharedModel):
         arguments.check_modalities(modalities)
         objective.check(modalities)
         super().__init__(modalities, latent_dim, seed, posterior_kind, latent, covariates, **kwargs)
+        if self.compute_dtype != "float32" and any(
+            modality.compute_dtype == "float32" for modality in self.modalities
+        ):
+            logging.warning(
+                "%s has dtype=%s, and networks of float32: they have the policy of when they "
+                "were made; call keras.config.set_dtype_policy(%r) before making modalities",
+                self.name,
+                self.dtype_policy.name,
+                self.dtype_policy.name,
+            )
         self.objective = objective
         self.learns_from_incomplete = objective.learns_from_incomplete
         self._kl_weight = kl_weight

@@ -134,10 +134,7 @@ def test_each_network_is_traced_once_whatever_is_missing(make, monkeypatch):
     whole = batch_of(model)
     step({**whole, "mask": {name: tf.ones_like(m) for name, m in whole["mask"].items()}})
     step({**whole, "mask": {name: tf.zeros_like(m) for name, m in whole["mask"].items()}})
-    expected = dict.fromkeys(networks, 1)
-    if model.num_random_subsets:  # a program for a draw that needs few rows, one for others
-        expected[id(model.modalities[0].decoder)] = 2
-    assert calls == expected
+    assert calls == dict.fromkeys(networks, 1)
     assert step.experimental_get_tracing_count() == 1
 
 

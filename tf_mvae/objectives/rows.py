@@ -14,12 +14,13 @@ __all__ = ["RowPlan", "log_likelihood_of"]
 
 
 class RowPlan:
-    """Has decoder programs for several numbers of rows, and runs the smallest sufficient one.
+    """Decodes the rows that are needed, or a little more where XLA compiles.
 
     A term with weight 0 for an example need not be decoded. Which rows (terms of examples) are
-    needed is known at run time only, but shapes are static. So there are programs for some numbers
-    of rows, and the smallest one with enough rows runs. The largest one has all rows: a batch that
-    needs more rows than expected takes longer, but its results are the same.
+    needed is known at run time only. TensorFlow decodes these alone. XLA's shapes are static: there
+    are programs for some numbers of rows, and the smallest one with enough rows runs. The largest
+    one has all rows: a batch that needs more rows than expected takes longer, but its results are
+    the same.
 
     Attributes:
         shares: By modality, the largest fraction of all terms of all examples that a training
@@ -31,7 +32,9 @@ class RowPlan:
         self.shares = dict(shares or {})
 
     def levels(self, name: str, terms: int, rows: int, batch: int | None, drawn: int) -> list[int]:
-        """Returns the numbers of rows that there are programs for, ascending.
+        """Returns the numbers of rows that XLA has programs for, ascending.
+
+        With a single one all rows are always needed.
 
         Args:
             name: The modality.
@@ -70,11 +73,15 @@ class RowPlan:
             counts: Above 0 where the likelihood counts, `[term, batch]`.
             levels: The result of `levels`.
         """
+        compiling = xla.is_compiling()
         # XLA has no branches with loops of different lengths in them.
-        whole = modality.likelihood.is_sequence and xla.is_compiling()
+        whole = modality.likelihood.is_sequence and compiling
         if len(levels) < 2 or whole or _has_losses(modality.decoder):
             return log_likelihood_of(modality, value, z, counts, True)
         needed = tf.reduce_sum(tf.cast(counts > 0, tf.int32))
+        if not compiling:
+            # One at least: batch normalisation has no moments of no rows.
+            return _few_log_likelihoods(modality, value, z, counts, tf.maximum(needed, 1))
         # Rows come into every program in the same way, since TensorFlow wants branches of like
         # intermediates.
         programs = [
@@ -104,11 +111,11 @@ def log_likelihood_of(
 
 
 def _few_log_likelihoods(
-    modality: Modality, value: tf.Tensor, z: tf.Tensor, counts: tf.Tensor, rows: int
+    modality: Modality, value: tf.Tensor, z: tf.Tensor, counts: tf.Tensor, rows: int | tf.Tensor
 ) -> tf.Tensor:
     """Returns `log_likelihood_of`, 0 where it does not count, decoding `rows` rows a sample.
 
-    Rows that count are brought together, so that shapes stay static.
+    Rows that count are brought together, before others.
     """
     needed = tf.reshape(tf.cast(counts > 0, z.dtype), [-1])
     value = tf.stop_gradient(value)  # branches would return gradients of data that none wants

@@ -24,6 +24,8 @@ from tf_mvae.errors import UserError
 
 __all__ = ["TableStream", "open_table", "writing_table"]
 
+_ROWS = 100_000  # of a file of a folder that are converted at a time
+
 
 @dataclasses.dataclass(frozen=True)
 class TableStream:
@@ -182,9 +184,6 @@ def _read_with_integers(path: str) -> Any:
     integers = [name for name in frame.columns[1:] if _kind(frame[name].dtype) in "iu"]
     plain = [name for name in integers if isinstance(frame[name].dtype, np.dtype)]
     return frame.astype({name: _nullable(frame[name].dtype) for name in plain})
-
-
-_ROWS = 100_000  # of a file of a folder that are converted at a time
 
 
 def _kind(dtype: Any) -> str:

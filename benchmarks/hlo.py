@@ -47,7 +47,8 @@ class _Instruction(NamedTuple):
 
 
 _LINE = re.compile(r"^\s*(ROOT )?%?([\w.\-]+) = (.*)$")
-_SHAPE = re.compile(r"^(\w+)\[([\d,]*)\]\S* ([\w\-]+)\((.*)$")
+# An axis of `<=32` has at most 32 entries: results of a conditional's branches differ in length.
+_SHAPE = re.compile(r"^(\w+)\[([\d,<=]*)\]\S* ([\w\-]+)\((.*)$")
 _TUPLE = re.compile(r"^\(.*?\) ([\w\-]+)\((.*)$")
 _CALLED = re.compile(
     r"(?:to_apply|calls|body|condition|branch_computations|true_computation|false_computation)"
@@ -151,7 +152,7 @@ def _parse(text: str) -> tuple[dict[str, dict[str, _Instruction]], str]:
 def _instruction(name: str, text: str) -> _Instruction:
     match = _SHAPE.match(text)
     if match:
-        shape = tuple(int(n) for n in match[2].split(",") if n)
+        shape = tuple(int(n.removeprefix("<=")) for n in match[2].split(",") if n)
         kind, opcode, rest = match[1], match[3], match[4]
     else:
         opcode, rest = _TUPLE.match(text).groups()

@@ -44,6 +44,8 @@ RANKS = [
 ]
 COMMANDS = {*RANKS[-2], *RANKS[-1]}
 RANK = {unit: rank for rank, units in enumerate(RANKS) for unit in units}
+# Users call these inside `tf.function`.
+IN_GRAPHS = {"distributions", "inference", "layers", "models", "objectives", "ops", "posteriors"}
 MODULES = sorted(path.relative_to(ROOT) for path in ROOT.rglob("*.py"))
 
 
@@ -94,6 +96,13 @@ def test_tfp_is_used_by_the_distributions_only(path):
 def test_nothing_unpickles(path):
     roots = {name.split(".")[0] for name in imports_of(path)}
     assert not roots & {"pickle", "cPickle", "dill", "cloudpickle", "joblib", "marshal", "shelve"}
+
+
+@pytest.mark.parametrize("path", [p for p in MODULES if unit_of(p) in IN_GRAPHS], ids=str)
+def test_autograph_can_read_what_runs_in_graphs(path):
+    # It warns of an assignment within an expression, and runs the function as it is.
+    nodes = ast.walk(ast.parse((ROOT / path).read_text()))
+    assert [node.lineno for node in nodes if isinstance(node, ast.NamedExpr)] == []
 
 
 @pytest.mark.parametrize("path", [p for p in MODULES if unit_of(p) not in COMMANDS], ids=str)

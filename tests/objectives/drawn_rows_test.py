@@ -33,7 +33,7 @@ def batch_of(model):
 class EveryRow(RowPlan):
     """A plan that decodes all rows, and counts those that are needed."""
 
-    def log_likelihood(self, modality, value, z, counts, levels):
+    def log_likelihood(self, modality, value, z, counts, terms, drawn):
         return tf.where(counts > 0, log_likelihood_of(modality, value, z, counts, True), 0.0)
 
 
@@ -92,6 +92,32 @@ def test_no_more_is_decoded_than_is_needed(make, monkeypatch):
     rows.clear()
     model.elbo(batch, seed=0)  # not a training step
     assert rows == [(2 + k) * size]
+
+
+def test_batches_of_unknown_size_decode_what_is_needed(monkeypatch):
+    # Keras' `fit` on arrays traces such a step.
+    model = single()
+    image, batch = model.modalities[0], tf.nest.map_structure(tf.constant, batch_of(single()))
+    call, rows = image.decoder.call, tf.Variable(0)
+
+    def counted(z, **kwargs):
+        rows.assign(tf.shape(z)[0])
+        return call(z, **kwargs)
+
+    monkeypatch.setattr(image.decoder, "call", counted)
+    unknown = tf.nest.map_structure(lambda t: tf.TensorSpec([None, *t.shape[1:]], t.dtype), batch)
+
+    @tf.function(input_signature=[unknown, tf.TensorSpec([2], tf.int32)])
+    def loss(batch, seed):
+        return model.elbo(batch, seed=seed, training=True).loss
+
+    decoded = set()
+    for seed in ([n, 0] for n in range(12)):
+        found, number = loss(batch, seed), int(rows)
+        tiny.assert_close(found, model.elbo(batch, seed=seed, training=True).loss)
+        assert number == int(rows)
+        decoded.add(number)
+    assert len(decoded) > 1
 
 
 def test_batch_norm_sees_the_same_rows():

@@ -55,7 +55,8 @@ def call_network(
     try:
         outputs = _called(network, inputs, mask, training)
     except ValueError as error:
-        if isinstance(error, UserError) or not (found := _WRONG_SHAPE.search(str(error))):
+        found = _WRONG_SHAPE.search(str(error))
+        if isinstance(error, UserError) or found is None:
             raise
         wanted = _wanted_shape(network) or "other shapes"
         raise UserError(

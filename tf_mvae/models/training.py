@@ -194,6 +194,8 @@ class TrainableModel(GenerativeModel):
                 self.train_step, self.get_metrics_result, self.steps_per_execution
             )
 
+    # As in Keras' `fit`: AutoGraph converts hundreds of functions, in which nothing is to convert.
+    @tf.autograph.experimental.do_not_convert
     def train_step(self, data: Any) -> dict[str, tf.Tensor]:
         """Takes one step of the optimizer; Keras calls it."""
         gradients, measured = self._loss_gradients(data)

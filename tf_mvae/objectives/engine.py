@@ -194,14 +194,9 @@ class _Rows:
         if log_likelihood is not None or not training:
             found = (log_likelihood or log_likelihood_of)(modality, value, z, counts, training)
         else:
-            levels = plan.levels(
-                modality.name,
-                sum(block.weight.shape[0] for block in terms.blocks),
-                z.shape[1],
-                counts.shape[1],
-                0 if any(terms.weights[modality.name].cross) else _drawn(self.blocks),
-            )
-            found = plan.log_likelihood(modality, value, z, counts, levels)
+            number = sum(block.weight.shape[0] for block in terms.blocks)
+            drawn = 0 if any(terms.weights[modality.name].cross) else _drawn(self.blocks)
+            found = plan.log_likelihood(modality, value, z, counts, number, drawn)
         return found[tf.newaxis]
 
     def decode_members(self, counts: tf.Tensor) -> tf.Tensor:

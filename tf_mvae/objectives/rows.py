@@ -2,7 +2,7 @@
 
 import functools
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 import keras
 import tensorflow as tf
@@ -31,65 +31,62 @@ class RowPlan:
         """Creates a plan; without shares every row may be needed."""
         self.shares = dict(shares or {})
 
-    def levels(self, name: str, terms: int, rows: int, batch: int | None, drawn: int) -> list[int]:
-        """Returns the numbers of rows that XLA has programs for, ascending.
-
-        With a single one all rows are always needed.
-
-        Args:
-            name: The modality.
-            terms: The number of all terms.
-            rows: The number of terms that may be decoded to the modality.
-            batch: Examples; None if only the graph knows.
-            drawn: The number of these terms that are sampled subsets: one sample serves the
-                whole batch, so that a modality is in some of them, more, or all.
-        """
-        if not batch:
-            return []
-        everything = rows * batch
-        if name in self.shares:
-            # A fraction is a quotient: its rounding must not cost a row.
-            expected = math.ceil(self.shares[name] * terms * batch - 1e-6)
-            return sorted({max(1, min(expected, everything)), everything})
-        if drawn:
-            levels = sorted({drawn // 2, (3 * drawn + 3) // 4, drawn})
-            return [(rows - drawn + level) * batch for level in levels]
-        return [everything]
-
     def log_likelihood(
         self,
         modality: Modality,
         value: tf.Tensor,
         z: tf.Tensor,
         counts: tf.Tensor,
-        levels: Sequence[int],
+        terms: int,
+        drawn: int,
     ) -> tf.Tensor:
         """Returns a training step's `log_likelihood_of`, 0 where it does not count.
 
         Args:
             modality: A single modality.
             value: Its prepared data, `[batch, *event_shape]`.
-            z: Samples, `[sample, term, batch, latent]`.
-            counts: Above 0 where the likelihood counts, `[term, batch]`.
-            levels: The result of `levels`.
+            z: Samples, `[sample, row, batch, latent]`: a row is a term that may be decoded to the
+                modality.
+            counts: Above 0 where the likelihood counts, `[row, batch]`.
+            terms: The number of all terms.
+            drawn: The number of these terms that are sampled subsets: one sample serves the
+                whole batch, so that a modality is in some of them, more, or all.
         """
-        compiling = xla.is_compiling()
-        # XLA has no branches with loops of different lengths in them.
-        whole = modality.likelihood.is_sequence and compiling
-        if len(levels) < 2 or whole or _has_losses(modality.decoder):
+        rows, batch = counts.shape
+        name, compiling = modality.name, xla.is_compiling()
+        if not self._spares(name, terms, rows, drawn) or _has_losses(modality.decoder):
             return log_likelihood_of(modality, value, z, counts, True)
         needed = tf.reduce_sum(tf.cast(counts > 0, tf.int32))
         if not compiling:
             # One at least: batch normalisation has no moments of no rows.
             return _few_log_likelihoods(modality, value, z, counts, tf.maximum(needed, 1))
+        # XLA has no branches with loops of different lengths in them.
+        unlike = not batch or modality.likelihood.is_sequence
+        levels = [] if unlike else self._levels(name, terms, rows, batch, drawn)
+        if len(levels) < 2:
+            return log_likelihood_of(modality, value, z, counts, True)
         # Rows come into every program in the same way, since TensorFlow wants branches of like
         # intermediates.
         programs = [
-            functools.partial(_few_log_likelihoods, modality, value, z, counts, rows)
-            for rows in levels
+            functools.partial(_few_log_likelihoods, modality, value, z, counts, level)
+            for level in levels
         ]
-        level = tf.reduce_sum(tf.cast(needed > tf.constant(list(levels[:-1])), tf.int32))
+        level = tf.reduce_sum(tf.cast(needed > tf.constant(levels[:-1]), tf.int32))
         return tf.switch_case(level, programs)
+
+    def _spares(self, name: str, terms: int, rows: int, drawn: int) -> bool:
+        """Returns whether a training batch may leave some rows undecoded; see `log_likelihood`."""
+        return self.shares[name] * terms < rows if name in self.shares else drawn > 0
+
+    def _levels(self, name: str, terms: int, rows: int, batch: int, drawn: int) -> list[int]:
+        """Returns the numbers of decoded rows that XLA has programs for, ascending."""
+        everything = rows * batch
+        if name in self.shares:
+            # A fraction is a quotient: its rounding must not cost a row.
+            expected = math.ceil(self.shares[name] * terms * batch - 1e-6)
+            return sorted({max(1, min(expected, everything)), everything})
+        levels = sorted({drawn // 2, (3 * drawn + 3) // 4, drawn})
+        return [(rows - drawn + level) * batch for level in levels]
 
 
 def _has_losses(decoder: keras.layers.Layer) -> bool:
@@ -121,14 +118,14 @@ def _few_log_likelihoods(
     value = tf.stop_gradient(value)  # branches would return gradients of data that none wants
     chosen = tf.argsort(needed, direction="DESCENDING", stable=True)[:rows]
     there = tf.gather(needed, chosen)
-    latent = tf.gather(tf.reshape(z, [z.shape[0], -1, z.shape[-1]]), chosen, axis=1)
+    latent = tf.gather(tf.reshape(z, [tf.shape(z)[0], -1, z.shape[-1]]), chosen, axis=1)
     found = log_likelihood_of(
         modality,
-        tf.gather(value, chosen % value.shape[0]),
+        tf.gather(value, chosen % tf.shape(value)[0]),
         latent[:, tf.newaxis],
         there[tf.newaxis],
         True,
     )
-    places = tf.one_hot(chosen, needed.shape[0], dtype=z.dtype)
+    places = tf.one_hot(chosen, tf.shape(needed)[0], dtype=z.dtype)
     full = tf.matmul(found[:, 0] * there, places)  # [sample, term * batch]
     return tf.reshape(full, tf.shape(z)[:3])

@@ -378,3 +378,21 @@ def test_a_lambda_is_not_saved(tmp_path):
     with pytest.raises(UserError, match="of a lambda cannot be saved; define a function by def"):
         model.save(tmp_path / "model.keras")
     assert not list(tmp_path.iterdir())
+
+
+def test_a_group_answers_what_its_members_do():
+    """Of classes among columns the most probable one on average, not a mean of their numbers."""
+    columns = likelihoods.Columns([likelihoods.Normal([1]), likelihoods.Categorical(3)])
+    group = MemberLikelihood(columns, 2)
+    parameters = tf.constant(np.random.default_rng(3).normal(size=[5, 4, 2, 4]), tf.float32)
+    value = tf.constant([[[0.5, 2.0], [-1.0, 0.0]]] * 4)
+    each = [parameters[..., member, :] for member in range(2)]
+    asked = {
+        "expected_over_samples": [columns.expected_over_samples(own) for own in each],
+        "quantile": [columns.quantile(own, 0.3) for own in each],
+        "element_log_prob": [columns.element_log_prob(o, value[:, m]) for m, o in enumerate(each)],
+    }
+    more = {"quantile": [0.3], "element_log_prob": [value]}
+    for name, expected in asked.items():
+        found = getattr(group, name)(parameters, *more.get(name, []))
+        np.testing.assert_allclose(found, np.stack(expected, -2), rtol=1e-6, err_msg=name)

@@ -50,6 +50,14 @@ def test_every_example_has_one_of_its_draws_compared():
     np.testing.assert_array_equal(rows[:, 0], np.arange(50))
 
 
+def test_features_are_chosen_once_for_all_measures(monkeypatch):
+    one, calls = reference(50), []
+    monkeypatch.setattr(one, "_comparable", lambda verdict: calls.append(1) or verdict.features)
+    values = np.random.default_rng(1).normal(size=[50, 4]).astype(np.float32)
+    one.measure(values, np.zeros(50, int), np.ones(50, bool))
+    assert len(calls) == 1
+
+
 def test_the_mean_image_of_classes_is_theirs():
     rng = np.random.default_rng(0)
     training, classes = rng.random([30, 2, 2, 1]).astype(np.float32), np.arange(30) % 2

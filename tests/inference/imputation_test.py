@@ -10,7 +10,7 @@ import tensorflow as tf
 from tests import tiny
 from tests.data.tables_test import make_frame
 from tests.models.element_masks_test import make_batch, make_model
-from tf_mvae import CVAE, MVAE, Modality, UserError, likelihoods
+from tf_mvae import CVAE, MVAE, Modality, ModalityGroup, UserError, likelihoods
 from tf_mvae.data import from_frame
 from tf_mvae.data.schema import Schema
 from tf_mvae.inference.table_rows import generate_rows
@@ -186,3 +186,21 @@ def test_rows_are_made_up_given_cells_in_the_tables_units():
     needs_table = types.SimpleNamespace(name="cvae", conditions=("table",))
     with pytest.raises(UserError, match="cvae generates from 'weight': give its value"):
         generate_rows(needs_table, schema, {}, 5)
+
+
+@pytest.mark.parametrize("members", [("a",), ("a", "b")])
+def test_the_columns_of_a_groups_members_stay_with_their_member(members):
+    """Columns of several types are parts, each of which has all members."""
+    one = likelihoods.Columns([likelihoods.Normal([2], scale=1.0), likelihoods.Categorical(3)])
+    model = MVAE([ModalityGroup("g", members, one), Modality("y", likelihoods.Normal([1]))], 2)
+    rng, shape = np.random.default_rng(0), (4, len(members))
+    numbers, classes = rng.normal(size=[*shape, 2]), rng.integers(3, size=[*shape, 1])
+    x = {"g": np.concatenate([numbers, classes], -1).astype(np.float32), "y": np.zeros([4, 1])}
+    mask = {"g": np.arange(np.prod(shape)).reshape(shape) % 3 > 0}
+    found = model.impute({"x": x, "mask": mask}, 50, (0.1, 0.9), seed=1)["g"]
+    np.testing.assert_array_equal(found.filled[mask["g"]], x["g"][mask["g"]])
+    np.testing.assert_array_equal(found.missing, ~mask["g"][..., None] & np.ones(3, bool))
+    assert list(found.probabilities) == [2] and found.probabilities[2].shape == (*shape, 3)
+    np.testing.assert_array_equal(found.mean[..., 2], found.probabilities[2].argmax(-1))
+    low, high = found.quantiles[0.1][..., :2], found.quantiles[0.9][..., :2]
+    assert np.all((low < found.mean[..., :2]) & (found.mean[..., :2] < high))

@@ -4,6 +4,7 @@ import numpy as np
 import tensorflow as tf
 
 from tests import tiny
+from tf_mvae import MVAE, Modality, likelihoods
 from tf_mvae.samplers import draw_classes
 
 
@@ -43,3 +44,11 @@ def test_whole_examples_and_models_without_classes_stay_as_they_are():
         np.testing.assert_array_equal(found[name], value)
         np.testing.assert_array_equal(masks[name], 1)
     np.testing.assert_array_equal(counts, 1)
+
+
+def test_an_example_of_a_model_without_classes_counts_unless_it_has_nothing():
+    model = MVAE([Modality(name, likelihoods.Normal([2])) for name in ("a", "b")], latent_dim=2)
+    x = {name: np.zeros([3, 2], np.float32) for name in ("a", "b")}
+    mask = {"a": np.float32([0, 0, 1]), "b": np.float32([0, 1, 1])}
+    counts = draw_classes(model, x, mask, tf.zeros([3, 2]), tf.constant([1, 2]))[2]
+    np.testing.assert_array_equal(counts, [0, 1, 1])

@@ -197,7 +197,8 @@ class Columns(Likelihood):
                 else:
                     seen = part.network_input(own)
             if mask is not None:
-                if 1 < (width := mask.shape[-1]) < seen.shape[-1]:  # a point mass has flags, too
+                width = mask.shape[-1]
+                if 1 < width < seen.shape[-1]:  # a point mass has flags, too
                     mask = tf.concat([mask] * (seen.shape[-1] // width), -1)
                 seen = tf.where(mask, seen, tf.zeros([], seen.dtype))
             found.append(seen)

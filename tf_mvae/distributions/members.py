@@ -76,9 +76,21 @@ class MemberLikelihood(Likelihood):
         """Returns each member's `log p(x | z)` in nats, `[..., member]`."""
         return self.member.log_prob(parameters, value, training)
 
+    def element_log_prob(self, parameters: tf.Tensor, value: tf.Tensor) -> tf.Tensor:
+        """See `Likelihood.element_log_prob`."""
+        return self.member.element_log_prob(parameters, value)
+
     def expected_value(self, parameters: tf.Tensor) -> tf.Tensor:
         """See `Likelihood.expected_value`."""
         return self.member.expected_value(parameters)
+
+    def expected_over_samples(self, parameters: tf.Tensor) -> tf.Tensor:
+        """See `Likelihood.expected_over_samples`."""
+        return self.member.expected_over_samples(parameters)
+
+    def quantile(self, parameters: tf.Tensor, probability: float | tf.Tensor) -> tf.Tensor:
+        """See `Likelihood.quantile`."""
+        return self.member.quantile(parameters, probability)
 
     @property
     def takes_pixels(self) -> bool:

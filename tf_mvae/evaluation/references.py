@@ -81,7 +81,8 @@ class Reference:
             from the spread of the generated examples only; for distances by a jackknife over ten
             blocks.
         """
-        return self._pair(self.judge(values), true, asked, draws)
+        verdict = self.judge(values)
+        return self._pair(verdict, self._comparable(verdict), true, asked, draws)
 
     def measure(
         self,
@@ -107,11 +108,12 @@ class Reference:
             Results by name; see `pair`.
         """
         verdict = self.judge(values) if verdict is None else verdict
-        inside, covered = self._neighbourhoods.compare(self._comparable(verdict))
+        features = self._comparable(verdict)
+        inside, covered = self._neighbourhoods.compare(features)
         asked_of_real = self._asked if asked_of_real is None else asked_of_real
         density, error = mean_and_error(inside)
         return {
-            **self._pair(verdict, true, asked, draws),
+            **self._pair(verdict, features, true, asked, draws),
             **self._variances(values, true, asked, asked_of_real),
             "density": _result(density, error, len(inside)),
             "coverage": {**share(covered.sum(), len(covered)), "unit": "%"},
@@ -131,10 +133,14 @@ class Reference:
         return verdict.features[np.random.default_rng(_STREAM).integers(ends[:-1], ends[1:])]
 
     def _pair(
-        self, verdict: Verdict, true: np.ndarray, asked: np.ndarray, draws: int
+        self,
+        verdict: Verdict,
+        features: np.ndarray,
+        true: np.ndarray,
+        asked: np.ndarray,
+        draws: int,
     ) -> dict[str, Any]:
-        """Returns coherence and Frechet distance; see `pair`."""
-        features = self._comparable(verdict)
+        """Returns coherence and the Frechet distance of comparable features; see `pair`."""
         distance = self._fit.frechet_distance(features)
 
         def of_some(rows: np.ndarray) -> float:

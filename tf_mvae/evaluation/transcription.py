@@ -12,7 +12,7 @@ from tf_mvae.errors import UserError
 from tf_mvae.evaluation.registry import analysis
 from tf_mvae.evaluation.run import Run
 from tf_mvae.evaluation.settings import Settings
-from tf_mvae.evaluation.statistics import mean_share, ratio_and_error
+from tf_mvae.evaluation.statistics import mean_share, ratio_and_error, share
 from tf_mvae.models import BaseVAE
 from tf_mvae.ops import random
 from tf_mvae.ops.tokens import blank_rest
@@ -25,7 +25,8 @@ def transcription_accuracy(
 ) -> dict[str, dict[str, float]]:
     """Measures the accuracy of greedily decoded sequences, predicted from another modality.
 
-    Examples in which the sequence or the given modality is missing are excluded.
+    Examples in which the sequence or the given modality is missing are excluded; without any other,
+    a result is NaN.
 
     Args:
         model: The model.
@@ -72,6 +73,8 @@ def _always_the_same(sequences: collections.Counter) -> np.ndarray:
     Returns:
         Whether the whole is right, right symbols and symbols, `[examples, 3]`.
     """
+    if not sequences:
+        return np.zeros([0, 3])
     true = np.array(list(sequences.elements()))
     said = np.array(sequences.most_common(1)[0][0])
     places, right = (said > 0) | (true > 0), said == true
@@ -80,6 +83,8 @@ def _always_the_same(sequences: collections.Counter) -> np.ndarray:
 
 def _ratio(counts: np.ndarray) -> dict[str, float]:
     """Returns the fraction of symbols that are right; `counts` are `[examples, 2]`."""
+    if not len(counts):
+        return share(0, 0)
     value, error = ratio_and_error(lambda sums: sums[..., 0] / sums[..., 1], counts)
     return {"value": value, "standard_error": error, "examples": len(counts)}
 

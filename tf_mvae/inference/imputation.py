@@ -8,6 +8,7 @@ in proportion to `p(x_observed | z) p(z) / q(z | x_observed)`, which corrects th
 posterior (sampling importance resampling: Rubin, 1987; of VAEs Mattei and Frellsen, ICML 2019).
 """
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -235,12 +236,13 @@ def _joined(
     value: np.ndarray,
     observed: np.ndarray,
 ) -> Imputation:
-    """Puts the parts of a modality side by side."""
+    """Puts the parts of a modality side by side, along the last axis; a group keeps its members."""
+    rows = value.shape[:-1]  # [batch] or [batch, member]
 
     def join(arrays: list[np.ndarray]) -> np.ndarray:
         if len(arrays) == 1:
             return arrays[0].reshape(value.shape)
-        return np.concatenate([a.reshape(len(value), -1) for a in arrays], axis=1)
+        return np.concatenate([a.reshape(*rows, a.size // math.prod(rows)) for a in arrays], -1)
 
     mean = join([s["mean"] for s in summaries])
     bounds = {q: join([s["quantiles"][i] for s in summaries]) for i, q in enumerate(quantiles)}
@@ -248,7 +250,7 @@ def _joined(
     for summary in summaries:
         if summary["probabilities"] is not None:
             probabilities[place] = summary["probabilities"]
-        place += int(np.prod(summary["mean"].shape[1:], dtype=int))
+        place += summary["mean"].size // math.prod(rows)
     filled = np.where(observed, value, mean.astype(value.dtype))
     deviation = join([s["deviation"] for s in summaries])
     return Imputation(filled, ~observed, mean, deviation, bounds, probabilities)

@@ -24,7 +24,7 @@ def draw_classes(
     are sampled from the joint model's `p(class | z)`, in the right proportions.
 
     Examples that contain only classes are not used: the sampler would learn to imitate their `q(z |
-    class)`.
+    class)`. Nor are those that contain nothing: it would learn to imitate the prior.
 
     Args:
         model: The trained model.
@@ -38,10 +38,11 @@ def draw_classes(
     """
     classes = [m for m in model.targets if m.likelihood.is_categorical and m.name in x]
     others = [m for m in model.modalities if m not in classes]
+    needed = others or model.modalities  # a model of classes alone learns from these
+    there = {m.name: mask[m.name] for m in needed if m.name in mask}
+    counts = tf.cast(tf.reduce_any(present_mask(there, needed) > 0, axis=1), tf.float32)
     if not classes or not others:
-        return dict(x), dict(mask), tf.ones(tf.shape(z)[:1])
-    there = {m.name: mask[m.name] for m in others if m.name in mask}
-    counts = tf.cast(tf.reduce_any(present_mask(there, others) > 0, axis=1), tf.float32)
+        return dict(x), dict(mask), counts
     missing = {m.name: (mask[m.name] <= 0) & (counts > 0) for m in classes}
 
     def completed():

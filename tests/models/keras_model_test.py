@@ -216,6 +216,24 @@ def test_free_bits_that_nothing_charges_are_refused_in_training(make, tiny_batch
         model.elbo(tiny_batch, training=True)
 
 
+@pytest.mark.parametrize("make", [MMVAE, MMVAEPlus])
+def test_a_mixtures_metrics_are_means_over_its_strata(make, tiny_batch, monkeypatch):
+    # The first modality's stratum alone is no bound, and there is none where that is missing.
+    monkeypatch.setattr(tiny, "LIKELIHOOD_WEIGHTS", dict.fromkeys(tiny.NAMES, 1.0))
+    model = tiny.make_any(make, bound="elbo")
+    model.compile(jit_compile=False)
+    rows = tf.reduce_max([tiny_batch["mask"][m.name] for m in model.modalities], axis=0) > 0
+    batch = tf.nest.map_structure(lambda value: tf.constant(value)[rows], tiny_batch)
+    found = model.evaluate(batch, batch_size=len(batch["mask"]["label"]), return_dict=True)
+    tiny.assert_close(found["elbo"], -found["loss"], 1e-5, 1e-5)
+    masks = [batch["mask"][m.name] for m in model.modalities]
+    sums = [
+        found[f"{m.name}_log_likelihood"] * tf.reduce_mean(mask)
+        for m, mask in zip(model.modalities, masks, strict=True)
+    ]
+    tiny.assert_close(found["elbo"], sum(sums) - found["kl"], 1e-5, 1e-5)
+
+
 def test_auxiliary_priors_have_one_factor_in_the_gradient():
     """They are in no density of a weight: 'dreg' has for them the gradient of 'iwae'."""
     gradients = {}

@@ -263,7 +263,7 @@ class TrainableModel(GenerativeModel):
         """The metrics of training and evaluation, in nats per example.
 
         `loss` is the training objective. `elbo` and `kl` are those of the term of all observed
-        modalities, with all weights 1. `NAME_log_likelihood` is the mean over the examples in which
+        modalities (of a mixture of experts, means over its strata), with all weights 1. `NAME_log_likelihood` is the mean over the examples in which
         the modality is observed; a group has the sum over the observed members, and one metric per
         member.
         """
@@ -311,21 +311,21 @@ class TrainableModel(GenerativeModel):
     def _contributions(self, measured: _Measured) -> dict[str, tuple[tf.Tensor, tf.Tensor]]:
         """Returns values and weights that a batch adds to each metric's weighted mean."""
         loss, elbo, weight, has_guesses = measured
-        everything = tf.reduce_max(elbo.subset[0], axis=1)  # whatever the term's weight
+        everything, log_likelihood, kl = self.objective.of_everything(elbo)
         counts = everything if weight is None else everything * weight
         columns = Columns(self.modalities).of
         there = {m.name: elbo.present[:, columns[m.name]] for m in self.targets}
-        first = {name: value[0] for name, value in elbo.log_likelihood.items()}
-        known = first
+        known = log_likelihood
         if has_guesses:  # they count in the loss alone
-            known = {n: v * tf.reduce_max(there[n], axis=1) for n, v in first.items()}
+            known = {n: v * tf.reduce_max(there[n], axis=1) for n, v in known.items()}
         found = {
             "loss": (loss, share_of_rows(tf.shape(everything)[0])),
-            "elbo": (tf.add_n([known[m.name] for m in self.targets]) - elbo.kl[0], counts),
-            "kl": (elbo.kl[0], counts),
+            "elbo": (tf.add_n([known[m.name] for m in self.targets]) - kl, counts),
+            "kl": (kl, counts),
         }
         for name, has in there.items():
-            found[f"{name}_log_likelihood"] = (first[name], counts * tf.reduce_max(has, axis=1))
+            own = log_likelihood[name], counts * tf.reduce_max(has, axis=1)
+            found[f"{name}_log_likelihood"] = own
             if name in elbo.members:
                 weighted = has if weight is None else has * weight[:, tf.newaxis]
                 found[name] = (elbo.members[name], weighted)

@@ -109,6 +109,17 @@ class StratifiedBound(EachExplainsAll):
         bound = _bound(self.kind, log_weight, give_factor)
         return Elbo.of(terms, present, z, found, -tf.reduce_mean(log_ratio, axis=0), bound)
 
+    def of_everything(self, elbo: Elbo) -> tuple[tf.Tensor, dict[str, tf.Tensor], tf.Tensor]:
+        """See `Objective.of_everything`: the mean over the strata, of which none alone is a bound."""
+        total = tf.reduce_sum(elbo.valid, axis=0)
+        share = tf.math.divide_no_nan(elbo.valid, total)  # [term, batch]
+        means = {
+            name: tf.reduce_sum(share * value, axis=0)
+            for name, value in elbo.log_likelihood.items()
+        }
+        kl = tf.reduce_sum(share * elbo.kl, axis=0)
+        return tf.reduce_max(elbo.present, axis=1), means, kl
+
     def log_ratio(self, terms: Terms, z: tf.Tensor, detached: bool) -> tf.Tensor:
         """Returns `log p(z) - log q(z | X)` of z, `[sample, term, batch, latent]`.
 

@@ -302,6 +302,21 @@ class Objective(abc.ABC):
             shares[modality.name] = total / (number * len(present))
         return shares
 
+    def of_everything(self, elbo: Elbo) -> tuple[tf.Tensor, dict[str, tf.Tensor], tf.Tensor]:
+        """Returns the parts of the bound on `log p(X)` that a model's metrics report.
+
+        They are those of the first term, which sees everything.
+
+        Args:
+            elbo: The result of `evaluate`.
+
+        Returns:
+            1 where an example counts, whatever the term's weight, `[batch]`; the log-likelihoods by
+            modality, `[batch]`; and the divergence, `[batch]`.
+        """
+        first = {name: value[0] for name, value in elbo.log_likelihood.items()}
+        return tf.reduce_max(elbo.subset[0], axis=1), first, elbo.kl[0]
+
     def get_config(self) -> dict[str, Any]:
         """Returns the constructor arguments of this objective."""
         return {}

@@ -9,7 +9,7 @@ import tensorflow_probability as tfp
 
 from tests import tiny
 from tests.models.element_masks_test import make_batch, make_model
-from tf_mvae import CVAE, VAE, Modality, likelihoods
+from tf_mvae import CVAE, MVAE, VAE, Modality, ModalityGroup, likelihoods
 from tf_mvae.batch import unpack
 from tf_mvae.layers import mlp_decoder, mlp_encoder
 from tf_mvae.samplers import MixtureDensity
@@ -95,6 +95,25 @@ def test_whole_modalities_are_filled_given_conditions(conditional):
         lambda x, mask: fill(Parts(model), x, mask, 7, tf.constant(QUANTILES), [1, 2])
     )
     assert_agrees(call(x, mask), model.impute(batch, 7, QUANTILES, seed=[1, 2]))
+
+
+@pytest.mark.parametrize("members", [("a", "b"), ("a",)])
+def test_columns_of_a_groups_members_are_filled(members):
+    columns = likelihoods.Columns([likelihoods.Normal([2]), likelihoods.Categorical(3)])
+    model = MVAE([ModalityGroup("g", members, columns), Modality("y", columns)], latent_dim=2)
+    rng = np.random.default_rng(0)
+    shape = [5, len(members), 3]
+    batch = {
+        "x": {
+            "g": rng.integers(0, 3, shape).astype(np.float32),
+            "y": np.ones([5, 3], np.float32),
+        },
+        "mask": {"g": rng.integers(0, 2, shape[:2]).astype(np.float32), "y": np.ones(5, "f4")},
+    }
+    x, mask = unpack(batch, model.modalities)
+    answer = fill(Parts(model), x, mask, 7, tf.constant(QUANTILES), [1, 2])
+    assert answer["probabilities_2_g"].shape == shape
+    assert_agrees(answer, model.impute(batch, 7, QUANTILES, seed=[1, 2]))
 
 
 def test_what_cannot_be_sampled_is_not_offered():

@@ -1,6 +1,6 @@
 """Imputation as a graph: fills missing elements, and returns the spread of what was filled in."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -176,19 +176,21 @@ def _answers(
     if modality.element_mask:
         there = elements.observed(prepared)
     shape = [None, *likelihood.event_shape]
-    mean = tf.cast(_joined(means, 1), prepared.dtype)
+    mean = tf.cast(_joined(parts, means), prepared.dtype)
     found = {f"filled_{name}": tf.ensure_shape(tf.where(there, prepared, mean), shape)}
     if not all(part.is_categorical for part in parts):
-        deviation = _joined(deviations, 1)
+        deviation = _joined(parts, deviations)
         found[f"standard_deviation_{name}"] = tf.ensure_shape(deviation, shape)
     wanted = [None, NUM_QUANTILES, *likelihood.event_shape]
-    found[f"quantiles_{name}"] = tf.ensure_shape(_joined(bounds, 2), wanted)
+    found[f"quantiles_{name}"] = tf.ensure_shape(_joined(parts, bounds), wanted)
     place = 0
     for part, chances in zip(parts, probabilities, strict=True):
         if chances is not None:
             one = len(parts) == 1
             key = name if one else f"{place}_{name}"
-            shape = [None, *(likelihood.event_shape if one else ()), part.num_classes]
+            # A group's members come before the columns.
+            each = likelihood.event_shape if one else likelihood.event_shape[:-1]
+            shape = [None, *each, part.num_classes]
             found[f"probabilities_{key}"] = tf.ensure_shape(chances, shape)
         place += int(np.prod(part.event_shape, dtype=int))
     return found
@@ -235,8 +237,9 @@ def _each(quantiles: tf.Tensor) -> list[tf.Tensor]:
     return tf.unstack(quantiles, num=NUM_QUANTILES)
 
 
-def _joined(values: tuple[tf.Tensor, ...], axis: int) -> tf.Tensor:
+def _joined(parts: Sequence[Likelihood], values: Sequence[tf.Tensor]) -> tf.Tensor:
     """Concatenates the parts of a modality along its columns; single columns get an axis first."""
-    if len(values) == 1:
+    if len(parts) == 1:
         return values[0]
-    return tf.concat([v if v.shape.rank > axis else v[..., tf.newaxis] for v in values], axis)
+    pairs = zip(parts, values, strict=True)
+    return tf.concat([v if part.event_shape else v[..., tf.newaxis] for part, v in pairs], -1)

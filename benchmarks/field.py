@@ -24,7 +24,7 @@ import field_judge
 import field_setups
 import field_tables
 from contestants import Contestant, Failed
-from field_setups import KINDS, Budget
+from field_setups import KINDS, Budget, Kind
 
 from tf_mvae.data.poly_mnist import find_hash
 
@@ -40,14 +40,14 @@ def command(side: str, python: str | None, folder: pathlib.Path, data: pathlib.P
 
 
 def run_side(
-    started: Sequence[str], budget: Budget, has_sampler: bool, generated: pathlib.Path
+    started: Sequence[str], budget: Budget, kind: Kind, generated: pathlib.Path
 ) -> tuple[dict[str, Any], dict[str, str]]:
     """Trains and generates in a process; returns figures, and the versions of its packages.
 
     Args:
         started: The command.
         budget: How many steps to take.
-        has_sampler: Whether a sampler is fitted behind them.
+        kind: What is trained.
         generated: Where generated images are written.
 
     Raises:
@@ -57,11 +57,12 @@ def run_side(
     try:
         first = contestant.ask("train", steps=1)
         others = contestant.ask("train", steps=steps - 1)
-        if has_sampler:
+        if kind.sampler:
             fitted = contestant.ask("fit_sampler", steps=budget.sampler_steps)
             more["sampler_seconds"] = fitted["seconds"]
         memory = contestant.ask("memory")
-        contestant.ask("generate", file=str(generated))
+        cooled = {} if kind.temperature == 1 else {"temperature": kind.temperature}
+        contestant.ask("generate", file=str(generated), **cooled)
         versions = contestant.ask("about")["versions"]
     finally:
         contestant.stop()
@@ -96,7 +97,7 @@ def main() -> int:
             field_setups.write_run(place, name, budget, len(labels["train"]), seed)
             started = command(side, options.peer_python, place, data)
             generated = place / f"{side}.npz"
-            row |= one_row(started, budget, KINDS[name].sampler, judges, generated)
+            row |= one_row(started, budget, KINDS[name], judges, generated)
             field_tables.add(record, row)
             field_tables.write(options.output, record)
             print(field_tables.line(row), flush=True)
@@ -112,14 +113,14 @@ def sides(name: str, options: argparse.Namespace) -> list[str]:
 def one_row(
     started: Sequence[str],
     budget: Budget,
-    has_sampler: bool,
+    kind: Kind,
     judges: field_judge.Judges,
     generated: pathlib.Path,
 ) -> Mapping[str, Any]:
     """Returns the figures of one side of a run, or why there are none."""
     load = os.getloadavg()[0]
     try:
-        figures, versions = run_side(started, budget, has_sampler, generated)
+        figures, versions = run_side(started, budget, kind, generated)
     except Failed as error:
         return {"error": str(error)}
     quality = judges.judge(generated)

@@ -63,7 +63,9 @@ class Ours:
         samplers.fit(self._model, batches, epochs=1, verbose=0)
         return {"seconds": time.perf_counter() - begin}
 
-    def generate(self, file: str, batch_size: int = 250) -> dict[str, int]:
+    def generate(
+        self, file: str, temperature: float = 1.0, batch_size: int = 250
+    ) -> dict[str, int]:
         """Writes what is generated from every subset of the test examples, and from nothing."""
         np, model, number = self._np, self._model, len(next(iter(self._test.values())))
         arrays = {}
@@ -73,7 +75,7 @@ class Ours:
                 part = {n: v[start : start + batch_size] for n, v in self._test.items()}
                 size = len(part[names[0]])
                 mask = {n: np.full(size, n in names, np.float32) for n in part}
-                drawn = model.generate(part, 1, mask, seed=[place, start])
+                drawn = model.generate(part, 1, mask, [place, start], temperature)
                 parts.append({n: v[0].numpy() for n, v in drawn.items() if n not in names})
             for name in parts[0]:
                 arrays[f"{place}/{name}"] = np.concatenate([part[name] for part in parts])

@@ -32,6 +32,7 @@ class Kind(NamedTuple):
         peer: MultiVae's class, and its configuration's fields; None if only ours has it.
         needs_whole: Whether it learns from complete examples only.
         sampler: Whether a sampler is fitted to the trained model.
+        temperature: Of our latents given something; from nothing it is 1.
     """
 
     model: str
@@ -39,6 +40,7 @@ class Kind(NamedTuple):
     peer: tuple[str, dict[str, Any]] | None
     needs_whole: bool = False
     sampler: bool = False
+    temperature: float = 1.0
 
 
 _IMPORTANCE = {"K": 1, "prior_and_posterior_dist": "normal", "loss": "dreg_looser"}
@@ -56,6 +58,7 @@ KINDS = {
     "jmvae": Kind("jmvae", {"alpha": 0.1}, ("JMVAE", {"alpha": 0.1, "warmup": 0}), True),
     "default": Kind("mvae", {}, None),
     "default_sampler": Kind("mvae", {}, None, sampler=True),
+    "default_cooled": Kind("mvae", {}, None, sampler=True, temperature=0.5),
 }
 
 

@@ -190,4 +190,4 @@ def assert_same_steps(model: BaseVAE, batch: Any, others: Sequence[Any]) -> None
 def export_nothing(patch):
     """Has runs leave an empty SavedModel; `patch` is a `pytest.MonkeyPatch`."""
     name = "tf_mvae.training.finishing.export_saved_model"
-    patch.setattr(name, lambda model, place, card: place.mkdir())
+    patch.setattr(name, lambda model, place, card: place.mkdir(parents=True))

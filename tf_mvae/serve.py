@@ -10,6 +10,7 @@ from tf_mvae import command
 from tf_mvae.errors import UserError
 from tf_mvae.extras import not_installed
 from tf_mvae.serving.server.settings import Settings
+from tf_mvae.serving.versions import version_number
 
 __all__ = ["check_flags", "main", "settings_of_flags"]
 
@@ -132,15 +133,21 @@ def _labels(pairs: list[str]) -> dict[str, int]:
     labels = {}
     for pair in pairs:
         label, _, version = pair.partition(":")
-        if not label or not version.isdecimal():
+        number = version_number(version)
+        if not label or number is None:
             raise UserError(f"--version_labels takes label:version, not {pair!r}")
-        labels[label] = int(version)
+        if labels.setdefault(label, number) != number:
+            raise UserError(
+                f"--version_labels gives {label} to the versions {labels[label]} and {number}; "
+                "give it to one"
+            )
     return labels
 
 
 def _token() -> str | None:
     if FLAGS.token_file is None:
-        return os.environ.get("TF_MVAE_SERVE_TOKEN")
+        token = os.environ.get("TF_MVAE_SERVE_TOKEN")
+        return None if token is None else token.strip()
     try:
         return pathlib.Path(FLAGS.token_file).expanduser().read_text(encoding="utf-8").strip()
     except OSError as error:

@@ -109,3 +109,19 @@ def test_everything_is_on_the_disk_before_it_has_its_name(tmp_path, monkeypatch)
     assert set(at_rename) == {temporary, f"{temporary}/part", f"{temporary}/part/file"}
     assert os.path.basename(temporary).startswith(".")  # a server passes over it
     assert synced[-1] == str(tmp_path)
+
+
+def test_names_with_zeros_and_names_beyond_the_type_of_versions(tmp_path):
+    (tmp_path / "03").mkdir()
+    (tmp_path / "20261203060505123456").mkdir()
+    assert versions(tmp_path) == [3]
+    assert write_version(tmp_path, write) == tmp_path / "4"
+    with pytest.raises(UserError, match="03 exists already"):
+        write_version(tmp_path, write, version=3)
+    with pytest.raises(UserError, match="03 has no part"):
+        write_version(tmp_path, write, marker="part")
+    with pytest.raises(UserError, match="at most 9223372036854775807"):
+        write_version(tmp_path, write, version=2**63)
+    (tmp_path / str(2**63 - 1)).mkdir()
+    with pytest.raises(UserError, match="at most 9223372036854775807"):
+        write_version(tmp_path, write)

@@ -160,6 +160,8 @@ def test_values_may_be_in_the_field_of_their_type(channel, proto, value):
         ({"x": typed("float32", [1 << 40, 2], float_val=[1])}, "longer than 1048576 bytes"),
         ({"x": typed("float32", [-1, 2], float_val=[1])}, "unknown shape"),
         ({"x": PROTO(dtype=200)}, "type 200 was sent"),
+        ({"x": typed("float32", [1] * 70)}, "float32 [any, 2]; 70 axes were sent"),
+        ({"x": typed("float32", [0, 1 << 19, 1 << 19, 1 << 19])}, "; shape [0, 524288, "),
     ],
 )
 def test_tensors_that_do_not_fit_are_refused(channel, inputs, words):
@@ -246,6 +248,12 @@ def test_a_request_without_a_model_is_refused(channel):
 def test_a_version_may_be_named(channel):
     for spec in ({"version": 3}, {"label": "stable"}):
         assert predict(channel, "flags", INPUTS["flags"], **spec)["off"].tolist() == [False, True]
+
+
+def test_empty_tensors_of_a_free_shape_have_a_limit_too(channel):
+    empty = typed("float32", [0, 1 << 19])
+    code, words = refusal(predict, channel, "free", {"x": empty})
+    assert code == Code.INVALID_ARGUMENT and "longer than 1048576 bytes" in words
 
 
 def test_metadata_is_the_signatures(client, channel):

@@ -168,6 +168,22 @@ def test_what_is_no_version_is_passed_over(originals, base):
         assert states(client) == {"2": ("AVAILABLE", "OK")}
 
 
+def test_of_two_names_of_a_number_the_shortest_is_served_and_the_log_says_so(
+    originals, base, caplog
+):
+    shutil.copytree(originals / "3", base / "02")
+    shutil.copytree(originals / "4", base / "20261203060505123456")
+    with serving(base) as client:
+        assert states(client) == {"2": ("AVAILABLE", "OK")} and factor(client) == 2.0
+        client.refresh()
+        assert factor(client) == 2.0
+    said = [record.why for record in caplog.records if record.message == "version ignored"]
+    assert [sentence.split(" is ")[0] for sentence in said] == [
+        "the directory 02",
+        "the directory 20261203060505123456",
+    ]
+
+
 def test_a_version_that_is_made_anew_under_its_number_is_loaded(originals, base):
     with serving(base) as client:
         shutil.rmtree(base / "2")
@@ -209,11 +225,13 @@ def test_a_directory_that_is_away_is_logged_once(originals, base, caplog):
     assert "Traceback" not in caplog.text
 
 
-@pytest.mark.parametrize("kind", ["missing", "empty", "broken", "keras"])
+@pytest.mark.parametrize("kind", ["missing", "empty", "broken", "keras", "date"])
 def test_nothing_to_serve_is_a_users_mistake(tmp_path, kind):
     folder = tmp_path / "served"
     if kind != "missing":
         folder.mkdir()
+    if kind == "date":
+        (folder / "20261203060505123456").mkdir()
     files = {"broken": "saved_model.pb", "keras": "model.keras"}
     if kind in files:
         (folder / "1").mkdir()
@@ -221,6 +239,7 @@ def test_nothing_to_serve_is_a_users_mistake(tmp_path, kind):
     words = {
         "missing": "not a directory",
         "empty": "holds no SavedModel",
+        "date": "holds no SavedModel.*20261203060505123456 is ignored: a version is a number",
         "broken": "version 1",
         "keras": r"holds model\.keras.*format saved_model",
     }

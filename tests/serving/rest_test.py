@@ -110,6 +110,7 @@ def test_nan_may_be_refused(client, tmp_path):
         status, found = strict.predict(b'{"instances": [[NaN, 1]]}')
         assert status == 400 and "'x'" in found["error"] and "NaN" in found["error"]
         assert strict.predict({"instances": [[0, 1]]})[0] == 200
+        assert strict.predict({"signature_name": "strings", "instances": ["hi"]})[0] == 200
 
 
 def test_a_body_may_be_gzip(client):

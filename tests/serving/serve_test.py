@@ -132,6 +132,11 @@ def test_without_the_extra_it_says_how_to_get_it(folder, tmp_path):
 def test_a_wrong_flag_is_one_line():
     assert_one_line(serve(), "--model_dir")
     assert_one_line(serve("--model_dir=x", "--port=http"), "--port", "http")
+    twice = "--version_labels=stable:1,stable:2"
+    assert_one_line(serve("--model_dir=x", twice), "stable to the versions 1 and 2; give it to one")
+    beyond = f"--version_labels=stable:{2**63}"
+    assert_one_line(serve("--model_dir=x", beyond), "label:version")
+    assert_one_line(serve("--model_dir=x", TF_MVAE_SERVE_TOKEN=" "), "token is empty")
 
 
 @pytest.mark.parametrize(

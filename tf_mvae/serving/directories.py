@@ -9,6 +9,7 @@ from collections.abc import Callable
 import tensorflow as tf
 
 from tf_mvae.errors import UserError
+from tf_mvae.serving.versions import LARGEST_VERSION, find_versions
 
 __all__ = ["next_version", "versions", "write_directory", "write_version"]
 
@@ -39,11 +40,7 @@ def versions(root: str | os.PathLike) -> list[int]:
     Args:
         root: The directory of all versions; it may be missing.
     """
-    root = pathlib.Path(root).expanduser()
-    if not root.is_dir():
-        return []
-    names = [path.name for path in root.iterdir() if path.is_dir()]
-    return sorted(int(name) for name in names if name.isascii() and name.isdigit())
+    return sorted(_directories(pathlib.Path(root).expanduser()))
 
 
 def next_version(root: str | os.PathLike) -> int:
@@ -74,22 +71,37 @@ def write_version(
         The version's directory.
 
     Raises:
-        UserError: The version exists, is below 1, or cannot be written, or an existing version does
-            not contain `marker`.
+        UserError: The version exists, is below 1 or above `LARGEST_VERSION`, or cannot be written,
+            or an existing version does not contain `marker`.
     """
     root = pathlib.Path(root).expanduser()
-    for number in versions(root):
-        if marker and not (root / str(number) / marker).exists():
+    there = _directories(root)
+    for _, place in sorted(there.items()):
+        if marker and not (place / marker).exists():
             raise UserError(
-                f"{root / str(number)} has no {marker}, so it is an export of another format, or "
+                f"{place} has no {marker}, so it is an export of another format, or "
                 "no export; choose another directory"
             )
-    if version is not None and version < 1:
-        raise UserError(f"the version is {version}; give a number of at least 1")
-    if version is not None:
-        write_directory(root / str(version), write)
-        return root / str(version)
-    return _write(root, "version", write, lambda: root / str(next_version(root)))
+    if version is None:
+        _check_number(next_version(root))
+        return _write(root, "version", write, lambda: root / str(next_version(root)))
+    _check_number(version)
+    if there.get(version, root / str(version)) != root / str(version):
+        raise _there(there[version])  # `01`, say
+    write_directory(root / str(version), write)
+    return root / str(version)
+
+
+def _directories(root: pathlib.Path) -> dict[int, pathlib.Path]:
+    """Returns the directories of versions by number; none if `root` is missing."""
+    return find_versions(root)[0] if root.is_dir() else {}
+
+
+def _check_number(version: int) -> None:
+    if not 1 <= version <= LARGEST_VERSION:
+        raise UserError(
+            f"the version is {version}; give a number of at least 1 and at most {LARGEST_VERSION}"
+        )
 
 
 def _write(

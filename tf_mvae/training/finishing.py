@@ -152,14 +152,16 @@ def write_results(
 
 def _replace_saved_model(model: BaseVAE, directory: RunDirectory, card: ModelCard) -> None:
     """Exports the model; an older export (of fewer epochs) stays until the new one is complete."""
-    new, old = directory.path / ".saved_model.new", directory.path / ".saved_model.old"
-    for leftover in (new, old):
+    fresh, old = directory.path / ".saved_model.new", directory.path / ".saved_model.old"
+    for leftover in (fresh, old):
         shutil.rmtree(leftover, ignore_errors=True)
+    new = fresh / directory.saved_model.name  # warm-up requests have the directory's name
     export_saved_model(model, new, card)
     if directory.saved_model.exists():
         directory.saved_model.rename(old)
     new.rename(directory.saved_model)
-    shutil.rmtree(old, ignore_errors=True)
+    for leftover in (fresh, old):
+        shutil.rmtree(leftover, ignore_errors=True)
 
 
 def _print_summary(directory: RunDirectory, best: Position, model: BaseVAE) -> None:

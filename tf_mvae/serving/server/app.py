@@ -23,6 +23,7 @@ from tf_mvae.serving.server.repository import State
 from tf_mvae.serving.server.responses import AnswerResponse, error_response, json_response
 from tf_mvae.serving.server.saved_model import ServedVersion
 from tf_mvae.serving.server.service import Service
+from tf_mvae.serving.versions import version_number
 
 __all__ = ["make_app"]
 
@@ -40,10 +41,10 @@ _FILES = {
     "app.js": "text/javascript",
     "editors.js": "text/javascript",
     "pictures.js": "text/javascript",
+    "requests.js": "text/javascript",
     "style.css": "text/css",
     "icon.svg": "image/svg+xml",
 }
-_MAX_VERSION = 2**63 - 1
 
 
 def make_app(service: Service) -> Starlette:
@@ -228,11 +229,10 @@ def _version_of(request: Request) -> int | None:
     text = request.path_params.get("version")
     if text is None:
         return None
-    digits = text.lstrip("0") or "0"
-    known = text.isascii() and text.isdecimal() and len(digits) <= len(str(_MAX_VERSION))
-    if not known or int(digits) > _MAX_VERSION:
+    number = version_number(text)
+    if number is None:
         raise RequestError(400, f"Failed to convert version: {text[:100]} to numeric.")
-    return int(digits)
+    return number
 
 
 def _status_of(version: int, state: State) -> dict:

@@ -82,7 +82,7 @@ def parse_predict(document: dict, signatures: Mapping[str, Signature], settings:
             is_flat = field.shape == (None, 1) and array.ndim == 1 and len(array) > 0
             inputs[field.name] = array[:, np.newaxis] if is_flat else array
             flat = flat and is_flat
-            check_shape(inputs[field.name], field)
+            check_shape(inputs[field.name].shape, field)
     return complete_call(signature, inputs, JsonAnswer(rows, flat), settings, rows)
 
 

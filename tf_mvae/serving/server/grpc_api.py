@@ -5,7 +5,6 @@ before it receives it. For the client a call is the same unary call as TensorFlo
 """
 
 import asyncio
-import hmac
 import logging
 import time
 from collections.abc import Awaitable, Callable
@@ -28,6 +27,7 @@ from tf_mvae.serving.server.errors import RequestError, overloaded
 from tf_mvae.serving.server.saved_model import ServedVersion
 from tf_mvae.serving.server.service import Service
 from tf_mvae.serving.server.tensor_protos import TensorAnswer, from_proto
+from tf_mvae.serving.server.tokens import TokenCheck
 
 __all__ = ["MODEL_SERVICE", "PREDICTION_SERVICE", "GrpcApi"]
 
@@ -50,8 +50,7 @@ class GrpcApi:
         """
         self._service = service
         self._settings = service.settings
-        token = self._settings.token
-        self._token = None if token is None else f"Bearer {token}".encode()
+        self._check_token = TokenCheck(self._settings.token)
         self._running = 0
         self._receiving = 0
 
@@ -107,12 +106,8 @@ class GrpcApi:
         return grpc.stream_unary_rpc_method_handler(handle)
 
     def _authorise(self, context: _Context) -> None:
-        if self._token is None:
-            return
         sent = dict(context.invocation_metadata() or ()).get("authorization", "")
-        sent = sent if isinstance(sent, bytes) else sent.encode()
-        if not hmac.compare_digest(sent, self._token):
-            raise RequestError(401, "a bearer token is needed")
+        self._check_token(sent if isinstance(sent, bytes) else sent.encode())
 
     async def _receive(
         self, context: _Context, kind: type[Message], held: Reservation

@@ -15,6 +15,7 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 from tf_mvae.serving.server.linger import LingeringTransport
 from tf_mvae.serving.server.metrics import Metrics
 from tf_mvae.serving.server.settings import Settings
+from tf_mvae.serving.server.upgrades import DecliningParser
 
 __all__ = ["make_protocol"]
 
@@ -49,6 +50,7 @@ class _GuardedProtocol(HttpToolsProtocol):
     def __init__(self, *args, **kwargs):
         """Makes the timers; uvicorn creates one object per connection."""
         super().__init__(*args, **kwargs)
+        self.parser = DecliningParser(self)
         limits = self._settings
         self._headers_clock = _Clock(limits.read_seconds, self._refuse_slow_headers)
         self._reading_clock = _Clock(limits.keep_alive_seconds, self._abort_if_unread)
@@ -95,6 +97,8 @@ class _GuardedProtocol(HttpToolsProtocol):
 
     def on_headers_complete(self) -> None:
         """Stops the timer; the body has its own time limit (`Guard`)."""
+        if self.parser.is_offer:
+            return  # the request is parsed again
         self._headers_clock.stop()
         self._in_headers = False
         super().on_headers_complete()
@@ -108,6 +112,8 @@ class _GuardedProtocol(HttpToolsProtocol):
 
     def on_message_complete(self) -> None:
         """Records that the request is complete."""
+        if self.parser.is_offer:
+            return
         self._in_request, self._progressed = False, True
         super().on_message_complete()
 

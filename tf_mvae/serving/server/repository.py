@@ -14,6 +14,7 @@ from tf_mvae.serving.server.errors import RequestError
 from tf_mvae.serving.server.metrics import Metrics
 from tf_mvae.serving.server.saved_model import ServedVersion, is_saved_model
 from tf_mvae.serving.server.settings import Settings
+from tf_mvae.serving.versions import find_versions
 
 __all__ = ["Repository", "State"]
 
@@ -57,6 +58,7 @@ class Repository:
         self._loaded: dict[int, tuple] = {}
         self._polled: dict[int, tuple] = {}
         self._failed: dict[int, tuple] = {}
+        self._ignored: list[str] = []  # sentences about directories
         self._loader = concurrent.futures.ThreadPoolExecutor(1, "loader")
         self._load_running: concurrent.futures.Future | None = None
         self.states: dict[int, State] = {}
@@ -117,9 +119,10 @@ class Repository:
         if not directory.is_dir():
             raise UserError(f"--model_dir={directory} is not a directory")
         if not self._find_directories():
+            said = "".join(f"; {sentence}" for sentence in self._ignored)
             raise UserError(
                 f"--model_dir={directory} holds no SavedModel: neither saved_model.pb nor "
-                "numbered directories (1/, 2/, …) that hold one"
+                f"numbered directories (1/, 2/, …) that hold one{said}"
             )
         await self.refresh()
         if not self._served:
@@ -222,11 +225,12 @@ class Repository:
         base = self._settings.model_dir
         if is_saved_model(base):
             return {1: base}
-        return {
-            int(path.name): path
-            for path in base.iterdir()
-            if path.name.isdecimal() and path.name.isascii() and path.is_dir()
-        }
+        found, ignored = find_versions(base)
+        for sentence in ignored:
+            if sentence not in self._ignored:  # once, however often it is looked at
+                _LOG.warning("version ignored", extra={"why": sentence})
+        self._ignored = ignored
+        return found
 
 
 async def _last_request(version: ServedVersion) -> None:

@@ -57,12 +57,12 @@ def from_proto(proto: TensorProto, field: Field, settings: Settings) -> np.ndarr
     shape = [dim.size for dim in proto.tensor_shape.dim]
     if proto.tensor_shape.unknown_rank or min(shape, default=0) < 0:
         raise refusal(field, f"takes {field.describe()}; an unknown shape was sent")
-    count = math.prod(shape)
+    check_shape(shape, field)
     # A short message may have a huge shape: one value is repeated, or rows are empty.
-    if max(count * field.numpy_dtype.itemsize, *shape, 0) > settings.max_body_bytes:
+    size = math.prod(length for length in shape if length) * field.numpy_dtype.itemsize
+    if size > settings.max_body_bytes:
         raise refusal(field, f"of shape {shape} is longer than {settings.max_body_bytes} bytes")
     array = _values(proto, field, shape, settings.max_body_bytes).reshape(shape)
-    check_shape(array, field)
     if not settings.accept_nonfinite:
         check_finite(array, field)
     return array

@@ -7,6 +7,7 @@ a mixed list it would make strings, each as long as the longest one.
 import base64
 import binascii
 import itertools
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,7 @@ from tf_mvae.serving.server.signature import Field
 
 __all__ = ["as_json", "check_finite", "check_shape", "is_bytes_object", "refusal", "to_array"]
 
+_MOST_AXES = 32  # as many as arrays of every NumPy may have
 _KINDS = {"float": {float, int}, "int": {int}, "bool": {bool}, "string": {str, dict}}
 _SAID = {
     dict: "an object",
@@ -83,29 +85,32 @@ def check_finite(array: np.ndarray, field: Field) -> None:
     Raises:
         RequestError: A value is NaN or infinite.
     """
+    if field.kind != "float":
+        return
     known = array if array.dtype.kind == "f" else array.astype(np.float32)  # bfloat16
-    if field.kind == "float" and not np.isfinite(known).all():
+    if not np.isfinite(known).all():
         raise refusal(field, "holds NaN or infinity, which this server refuses")
 
 
-def check_shape(array: np.ndarray, field: Field) -> None:
-    """Checks that an array has the shape of an input.
+def check_shape(shape: Sequence[int], field: Field) -> None:
+    """Checks that a shape fits an input.
 
     Args:
-        array: The array.
+        shape: The shape of an array.
         field: The input.
 
     Raises:
-        RequestError: The shape does not fit.
+        RequestError: The shape does not fit, or has too many axes.
     """
+    if len(shape) > _MOST_AXES:
+        raise refusal(field, f"takes {field.describe()}; {len(shape)} axes were sent")
     if field.shape is None:
         return
-    fits = array.ndim == len(field.shape) and all(
-        wanted is None or wanted == size
-        for wanted, size in zip(field.shape, array.shape, strict=True)
+    fits = len(shape) == len(field.shape) and all(
+        wanted is None or wanted == size for wanted, size in zip(field.shape, shape, strict=True)
     )
     if not fits:
-        raise refusal(field, f"takes {field.describe()}; shape {list(array.shape)} was sent")
+        raise refusal(field, f"takes {field.describe()}; shape {list(shape)} was sent")
 
 
 def as_json(array: np.ndarray, as_bytes: bool = False) -> Any:
@@ -153,7 +158,7 @@ def _flatten_numbers(value: Any, field: Field) -> tuple[list, list[int]] | None:
 
 
 def _flatten(value: Any, field: Field) -> tuple[list, list[int]]:
-    deepest = 32 if field.shape is None else len(field.shape)
+    deepest = _MOST_AXES if field.shape is None else len(field.shape)
     level, shape = [value], []
     while level:
         kinds = set(map(type, level))

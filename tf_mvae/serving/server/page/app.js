@@ -1,6 +1,7 @@
 // Asks the server for samples given what is filled in, and shows them. No library, no build.
 import { makeEditor } from "./editors.js";
 import { isImage, showAverages, showSamples } from "./pictures.js";
+import { maskOf, takesOnly } from "./requests.js";
 
 const $ = (id) => document.getElementById(id);
 const editors = new Map();
@@ -72,13 +73,14 @@ async function start() {
   const parts = about.description.modalities ?? {};
   const names = Object.keys(parts);
   const inputs = about.signatures.generate?.inputs ?? {};
-  if (!names.length || !names.every((name) => name in inputs && `${name}_mask` in inputs)) {
+  if (!takesOnly(names, inputs)) {
     $("intro").textContent =
       `The server serves ${about.model_name}, version ${about.version}, with the signatures ` +
       `${Object.keys(about.signatures).join(", ")}.`;
     complain(
       "This page needs a SavedModel that `python -m tf_mvae.export` wrote, with a generate " +
-        "signature; for another, use the API (see the API description below).",
+        "signature that needs no conditions or covariates; for another, use the API (see the API " +
+        "description below).",
     );
     return;
   }
@@ -107,7 +109,7 @@ function request() {
   const inputs = {};
   for (const [name, editor] of editors) {
     inputs[name] = [editor.value()];
-    inputs[`${name}_mask`] = [editor.given() ? 1 : 0];
+    inputs[`${name}_mask`] = [maskOf(about.description, name, editor.given())];
   }
   const within = (id) => Math.min(Math.max(Number($(id).value) || 0, $(id).min), $(id).max);
   inputs.num_samples = Math.round(within("count")) || 1;

@@ -1,5 +1,5 @@
 // One editor a modality: a drawing pad, a choice of classes, numbers, or a text of numbers.
-import { isImage, paint, zeros } from "./pictures.js";
+import { filled, isImage, paint } from "./pictures.js";
 
 export function makeEditor(name, part, changed, complain) {
   const element = document.createElement("fieldset");
@@ -26,7 +26,7 @@ export function makeEditor(name, part, changed, complain) {
   return {
     element,
     given: () => box.checked,
-    value: () => (box.checked ? inner.value() : zeros(part.shape)),
+    value: () => (box.checked ? inner.value() : filled(part.shape, 0)),
     take: (value) => {
       inner.take(value);
       give(true);

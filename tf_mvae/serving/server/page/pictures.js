@@ -17,8 +17,8 @@ export const isImage = (part) => {
 
 const isClasses = (part) => Boolean(part.class_names) && !part.shape.length;
 
-export const zeros = (shape) =>
-  shape.length ? Array.from({ length: shape[0] }, () => zeros(shape.slice(1))) : 0;
+export const filled = (shape, value) =>
+  shape.length ? Array.from({ length: shape[0] }, () => filled(shape.slice(1), value)) : value;
 
 export function paint(canvas, value, part) {
   const [height, width, channels = 1] = part.shape;

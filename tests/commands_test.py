@@ -118,6 +118,11 @@ def test_a_wrong_flag_is_one_line(flags, words):
             ["evaluate", "--run_dir=nowhere", "--analysis=accuracy,latent", "--ways=guidance=1"],
             ["--ways is for --analysis=generation; --analysis=accuracy,latent does not use it"],
         ),
+        (
+            ["evaluate", "--run_dir=nowhere", "--analysis=accuracy", "--baseline_steps=9"],
+            ["--baseline_steps is for --analysis=attributes, generation, tr", "=accuracy does not"],
+        ),
+        (["generate", "--run_dir=nowhere", "--beam_width=3"], ["--beam_width", "--decoding=beam"]),
         (["generate", "--run_dir=nowhere", "--condition=7"], ["NAME=VALUE"]),
         (["generate", "--run_dir=nowhere", "--condition=a=7", "--condition=a=8"], ["give one"]),
         (["generate", "--run_dir=nowhere"], ["nowhere", "not a run's directory"]),
@@ -134,6 +139,38 @@ def test_a_wrong_value_is_refused_without_tensorflow(flags, words):
     assert imports and not [line for line in imports if "tensorflow" in line or "keras" in line]
     result.stderr = "\n".join(line for line in result.stderr.splitlines() if line not in imports)
     assert_one_line(result, *words)
+
+
+SWEEPS = sorted((ROOT / "configs").rglob("weak_supervision/*mnist.cfg"))
+
+
+@pytest.mark.parametrize("path", SWEEPS, ids=lambda path: path.stem)
+def test_a_sweep_finds_no_fault_in_its_configs(path):
+    program = (
+        "import sys; from tf_mvae import command, sweep\n"
+        "sweep.FLAGS(command.expand_flagfiles(sys.argv)); sweep.check_flags()"
+    )
+    result = run("-c", program, f"--flagfile={path}")
+    assert result.returncode == 0, result.stderr
+
+
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        ("--epochz=3", ["epochz"]),
+        ("--epochs=many", ["--epochs", "many"]),
+        ("--learning_rate=-1", ["--learning_rate", "-1"]),
+        ("--alpha=0.5", ["--alpha is for --model=jmvae"]),
+        ("--model=mave", ["--model=mave", "jmvae"]),
+        ("epochs=3", ["epochs=3", "--name=value"]),
+    ],
+)
+def test_a_sweep_checks_the_flags_of_its_models_first(tmp_path, line, words):
+    (tmp_path / "own.cfg").write_text(f"--model=mvae\n--drop_incomplete\n{line}\n")
+    given = [f"--sweep_dir={tmp_path}/sweep", f"--methods=own={tmp_path}/own.cfg"]
+    result = run("-m", "tf_mvae.sweep", *given)
+    assert_one_line(result, "--methods (own): ", *words)
+    assert not (tmp_path / "sweep").exists()
 
 
 def test_tables_of_own_experiments_are_known_without_tensorflow(tmp_path, monkeypatch):
@@ -227,6 +264,8 @@ def test_generate_names_a_wrong_condition(finished):
     assert_one_line(result, "its name ends in .png")
     result = run_on_tiny("generate", f"--run_dir={finished}", "--condition=label=9")
     assert_one_line(result, "label=9", "0, 1, 2")
+    result = run_on_tiny("generate", f"--run_dir={finished}", "--decoding=sample")
+    assert_one_line(result, "--decoding is for sentences")
 
 
 def test_generate_names_the_condition_that_a_model_needs():

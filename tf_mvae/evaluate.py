@@ -64,8 +64,9 @@ flags.DEFINE_integer(
     "baseline_steps",
     None,
     "Training steps of the supervised networks of transformations, attributes and "
-    "translation_baseline. Default: as many as the checkpoint's; 0: without these "
-    "networks (not for translation_baseline).",
+    "translation_baseline, and of the classifier by which generation judges attributes. Default: "
+    "as many as the checkpoint's; 0: without these networks (not for translation_baseline, nor "
+    "for generation of attributes).",
     0,
 )
 _QUESTION_FLAGS = ("target", "given", "proposal", "given_proposal")
@@ -111,9 +112,9 @@ def _check_used(names: Sequence[str]) -> None:
     asked = [one for one in ANALYSES.own() if one.name in names]
     used = {setting.name for one in asked for setting in one.settings}
     users = {s.name: ANALYSES.users_of(s.name) for one in ANALYSES.own() for s in one.settings}
-    if not any("asks" in one.fields for one in asked):
-        answering = [one.name for one in ANALYSES.own() if "asks" in one.fields]
-        users |= dict.fromkeys(_QUESTION_FLAGS, f"--analysis={' and '.join(answering)}")
+    for field, own_flags in (("asks", _QUESTION_FLAGS), ("trains", ("baseline_steps",))):
+        if not any(field in one.fields for one in asked):
+            users |= dict.fromkeys(own_flags, ANALYSES.with_field(field))
     for name, others in users.items():
         if name not in used and FLAGS[name].value != FLAGS[name].default:
             raise UserError(

@@ -69,6 +69,8 @@ def check_flags() -> None:
                 f"conditions {given[name]!r} and {condition!r} are of the same part; give one"
             )
         given[name] = condition
+    if FLAGS["beam_width"].present and FLAGS.decoding != "beam":
+        raise UserError("--beam_width is for --decoding=beam; add that, or remove the flag")
     directory = RunDirectory(FLAGS.run_dir)
     config = directory.config()
     of_table = "table" in EXPERIMENTS.declaration(config.experiment).fields
@@ -98,6 +100,8 @@ def main(_) -> int:
     )
 
     run = load_run(FLAGS.run_dir, FLAGS.checkpoint, latents=FLAGS.latents)
+    if FLAGS["decoding"].present and not text_modalities(run.model):
+        raise UserError("--decoding is for sentences, and this run has none; leave it out")
     if run.experiment.table is not None:
         return _generate_rows(run)
     given = parse_conditions(FLAGS.condition, run.model.batch_inputs, run.tokenizers())

@@ -6,9 +6,10 @@ from typing import Any
 
 from absl import flags
 
+from tf_mvae.errors import UserError
 from tf_mvae.settings import Setting, parse_weights
 
-__all__ = ["checked", "define", "peek", "values"]
+__all__ = ["checked", "define", "parse", "peek", "values"]
 
 _SETTINGS: dict[str, Setting] = {}
 _DEFINE = {
@@ -37,18 +38,47 @@ def define(
         if known == setting or (known is not None and not override):
             continue
         _SETTINGS[setting.name] = setting
-        usual = {"allow_override": True} if override else {}
-        default, users = setting.default, users_of(setting.name)
+        users = users_of(setting.name)
         told = f"{setting.help} ({users})" if users else setting.help
-        if setting.choices:
-            texts = [setting.text(one) for one in setting.choices]
-            default = setting.text(default)
-            flags.DEFINE_enum(setting.name, default, texts, told, **usual)
-        elif setting.type in _DEFINE:
-            _DEFINE[setting.type](setting.name, default, told, **usual)
-        else:
-            items = setting.text(default).split(",") if default else []
-            flags.DEFINE_list(setting.name, items, told, **usual)
+        _define(setting, told, **({"allow_override": True} if override else {}))
+
+
+def _define(setting: Setting, told: str, **kwargs: Any) -> None:
+    """Defines the flag of a setting, with a help text."""
+    default = setting.default
+    if setting.choices:
+        texts = [setting.text(one) for one in setting.choices]
+        flags.DEFINE_enum(setting.name, setting.text(default), texts, told, **kwargs)
+    elif setting.type in _DEFINE:
+        _DEFINE[setting.type](setting.name, default, told, **kwargs)
+    else:
+        items = setting.text(default).split(",") if default else []
+        flags.DEFINE_list(setting.name, items, told, **kwargs)
+
+
+def parse(arguments: Sequence[str], settings: Sequence[Setting]) -> dict[str, Any]:
+    """Parses the flags of another command, which this process does not define.
+
+    Args:
+        arguments: The flags, without flagfiles.
+        settings: The settings that the other command has flags for; the first of a name counts.
+
+    Returns:
+        The values of the flags that are given, by name; they are not checked.
+
+    Raises:
+        UserError: There is no such flag, or a value has another type.
+    """
+    found, known = flags.FlagValues(), {s.name: s for s in reversed(settings)}
+    for setting in known.values():
+        _define(setting, setting.help, flag_values=found)
+    try:
+        rest = found(["", *arguments])
+    except flags.Error as error:
+        raise UserError(str(error).splitlines()[0]) from error
+    if len(rest) > 1:
+        raise UserError(f"unexpected {rest[1]!r}; flags are written --name=value")
+    return {n: _value(known[n], found) for n in known if found[n].present}
 
 
 def peek(arguments: Sequence[str], **defaults: str) -> dict[str, str]:
@@ -88,8 +118,8 @@ def checked(settings: Sequence[Setting]) -> dict[str, Any]:
     return {setting.name: setting.checked(values[setting.name]) for setting in settings}
 
 
-def _value(setting: Setting) -> Any:
-    value = flags.FLAGS[setting.name].value
+def _value(setting: Setting, found: flags.FlagValues = flags.FLAGS) -> Any:
+    value = found[setting.name].value
     if setting.choices:
         return setting.parse(value)
     if setting.type is dict:

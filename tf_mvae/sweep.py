@@ -1,10 +1,12 @@
 """Weak supervision curves: `python -m tf_mvae.sweep --flagfile=configs/…/mnist.cfg`."""
 
+from collections.abc import Sequence
+
 from absl import flags
 
-from tf_mvae import checks, command
+from tf_mvae import checks, command, setting_flags
 from tf_mvae.errors import UserError
-from tf_mvae.settings import EXPERIMENTS
+from tf_mvae.settings import EXPERIMENTS, MODELS, Setting, shared_settings
 
 __all__ = ["check_flags", "main"]
 
@@ -26,6 +28,11 @@ flags.DEFINE_list("seeds", ["0"], "Seeds; each fraction is run with each of them
 flags.DEFINE_float("repeat_up_to", 1.0, "Larger fractions are run with the first seed only.")
 flags.DEFINE_integer("baseline_steps", 10_000, "Steps of the baselines' networks.", 1)
 flags.DEFINE_bool("keep_runs", False, "Whether the models' run directories are kept.")
+# Flags of `tf_mvae.train` that are no settings.
+_OF_TRAIN = (
+    *(Setting(name, None, "", kind=str) for name in ("experiment", "model", "run_dir")),
+    Setting("resume", True, ""),
+)
 
 
 def check_flags() -> None:
@@ -33,7 +40,9 @@ def check_flags() -> None:
     from tf_mvae.sweeps.flags import parse_numbers
 
     EXPERIMENTS.declaration(FLAGS.experiment)
-    _methods()
+    for name, lines in _methods().items():
+        if lines is not None:
+            _check_model(name, lines)
     for fraction in parse_numbers("fractions", FLAGS.fractions, float):
         if not 0 <= fraction <= 1:
             raise UserError(f"--fractions are 0 to 1; {fraction:g} is not")
@@ -50,6 +59,26 @@ def _methods() -> dict[str, tuple[str, ...] | None]:
         name: file and tuple(command.expand_flagfiles([f"--flagfile={file}"]))
         for name, file in methods.items()
     }
+
+
+def _check_model(method: str, lines: Sequence[str]) -> None:
+    """Checks the flags of a method's model, which is otherwise first trained after hours."""
+    from tf_mvae.training.config import RunConfig
+
+    chosen = setting_flags.peek(["", *lines], model="mvae", experiment=FLAGS.experiment)
+    try:
+        parts = [MODELS.declaration(chosen["model"]), EXPERIMENTS.declaration(FLAGS.experiment)]
+        parts += [*MODELS.own(), *EXPERIMENTS.own()]
+        settings = [s for part in parts for s in part.settings]
+        given = setting_flags.parse(lines, [*settings, *shared_settings(), *_OF_TRAIN])
+        recorded = {s.name for s in [*settings, *shared_settings()] if s.is_recorded}
+        RunConfig(
+            FLAGS.experiment,
+            chosen["model"],
+            **{name: value for name, value in given.items() if name in recorded},
+        )
+    except UserError as error:
+        raise UserError(f"--methods ({method}): {error}") from error
 
 
 def main(_) -> int:

@@ -62,6 +62,13 @@ def test_a_missing_directory_is_named(tmp_path):
         prepared_builder("mnist", str(tmp_path / "nowhere"))
 
 
+def test_a_data_directory_that_does_not_exist_is_not_made(tmp_path):
+    place = tmp_path / "typo"
+    with pytest.raises(UserError, match="typo is no directory"):
+        experiments.get("digits").load("test", str(place))
+    assert not place.exists()
+
+
 def test_an_unknown_split_is_named(digits_dir):
     with pytest.raises(UserError, match="'other'"):
         experiments.get("digits").load("other", digits_dir)

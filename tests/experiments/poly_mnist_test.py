@@ -10,6 +10,7 @@ from tf_mvae.data.poly_mnist import NAMES, poly_mnist_labels
 from tf_mvae.errors import UserError
 from tf_mvae.evaluation import ANALYSES, Settings, table
 from tf_mvae.evaluation.outside_classes import OutsideClass
+from tf_mvae.training import RunConfig
 from tf_mvae.training.build import build_model, resolved
 from tf_mvae.training.card import run_card
 from tf_mvae.training.incomplete import incomplete_split
@@ -35,6 +36,14 @@ def run(data_dir, tmp_path_factory):  # noqa: F811
 def test_the_loss_of_a_batch_is_finite(run):
     batch = next(iter(run.batches("test", 10)))
     assert np.isfinite(run.model.elbo(batch).loss)
+
+
+def test_joint_networks_have_filters_of_their_own():
+    # A record of an earlier version, which has no such setting, means 32.
+    for given, most in (({}, 64), ({"joint_filters": 2}, 4)):
+        model = build_model(RunConfig("poly_mnist", "jmvae", filters=1, latent_dim=4, **given), 1)
+        kernels = [variable.shape for variable in model.variables if len(variable.shape) == 4]
+        assert max(max(shape[2:]) for shape in kernels) == most
 
 
 def test_a_run_keeps_the_hash_of_its_backgrounds(run):

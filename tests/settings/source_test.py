@@ -19,7 +19,7 @@ def test_what_is_read_is_what_is_registered(kind):
         registered = registry[declared.name]
         assert declared.settings == registered.settings, declared.name
         assert kind == "model" or declared.description == registered.description
-        for field in ("table", "asks"):
+        for field in ("table", "asks", "trains"):
             assert (field in declared.fields) == bool(getattr(registered, field, None))
         if declared.symbol:
             assert hasattr(importlib.import_module(declared.module), declared.symbol)

@@ -1,5 +1,7 @@
 """Sweeps: each row is computed once, written at once, and never mixed with other settings."""
 
+import json
+import signal
 import sys
 
 import numpy as np
@@ -16,6 +18,7 @@ from tf_mvae.sweeps.flags import parse_methods, parse_numbers
 from tf_mvae.sweeps.rows import Row, Rows, accuracy_table, average
 from tf_mvae.sweeps.sweep import Sweep
 from tf_mvae.training import RunConfig
+from tf_mvae.training.stopping import SIGNALS, Stopped
 
 FLAGS = ("--model=mvae", "--latent_dim=3", "--epochs=2", "--annealing_epochs=1", "--batch_size=20")
 FLAGS += ("--jit_compile=false",)  # XLA compiles for longer than the rest takes
@@ -185,3 +188,40 @@ def test_damaged_files_of_a_sweep_are_named(sweep, damaged):
     np.savez(features, train=np.ones(2), test=np.zeros(3))
     train, test = sweeping._features_of(features)
     assert (train.shape, test.shape) == ((2,), (3,))
+
+
+def test_the_flags_of_a_method_may_be_corrected_until_it_has_a_row(sweep, monkeypatch):
+    def fail(*_):
+        raise UserError("a typo")
+
+    typo = (*FLAGS, "--learning_rate=9")
+    monkeypatch.setattr(Sweep, "_check_predictions", lambda _: None)
+    monkeypatch.setattr(Sweep, "_model", fail)
+    with pytest.raises(UserError, match="a typo"):
+        sweep(["mvae"], typo, baseline_steps=7).run()
+    monkeypatch.setattr(Sweep, "_model", lambda *_: (30, 0.5, 20, 6))
+    made = sweep(["mvae"], keep_runs=True)
+    assert keys(made.run()) == [("mvae", 0.5, 0)]
+    recorded = json.loads((made.directory / "sweep.json").read_text())
+    assert recorded["methods"] == {"mvae": "\n".join(FLAGS)}
+    with pytest.raises(UserError, match=r"other settings: --methods \(mvae\); choose"):
+        sweep(["mvae"], typo).run()
+
+
+def test_an_unfinished_run_with_other_flags_says_what_to_do_in_a_sweep():
+    other = "error: s/runs/m has a run of another configuration: --epochs=3 (was 2); choose another"
+    assert sweeping._in_terms_of_sweep(f"{other} --run_dir") == (
+        "s/runs/m has a run of another configuration: --epochs=3 (was 2); remove that folder to "
+        "begin its row again, or choose another --sweep_dir"
+    )
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_to_a_sweep_stops_the_training_and_then_the_sweep(monkeypatch, number):
+    waiting = "import signal, sys; print('waits', file=sys.stderr, flush=True); signal.pause()"
+    handlers = [signal.getsignal(one) for one in SIGNALS]
+    monkeypatch.setattr(sweeping.tqdm.tqdm, "write", lambda *_, **__: signal.raise_signal(number))
+    with pytest.raises(Stopped) as stopped:
+        sweeping._run([sys.executable, "-c", waiting])
+    assert stopped.value.signal == number
+    assert [signal.getsignal(one) for one in SIGNALS] == handlers

@@ -189,12 +189,13 @@ def test_a_few_examples_are_not_to_be_trained_on_one_by_one():
     trainer._check_batch_size(CONFIG.replace(batch_size=1), split, None)
 
 
-def test_a_damaged_summary_is_written_anew(finished, tmp_path, nothing_exported, caplog):
+def test_a_damaged_summary_is_written_anew(finished, tmp_path, nothing_exported, caplog, capsys):
     run_dir = shutil.copytree(finished, tmp_path / "run")
     summary = (run_dir / "finished.json").read_text()
     (run_dir / "finished.json").write_text("")
     train(CONFIG, run_dir)
     assert "finished.json is damaged" in caplog.text
+    assert "(after the last epoch)" in capsys.readouterr().out
     assert (run_dir / "finished.json").read_text() == summary
     assert metric_rows(run_dir) == metric_rows(finished)
 

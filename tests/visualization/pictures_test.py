@@ -9,7 +9,13 @@ from tf_mvae.distributions import likelihoods
 from tf_mvae.layers import RecurrentDecoder, RecurrentEncoder, mlp_decoder, mlp_encoder
 from tf_mvae.modality import Modality
 from tf_mvae.models import MVAE
-from tf_mvae.visualization import condition_figure, write_curves, write_pictures
+from tf_mvae.visualization import (
+    condition_figure,
+    curves,
+    write_accuracy_curves,
+    write_curves,
+    write_pictures,
+)
 from tf_mvae.visualization.grids import tile
 from tf_mvae.visualization.pictures import most_probable
 
@@ -123,3 +129,13 @@ def test_curves(tmp_path):
     assert picture.shape[1] > 3 * picture.shape[0]  # four panels side by side
     fewer = read(write_curves(rows, tmp_path / "fewer.png", list(rows[0])[1:2]))
     assert picture.shape[1] * 0.7 < fewer.shape[1] < picture.shape[1] * 0.8
+
+
+def test_curves_of_accuracy_have_a_place_for_the_fraction_0(monkeypatch):
+    monkeypatch.setattr(curves, "save_figure", lambda figure, path: figure)
+    averages = {("mvae", fraction): (0.5, None, 1) for fraction in (0.0, 0.01, 0.1)}
+    figure = write_accuracy_curves(averages, None)
+    (axes,) = figure.axes
+    places = axes.transData.transform([(per_cent, 0) for per_cent in (0, 1, 10)])[:, 0]
+    left, right = axes.transAxes.transform([(0, 0), (1, 0)])[:, 0]
+    assert np.diff([left, *places, right]).min() > 0.02 * (right - left)

@@ -34,8 +34,7 @@ def prepared_builder(name: str, data_dir: str | None = None) -> tfds.core.Datase
     Raises:
         UserError: It is missing.
     """
-    if data_dir is not None and not pathlib.Path(data_dir).expanduser().is_dir():
-        raise UserError(f"--data_dir={data_dir} is no directory")
+    _check_directory(data_dir)
     place = str(pathlib.Path(data_dir or tfds.core.constants.DATA_DIR).expanduser())
     try:
         with _without_warnings():
@@ -51,6 +50,12 @@ def prepared_builder(name: str, data_dir: str | None = None) -> tfds.core.Datase
             "needs neither"
         )
     return builder
+
+
+def _check_directory(data_dir: str | None) -> None:
+    """Raises `UserError` if a data directory is given and does not exist: it may be a typo."""
+    if data_dir is not None and not pathlib.Path(data_dir).expanduser().is_dir():
+        raise UserError(f"--data_dir={data_dir} is no directory; correct it, or make the directory")
 
 
 def chosen_builder(
@@ -109,12 +114,14 @@ def embedded_builder(
 
     Args:
         builder_class: One of this package's builders.
-        data_dir: Where to keep them; TFDS's own default if omitted.
+        data_dir: Where to keep them, an existing directory; TFDS's own default if omitted.
         **kwargs: Further arguments for the builder.
 
     Raises:
-        UserError: They can be kept nowhere there.
+        UserError: There is no such directory, or they cannot be kept there.
     """
+    if data_dir is None or "://" not in data_dir:
+        _check_directory(data_dir)
     try:
         with _without_warnings():
             builder = builder_class(data_dir=data_dir, **kwargs)

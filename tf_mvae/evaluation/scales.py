@@ -5,7 +5,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from tf_mvae.evaluation.concepts import Concept
+from tf_mvae.evaluation.classifier import warn_if_useless
+from tf_mvae.evaluation.concepts import AttributeConcept, Concept
 from tf_mvae.evaluation.generated_examples import (
     Examples,
     real_examples,
@@ -90,19 +91,21 @@ class Known(NamedTuple):
     ) -> Reference:
         """Returns the real examples of an image modality, judged by a concept.
 
+        If the judge of a class or a sequence is no better than the most frequent answer, a warning
+        is logged.
+
         Args:
             run: The run.
             settings: The settings of the evaluation.
             image: The image modality.
             concept: The property that images are judged by.
         """
-        return Reference(
-            concept.judge(run, settings, image),
-            concept,
-            self.test.prepared(image),
-            *truth(concept, self.test),
-            self.reconstructed[image.name],
-        )
+        judge, (true, asked) = concept.judge(run, settings, image), truth(concept, self.test)
+        real, reconstructed = self.test.prepared(image), self.reconstructed[image.name]
+        found = Reference(judge, concept, real, true, asked, reconstructed)
+        if not isinstance(concept, AttributeConcept):
+            warn_if_useless(found.said, true, image, concept.modality, settings.split)
+        return found
 
     def shown(self, image: Modality, concept: Concept, most_training: int) -> dict[str, Shown]:
         """Returns reconstructions and real training examples, by name.

@@ -36,7 +36,7 @@ def poly_mnist_modalities(
         likelihood_weight: Weights by name.
         cross_weight: The same.
         filters: Filters of an encoder's first convolution.
-        **_: The settings of the data.
+        **_: The settings of the data and of joint networks.
     """
     return [
         Modality(
@@ -51,16 +51,17 @@ def poly_mnist_modalities(
     ]
 
 
-def _encoder(filters: int = 32) -> keras.layers.Layer:
+def _encoder(filters: int) -> keras.layers.Layer:
     return conv_encoder([filters, 2 * filters], 8 * filters)
 
 
-def _joint_trunks() -> dict[str, keras.layers.Layer]:
-    return {name: _encoder() for name in NAMES}
+def _joint_trunks(joint_filters: int) -> dict[str, keras.layers.Layer]:
+    return {name: _encoder(joint_filters) for name in NAMES}
 
 
 def _data_settings(options: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in options.items() if name != "filters"}
+    networks = ("filters", "joint_filters")
+    return {name: value for name, value in options.items() if name not in networks}
 
 
 def _load(split: str, data_dir: str | None, **options: Any):
@@ -111,8 +112,14 @@ register(
             Setting(
                 "filters",
                 32,
-                "Filters of an encoder's first convolution; other layers are in proportion, but "
-                "joint networks (jmvae, telbo) always have 32.",
+                "Filters of an encoder's first convolution; other layers are in proportion. Joint "
+                "networks (jmvae, telbo) have --joint_filters.",
+                checks.positive_integer,
+            ),
+            Setting(
+                "joint_filters",
+                32,
+                "Filters of the first convolutions of a joint network (jmvae, telbo).",
                 checks.positive_integer,
             ),
         ),

@@ -58,8 +58,9 @@ class Experiment:
             its examples; keyword arguments are the experiment's `settings`.
         modalities: Makes the modalities, with the paper's networks; keyword arguments
             `likelihood_weight` and `cross_weight`, by name, and the `settings`.
-        joint_trunks: Makes the trunks of a joint network (JMVAE, TELBO), by modality; None: the
-            models' default.
+        joint_trunks: Makes the trunks of a joint network (JMVAE, TELBO), by modality; keyword
+            arguments are those of the `settings` that it has parameters for. None: the models'
+            default.
         conditional_encoders: By target, makes the trunk and gives the widths of a CVAE's
             encoder; the model's own if omitted.
         licence: The licence of the data, a sentence for model cards; empty if unknown.
@@ -101,7 +102,7 @@ class Experiment:
     description: str
     load: Callable[..., Split]
     modalities: Callable[..., list[Modality]]
-    joint_trunks: Callable[[], dict[str, keras.layers.Layer]] | None = None
+    joint_trunks: Callable[..., dict[str, keras.layers.Layer]] | None = None
     conditional_encoders: Mapping[str, Callable[[], tuple[keras.layers.Layer, list[int]]]] = (
         dataclasses.field(default_factory=dict)
     )

@@ -263,9 +263,9 @@ class TrainableModel(GenerativeModel):
         """The metrics of training and evaluation, in nats per example.
 
         `loss` is the training objective. `elbo` and `kl` are those of the term of all observed
-        modalities (of a mixture of experts, means over its strata), with all weights 1. `NAME_log_likelihood` is the mean over the examples in which
-        the modality is observed; a group has the sum over the observed members, and one metric per
-        member.
+        modalities (of a mixture of experts, means over its strata), with all weights 1.
+        `NAME_log_likelihood` is the mean over the examples in which the modality is observed; a
+        group has the sum over the observed members, and one metric per member.
         """
         return list(self._trackers.values())
 

@@ -110,7 +110,7 @@ class StratifiedBound(EachExplainsAll):
         return Elbo.of(terms, present, z, found, -tf.reduce_mean(log_ratio, axis=0), bound)
 
     def of_everything(self, elbo: Elbo) -> tuple[tf.Tensor, dict[str, tf.Tensor], tf.Tensor]:
-        """See `Objective.of_everything`: the mean over the strata, of which none alone is a bound."""
+        """See `Objective.of_everything`: the mean over the strata, of which none is a bound."""
         total = tf.reduce_sum(elbo.valid, axis=0)
         share = tf.math.divide_no_nan(elbo.valid, total)  # [term, batch]
         means = {

@@ -2,7 +2,7 @@
 
 import functools
 import importlib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Generic, Protocol, TypeVar
 
 from tf_mvae.errors import UserError
@@ -95,7 +95,14 @@ class Registry(Mapping[str, T], Generic[T]):
 
     def users_of(self, setting: str) -> str:
         """Returns who of this package has a setting: `--model=mvae and mvae_q`; empty: nobody."""
-        users = [one.name for one in self.own() if setting in {s.name for s in one.settings}]
+        return self._named([d for d in self.own() if setting in {s.name for s in d.settings}])
+
+    def with_field(self, field: str) -> str:
+        """Returns who of this package has a field (`Declaration.fields`), as `users_of` does."""
+        return self._named([one for one in self.own() if field in one.fields])
+
+    def _named(self, declared: Sequence[Declaration]) -> str:
+        users = [one.name for one in declared]
         listed = " and ".join(filter(None, [", ".join(users[:-1]), *users[-1:]]))
         return f"--{self.kind}={listed}" if users else ""
 

@@ -1,5 +1,6 @@
 """Sweeps of weak supervision: accuracy of methods by the fraction of paired examples."""
 
+import contextlib
 import dataclasses
 import fcntl
 import json
@@ -10,7 +11,7 @@ import subprocess
 import sys
 import time
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, TextIO
 
 import keras
@@ -32,7 +33,7 @@ from tf_mvae.training.incomplete import incomplete_split
 from tf_mvae.training.parts import make_modalities
 from tf_mvae.training.run import load_run
 from tf_mvae.training.splits import load_split
-from tf_mvae.training.stopping import Stopped
+from tf_mvae.training.stopping import Stopped, StopRequest
 
 __all__ = ["Sweep"]
 
@@ -82,6 +83,7 @@ class Sweep:
         self._check_predictions()
         lock = self._claim()  # noqa: F841  held until this returns
         rows = Rows(self.directory / "rows.csv")
+        recorded = self._compare_settings(rows)
         wanted = [key for key in self._keys() if key not in rows]
         for method, fraction, seed in tqdm.tqdm(wanted, unit="row", disable=None):
             begin = time.monotonic()
@@ -92,6 +94,7 @@ class Sweep:
             make = self._model if is_model else self._baseline
             result = make(method, settings)
             row = Row(method, fraction, seed, *result, round(time.monotonic() - begin, 1))
+            self._record(recorded, method)  # first, so that no row is without its flags
             rows.add(row)
             if is_model and not self.keep_runs:
                 shutil.rmtree(self._run_dir(method, settings))
@@ -135,7 +138,7 @@ class Sweep:
         ]
 
     def _claim(self) -> TextIO:
-        """Locks the directory, checks that its rows have the same settings, returns the lock."""
+        """Locks the directory, and returns the lock."""
         try:
             self.directory.mkdir(parents=True, exist_ok=True)
             lock = (self.directory / ".lock").open("w")
@@ -147,40 +150,51 @@ class Sweep:
             ) from error
         except OSError as error:
             raise UserError(f"--sweep_dir={self.directory} cannot be written: {error}") from error
-        self._compare_settings()
         return lock
 
-    def _compare_settings(self) -> None:
-        """Checks that the directory's rows have these settings, and records new methods."""
-        settings = {
-            "experiment": self.experiment,
-            "baseline_steps": self.baseline_steps,
-            "methods": {
-                name: "\n".join(_flags_that_matter(flags))
-                for name, flags in self.methods.items()
-                if flags is not None
-            },
-        }
-        path = self.directory / "sweep.json"
-        if not path.exists():
-            files.write_text(path, json.dumps(settings, indent=1))
-            return
-        there = _settings_of(path)
-        both = set(there["methods"]) & set(settings["methods"])
+    def _compare_settings(self, rows: Rows) -> dict[str, Any]:
+        """Checks that the directory's rows have these settings, and records them.
+
+        The flags of a method count from its first row on: until then they may be corrected.
+
+        Args:
+            rows: The directory's rows.
+
+        Returns:
+            The recorded settings, with the flags of the methods that have rows.
+        """
+        own = {"experiment": self.experiment, "baseline_steps": self.baseline_steps}
+        there = _settings_of(self._settings_file) or {**own, "methods": {}}
+        begun = {row.method for row in rows}
+        methods = {name: flags for name, flags in there["methods"].items() if name in begun}
         changed = [
-            f"--methods ({n})"
-            for n in sorted(both)
-            if _flags_that_matter(there["methods"][n].splitlines())
-            != settings["methods"][n].splitlines()
+            f"--methods ({name})"
+            for name in sorted(methods)
+            if self.methods.get(name) is not None
+            and _flags_that_matter(methods[name].splitlines())
+            != _flags_that_matter(self.methods[name])
         ]
-        changed += [f"--{n}" for n in ("experiment", "baseline_steps") if there[n] != settings[n]]
+        if begun or (self.directory / "features").exists():
+            changed += [f"--{name}" for name in own if there[name] != own[name]]
         if changed:
             raise UserError(
                 f"{self.directory} has a sweep with other settings: {', '.join(changed)}; choose "
                 "another --sweep_dir"
             )
-        there["methods"].update(settings["methods"])
-        files.write_text(path, json.dumps(there, indent=1))
+        recorded = {**own, "methods": methods}
+        files.write_text(self._settings_file, json.dumps(recorded, indent=1))
+        return recorded
+
+    def _record(self, recorded: dict[str, Any], method: str) -> None:
+        """Adds the flags of a method that has its first row now to the recorded settings."""
+        flags = self.methods[method]
+        if flags is not None and method not in recorded["methods"]:
+            recorded["methods"][method] = "\n".join(_flags_that_matter(flags))
+            files.write_text(self._settings_file, json.dumps(recorded, indent=1))
+
+    @property
+    def _settings_file(self) -> pathlib.Path:
+        return self.directory / "sweep.json"
 
     def _run_dir(self, method: str, settings: RunConfig) -> pathlib.Path:
         name = f"{method}-{settings.paired_fraction:g}-{settings.seed}"
@@ -202,7 +216,7 @@ class Sweep:
         if status in (128 + signal.SIGINT, 128 + signal.SIGTERM):
             raise Stopped(status - 128, 0)
         if status:
-            raise UserError(f"{method} could not be trained: {said.removeprefix('error: ')}")
+            raise UserError(f"{method} could not be trained: {_in_terms_of_sweep(said)}")
         run = load_run(run_dir, "last")
         target, source = _target_and_source(run.model.modalities)
         found = cross_modal_accuracy(run.model, run.batches("test", 500))
@@ -275,27 +289,59 @@ def _flags_that_matter(lines: Sequence[str]) -> list[str]:
 def _run(command: Sequence[str]) -> tuple[int, str]:
     """Runs a command, and prints its standard error.
 
-    An interrupt from the terminal reaches the command too, which then stops.
-
     Returns:
         The exit status, and the last line of standard error.
+
+    Raises:
+        Stopped: A signal asked this process to stop; the command has ended.
     """
     last = ""
     process = subprocess.Popen(
         command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, bufsize=1
     )
-    while True:
-        try:
-            for line in process.stderr:
-                last = line.strip() or last
-                tqdm.tqdm.write(f"  {line.rstrip()}", file=sys.stderr)
-            return process.wait(), last or f"status {process.returncode}"
-        except KeyboardInterrupt:
-            continue
+    with _stopped_with(process):
+        for line in process.stderr:
+            last = line.strip() or last
+            tqdm.tqdm.write(f"  {line.rstrip()}", file=sys.stderr)
+        status = process.wait()
+    return status, last or f"status {status}"
 
 
-def _settings_of(path: pathlib.Path) -> dict[str, Any]:
-    """Reads the settings of a sweep's rows."""
+@contextlib.contextmanager
+def _stopped_with(process: subprocess.Popen) -> Iterator[None]:
+    """Passes signals that ask this process to stop on to another one.
+
+    An interrupt from the terminal reaches both, one by `kill` only this process: the other one gets
+    SIGTERM then, which has the same effect, also while it starts.
+
+    Args:
+        process: The other process. The block waits for its end.
+
+    Raises:
+        Stopped: There was such a signal.
+    """
+    stop = StopRequest(lambda: process.send_signal(signal.SIGTERM))
+    stop.listen()
+    try:
+        yield
+    finally:
+        stop.give_back()
+    if stop.asked is not None:
+        raise Stopped(stop.asked, 0)
+
+
+def _in_terms_of_sweep(said: str) -> str:
+    """Returns a training's error message with what to do about it in a sweep."""
+    fix = "choose another --sweep_dir"
+    if "a run of another configuration" in said:
+        fix = f"remove that folder to begin its row again, or {fix}"
+    return said.removeprefix("error: ").replace("choose another --run_dir", fix)
+
+
+def _settings_of(path: pathlib.Path) -> dict[str, Any] | None:
+    """Reads the settings of a sweep's rows; None if there are none yet."""
+    if not path.exists():
+        return None
     try:
         settings = json.loads(path.read_text(encoding="utf-8"))
         if set(settings) == {"experiment", "baseline_steps", "methods"}:

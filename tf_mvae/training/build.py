@@ -1,5 +1,9 @@
 """Builds the model that a configuration describes."""
 
+import dataclasses
+import functools
+import inspect
+
 import keras
 
 from tf_mvae import checks, models
@@ -71,7 +75,7 @@ def build_model(config: RunConfig, steps_per_epoch: int) -> models.BaseVAE:
     annealing = config.annealing_epochs * steps_per_epoch
     with mistakes_named(), layers_compute_in(config.mixed_precision):
         modalities = make_modalities(config)
-        networks = preset.make.experiment_arguments(registry.get(config.experiment), modalities)
+        networks = preset.make.experiment_arguments(_with_trunks_of(config), modalities)
         own = {s.name if s.argument is None else s.argument: s.name for s in preset.settings}
         own.pop("", None)
         if covariates := make_covariates(config):
@@ -119,6 +123,18 @@ def resolved(config: RunConfig, before: RunConfig | None = None) -> RunConfig:
     if before is not None and before.model == config.model:
         was = {setting.name: before.get(setting.name) for setting in preset.settings}
     return config.replace(**preset.make.resolve(lambda: make_modalities(config), own, was))
+
+
+def _with_trunks_of(config: RunConfig) -> Experiment:
+    """Returns a run's experiment, whose `joint_trunks` take no arguments: the run's settings."""
+    experiment = registry.get(config.experiment)
+    if experiment.joint_trunks is None:
+        return experiment
+    taken = inspect.signature(experiment.joint_trunks).parameters
+    options = options_of(config, experiment)
+    own = {name: value for name, value in options.items() if name in taken}
+    make = functools.partial(experiment.joint_trunks, **own)
+    return dataclasses.replace(experiment, joint_trunks=make)
 
 
 def _without_absent_terms(config: RunConfig, experiment: Experiment) -> RunConfig:

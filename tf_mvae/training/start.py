@@ -86,6 +86,7 @@ def _take_up(
     start = start or Position()
     directory.go_on(config, start.epoch + bool(start.step_in_epoch))
     if start.step:
-        print(f"continuing from step {start.step} (epoch {start.epoch + 1})")
+        here = f"epoch {start.epoch + 1}" if start.epoch < config.epochs else "after the last epoch"
+        print(f"continuing from step {start.step} ({here})")
     directory.keep_metrics(start.epoch)
     return start

@@ -1,6 +1,7 @@
 """Stops a run at a signal, in one process or in several that stop after the same step."""
 
 import signal
+from collections.abc import Callable
 from typing import Any
 
 import tensorflow as tf
@@ -34,8 +35,13 @@ class StopRequest:
             together `agree` sets it; for a single process it is `asked`.
     """
 
-    def __init__(self):
-        """Makes a request without a signal."""
+    def __init__(self, on_signal: Callable[[], object] = lambda: None):
+        """Makes a request without a signal.
+
+        Args:
+            on_signal: Called at every signal.
+        """
+        self._on_signal = on_signal
         self.asked: int | None = None
         self._shared, self._agreed = False, None
         self._handlers: dict[int, Any] = {}
@@ -69,3 +75,4 @@ class StopRequest:
 
     def _note(self, number: int, frame: Any) -> None:
         self.asked = number
+        self._on_signal()

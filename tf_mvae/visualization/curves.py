@@ -109,7 +109,10 @@ def write_accuracy_curves(
             capsize=2,
         )
     ticks = sorted({100 * share for _, share in averages})
-    axes.set_xscale("log")
+    if ticks[0]:
+        axes.set_xscale("log")
+    else:  # a logarithmic scale has no 0: below the smallest other fraction it is linear
+        axes.set_xscale("symlog", linthresh=min(ticks[1:], default=1.0))
     axes.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
     axes.minorticks_off()
     axes.set_xlabel("paired examples, %")

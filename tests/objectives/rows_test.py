@@ -6,7 +6,7 @@ import pytest
 import tensorflow as tf
 
 from tests import tiny
-from tf_mvae import MVAE
+from tf_mvae import MVAE, UserError
 
 ROWS = np.array([[1, 1, 1], [1, 1, 0], [1, 0, 0], [0, 1, 0], [0, 0, 1], [0, 0, 1]], np.float32)
 MIXED = {"image": 0.25, "label": 0.0, "reading": 2.0}
@@ -100,6 +100,11 @@ def test_batch_norm_sees_the_same_rows():
         step(model, tiny.make_batch(ROWS))
         statistics.append([np.array(v) for v in model.non_trainable_variables])
     tiny.assert_close(*statistics)
+
+
+def test_a_modality_without_a_mask_is_named():
+    with pytest.raises(UserError, match="masks of all modalities; add label, reading"):
+        tiny.make_model().expect({"image": masks()["image"]})
 
 
 def test_models_of_random_terms_expect_nothing():

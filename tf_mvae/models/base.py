@@ -253,8 +253,14 @@ class BaseVAE(TrainableModel, SharedModel):
         with the model does not change.
 
         Args:
-            mask: Masks by name, `[batch]`; None: every row may have everything.
+            mask: Masks of all modalities by name, `[batch]`; None: every row may have everything.
+
+        Raises:
+            UserError: There is no mask of a modality.
         """
+        absent = [name for name in self._names if mask is not None and name not in mask]
+        if absent:
+            raise UserError(f"expect takes the masks of all modalities; add {', '.join(absent)}")
         self.plan = RowPlan()
         if mask is None or self.objective.is_random or has_groups(self.modalities):
             return

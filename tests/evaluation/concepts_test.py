@@ -82,3 +82,15 @@ def test_attributes_that_are_asked_for_count_alike_whether_rare_or_not():
         concept.members(true, asked, true)[:, [0, 3]].T,
         [(true & asked)[:, 0], (~true & asked)[:, 0]],
     )
+
+
+def test_a_judge_is_useless_by_the_examples_whose_class_is_known(caplog):
+    image, label, _ = tiny.make_modalities()
+    true = np.arange(100) % 5
+    known = np.arange(100) < 50
+    said = np.where(known, true, 0)
+    Concept(label).warn_if_useless(said, true, known, image, "test")
+    Concept(label).warn_if_useless(said, true, np.zeros(100, bool), image, "test")
+    assert not caplog.records
+    Concept(label).warn_if_useless(said, true, ~known, image, "test")
+    assert "is right for 10 of 50 test examples" in caplog.text

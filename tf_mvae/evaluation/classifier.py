@@ -4,9 +4,7 @@ import math
 import pathlib
 
 import keras
-import numpy as np
 import tensorflow as tf
-from absl import logging
 
 from tf_mvae.data.pipeline import Split, training_batches
 from tf_mvae.errors import UserError
@@ -14,13 +12,7 @@ from tf_mvae.evaluation.kept import kept_network
 from tf_mvae.evaluation.run import Run
 from tf_mvae.modality import Modality
 
-__all__ = [
-    "kept_classifier",
-    "labelled_split",
-    "load_or_train",
-    "train_classifier",
-    "warn_if_useless",
-]
+__all__ = ["kept_classifier", "labelled_split", "load_or_train", "train_classifier"]
 
 # Training examples, with repetition. For MNIST: four passes over 55,000 images, and 99 % accuracy
 # on the test set.
@@ -138,36 +130,6 @@ def labelled_split(run: Run, name: str, label: Modality) -> Split:
         return {**example, "x": {**example["x"], label.name: own}}
 
     return split.zip(run.labels(name), add)
-
-
-def warn_if_useless(
-    said: np.ndarray, true: np.ndarray, image: Modality, label: Modality, split: str
-) -> None:
-    """Logs a warning if a judge is no better than the most frequent of all answers.
-
-    Let a be the examples that only the judge is right for, and b those that only the most frequent
-    answer is right for. The judge has to be ahead by two standard deviations of a difference that
-    is random:
-
-        a - b > 2 sqrt(a + b)
-
-    Args:
-        said: Its answers to real images, from which it has not learned, `[examples, ...]`.
-        true: The right answers: classes, or sequences of symbols, `[examples, ...]`.
-        image: The image modality.
-        label: The class modality, or one of sequences of symbols.
-        split: The name of the examples' split.
-    """
-    said, true = (np.reshape(answers, [len(true), -1]) for answers in (said, true))
-    values, counts = np.unique(true, axis=0, return_counts=True)
-    right = (said == true).all(axis=1)
-    usual = (values[np.argmax(counts)] == true).all(axis=1)
-    if right.sum() - usual.sum() <= 2 * math.sqrt(np.sum(right != usual)):
-        logging.warning(
-            "the judge of %s by %s is right for %d of %d %s examples, and the most frequent answer "
-            "for %d: what it measures in this analysis means nothing",
-            *(image.name, label.name, right.sum(), len(true), split, usual.sum()),
-        )
 
 
 def _logits_shape(label: Modality) -> tuple[int, ...]:

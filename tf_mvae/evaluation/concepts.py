@@ -5,11 +5,13 @@ It defines the true value of an example, the value in a generated modality, and 
 compared.
 """
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
+from absl import logging
 
 from tf_mvae.errors import UserError
 from tf_mvae.evaluation.attributes import (
@@ -103,7 +105,7 @@ class Concept:
         Returns:
             `value`, `standard_error` and `examples`.
         """
-        right = np.reshape(said == true, [len(true), -1]).all(axis=1)
+        right = _all_right(said, true)
         return mean_share(right.reshape(-1, draws)[asked[::draws]].mean(axis=1))
 
     def members(self, true: np.ndarray, asked: np.ndarray, like: np.ndarray) -> np.ndarray:
@@ -126,6 +128,35 @@ class Concept:
         """
         values, counts = np.unique(true, axis=0, return_counts=True)
         return values[np.argmax(counts)]
+
+    def warn_if_useless(
+        self, said: np.ndarray, true: np.ndarray, asked: np.ndarray, image: Modality, split: str
+    ) -> None:
+        """Logs a warning if a judge is no better than the most frequent of all answers.
+
+        Let a be the examples that only the judge is right for, and b those that only the most
+        frequent answer is right for. The judge has to be ahead by two standard deviations of a
+        difference that is random:
+
+            a - b > 2 sqrt(a + b)
+
+        Args:
+            said: Its answers to real images, from which it has not learned, `[examples, ...]`.
+            true: The right answers, `[examples, ...]`.
+            asked: Which of them count, the result of `asked`.
+            image: The image modality.
+            split: The name of the examples' split.
+        """
+        said, true = said[asked], true[asked]
+        if not len(true):
+            return
+        right, usual = _all_right(said, true), _all_right(self.most_frequent(true), true)
+        if right.sum() - usual.sum() <= 2 * math.sqrt(np.sum(right != usual)):
+            logging.warning(
+                "the judge of %s by %s is right for %d of %d %s examples, and the most frequent "
+                "answer for %d: what it measures in this analysis means nothing",
+                *(image.name, self.name, right.sum(), len(true), split, usual.sum()),
+            )
 
 
 class StringConcept(Concept):
@@ -220,6 +251,14 @@ class AttributeConcept(Concept):
     def most_frequent(self, true: np.ndarray) -> np.ndarray:
         """Returns whether more than half of the values of each attribute are positive."""
         return true.mean(axis=0) > 0.5
+
+    def warn_if_useless(self, *_: Any) -> None:
+        """Logs nothing: an answer that is always the same has a balanced accuracy of 1/2."""
+
+
+def _all_right(said: np.ndarray, true: np.ndarray) -> np.ndarray:
+    """Returns which examples are entirely right, booleans `[examples]`."""
+    return np.reshape(said == true, [len(true), -1]).all(axis=1)
 
 
 def concepts_of(model: BaseVAE) -> list[Concept]:

@@ -5,8 +5,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from tf_mvae.evaluation.classifier import warn_if_useless
-from tf_mvae.evaluation.concepts import AttributeConcept, Concept
+from tf_mvae.evaluation.concepts import Concept
 from tf_mvae.evaluation.generated_examples import (
     Examples,
     real_examples,
@@ -103,8 +102,7 @@ class Known(NamedTuple):
         judge, (true, asked) = concept.judge(run, settings, image), truth(concept, self.test)
         real, reconstructed = self.test.prepared(image), self.reconstructed[image.name]
         found = Reference(judge, concept, real, true, asked, reconstructed)
-        if not isinstance(concept, AttributeConcept):
-            warn_if_useless(found.said, true, image, concept.modality, settings.split)
+        concept.warn_if_useless(found.said, true, asked, image, settings.split)
         return found
 
     def shown(self, image: Modality, concept: Concept, most_training: int) -> dict[str, Shown]:

@@ -61,6 +61,7 @@ def run_side(
             fitted = contestant.ask("fit_sampler", steps=budget.sampler_steps)
             more["sampler_seconds"] = fitted["seconds"]
         memory = contestant.ask("memory")
+        # MultiVae's side has no temperature.
         cooled = {} if kind.temperature == 1 else {"temperature": kind.temperature}
         contestant.ask("generate", file=str(generated), **cooled)
         versions = contestant.ask("about")["versions"]

@@ -39,21 +39,27 @@ def define(
             continue
         _SETTINGS[setting.name] = setting
         users = users_of(setting.name)
-        told = f"{setting.help} ({users})" if users else setting.help
-        _define(setting, told, **({"allow_override": True} if override else {}))
+        description = f"{setting.help} ({users})" if users else setting.help
+        _define(setting, description, allow_override=override)
 
 
-def _define(setting: Setting, told: str, **kwargs: Any) -> None:
-    """Defines the flag of a setting, with a help text."""
+def _define(setting: Setting, description: str, **options: Any) -> None:
+    """Defines the flag of a setting.
+
+    Args:
+        setting: The setting.
+        description: The flag's help.
+        **options: `allow_override` and `flag_values` of absl's functions.
+    """
     default = setting.default
     if setting.choices:
         texts = [setting.text(one) for one in setting.choices]
-        flags.DEFINE_enum(setting.name, setting.text(default), texts, told, **kwargs)
+        flags.DEFINE_enum(setting.name, setting.text(default), texts, description, **options)
     elif setting.type in _DEFINE:
-        _DEFINE[setting.type](setting.name, default, told, **kwargs)
+        _DEFINE[setting.type](setting.name, default, description, **options)
     else:
         items = setting.text(default).split(",") if default else []
-        flags.DEFINE_list(setting.name, items, told, **kwargs)
+        flags.DEFINE_list(setting.name, items, description, **options)
 
 
 def parse(arguments: Sequence[str], settings: Sequence[Setting]) -> dict[str, Any]:

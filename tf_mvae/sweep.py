@@ -69,9 +69,9 @@ def _check_model(method: str, lines: Sequence[str]) -> None:
     try:
         parts = [MODELS.declaration(chosen["model"]), EXPERIMENTS.declaration(FLAGS.experiment)]
         parts += [*MODELS.own(), *EXPERIMENTS.own()]
-        settings = [s for part in parts for s in part.settings]
-        given = setting_flags.parse(lines, [*settings, *shared_settings(), *_OF_TRAIN])
-        recorded = {s.name for s in [*settings, *shared_settings()] if s.is_recorded}
+        settings = [*(s for part in parts for s in part.settings), *shared_settings()]
+        given = setting_flags.parse(lines, [*settings, *_OF_TRAIN])
+        recorded = {s.name for s in settings if s.is_recorded}
         RunConfig(
             FLAGS.experiment,
             chosen["model"],

@@ -8,7 +8,6 @@ in proportion to `p(x_observed | z) p(z) / q(z | x_observed)`, which corrects th
 posterior (sampling importance resampling: Rubin, 1987; of VAEs Mattei and Frellsen, ICML 2019).
 """
 
-import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -237,12 +236,15 @@ def _joined(
     observed: np.ndarray,
 ) -> Imputation:
     """Puts the parts of a modality side by side, along the last axis; a group keeps its members."""
-    rows = value.shape[:-1]  # [batch] or [batch, member]
+
+    def columns(part: np.ndarray) -> np.ndarray:
+        # A part of a single column has no axis for it.
+        return part if part.ndim == value.ndim else part[..., np.newaxis]
 
     def join(arrays: list[np.ndarray]) -> np.ndarray:
         if len(arrays) == 1:
             return arrays[0].reshape(value.shape)
-        return np.concatenate([a.reshape(*rows, a.size // math.prod(rows)) for a in arrays], -1)
+        return np.concatenate([columns(part) for part in arrays], axis=-1)
 
     mean = join([s["mean"] for s in summaries])
     bounds = {q: join([s["quantiles"][i] for s in summaries]) for i, q in enumerate(quantiles)}
@@ -250,7 +252,7 @@ def _joined(
     for summary in summaries:
         if summary["probabilities"] is not None:
             probabilities[place] = summary["probabilities"]
-        place += summary["mean"].size // math.prod(rows)
+        place += columns(summary["mean"]).shape[-1]
     filled = np.where(observed, value, mean.astype(value.dtype))
     deviation = join([s["deviation"] for s in summaries])
     return Imputation(filled, ~observed, mean, deviation, bounds, probabilities)

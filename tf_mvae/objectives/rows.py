@@ -12,6 +12,8 @@ from tf_mvae.ops import xla
 
 __all__ = ["RowPlan", "log_likelihood_of"]
 
+_ROUNDING = 1e-6  # a fraction of rows is a quotient: its rounding must not cost a row
+
 
 class RowPlan:
     """Decodes the rows that are needed, or a little more where XLA compiles.
@@ -76,14 +78,15 @@ class RowPlan:
 
     def _spares(self, name: str, terms: int, rows: int, drawn: int) -> bool:
         """Returns whether a training batch may leave some rows undecoded; see `log_likelihood`."""
-        return self.shares[name] * terms < rows if name in self.shares else drawn > 0
+        if name in self.shares:
+            return self.shares[name] * terms < rows - _ROUNDING
+        return drawn > 0
 
     def _levels(self, name: str, terms: int, rows: int, batch: int, drawn: int) -> list[int]:
         """Returns the numbers of decoded rows that XLA has programs for, ascending."""
         everything = rows * batch
         if name in self.shares:
-            # A fraction is a quotient: its rounding must not cost a row.
-            expected = math.ceil(self.shares[name] * terms * batch - 1e-6)
+            expected = math.ceil(self.shares[name] * terms * batch - _ROUNDING)
             return sorted({max(1, min(expected, everything)), everything})
         levels = sorted({drawn // 2, (3 * drawn + 3) // 4, drawn})
         return [(rows - drawn + level) * batch for level in levels]

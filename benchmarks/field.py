@@ -58,7 +58,8 @@ def run_side(
         first = contestant.ask("train", steps=1)
         others = contestant.ask("train", steps=steps - 1)
         if kind.sampler:
-            fitted = contestant.ask("fit_sampler", steps=budget.sampler_steps)
+            how = {"kind": kind.sampler, "guidance": kind.guidance}
+            fitted = contestant.ask("fit_sampler", steps=budget.sampler_steps, **how)
             more["sampler_seconds"] = fitted["seconds"]
         memory = contestant.ask("memory")
         # MultiVae's side has no temperature.
@@ -149,7 +150,7 @@ def parsed() -> argparse.Namespace:
                         help="examples, with repetitions, that each judge learns from")  # fmt: skip
     parser.add_argument("--missing_rate", type=float, default=0.0)
     parser.add_argument("--sampler_steps", type=int, default=5_000,
-                        help="steps that fit the sampler of default_sampler")  # fmt: skip
+                        help="steps that fit the sampler of a model that has one")  # fmt: skip
     parser.add_argument("--output", type=pathlib.Path, default=RESULTS)
     options = parser.parse_args()
     for name in options.models:

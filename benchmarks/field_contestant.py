@@ -54,13 +54,16 @@ class Ours:
         loss = float(last["loss"])  # waits for it
         return {"seconds": time.perf_counter() - begin, "loss": loss}
 
-    def fit_sampler(self, steps: int) -> dict[str, float]:
+    def fit_sampler(self, steps: int, kind: str, guidance: int) -> dict[str, float]:
         """Fits a sampler to the trained model, which then generates from it."""
         from tf_mvae import samplers
+        from tf_mvae.training.sampler import KINDS
 
         begin = time.perf_counter()
         batches = self._dataset.repeat().take(steps)
-        samplers.fit(self._model, batches, epochs=1, verbose=0)
+        sizes = self._model.latent_dim, self._model.num_columns
+        sampler = KINDS[kind](*sizes, guidance=guidance)
+        samplers.fit(self._model, batches, sampler, epochs=1, verbose=0)
         return {"seconds": time.perf_counter() - begin}
 
     def generate(

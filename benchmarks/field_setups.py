@@ -31,7 +31,8 @@ class Kind(NamedTuple):
         settings: Its settings here.
         peer: MultiVae's class, and its configuration's fields; None if only ours has it.
         needs_whole: Whether it learns from complete examples only.
-        sampler: Whether a sampler is fitted to the trained model.
+        sampler: The kind of sampler that is fitted to the trained model, none if empty.
+        guidance: The sampler's.
         temperature: Of our latents given something; from nothing it is 1.
     """
 
@@ -39,7 +40,8 @@ class Kind(NamedTuple):
     settings: dict[str, Any]
     peer: tuple[str, dict[str, Any]] | None
     needs_whole: bool = False
-    sampler: bool = False
+    sampler: str = ""
+    guidance: int = 2
     temperature: float = 1.0
 
 
@@ -57,8 +59,12 @@ KINDS = {
     "mmvae_plus": Kind("mmvae_plus", _DREG, ("MMVAEPlus", _IMPORTANCE)),
     "jmvae": Kind("jmvae", {"alpha": 0.1}, ("JMVAE", {"alpha": 0.1, "warmup": 0}), True),
     "default": Kind("mvae", {}, None),
-    "default_sampler": Kind("mvae", {}, None, sampler=True),
-    "default_cooled": Kind("mvae", {}, None, sampler=True, temperature=0.5),
+    "default_sampler": Kind("mvae", {}, None, sampler="mixture_flow"),
+    "default_cooled": Kind("mvae", {}, None, sampler="mixture_flow", temperature=0.5),
+    "default_matching": Kind("mvae", {}, None, sampler="flow_matching", guidance=3),
+    "default_matching_cooled": Kind(
+        "mvae", {}, None, sampler="flow_matching", guidance=3, temperature=0.7
+    ),
 }
 
 

@@ -12,7 +12,14 @@ from tests.linear_gaussian import LATENT_DIM, SCALE, LinearGaussian
 from tf_mvae.errors import UserError
 from tf_mvae.evaluation import ImportanceSampler
 from tf_mvae.ops import random
-from tf_mvae.samplers import CouplingFlow, MixtureDensity, MixtureFlow, SamplerTrainer, fit
+from tf_mvae.samplers import (
+    CouplingFlow,
+    FlowMatching,
+    MixtureDensity,
+    MixtureFlow,
+    SamplerTrainer,
+    fit,
+)
 from tf_mvae.serving import export_saved_model
 
 TRUTH = LinearGaussian((3, 4, 3))
@@ -196,12 +203,20 @@ def test_what_is_missing_is_a_mean_over_samples():
     np.testing.assert_array_equal(found["z"], plain["z"])
 
 
-def test_two_replicas_take_the_step_of_one():
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: CouplingFlow(LATENT_DIM, 3, 2, units=8, width=8),
+        lambda: FlowMatching(LATENT_DIM, 3, 8, 1, num_clusters=3, width=8),
+    ],
+    ids=["coupling_flow", "flow_matching"],
+)
+def test_two_replicas_take_the_step_of_one(make):
     def after_steps(strategy):
         keras.utils.set_random_seed(0)
         with strategy.scope():
             model = TRUTH.model()
-            sampler = CouplingFlow(LATENT_DIM, 3, 2, units=8, width=8)
+            sampler = make()
             trainer = SamplerTrainer(model, sampler)
             trainer.compile(keras.optimizers.SGD(0.1), jit_compile=False)
         trainer.fit(incomplete(32), batch_size=16, epochs=1, shuffle=False, verbose=0)

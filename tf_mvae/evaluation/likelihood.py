@@ -132,7 +132,7 @@ def _collect(
 @analysis("log_likelihood", "log-likelihoods by importance sampling", num_samples=1000, asks=True)
 def analyze(run: Run, settings: Settings) -> dict[str, Any]:
     """Estimates log-likelihoods on a run's split; the `log_likelihood` analysis."""
-    found = _estimates(run, settings, run.model.sampler)
+    found = _estimates(run, settings, run.model.proposing_sampler)
     return {str(question): result for question, result in found.items()}
 
 

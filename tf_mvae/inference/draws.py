@@ -107,28 +107,32 @@ class LatentDraws(NetworkModel):
         seed: tf.Tensor,
         temperature: float | tf.Tensor,
         latents: str | None = None,
-        guidance: int | None = None,
+        guidance: float | None = None,
     ) -> tf.Tensor:
         """Returns samples of `p(z | S)`, `[num_samples, batch, latent]`."""
         number, scale = arguments.sample_count(num_samples), arguments.temperature(temperature)
-        count = self._guidance(guidance, latents)
+        guidance = self._guidance(guidance, latents)
         posterior = self._latents_given(x, mask, latents)
         make = type(posterior)
-        if count == 1 or not self._classes_in(x):
-            x, mask, count = {}, {}, 1  # the draw reads no data then
+        if not make.is_guided and not self._classes_in(x):
+            guidance = 1
+        if make.is_guided or guidance == 1:
+            x, mask = {}, {}  # the draw reads no data then
 
         def draw(x, mask, *inputs):
             *parts, number, seed, scale = inputs
-            return self._guided(make(*parts), x, mask, number, seed, scale, count)
+            return self._guided(make(*parts), x, mask, number, seed, scale, guidance)
 
-        name = ("draw", make, count)
+        name = ("draw", make, guidance)
         return self._eager_calls(name, draw, x, mask, *posterior, number, seed, scale)  # type: ignore[misc]
 
-    def _guidance(self, guidance: int | None, latents: str | None = None) -> int:
-        """Returns the number of candidates for each latent: the sampler's, or 1 without one."""
+    def _guidance(self, guidance: float | None, latents: str | None = None) -> float:
+        """Returns the guidance of draws: by default the sampler's, or 1 without one."""
+        by_sampler = self._latents_way(latents) == "sampler"
         if guidance is not None:
-            return arguments.guidance(guidance)
-        return self.sampler.guidance if self._latents_way(latents) == "sampler" else 1
+            check = self.sampler.checked_guidance if by_sampler else arguments.guidance
+            return check(guidance)
+        return self.sampler.guidance if by_sampler else 1
 
     def _classes_in(self, x: Mapping[str, Any]) -> list[str]:
         """Returns the modalities in x that are one class each."""
@@ -142,15 +146,18 @@ class LatentDraws(NetworkModel):
         number: int | tf.Tensor,
         seed: tf.Tensor,
         scale: float | tf.Tensor,
-        count: int,
+        guidance: float,
     ) -> tf.Tensor:
-        """Returns `[number, batch, latent]`, chosen by the given classes; see `generate`."""
+        """Returns `[number, batch, latent]`, guided by what is given; see `generate`."""
+        if posterior.is_guided:
+            return posterior.guided_sample(number, seed, scale, guidance)
         classes = self._classes_in(x)
 
         def log_weight(z: tf.Tensor) -> tf.Tensor:
             return self._log_likelihood_given(x, mask, z, classes)
 
-        z = guided_latents(posterior, number, seed, scale, count if classes else 1, log_weight)
+        count = int(guidance) if classes else 1
+        z = guided_latents(posterior, number, seed, scale, count, log_weight)
         return tf.ensure_shape(z, [None, None, self.latent_dim])
 
     def _drawn_from_nothing(
@@ -161,7 +168,7 @@ class LatentDraws(NetworkModel):
         latents: str | None = None,
         through: Sequence[str] | None = None,
         given: Mapping[str, tf.Tensor] | None = None,
-        guidance: int | None = None,
+        guidance: float | None = None,
     ) -> tf.Tensor:
         """Returns samples of `p(z | {})`, the prior without a sampler, `[num_samples, latent]`."""
         number, scale = arguments.sample_count(num_samples), arguments.temperature(temperature)
@@ -173,8 +180,8 @@ class LatentDraws(NetworkModel):
 
         def draw(number, seed, scale, given):
             if by_sampler:
-                context = self._blank_context(given)
-                z = self.sampler.of(context).sample(number, seed, scale)[:, 0]
+                posterior = self.sampler.of(self._blank_context(given))
+                z = self._guided(posterior, {}, {}, number, seed, scale, guidance)[:, 0]
             else:
                 noise = random.stateless_normal(tf.stack([number, self.latent_dim]), seed)
                 z = scale * noise
@@ -200,7 +207,7 @@ class LatentDraws(NetworkModel):
         seed: tf.Tensor,
         scale: float | tf.Tensor,
         given: Mapping[str, tf.Tensor],
-        guidance: int,
+        guidance: float,
     ) -> tf.Tensor:
         """Returns `z' ~ p(z | x_names)`, `x_names ~ p(x | z)`, for z of `[batch, latent]`.
 

@@ -84,7 +84,7 @@ class GenerativeModel(LatentModel):
         return_samples: bool = False,
         latents: str | None = None,
         resample: int | tf.Tensor | None = None,
-        guidance: int | None = None,
+        guidance: float | None = None,
     ) -> dict[str, tf.Tensor]:
         """Generates every modality from the given ones.
 
@@ -116,7 +116,9 @@ class GenerativeModel(LatentModel):
                 proportional to `prod_c p(x_c | z_k)`, over the given modalities that are one
                 class each. So latents of which the model itself says another class are rare. With
                 1, z has the density `latent_distribution`. Default: the sampler's `guidance`
-                (2, unless it was made with another); 1 without a sampler.
+                (2, unless it was made with another); 1 without a sampler. A
+                `tf_mvae.samplers.FlowMatching` takes any number of 0 or more, and is guided by all
+                that is given.
 
         Returns:
             Tensors by name, `[num_samples, batch, *event_shape]` (with a last axis of

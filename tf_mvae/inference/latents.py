@@ -65,7 +65,7 @@ class LatentModel(LatentDraws):
         seed: int | Sequence[int] | tf.Tensor | None = None,
         temperature: float | tf.Tensor = 1.0,
         latents: str | None = None,
-        guidance: int | None = 1,
+        guidance: float | None = 1,
     ) -> tf.Tensor:
         """Samples `p(z | given)`; see `generate` for the arguments.
 

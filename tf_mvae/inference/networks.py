@@ -152,6 +152,14 @@ class NetworkModel(CovariateModel):
             self._tracker.lock()
 
     @property
+    def proposing_sampler(self) -> Any:
+        """The sampler that estimates of likelihoods take half of their samples from; or None.
+
+        A sampler whose density is slow is none (`LatentSampler.has_fast_density`).
+        """
+        return self.sampler if self.sampler is not None and self.sampler.has_fast_density else None
+
+    @property
     def trainable(self) -> bool:
         """Whether training changes the weights; those of a sampler it never does."""
         return super().trainable

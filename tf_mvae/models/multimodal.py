@@ -101,7 +101,7 @@ class MultimodalVAE(BaseVAE):
         latents: str | None = None,
         through: Sequence[str] | None = None,
         covariates: Mapping[str, Any] | None = None,
-        guidance: int | None = None,
+        guidance: float | None = None,
     ) -> dict[str, tf.Tensor]:
         """Generates every modality from nothing.
 
@@ -122,7 +122,8 @@ class MultimodalVAE(BaseVAE):
             latents: `'posterior'` draws z from the prior though the model has a sampler.
             through: C, by names; `()` is none. For models with a sampler.
             covariates: By name, of one example, `[1, *shape]`.
-            guidance: Candidates for each z, given the classes; see `generate`.
+            guidance: Candidates for each z, given the classes; see `generate`. A `FlowMatching`
+                takes any number of 0 or more, and is guided to clusters of latents.
 
         Returns:
             Tensors by name, `[num_samples, *event_shape]`.

@@ -2,6 +2,7 @@
 
 import abc
 import math
+from typing import ClassVar
 
 import tensorflow as tf
 
@@ -16,7 +17,12 @@ class Posterior(abc.ABC):
 
     In a training step `[...]` is `[term, batch]`, elsewhere `[batch]`. Implementations are
     named tuples of tensors, so that they pass through `tf.function` as they are.
+
+    Attributes:
+        is_guided: Whether `guided_sample` takes a guidance of its own.
     """
+
+    is_guided: ClassVar[bool] = False
 
     @abc.abstractmethod
     def mean(self) -> tf.Tensor:
@@ -43,6 +49,26 @@ class Posterior(abc.ABC):
             seed: Two integers, the same on every replica.
             temperature: Factor on standard deviations; 1 if omitted.
         """
+
+    def guided_sample(
+        self,
+        num_samples: int | tf.Tensor,
+        seed: tf.Tensor,
+        temperature: float | tf.Tensor | None,
+        guidance: float,
+    ) -> tf.Tensor:
+        """Draws samples that S is more typical of, `[sample, ..., latent]`; for some kinds.
+
+        Args:
+            num_samples: See `sample`.
+            seed: See `sample`.
+            temperature: See `sample`.
+            guidance: How much more; at 1 they are those of `sample`.
+
+        Raises:
+            NotImplementedError: `is_guided` is false.
+        """
+        raise NotImplementedError(f"{type(self).__name__} has no guidance of its own")
 
     @abc.abstractmethod
     def log_prob(self, z: tf.Tensor) -> tf.Tensor:

@@ -48,7 +48,8 @@ class SamplerTrainer(keras.Model):
     checkpoint repeats none.
 
     Metrics, in nats per example: `loss`, and `kl`, the mean of
-    `log q(z | all) - log p(z | S)`: what S does not say about z, and what the sampler misses.
+    `log q(z | all) - log p(z | S)`: what S does not say about z, and what the sampler misses. A
+    sampler without a fast density has a `loss` of its own, and no `kl`.
 
     Example:
 
@@ -95,7 +96,8 @@ class SamplerTrainer(keras.Model):
         self._model = lambda: model  # a function: Keras would take its weights for this model's
         self.sampler = sampler
         sampler.trainable = True
-        self._trackers = {name: keras.metrics.Mean(name=name) for name in ("loss", "kl")}
+        names = ("loss", "kl") if sampler.has_fast_density else ("loss",)
+        self._trackers = {name: keras.metrics.Mean(name=name) for name in names}
         self._take_gradients: Any = None
         self.built = True
 
@@ -131,16 +133,18 @@ class SamplerTrainer(keras.Model):
         step = tf.cast(inner_optimizer(self.optimizer)._iterations.value, tf.int32)
         seed = random.fold_in(tf.constant([self.seed, _TRAINING_STREAM]), step)
         context, z, log_q, weight = self._targets(data, seed)
-        gradients, nats = self._take_gradients(context, z, weight)
+        own = random.fold_in(seed, 2)
+        gradients, losses = self._take_gradients(context, z, weight, own)
         self.optimizer.apply(gradients, self.trainable_variables)
-        return self._update_metrics(nats, log_q, weight)
+        self.sampler.observe(z, weight, random.fold_in(seed, 3))
+        return self._update_metrics(losses, log_q, weight)
 
     def test_step(self, data: Any) -> dict[str, tf.Tensor]:
         """Evaluates one batch, with the same random numbers each time; Keras calls it."""
         seed = tf.constant([self.seed, _EVALUATION_STREAM])
         context, z, log_q, weight = self._targets(data, seed)
-        nats = -self.sampler.log_prob(z[tf.newaxis], context)[0]
-        return self._update_metrics(nats, log_q, weight)
+        losses = self.sampler.loss(context, z, random.fold_in(seed, 2))
+        return self._update_metrics(losses, log_q, weight)
 
     @property
     def metrics(self) -> list[keras.metrics.Metric]:
@@ -187,22 +191,23 @@ class SamplerTrainer(keras.Model):
         return tf.nest.map_structure(tf.stop_gradient, found)
 
     def _gradients(
-        self, context: Context, z: tf.Tensor, weight: tf.Tensor
+        self, context: Context, z: tf.Tensor, weight: tf.Tensor, seed: tf.Tensor
     ) -> tuple[list[tf.Tensor], tf.Tensor]:
         variables = [variable.value for variable in self.trainable_variables]
         with tf.GradientTape() as tape:
-            nats = -self.sampler.log_prob(z[tf.newaxis], context)[0]
-            loss = batch_mean(nats * weight)
+            losses = self.sampler.loss(context, z, seed)
+            loss = batch_mean(losses * weight)
             replicas = tf.distribute.get_strategy().num_replicas_in_sync
             scaled = self.optimizer.scale_loss(loss / replicas)
         gradients = tape.gradient(scaled, variables, unconnected_gradients="zero")
-        return gradients, nats
+        return gradients, losses
 
     def _update_metrics(
-        self, nats: tf.Tensor, log_q: tf.Tensor, weight: tf.Tensor
+        self, losses: tf.Tensor, log_q: tf.Tensor, weight: tf.Tensor
     ) -> dict[str, Any]:
-        self._trackers["loss"].update_state(nats, sample_weight=weight)
-        self._trackers["kl"].update_state(nats + log_q, sample_weight=weight)
+        values = {"loss": losses, "kl": losses + log_q}
+        for name, tracker in self._trackers.items():
+            tracker.update_state(values[name], sample_weight=weight)
         return {name: tracker.result() for name, tracker in self._trackers.items()}
 
 

@@ -2,7 +2,7 @@
 
 import abc
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import keras
 import tensorflow as tf
@@ -40,9 +40,14 @@ class LatentSampler(keras.layers.Layer, abc.ABC):
         num_columns: Number of modalities; each member of a group counts.
         width: Size of the features of a context.
         num_covariates: Size of the encoded covariates.
-        guidance: Candidates that a model's `generate` and `sample` draw for each latent if
-            classes are given; it changes no density. See `GenerativeModel.generate`.
+        guidance: How strongly `generate` and `sample` favour what is given, which changes no
+            density; 1 is not at all. Here it is the number of candidates for each latent if classes
+            are given; see `GenerativeModel.generate`.
+        has_fast_density: Whether `log_prob` is as fast as a draw. A slow one is no proposal of
+            importance sampling by default, and the fit does not report a `kl`.
     """
+
+    has_fast_density: ClassVar[bool] = True
 
     def __init__(
         self,
@@ -50,7 +55,7 @@ class LatentSampler(keras.layers.Layer, abc.ABC):
         num_columns: int,
         width: int = 256,
         num_covariates: int = 0,
-        guidance: int = 2,
+        guidance: float = 2,
         **kwargs,
     ):
         """Creates the layer that reads contexts.
@@ -71,10 +76,19 @@ class LatentSampler(keras.layers.Layer, abc.ABC):
         self.num_columns = checks.positive_integer("num_columns", num_columns)
         self.width = checks.positive_integer("width", width)
         self.num_covariates = checks.non_negative_integer("num_covariates", num_covariates)
-        self.guidance = checks.positive_integer("guidance", guidance)
+        self.guidance = self.checked_guidance(guidance)
         self.features = ContextFeatures(
             self.latent_dim, self.num_columns, self.width, self.num_covariates
         )
+
+    @classmethod
+    def checked_guidance(cls, value: Any) -> float:
+        """Returns a guidance: here a number of candidates, 1 or more.
+
+        Raises:
+            UserError: It is none.
+        """
+        return checks.positive_integer("guidance", value)
 
     @abc.abstractmethod
     def of(self, context: Context) -> Posterior:
@@ -87,6 +101,26 @@ class LatentSampler(keras.layers.Layer, abc.ABC):
     def call(self, context: Context, z: tf.Tensor) -> tf.Tensor:
         """Returns `log p(z | S)`, `[sample, batch]`; see `log_prob`."""
         return self.of(context).log_prob(z)
+
+    def loss(self, context: Context, z: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
+        """Returns what the fit minimises, `[batch]`; here `-log p(z | S)`, in nats.
+
+        Args:
+            context: The examples' subsets.
+            z: A latent of each example, `[batch, latent]`.
+            seed: Two integers, for losses that are random.
+        """
+        del seed
+        return -self.log_prob(z[tf.newaxis], context)[0]
+
+    def observe(self, z: tf.Tensor, weight: tf.Tensor, seed: tf.Tensor) -> None:
+        """Sees the latents of a step of the fit; here it does nothing.
+
+        Args:
+            z: `[batch, latent]`.
+            weight: The examples' weights, `[batch]`.
+            seed: Two integers.
+        """
 
     def sample(
         self,

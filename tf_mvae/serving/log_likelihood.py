@@ -33,8 +33,8 @@ def log_likelihood(
     is `log p(target | conditions)`. Chunks, noise and arithmetic are those of
     `tf_mvae.evaluation.ImportanceSampler`, so both return the same estimate for the same seed.
 
-    With a sampler, half of the samples are from the posterior and half from the sampler, and the
-    denominator is the mean of the two densities.
+    With a sampler that has a fast density, half of the samples are from the posterior and half from
+    the sampler, and the denominator is the mean of the two densities.
 
     Args:
         parts: The model's networks.
@@ -56,7 +56,7 @@ def log_likelihood(
     with tf.control_dependencies([positive]):
         num_samples = tf.identity(num_samples)
     posteriors = [parts.infer(x, mask)]
-    if parts.model.sampler is not None:
+    if parts.model.proposing_sampler is not None:
         posteriors.append(parts.conditional(x, mask))
     each = len(posteriors)
     steps = -(-num_samples // each)  # samples per proposal, rounded up

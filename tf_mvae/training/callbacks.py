@@ -149,6 +149,7 @@ class Progress(_StepCounter):
         start: Position,
         epochs: int,
         shown: tuple[str, str] = ("ELBO", "elbo"),
+        unit: str = " nats",
     ):
         """Creates the bar.
 
@@ -157,9 +158,11 @@ class Progress(_StepCounter):
             start: The position at which training begins.
             epochs: Epochs of the complete run.
             shown: The title of the metric to show, and its key in the logs.
+            unit: What to print after its value.
         """
         super().__init__()
         self._title, self._key = shown
+        self._unit = unit
         self._epochs = epochs
         self._terminal = sys.stderr.isatty()
         self._start, self._begun = start.step, time.monotonic()
@@ -188,8 +191,9 @@ class Progress(_StepCounter):
         self._bar.update(steps)
         if self._terminal and time.monotonic() - self._shown > 0.5 and logs:
             self._shown = time.monotonic()
-            figure = f"{self._title} {float(logs[self._key]):.2f}"
-            self._bar.set_postfix_str(f"{figure}, KL {float(logs['kl']):.2f}")
+            figures = [f"{self._title} {float(logs[self._key]):.2f}"]
+            figures += [f"KL {float(logs['kl']):.2f}"] if "kl" in logs else []
+            self._bar.set_postfix_str(", ".join(figures))
 
     def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
         """Prints the epoch's line if there is no bar."""
@@ -203,7 +207,7 @@ class Progress(_StepCounter):
         validation = logs[f"val_{self._key}"]
         print(
             f"epoch {epoch + 1}/{self._epochs}: {self._title} {logs[self._key]:.2f}, validation "
-            f"{validation:.2f} nats{pace}",
+            f"{validation:.2f}{self._unit}{pace}",
             file=sys.stderr,
             flush=True,
         )

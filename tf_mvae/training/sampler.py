@@ -15,6 +15,7 @@ from tf_mvae.errors import UserError
 from tf_mvae.models import BaseVAE
 from tf_mvae.samplers import (
     CouplingFlow,
+    FlowMatching,
     MixtureDensity,
     MixtureFlow,
     SamplerTrainer,
@@ -44,9 +45,10 @@ SETTINGS = (
         "sampler_kind",
         "mixture_flow",
         "The sampler's density: a normalizing flow of a mixture of Gaussians "
-        "(mixture_flow) or of one Gaussian (coupling_flow), or a mixture density network "
-        "(mixture_density), which is faster and less flexible.",
-        choices=("coupling_flow", "mixture_density", "mixture_flow"),
+        "(mixture_flow) or of one Gaussian (coupling_flow), a velocity field (flow_matching), for "
+        "several images, or a mixture density network (mixture_density), which is faster and less "
+        "flexible.",
+        choices=("coupling_flow", "flow_matching", "mixture_density", "mixture_flow"),
         is_free=True,
     ),
     Setting(
@@ -61,6 +63,7 @@ SETTINGS = (
 
 KINDS = {
     "coupling_flow": CouplingFlow,
+    "flow_matching": FlowMatching,
     "mixture_density": MixtureDensity,
     "mixture_flow": MixtureFlow,
 }
@@ -74,7 +77,7 @@ class SamplerSettings:
         epochs: The number of passes over the training split.
         batch_size: The largest number of examples per step.
         learning_rate: Adam's learning rate, with cosine decay to 0.
-        kind: One of `KINDS`: `coupling_flow`, `mixture_density` or `mixture_flow`.
+        kind: One of `KINDS`.
         seed: The seed of weights, order, latents and subsets.
         guidance: The sampler's `guidance`.
 
@@ -234,8 +237,9 @@ def _fit_from(
     _say(settings, start)
     steps = feed.steps_per_epoch
     writer = CheckpointWriter(checkpoints, start, steps, checkpoint_steps, advice=advice)
-    shown = ("sampler: -log p(z | S)", "loss")
-    progress = Progress(settings.epochs * steps, start, settings.epochs, shown)
+    is_nats = trainer.sampler.has_fast_density
+    title, unit = ("sampler: -log p(z | S)", " nats") if is_nats else ("sampler: loss", "")
+    progress = Progress(settings.epochs * steps, start, settings.epochs, (title, "loss"), unit)
     try:
         fit_to_end(trainer, feed, writer, [progress])
     finally:

@@ -56,12 +56,11 @@ def fit(run: Run, kind: str, given: argparse.Namespace) -> dict[str, float]:
     validation = run.batches("validation", given.batch_size)
     if given.max_examples is not None:
         validation = validation.take(max(1, given.max_examples // given.batch_size))
-    loss, kl = trainer.evaluate(validation, verbose=0)
+    losses = trainer.evaluate(validation, verbose=0, return_dict=True)
     model.set_sampler(sampler)
     number = epochs * steps
     rate = number * given.batch_size / seconds
-    found = {"steps": number, "seconds": seconds, "examples/s": rate, "loss": loss}
-    return found | ({"kl": kl} if getattr(sampler, "has_density", True) else {})
+    return {"steps": number, "seconds": seconds, "examples/s": rate, **losses}
 
 
 def draw(run: Run) -> dict[str, float]:

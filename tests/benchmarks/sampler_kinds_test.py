@@ -51,7 +51,7 @@ def test_only_active_dimensions_are_moved(kinds):
 
 
 def test_flow_matching_moves_towards_a_distribution(kinds):
-    sampler = kinds.FlowMatching(2, COLUMNS, mean=[1, 0], variance=[1, 4], units=32)
+    sampler = kinds.PlainMatching(2, COLUMNS, mean=[1, 0], variance=[1, 4], units=32)
     context = make_context(2)
     of = tf.function(sampler.of, autograph=False)  # as in an export
     z = of(context).sample(500, SEED).numpy()

@@ -119,6 +119,8 @@ class FlowMatching(LatentSampler):
         # tf.function knows named tuples by their names.
         name = f"VelocityPosterior{next(_COUNTER)}"
         self._posterior = type(name, (VelocityPosterior,), {"flow": self})
+        # Derivatives of eager operations take several times as long.
+        self._integrate = tf.function(self._with_volume, autograph=False)
         self.built = True
 
     @classmethod
@@ -169,11 +171,11 @@ class FlowMatching(LatentSampler):
 
     def forward(self, noise: tf.Tensor, features: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         """Moves noise, `[..., batch, latent]`, without guidance; returns the log-volume, too."""
-        return self._with_volume(noise, features, back=False)
+        return self._integrate(noise, features, back=False)
 
     def inverse(self, value: tf.Tensor, features: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         """Moves latents back to noise; returns the log-volume, too."""
-        return self._with_volume(value, features, back=True)
+        return self._integrate(value, features, back=True)
 
     def _features_of(self, context: Context) -> tf.Tensor:
         """Returns features of S; where it is empty, those of `_blank`, for every kind of q."""
@@ -183,7 +185,9 @@ class FlowMatching(LatentSampler):
         )
         return self.features(context._replace(loc=loc, log_variance=log_variance))
 
-    def _with_volume(self, points, features, back):
+    def _with_volume(
+        self, points: tf.Tensor, features: tf.Tensor, back: bool
+    ) -> tuple[tf.Tensor, tf.Tensor]:
         own = features[..., : self.width]
         none = tf.fill(tf.shape(points)[:-1], self.num_clusters)
 

@@ -17,7 +17,7 @@ SEED = tf.constant([3, 4])
 KINDS = {
     "coupling_flow": lambda latent=LATENT: CouplingFlow(latent, COLUMNS, 3, units=8, width=8),
     "flow_matching": lambda latent=LATENT: FlowMatching(
-        latent, COLUMNS, units=8, width=8, num_blocks=2, num_clusters=4
+        latent, COLUMNS, units=8, width=8, num_blocks=2, num_steps=16, num_clusters=4
     ),
     "mixture_density": lambda latent=LATENT: MixtureDensity(latent, COLUMNS, 4, width=8),
     "mixture_flow": lambda latent=LATENT: MixtureFlow(

@@ -80,7 +80,7 @@ class FlowMatching(LatentSampler):
         num_columns: int,
         units: int = 512,
         num_blocks: int = 4,
-        num_steps: int = 16,
+        num_steps: int = 8,
         num_clusters: int = 100,
         width: int = 256,
         guidance: float = 2,

@@ -104,6 +104,16 @@ def test_guidance_of_nothing_is_to_clusters(fitted):
     assert 0.4 < np.mean(guided[:, 0] > 0) < 0.6
 
 
+def test_with_covariates_nothing_is_guided_to_no_cluster():
+    sampler = small(2, 1, num_covariates=1)
+    for weight in sampler.weights:
+        weight.assign(0.3 * np.random.default_rng(0).normal(size=weight.shape))
+    context = context_of([0, 1], [0, 1])._replace(covariates=np.ones([2, 1], np.float32))
+    plain, guided = (sampler.of(context).guided_sample(5, SEED, None, g).numpy() for g in (1, 3))
+    np.testing.assert_allclose(guided[:, 0], plain[:, 0], atol=1e-4)
+    assert not np.allclose(guided[:, 1], plain[:, 1], atol=1e-2)
+
+
 def test_clusters_are_groups_and_drawn_as_often():
     rng = np.random.default_rng(0)
     clusters = Clusters(8, 2)

@@ -66,7 +66,7 @@ class FlowMatching(LatentSampler):
     (Ho and Salimans, *Classifier-free diffusion guidance*, 2022): samples that S is more typical
     of. Where nothing is given, each sample is guided to a cluster of latents instead, which is
     drawn as often as there are latents in it (Hu et al., *Self-guided diffusion models*, CVPR
-    2023).
+    2023). With covariates, whose values may make some clusters rare, there is no guidance then.
 
     The density is that without guidance. It takes an integral with as many derivatives as the
     latent has dimensions, so that importance sampling does not use it unless asked.
@@ -160,8 +160,10 @@ class FlowMatching(LatentSampler):
         none = tf.fill(tf.shape(noise)[:-1], self.num_clusters)
         if guidance == 1:
             return moved(lambda z, t: self.velocity(z, t, own, none), noise, self.num_steps)
-        drawn = self.clusters.draw(tf.shape(noise)[:-1], seed)
-        label = tf.where(empty[:, 0] > 0, drawn, none)
+        label = none
+        if not self.num_covariates:  # clusters are as frequent as in all examples
+            drawn = self.clusters.draw(tf.shape(noise)[:-1], seed)
+            label = tf.where(empty[:, 0] > 0, drawn, none)
 
         def velocity(z, t):
             unguided = self.velocity(z, t, blank, none)

@@ -55,7 +55,8 @@ SETTINGS = (
         "sampler_guidance",
         2,
         "Candidates of each latent that is generated from a class, among which the class's decoder "
-        "chooses; more show the class more often and are less diverse, 1 is no choice.",
+        "chooses; more show the class more often and are less diverse, 1 is no choice. Of "
+        "flow_matching: how strongly all that is given is favoured; 1 is not at all.",
         checks.positive_integer,
         is_free=True,
     ),

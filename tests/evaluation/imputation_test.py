@@ -12,6 +12,7 @@ from tf_mvae.evaluation import Settings
 from tf_mvae.evaluation.imputation import analyze, held_out
 from tf_mvae.evaluation.imputation_calibration import of_calibrated
 from tf_mvae.evaluation.report import table as printed
+from tf_mvae.samplers import FlowMatching
 
 pd = pytest.importorskip("pandas")
 pytest.importorskip("sklearn")
@@ -51,6 +52,18 @@ def test_each_modality_is_held_out_as_a_whole_and_compared():
         assert results[f"{what}, model, importance weights"]["rows"] == one["rows"]
     for key in ("coverage error, model", "calibration error of classes, model"):
         assert 0 < results[of_calibrated(key)]["value"] < 0.3
+
+
+def test_weights_that_need_a_slow_density_are_not_taken():
+    rng = np.random.default_rng(0)
+    frame = pd.DataFrame({"a": rng.normal(size=20), "b": rng.normal(size=20)})
+    table = from_frame(frame, verbose=False)
+    model = MVAE(table.modalities(), latent_dim=2)
+    model.set_sampler(FlowMatching(2, model.num_columns, 8, 1, 2, num_clusters=2, width=8))
+    run = SimpleNamespace(model=model, table=lambda split: table)
+    results = analyze(run, Settings(num_samples=5))
+    assert "error of numbers, model" in results
+    assert not [key for key in results if "importance weights" in key]
 
 
 def test_survival_times_are_compared_by_their_order():

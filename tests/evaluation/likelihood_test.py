@@ -195,9 +195,11 @@ def test_a_sampler_shares_in_likelihoods_and_not_in_variances(monkeypatch):
 
     def answer(sampler, batches, questions, seed):
         proposals.append(sampler.proposal)
-        return {}
+        return dict.fromkeys(questions, {"value": 0.0}) if slow else {}
 
+    slow = False
     model = types.SimpleNamespace(sampler="sampler", modalities=MODEL.modalities, conditions=())
+    model.proposing_sampler = model.sampler
     monkeypatch.setattr(likelihood, "estimate", answer)
     monkeypatch.setattr(
         likelihood, "ImportanceSampler", lambda *_, **given: types.SimpleNamespace(**given)
@@ -207,6 +209,11 @@ def test_a_sampler_shares_in_likelihoods_and_not_in_variances(monkeypatch):
     with pytest.raises(UserError, match="without --given"):  # `answer` found none
         ANALYSES["weight_variance"].analyze(FakeRun(model), settings)
     assert proposals == ["sampler", None]
+    # A report that names a sampler says that these samples are not its.
+    slow, model.proposing_sampler = True, None
+    settings = Settings(num_samples=5, questions=(Question(("x2",), ()),))
+    (found,) = ANALYSES["log_likelihood"].analyze(FakeRun(model), settings).values()
+    assert found["proposal"] == "posterior" and proposals[-1] is None
 
 
 def test_asked_questions_replace_the_usual_ones():

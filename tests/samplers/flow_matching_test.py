@@ -61,7 +61,7 @@ def fitted():
             tf.constant, context._replace(covariates=np.zeros([256, 0]))
         )
         step(context, z, tf.constant([index, 0]))
-        sampler.observe(z, tf.ones([256]), tf.constant([index, 1]))
+        sampler.observe(z, tf.ones([256]), index == 0, tf.constant([index, 1]))
     return sampler
 
 
@@ -114,17 +114,23 @@ def test_with_covariates_nothing_is_guided_to_no_cluster():
     assert not np.allclose(guided[:, 1], plain[:, 1], atol=1e-2)
 
 
-def test_clusters_are_groups_and_drawn_as_often():
+def observe_groups(clusters, shift):
+    """Shows batches of two groups, a quarter of the latents 10 above the others."""
     rng = np.random.default_rng(0)
-    clusters = Clusters(8, 2)
     for index in range(20):
         group = (rng.random(100) < 0.25).astype(np.float32)
-        z = 10 * group[:, None] + rng.normal(size=[100, 2])
+        z = shift + 10 * group[:, None] + rng.normal(size=[100, 2])
         # What does not count has no effect.
         z = np.concatenate([z, np.full([5, 2], 1e3)]).astype(np.float32)
-        clusters.observe(
-            tf.constant(z), tf.constant([1.0] * 100 + [0.0] * 5), tf.constant([index, 0])
-        )
+        weight = tf.constant([1.0] * 100 + [0.0] * 5)
+        clusters.observe(tf.constant(z), weight, index == 0, tf.constant([index, 0]))
+
+
+@pytest.mark.parametrize("fits", [1, 2])  # the second one begins anew
+def test_clusters_are_groups_and_drawn_as_often(fits):
+    clusters = Clusters(8, 2)
+    for fitted in range(fits):
+        observe_groups(clusters, 50 * (fits - 1 - fitted))
     assert clusters.counts.numpy().sum() == pytest.approx(2000)
     drawn = tf.gather(clusters.centres, clusters.draw(tf.constant([4000, 1]), SEED)[:, 0]).numpy()
     assert np.mean(drawn[:, 0] > 5) == pytest.approx(0.25, abs=0.05)

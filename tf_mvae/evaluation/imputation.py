@@ -142,17 +142,19 @@ def analyze(run: Run, settings: Settings) -> dict[str, Any]:
     holes, taken = held_out(table, seed=settings.seed)
     held = HeldOut.of(table, taken, times)
     how = (settings.num_samples, PROBABILITIES, settings.seed)
-    found = run.model.impute(holes, *how)
-    weighed = run.model.impute(holes, *how, importance=True)
-    estimates = {REFERENCE: found.mean, f"{REFERENCE}, importance weights": weighed.mean}
+    model, imputed = run.model, {REFERENCE: run.model.impute(holes, *how)}
+    if model.sampler is None or model.proposing_sampler is not None:  # weights need its density
+        weighed = model.impute(holes, *how, importance=True)
+        imputed[f"{REFERENCE}, importance weights"] = weighed
+    estimates = {name: own.mean for name, own in imputed.items()}
     baselines = fit_baselines(train, settings)
     results = _errors(held, train, estimates, holes, baselines)
-    for name, own in zip(estimates, (found, weighed), strict=True):
+    for name, own in imputed.items():
         ranks = Ranks.of(held, own)
         results |= coverages(name, ranks)
         results |= coverage_curve(name, ranks, settings.seed)
         results |= transform_histogram(name, ranks, settings.seed)
-    results |= class_calibration(held, found.probabilities, settings.seed)
+    results |= class_calibration(held, imputed[REFERENCE].probabilities, settings.seed)
     if len(names) > 1 and settings.value(WHOLE_MODALITIES):
         results |= _whole_modalities(run, train, Table(frame, table.schema), baselines, settings)
     return results

@@ -132,8 +132,12 @@ def _collect(
 @analysis("log_likelihood", "log-likelihoods by importance sampling", num_samples=1000, asks=True)
 def analyze(run: Run, settings: Settings) -> dict[str, Any]:
     """Estimates log-likelihoods on a run's split; the `log_likelihood` analysis."""
-    found = _estimates(run, settings, run.model.proposing_sampler)
-    return {str(question): result for question, result in found.items()}
+    proposal = run.model.proposing_sampler
+    found = _estimates(run, settings, proposal)
+    # A report names the sampler that a run has: say if these samples are not its.
+    alone = proposal is None and run.model.sampler is not None
+    said = {"proposal": "posterior"} if alone else {}
+    return {str(question): {**result, **said} for question, result in found.items()}
 
 
 @analysis("weight_variance", "variances of the log importance weights", num_samples=1000, asks=True)

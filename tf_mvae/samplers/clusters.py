@@ -54,17 +54,18 @@ class Clusters(keras.layers.Layer):
         index = tf.searchsorted(below, tf.reshape(points, [-1]), side="right")
         return tf.reshape(tf.minimum(index, self.number - 1), tf.shape(points))
 
-    def observe(self, z: tf.Tensor, weight: tf.Tensor, seed: tf.Tensor) -> None:
+    def observe(self, z: tf.Tensor, weight: tf.Tensor, first: tf.Tensor, seed: tf.Tensor) -> None:
         """Moves the centres to a batch of latents.
 
         Args:
             z: `[batch, size]`.
             weight: Only latents with a positive weight count, `[batch]`.
+            first: Whether to begin with this batch, and forget earlier ones.
             seed: Two integers.
         """
         counted = tf.cast(weight > 0, tf.float32)
-        first = tf.reduce_sum(tf.convert_to_tensor(self.counts)) == 0
         self.centres.assign(tf.where(first, self._spread(z, counted, seed), self.centres))
+        self.counts.assign(tf.where(first, tf.zeros_like(self.counts), self.counts))
         members = counted[:, tf.newaxis] * tf.one_hot(self.of(z), self.number)
         number = sum_over_replicas(tf.reduce_sum(members, axis=0))
         total = sum_over_replicas(tf.matmul(members, z, transpose_a=True))

@@ -136,7 +136,7 @@ class SamplerTrainer(keras.Model):
         own = random.fold_in(seed, 2)
         gradients, losses = self._take_gradients(context, z, weight, own)
         self.optimizer.apply(gradients, self.trainable_variables)
-        self.sampler.observe(z, weight, random.fold_in(seed, 3))
+        self.sampler.observe(z, weight, step == 0, random.fold_in(seed, 3))
         return self._update_metrics(losses, log_q, weight)
 
     def test_step(self, data: Any) -> dict[str, tf.Tensor]:

@@ -113,12 +113,13 @@ class LatentSampler(keras.layers.Layer, abc.ABC):
         del seed
         return -self.log_prob(z[tf.newaxis], context)[0]
 
-    def observe(self, z: tf.Tensor, weight: tf.Tensor, seed: tf.Tensor) -> None:
+    def observe(self, z: tf.Tensor, weight: tf.Tensor, first: tf.Tensor, seed: tf.Tensor) -> None:
         """Sees the latents of a step of the fit; here it does nothing.
 
         Args:
             z: `[batch, latent]`.
             weight: The examples' weights, `[batch]`.
+            first: Whether the step is the first of a fit.
             seed: Two integers.
         """
 

@@ -46,8 +46,8 @@ def log_likelihood(
     Returns:
         `log_likelihood`, its `standard_error` over the samples, and the
         `effective_sample_size`, `(sum w)^2 / sum w^2`, each `[batch]`. The log-likelihood is
-        0 if no modality that the model generates is observed; with a sampler it is an estimate of 0
-        then.
+        0 if no modality that the model generates is observed; with such a sampler it is an estimate
+        of 0 then.
 
     Raises:
         tf.errors.InvalidArgumentError: `num_samples` is below 1.

@@ -65,7 +65,7 @@ def signatures(model: BaseVAE) -> dict[str, Function]:
 
     If the model has a sampler, `generate`, `sample` and `impute` sample z from it,
     `serving_default` returns missing modalities as means over its samples (`GenerativeModel.call`),
-    and half of the samples of `log_likelihood` are from it.
+    and half of the samples of `log_likelihood` are from it if its density is fast.
 
     Each signature with masks, except `impute`, has a variant without masks, `NAME_all_present`.
 

@@ -155,6 +155,7 @@ class _Velocities(_Features):
     """Tensors alone, as what a `tf.function` returns has to be; each sampler has a class of it."""
 
     sampler: ClassVar[Any]
+    is_guided: ClassVar[bool] = False
 
     def sample(
         self, num_samples: int, seed: tf.Tensor, temperature: float | None = None

@@ -54,6 +54,7 @@ def test_flow_matching_moves_towards_a_distribution(kinds):
     sampler = kinds.PlainMatching(2, COLUMNS, mean=[1, 0], variance=[1, 4], units=32)
     context = make_context(2)
     of = tf.function(sampler.of, autograph=False)  # as in an export
+    assert not sampler.of(context).is_guided  # a model asks
     z = of(context).sample(500, SEED).numpy()
     np.testing.assert_allclose(z, sampler.sample(500, context, SEED), atol=1e-5)
     np.testing.assert_allclose(z.mean((0, 1)), [1, 0], atol=0.1)  # the field is zero at first

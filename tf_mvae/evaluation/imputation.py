@@ -143,7 +143,7 @@ def analyze(run: Run, settings: Settings) -> dict[str, Any]:
     held = HeldOut.of(table, taken, times)
     how = (settings.num_samples, PROBABILITIES, settings.seed)
     model, imputed = run.model, {REFERENCE: run.model.impute(holes, *how)}
-    if model.sampler is None or model.proposing_sampler is not None:  # weights need its density
+    if model.proposing_sampler is model.sampler:  # weights need its density
         weighed = model.impute(holes, *how, importance=True)
         imputed[f"{REFERENCE}, importance weights"] = weighed
     estimates = {name: own.mean for name, own in imputed.items()}

@@ -135,8 +135,7 @@ def analyze(run: Run, settings: Settings) -> dict[str, Any]:
     proposal = run.model.proposing_sampler
     found = _estimates(run, settings, proposal)
     # A report names the sampler that a run has: say if these samples are not its.
-    alone = proposal is None and run.model.sampler is not None
-    said = {"proposal": "posterior"} if alone else {}
+    said = {} if proposal is run.model.sampler else {"proposal": "posterior"}
     return {str(question): {**result, **said} for question, result in found.items()}
 
 

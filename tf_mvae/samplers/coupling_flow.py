@@ -1,6 +1,5 @@
 """A conditional normalizing flow of affine coupling layers."""
 
-import itertools
 from typing import Any
 
 import keras
@@ -10,13 +9,12 @@ import tensorflow as tf
 from tf_mvae import checks
 from tf_mvae.posteriors import Context
 from tf_mvae.samplers.coupling import AffineCoupling
-from tf_mvae.samplers.flow_posterior import FlowPosterior, TransformedPosterior
+from tf_mvae.samplers.flow_posterior import FlowPosterior, TransformedPosterior, with_flow
 from tf_mvae.samplers.sampler import LatentSampler
 
 __all__ = ["CouplingFlow"]
 
 _MAX_SHIFT = 8.0  # bound of the logarithm of the base's scale
-_COUNTER = itertools.count()
 
 
 @keras.saving.register_keras_serializable("tf_mvae")
@@ -74,9 +72,7 @@ class CouplingFlow(LatentSampler):
             self._layer(permutation, f"coupling_{index}")
             for index, permutation in enumerate(self._permutations())
         ]
-        # tf.function knows named tuples by their names.
-        name = f"{self.posterior_type.__name__}{next(_COUNTER)}"
-        self._posterior = type(name, (self.posterior_type,), {"flow": self})
+        self._posterior = with_flow(self.posterior_type, self)
         self._build_base()
         self._build_on_zeros()
 

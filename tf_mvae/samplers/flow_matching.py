@@ -1,7 +1,6 @@
 """A latent sampler that integrates a velocity field."""
 
-import itertools
-from typing import Any, ClassVar
+from typing import Any
 
 import keras
 import tensorflow as tf
@@ -10,13 +9,11 @@ from tf_mvae import checks
 from tf_mvae.ops import random
 from tf_mvae.posteriors import Context
 from tf_mvae.samplers.clusters import Clusters
-from tf_mvae.samplers.flow_posterior import FlowPosterior
+from tf_mvae.samplers.flow_posterior import FlowPosterior, with_flow
 from tf_mvae.samplers.sampler import LatentSampler
 from tf_mvae.samplers.velocity import VelocityNetwork, moved, moved_with_volume
 
 __all__ = ["FlowMatching"]
-
-_COUNTER = itertools.count()
 
 
 class VelocityPosterior(FlowPosterior):
@@ -24,7 +21,6 @@ class VelocityPosterior(FlowPosterior):
 
     __slots__ = ()
 
-    flow: ClassVar[Any]
     is_guided = True
 
     def sample(
@@ -117,9 +113,7 @@ class FlowMatching(LatentSampler):
             labels=self.num_clusters + 1,  # the last one: no cluster
             name="velocity",
         )
-        # tf.function knows named tuples by their names.
-        name = f"VelocityPosterior{next(_COUNTER)}"
-        self._posterior = type(name, (VelocityPosterior,), {"flow": self})
+        self._posterior = with_flow(VelocityPosterior, self)
         # Derivatives of eager operations take several times as long.
         self._integrate = tf.function(self._with_volume, autograph=False)
         self.built = True

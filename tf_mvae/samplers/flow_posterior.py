@@ -1,6 +1,7 @@
 """Posteriors that a conditional flow makes of noise."""
 
 import abc
+import itertools
 from typing import Any, ClassVar, NamedTuple
 
 import tensorflow as tf
@@ -11,9 +12,10 @@ from tf_mvae.ops import random
 from tf_mvae.posteriors import GaussianMixture, Posterior
 from tf_mvae.posteriors.posterior import standard_normal_log_prob
 
-__all__ = ["FlowPosterior", "MixtureFlowPosterior", "TransformedPosterior"]
+__all__ = ["FlowPosterior", "MixtureFlowPosterior", "TransformedPosterior", "with_flow"]
 
 _MOMENT_SAMPLES = 64
+_COUNTER = itertools.count()
 
 
 class TransformedPosterior(Posterior):
@@ -105,6 +107,11 @@ class _Parameters(NamedTuple):
     loc: tf.Tensor
     log_scale: tf.Tensor
     features: tf.Tensor
+
+
+def with_flow(base: type[TransformedPosterior], flow: Any) -> Any:
+    """Makes a class of posteriors of a flow; `tf.function` knows named tuples by their names."""
+    return type(f"{base.__name__}{next(_COUNTER)}", (base,), {"flow": flow})
 
 
 class FlowPosterior(_Parameters, TransformedPosterior):

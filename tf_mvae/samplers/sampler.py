@@ -9,7 +9,7 @@ import tensorflow as tf
 
 from tf_mvae import checks
 from tf_mvae.distributions.tfp import Distribution
-from tf_mvae.inference.arguments import seed_pair
+from tf_mvae.inference import arguments
 from tf_mvae.posteriors import Context, Posterior
 from tf_mvae.samplers.features import ContextFeatures
 
@@ -88,7 +88,7 @@ class LatentSampler(keras.layers.Layer, abc.ABC):
         Raises:
             UserError: It is none.
         """
-        return checks.positive_integer("guidance", value)
+        return arguments.guidance(value)
 
     @abc.abstractmethod
     def of(self, context: Context) -> Posterior:
@@ -139,7 +139,7 @@ class LatentSampler(keras.layers.Layer, abc.ABC):
             temperature: Factor on the standard deviation of the Gaussian noise that is
                 transformed; 1 if omitted.
         """
-        return self.of(context).sample(num_samples, seed_pair(seed), temperature)
+        return self.of(context).sample(num_samples, arguments.seed_pair(seed), temperature)
 
     def log_prob(self, z: tf.Tensor, context: Context) -> tf.Tensor:
         """Returns `log p(z | S)` in nats, `[sample, batch]`.

@@ -6,6 +6,8 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from tf_mvae.ops.loops import bounded_loop
+
 __all__ = ["VelocityNetwork", "moved", "moved_with_volume"]
 
 _WAVES = np.exp(np.linspace(0.0, 5.0, 32)).astype(np.float32)  # frequencies of the time's features
@@ -85,18 +87,7 @@ def moved(
         start: Points at t = 0, `[..., size]`.
         num_steps: The number of steps of equal size.
     """
-
-    def step(index, points):
-        time, size = _time(index, num_steps)
-        here = velocity(points, time)
-        there = velocity(points + size * here, time + size)
-        return index + 1, points + 0.5 * size * (here + there)
-
-    start = tf.convert_to_tensor(start)
-    shapes = tf.TensorShape([]), start.shape
-    _, points = tf.while_loop(
-        lambda index, _: index < num_steps, step, (tf.constant(0), start), shapes
-    )
+    (points,) = _integrated(lambda state, time: (velocity(state[0], time),), (start,), num_steps)
     return points
 
 
@@ -122,32 +113,30 @@ def moved_with_volume(
     """
     sign = -1.0 if back else 1.0
 
-    def field(points, time):
+    def field(state, time):
         time = 1.0 - time if back else time
-        found, divergence = _with_divergence(lambda x: velocity(x, time), points)
+        found, divergence = _with_divergence(lambda x: velocity(x, time), state[0])
         return sign * found, sign * divergence
 
-    def step(index, points, log_volume):
-        time, size = _time(index, num_steps)
-        here, first = field(points, time)
-        there, second = field(points + size * here, time + size)
-        points += 0.5 * size * (here + there)
-        return index + 1, points, log_volume + 0.5 * size * (first + second)
-
     start = tf.convert_to_tensor(start)
-    begin = tf.constant(0), start, tf.zeros_like(start[..., 0])
-    _, points, log_volume = tf.while_loop(
-        lambda index, *_: index < num_steps,
-        step,
-        begin,
-        (tf.TensorShape([]), start.shape, start.shape[:-1]),
-    )
-    return points, log_volume
+    return _integrated(field, (start, tf.zeros_like(start[..., 0])), num_steps)
 
 
-def _time(index: tf.Tensor, num_steps: int) -> tuple[tf.Tensor, float]:
+def _integrated(
+    field: Callable[[tuple, tf.Tensor], tuple], state: tuple, num_steps: int
+) -> tuple[tf.Tensor, ...]:
+    """Integrates the parts of a state, whose derivatives are `field(state, t)`; see `moved`."""
     size = 1.0 / num_steps
-    return tf.cast(index, tf.float32) * size, size
+
+    def step(index, state):
+        time = tf.cast(index, tf.float32) * size
+        here = field(state, time)
+        ahead = tuple(part + size * a for part, a in zip(state, here, strict=True))
+        both = zip(state, here, field(ahead, time + size), strict=True)
+        return index + 1, tuple(part + 0.5 * size * (a + b) for part, a, b in both)
+
+    begin = tf.constant(0), tuple(map(tf.convert_to_tensor, state))
+    return bounded_loop(lambda index, _: index < num_steps, step, begin, num_steps)[1]
 
 
 def _with_divergence(
